@@ -1,0 +1,193 @@
+import { z } from 'zod';
+
+/**
+ * The kinds that Sluice reads, each as the part of the object that matters to it. Everything else (managedFields, status,
+ * resourceVersion, last-applied) is dropped at the door, so an update that changes nothing here is no change at all.
+ * An API server has checked its objects; files have not, so every field is checked here, and a wrong one is a problem
+ * on the object and never an exception.
+ */
+const strings = z.record(z.string(), z.string());
+
+const Meta = z.object({
+  name: z.string().min(1),
+  namespace: z.string().default(''),
+  uid: z.string().default(''),
+  /** RFC 3339; files may leave it out, then it is '' and sorts first. */
+  creationTimestamp: z.string().default(''),
+  annotations: strings.nullish().transform((value) => value ?? {}),
+  labels: strings.nullish().transform((value) => value ?? {}),
+});
+export type Meta = z.infer<typeof Meta>;
+
+const list = <T extends z.ZodType>(item: T) =>
+  z
+    .array(item)
+    .nullish()
+    .transform((value) => value ?? []);
+
+const ServicePort = z.object({ name: z.string().optional(), number: z.int().min(1).max(65535).optional() });
+const IngressBackend = z.object({
+  service: z.object({ name: z.string(), port: ServicePort.default({}) }).optional(),
+  resource: z.object({ apiGroup: z.string().optional(), kind: z.string(), name: z.string() }).optional(),
+});
+export type IngressBackend = z.infer<typeof IngressBackend>;
+
+const Ingress = z.object({
+  kind: z.literal('Ingress'),
+  metadata: Meta,
+  spec: z
+    .object({
+      ingressClassName: z.string().optional(),
+      defaultBackend: IngressBackend.optional(),
+      tls: list(z.object({ hosts: list(z.string()), secretName: z.string().optional() })),
+      rules: list(
+        z.object({
+          host: z.string().optional(),
+          http: z
+            .object({
+              paths: list(
+                z.object({ path: z.string().optional(), pathType: z.string().optional(), backend: IngressBackend }),
+              ),
+            })
+            .optional(),
+        }),
+      ),
+    })
+    .prefault({}),
+});
+
+const IngressClass = z.object({
+  kind: z.literal('IngressClass'),
+  metadata: Meta,
+  spec: z.object({ controller: z.string().default('') }).prefault({}),
+});
+
+const portOrName = z.union([z.int(), z.string()]);
+
+const Service = z.object({
+  kind: z.literal('Service'),
+  metadata: Meta,
+  spec: z
+    .object({
+      type: z.string().default('ClusterIP'),
+      clusterIP: z.string().optional(),
+      clusterIPs: list(z.string()),
+      externalName: z.string().optional(),
+      externalIPs: list(z.string()),
+      ports: list(
+        z.object({
+          name: z.string().default(''),
+          port: z.int().min(1).max(65535),
+          targetPort: portOrName.optional(),
+          nodePort: z.int().optional(),
+          protocol: z.string().default('TCP'),
+          appProtocol: z.string().optional(),
+        }),
+      ),
+      selector: strings.nullish().transform((value) => value ?? {}),
+      publishNotReadyAddresses: z.boolean().default(false),
+      sessionAffinity: z.string().default('None'),
+      sessionAffinityConfig: z
+        .object({ clientIP: z.object({ timeoutSeconds: z.int().optional() }).optional() })
+        .nullish(),
+      trafficDistribution: z.string().optional(),
+    })
+    .prefault({}),
+  /** Only the addresses: --publish-service copies them to Ingress status. */
+  status: z
+    .object({
+      loadBalancer: z
+        .object({ ingress: list(z.object({ ip: z.string().optional(), hostname: z.string().optional() })) })
+        .optional(),
+    })
+    .optional(),
+});
+
+const EndpointSlice = z.object({
+  kind: z.literal('EndpointSlice'),
+  metadata: Meta,
+  addressType: z.string().default('IPv4'),
+  ports: list(
+    z.object({
+      name: z.string().nullish(),
+      port: z.int().min(1).max(65535).nullish(),
+      protocol: z.string().default('TCP'),
+      appProtocol: z.string().nullish(),
+    }),
+  ),
+  endpoints: list(
+    z.object({
+      addresses: z.array(z.string()).min(1),
+      conditions: z
+        .object({
+          ready: z.boolean().nullish(),
+          serving: z.boolean().nullish(),
+          terminating: z.boolean().nullish(),
+        })
+        .nullish(),
+      zone: z.string().nullish(),
+      nodeName: z.string().nullish(),
+      targetRef: z.object({ uid: z.string().optional(), name: z.string().optional() }).nullish(),
+      hints: z
+        .object({ forZones: list(z.object({ name: z.string() })), forNodes: list(z.object({ name: z.string() })) })
+        .nullish(),
+    }),
+  ),
+});
+
+/** core/v1 Endpoints: read from files only; an API server mirrors them into slices. */
+const Endpoints = z.object({
+  kind: z.literal('Endpoints'),
+  metadata: Meta,
+  subsets: list(
+    z.object({
+      addresses: list(z.object({ ip: z.string(), nodeName: z.string().nullish() })),
+      notReadyAddresses: list(z.object({ ip: z.string(), nodeName: z.string().nullish() })),
+      ports: list(
+        z.object({
+          name: z.string().default(''),
+          port: z.int().min(1).max(65535),
+          protocol: z.string().default('TCP'),
+        }),
+      ),
+    }),
+  ),
+});
+
+const Secret = z.object({
+  kind: z.literal('Secret'),
+  metadata: Meta,
+  type: z.string().default('Opaque'),
+  /** Base64, as on the wire. stringData of files is folded in by the reader. */
+  data: strings.nullish().transform((value) => value ?? {}),
+});
+
+const ConfigMap = z.object({
+  kind: z.literal('ConfigMap'),
+  metadata: Meta,
+  data: strings.nullish().transform((value) => value ?? {}),
+});
+
+const Namespace = z.object({ kind: z.literal('Namespace'), metadata: Meta });
+
+const Node = z.object({
+  kind: z.literal('Node'),
+  metadata: Meta,
+  status: z.object({ addresses: list(z.object({ type: z.string(), address: z.string() })) }).prefault({}),
+});
+
+export const objectSchemas = {
+  Ingress,
+  IngressClass,
+  Service,
+  EndpointSlice,
+  Endpoints,
+  Secret,
+  ConfigMap,
+  Namespace,
+  Node,
+} as const;
+
+export type ObjectKind = keyof typeof objectSchemas;
+export type ObjectOf<K extends ObjectKind> = z.infer<(typeof objectSchemas)[K]>;
+export type AnyObject = { [K in ObjectKind]: ObjectOf<K> }[ObjectKind];

@@ -1,0 +1,28 @@
+import type { RequestFacts } from '../match/facts.ts';
+
+/** An answer that the gateway gives itself. */
+export interface LocalAnswer {
+  status: number;
+  /** Complete field lines `name: value`, without Content-Length, Date and Connection. */
+  headers: readonly string[];
+  body: string;
+}
+
+/** Edits ready for the serialiser. `remove` (lower case) holds the names that are set, too; `lines` come after what is left. */
+export interface CompiledEdits {
+  readonly remove: ReadonlySet<string>;
+  /** `name: value\r\n` for each field set or added; ASCII, validated. */
+  readonly lines: string;
+}
+
+/** A route's (or weighted backend's) filters, compiled once per table. null everywhere: free at run time. */
+export interface CompiledFilters {
+  /** Answers without a backend, or null to go on. */
+  readonly answer: ((request: RequestFacts, bound: { httpsPort: number }) => LocalAnswer | null) | null;
+  /** Path (no query) that the backend sees. */
+  readonly path: ((request: RequestFacts) => string) | null;
+  /** Host that the backend sees. */
+  readonly host: string | null;
+  readonly requestHeaders: CompiledEdits | null;
+  readonly responseHeaders: CompiledEdits | null;
+}

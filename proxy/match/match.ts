@@ -1,0 +1,23 @@
+import type { Host } from '#table/listener.ts';
+import type { Route } from '#table/route.ts';
+import type { CompiledFilters } from '../filters/compiled.ts';
+
+/** A route with everything that the request's other steps need, compiled once per change of its row. */
+export interface CompiledRoute {
+  readonly row: Route;
+  /** Dense number, stable while the row's id lives in this process: index into metric arrays. */
+  readonly index: number;
+  readonly filters: CompiledFilters;
+  readonly backends: readonly {
+    readonly backendId: string;
+    /** Running sum of weights up to and including this one; 0 total means no backend takes traffic. */
+    readonly weightUpTo: number;
+    readonly filters: CompiledFilters;
+  }[];
+}
+
+/** Outcome of matching. `host` is set when a host row covers the name though no route accepts. */
+export interface Match {
+  readonly route: CompiledRoute | null;
+  readonly host: Host | null;
+}

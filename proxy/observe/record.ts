@@ -1,0 +1,62 @@
+import type { Source } from '#table/problem.ts';
+
+/**
+ * Why the gateway, and not the backend, decided how a request ended. One per request; for the access log and metrics.
+ * Names follow Envoy's response flags where one exists, because log pipelines know them.
+ */
+export type ResponseFlag =
+  | '-' // the backend answered
+  | 'NR' // no route
+  | 'NE' // no endpoint that can take it
+  | 'BR' // the route's backend is broken (a problem on its object)
+  | 'UF' // no connection to the backend
+  | 'UC' // the backend closed before or during its response
+  | 'UT' // backend timeout
+  | 'UPE' // the backend's response was malformed
+  | 'DPE' // the request was malformed
+  | 'DC' // the client went away
+  | 'DT' // client timeout
+  | 'LR' // answered by a filter (redirect)
+  | 'RL' // a limit (413, 414, 431)
+  | 'OM'; // overload
+
+/** One finished exchange. The engine's exchange object has these fields, and is passed itself: nothing is copied. */
+export interface ExchangeRecord {
+  readonly startMs: number;
+  /** performance.now() based, ms with fractions. */
+  readonly durationMs: number;
+  /** Time until the backend's response head; -1 when none came. */
+  readonly upstreamMs: number;
+  readonly method: string;
+  readonly target: string;
+  readonly protocol: string;
+  readonly authority: string;
+  readonly status: number;
+  readonly flag: ResponseFlag;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly clientAddress: string;
+  readonly requestId: string;
+  readonly userAgent: string;
+  readonly forwardedFor: string;
+  /** SNI, '' without TLS. */
+  readonly serverName: string;
+  /** `address:port` of the last try, '' when none. */
+  readonly upstreamHost: string;
+  readonly tries: number;
+  readonly routeId: string;
+  /** Dense number of the route (CompiledRoute.index), -1 without a route. */
+  readonly routeIndex: number;
+  readonly routeSource: Source | null;
+  readonly backendId: string;
+  readonly service: { readonly namespace: string; readonly name: string; readonly port: string } | null;
+}
+
+/** What the engine tells about itself. Implemented by observe/metrics.ts and observe/accesslog.ts; called on the hot path. */
+export interface Observer {
+  /** Exactly once per request that had a parsable request line, and once per refused garbage (method ''). */
+  finished(record: ExchangeRecord): void;
+  connectionOpened(listenerId: string): void;
+  connectionClosed(listenerId: string): void;
+  requestStarted(): void;
+}

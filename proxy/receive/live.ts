@@ -1,0 +1,28 @@
+import type { SecureContext } from 'node:tls';
+import type { Backend } from '#table/backend.ts';
+import type { Listener } from '#table/listener.ts';
+import type { RequestFacts } from '../match/facts.ts';
+import type { Match } from '../match/match.ts';
+import type { BackendState } from '../select/types.ts';
+
+/** A backend as a worker uses it. */
+export interface LiveBackend {
+  readonly row: Backend;
+  readonly state: BackendState;
+  /** CA bundle for TLS origination; null: not verified. */
+  readonly caPem: string | null;
+}
+
+/**
+ * The tables in force in this worker, compiled. One object for the life of the process; a batch changes what it answers
+ * between two turns of the event loop, so everything that one request asks of it within a turn is of one version.
+ */
+export interface LiveTables {
+  /** Content hash of what is in force; '' before the first batch. */
+  readonly hash: string;
+  readonly listeners: ReadonlyMap<string, Listener>;
+  match(listenerId: string, facts: RequestFacts): Match;
+  backend(id: string): LiveBackend | undefined;
+  /** Certificate for a server name (lower case; '' without SNI) on an https listener; undefined: refuse the handshake. */
+  secureContext(listenerId: string, serverName: string): SecureContext | undefined;
+}

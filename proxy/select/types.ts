@@ -1,0 +1,47 @@
+import type { Endpoint } from '#table/backend.ts';
+
+/** Live state of one address:port in this worker, shared by all routes and backends that use it. */
+export interface EndpointState {
+  /** `address:port`; key of the connection pool, too. */
+  readonly key: string;
+  readonly address: string;
+  readonly port: number;
+  /** The row as last applied. */
+  readonly endpoint: Endpoint;
+  /** Requests in flight from this worker. */
+  inFlight: number;
+  /** A request was handed to this endpoint. */
+  started(): void;
+  /** The try ended. `failed`: connect error, reset before response, timeout, 502/503/504. latencyMs: until the response head. */
+  finished(outcome: { failed: boolean; latencyMs: number; nowMs: number }): void;
+}
+
+/** What choosing an endpoint may depend on. The engine's exchange implements it. */
+export interface PickFacts {
+  readonly clientAddress: string;
+  readonly hostname: string;
+  /** Path and query as sent. */
+  readonly target: string;
+  readonly path: string;
+  readonly query: string;
+  /** true when the client's connection is TLS: decides Secure on a cookie. */
+  readonly isTls: boolean;
+  /** Path of the matched route: default Path of an affinity cookie. */
+  readonly routePath: string;
+  header(name: string): string | undefined;
+}
+
+export interface Pick {
+  readonly endpoint: EndpointState;
+  /** Value for a Set-Cookie field of the response, or null. */
+  readonly setCookie: string | null;
+}
+
+/** One backend's endpoints and how to choose among them. */
+export interface BackendState {
+  /**
+   * @param tried endpoints that this request has failed on; empty at the first try
+   * @returns null when no endpoint can take the request
+   */
+  pick(facts: PickFacts, tried: readonly EndpointState[], nowMs: number): Pick | null;
+}

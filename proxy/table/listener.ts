@@ -1,0 +1,49 @@
+import { z } from 'zod';
+import { Source } from './problem.ts';
+
+/** A port that clients connect to. */
+export const Listener = z.object({
+  /** `http`, `https` for Ingress; a Gateway's listeners have ids of their own. */
+  id: z.string(),
+  source: Source.nullable(),
+  protocol: z.enum(['http', 'https']),
+  /** Port to bind; 0 lets the kernel choose. The proxy's --http-port and --https-port override it for ids http and https. */
+  port: z.int().min(0).max(65535),
+  /** Addresses to bind. Empty: every address of both families. */
+  addresses: z.array(z.string()),
+  /** The port that clients see, for X-Forwarded-Port and redirects. null: the bound port. */
+  publicPort: z.int().min(1).max(65535).nullable(),
+  /** TLS of an https listener; null on http. */
+  tls: z
+    .object({
+      minVersion: z.enum(['TLSv1.2', 'TLSv1.3']),
+      /** Certificate for unknown SNI, and for hosts without a usable one. null: such handshakes are refused. */
+      defaultCertificateId: z.string().nullable(),
+    })
+    .nullable(),
+  /** Peers (CIDR) whose X-Forwarded-* fields are believed; from all others they are replaced. */
+  trustedProxies: z.array(z.string()),
+  /** Value of Strict-Transport-Security on every TLS response; null: none is added. */
+  hsts: z.string().nullable(),
+});
+export type Listener = z.infer<typeof Listener>;
+
+/** A hostname on some listeners. Routes are found through it. */
+export const Host = z.object({
+  /** `<listener group>/<hostname>`. */
+  id: z.string(),
+  source: Source.nullable(),
+  listenerIds: z.array(z.string()),
+  /** Lower case, no port, no trailing dot: `shop.example.com`, `*.example.com`, or `*` for every host. */
+  hostname: z.string(),
+  /**
+   * How many labels `*.` stands for: `one` (Ingress) or `many` (Gateway API, GEP-2257).
+   * Ignored on exact names and on `*`.
+   */
+  wildcard: z.enum(['one', 'many']),
+  /** Certificates for SNI names that match the hostname, best first. Empty: the listener's default. */
+  certificateIds: z.array(z.string()),
+  /** What happens to a request that no route of this host accepts: true tries wider hosts (Gateway API), false is 404 (Ingress). */
+  canFallThrough: z.boolean(),
+});
+export type Host = z.infer<typeof Host>;

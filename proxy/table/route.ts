@@ -1,0 +1,83 @@
+import { z } from 'zod';
+import { Filter } from './filter.ts';
+import { Source } from './problem.ts';
+
+export const PathMatch = z.discriminatedUnion('type', [
+  /** Byte for byte. */
+  z.object({ type: z.literal('exact'), value: z.string() }),
+  /** By path element: `/foo` covers `/foo` and `/foo/x`, not `/foobar`. `/` covers all. */
+  z.object({ type: z.literal('element'), value: z.string() }),
+  /** By characters: `/foo` covers `/foobar`. */
+  z.object({ type: z.literal('prefix'), value: z.string() }),
+  /** Anchored at the start. Already proven linear (re2 syntax) by the writer; compiled in match/regex.ts only. */
+  z.object({ type: z.literal('regex'), value: z.string(), ignoreCase: z.boolean() }),
+]);
+export type PathMatch = z.infer<typeof PathMatch>;
+
+export const ValueMatch = z.object({
+  /** Header name (any case) or query parameter name (exact). */
+  name: z.string(),
+  type: z.enum(['exact', 'regex']),
+  value: z.string(),
+});
+export type ValueMatch = z.infer<typeof ValueMatch>;
+
+const Timeouts = z.object({
+  /** Longest wait for a backend connection, ms. */
+  connectMs: z.int().min(1),
+  /** Longest pause between two writes to the backend, ms. */
+  sendMs: z.int().min(1),
+  /** Longest pause between two reads from the backend, ms. Idle WebSockets end by it too. */
+  readMs: z.int().min(1),
+  /** Longest whole request from its first byte to the last of the response, ms; null: no limit. */
+  requestMs: z.int().min(1).nullable(),
+});
+export type Timeouts = z.infer<typeof Timeouts>;
+
+const Retry = z.object({
+  /** Tries in all, the first included. 1: no retry. */
+  attempts: z.int().min(1).max(16),
+  /** When another endpoint is tried. `connect`: no connection; `reset`: closed before any response byte; or a status. */
+  on: z.array(z.union([z.literal('connect'), z.literal('reset'), z.int().min(400).max(599)])),
+  /** Also requests whose method is not idempotent and that may have been processed (RFC 9110 §9.2.2). */
+  canRepeatUnsafe: z.boolean(),
+});
+export type Retry = z.infer<typeof Retry>;
+
+export const WeightedBackend = z.object({
+  backendId: z.string(),
+  weight: z.int().min(0).max(1_000_000),
+  /** Filters for requests that go to this backend, after the route's own. */
+  filters: z.array(Filter),
+});
+export type WeightedBackend = z.infer<typeof WeightedBackend>;
+
+/** One rule of one object. One to one with what the user wrote; ordering among rules is the matcher's work. */
+export const Route = z.object({
+  /** `ingress/<ns>/<name>/<rule>/<path>` with decimal indexes. */
+  id: z.string(),
+  source: Source,
+  hostIds: z.array(z.string()),
+  match: z.object({
+    path: PathMatch,
+    /** null: every method. */
+    methods: z.array(z.string()).nullable(),
+    /** All must hold. */
+    headers: z.array(ValueMatch),
+    query: z.array(ValueMatch),
+  }),
+  precedence: z.object({
+    /** Higher is tried first among regex routes of a host; among others it only breaks ties of equally specific matches. */
+    priority: z.int(),
+    /** Lower sorts first: creation time, namespace/name, rule and path index; so the oldest object wins. */
+    order: z.string(),
+  }),
+  filters: z.array(Filter),
+  /** Weights are relative. Empty: answered by the filters alone, else 503. */
+  backends: z.array(WeightedBackend),
+  timeouts: Timeouts,
+  retry: Retry,
+  /** Longest request body in bytes; null: no limit. Over it: 413. */
+  bodyLimit: z.int().min(0).nullable(),
+});
+export type Route = z.infer<typeof Route>;
