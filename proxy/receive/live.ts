@@ -25,4 +25,8 @@ export interface LiveTables {
   backend(id: string): LiveBackend | undefined;
   /** Certificate for a server name (lower case; '' without SNI) on an https listener; undefined: refuse the handshake. */
   secureContext(listenerId: string, serverName: string): SecureContext | undefined;
+  /** Calls back when an endpoint (`address:port`) left every backend: its idle connections are to be closed. */
+  onEndpointGone(callback: (key: string) => void): void;
+  /** Calls back after listener rows changed. */
+  onListenersChanged(callback: () => void): void;
 }
