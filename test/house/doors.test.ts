@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { folderOf, type SourceFile, sourceFiles } from './sources.ts';
+
+const files = sourceFiles(['controller', 'proxy']);
+
+/** A rule names the arrows that it forbids; the message says what to do instead. */
+function forbid(what: string, isForbidden: (file: SourceFile, target: string) => boolean): void {
+  test(what, () => {
+    const found = files.flatMap((file) =>
+      file.imports.filter((target) => isForbidden(file, target)).map((target) => `${file.path} imports ${target}`),
+    );
+    assert.deepEqual(found, []);
+  });
+}
+
+const pureFolders = ['controller/translate', 'controller/annotations', 'proxy/match', 'proxy/filters', 'proxy/select'];
+
+test('the walk sees imports', () => {
+  const publish = files.find((file) => file.path === 'controller/pipeline.ts');
+  assert.ok(publish && publish.imports.length > 3, 'controller/pipeline.ts has imports');
+});
+
+forbid('controller/ sees of proxy/ only the contract and the kit; explain/ also the matcher', (file, target) => {
+  if (!file.path.startsWith('controller/') || !target.startsWith('proxy/')) return false;
+  if (folderOf(file.path) === 'controller/explain' && folderOf(target) === 'proxy/match') return false;
+  return folderOf(target) !== 'proxy/table' && folderOf(target) !== 'proxy/kit';
+});
+
+forbid('proxy/ imports nothing of controller/', (file, target) => {
+  return file.path.startsWith('proxy/') && target.startsWith('controller/');
+});
+
+forbid('only controller/watch knows the API client', (file, target) => {
+  return target.startsWith('@kubernetes/') && folderOf(file.path) !== 'controller/watch';
+});
+
+forbid('the table is a leaf: it imports only itself, the kit, zod and node:crypto', (file, target) => {
+  if (folderOf(file.path) !== 'proxy/table') return false;
+  return !['proxy/table', 'proxy/kit'].includes(folderOf(target)) && target !== 'zod' && target !== 'node:crypto';
+});
+
+forbid('the kit imports nothing', (file) => folderOf(file.path) === 'proxy/kit');
+
+forbid('the middle is pure: no socket, timer, file, process or logger', (file, target) => {
+  const impure =
+    /^(node:(net|tls|http|https|http2|fs|child_process|cluster|timers|dns|dgram|worker_threads|process|os)|pino|undici)/;
+  return pureFolders.includes(folderOf(file.path)) && impure.test(target);
+});
+
+forbid('only proxy/forward opens backend connections', (file, target) => {
+  const openers = ['node:net', 'node:tls', 'undici', 'node:http', 'node:https'];
+  const allowed = ['proxy/forward', 'proxy/listen', 'proxy/receive', 'proxy/observe', 'proxy'];
+  return file.path.startsWith('proxy/') && openers.includes(target) && !allowed.includes(folderOf(file.path));
+});
+
+test('the middle has no clock and no randomness of its own', () => {
+  const found = files
+    .filter((file) => pureFolders.includes(folderOf(file.path)))
+    .filter((file) =>
+      /\bDate\.now\(|\bnew Date\(\)|\bMath\.random\(|\bperformance\.now\(|\bset(Timeout|Interval|Immediate)\(/.test(
+        file.text,
+      ),
+    )
+    .map((file) => file.path);
+  assert.deepEqual(found, []);
+});
+
+test('user text becomes a regex in proxy/match/regex.ts only', () => {
+  const found = files
+    .filter((file) => file.path.startsWith('proxy/') && file.path !== 'proxy/match/regex.ts')
+    .filter((file) => /\bnew RegExp\(|(?<![\w.])RegExp\(/.test(file.text))
+    .map((file) => file.path);
+  assert.deepEqual(found, []);
+});
