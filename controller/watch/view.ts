@@ -19,9 +19,12 @@ export interface ViewChange {
   key: ObjectKey;
 }
 
-/** An object that could not be read at all (a wrong type in a field, a syntax error in a file). */
+/**
+ * An object that could not be read at all (a wrong type in a field, a syntax error in a file).
+ * FileMalformed has kind `File`, the path below the folder as name, and `line:column` as field.
+ */
 export interface ReadProblem {
-  code: 'ObjectMalformed' | 'FileMalformed' | 'KindUnknown';
+  code: 'ObjectMalformed' | 'ObjectDuplicate' | 'FileMalformed' | 'KindUnknown';
   kind: string;
   namespace: string;
   name: string;
@@ -35,6 +38,8 @@ export interface ViewUpdate {
   changes: readonly ViewChange[];
   /** All objects that cannot be read now, not only the new ones. */
   unreadable: readonly ReadProblem[];
+  /** Secrets that are in use but not looked up yet (see Source.useSecrets): a table made now would lack them for a moment. */
+  pendingSecrets: ReadonlySet<ObjectKey>;
   /** See Commit in proxy/table/change.ts. */
   seen: Readonly<Record<string, number>>;
   holds: Readonly<Record<string, number>>;

@@ -1,0 +1,231 @@
+import { type FSWatcher, type Stats, watch } from 'node:fs';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import type { Logger } from 'pino';
+import { HeldView } from './held.ts';
+import { type Manifests, readManifests } from './manifests.ts';
+import type { AnyObject } from './objects.ts';
+import type { KindState, Source } from './source.ts';
+import { keyOf, type ReadProblem, type ViewChange, type ViewUpdate } from './view.ts';
+
+export interface FileSourceOptions {
+  /** Read with all folders below it: *.yaml, *.yml, *.json. Names that begin with a dot are left out. */
+  dir: string;
+  onUpdate: (update: ViewUpdate) => void;
+  log: Logger;
+}
+
+/** Editors and `kubectl` write in several steps; this is how long nothing may move before the files are read. */
+const quietMs = 30;
+/** Notifications get lost (network file systems, folders replaced as a whole, links to elsewhere); looking does not. */
+const rescanMs = 1000;
+/** A file that changed this short before it was read may change again within one tick of the file system's clock. */
+const settledMs = 100;
+/** `> file` empties a file before it is written anew: an empty file only counts when it stays so. */
+const emptyMs = 300;
+const maxDepth = 16;
+
+interface FileRecord {
+  stamp: string;
+  isSettled: boolean;
+  /** Of the last text that could be read. */
+  good: Manifests;
+  /** Why the text that is there now cannot be read. */
+  syntax: ReadProblem | null;
+}
+
+/** Follows a folder of manifests. The first update comes when all files have been read once. */
+export function watchFiles(options: FileSourceOptions): Source {
+  const source = new FileSource(options);
+  source.start();
+  return source;
+}
+
+class FileSource implements Source {
+  readonly #options: FileSourceOptions;
+  readonly #view = new HeldView();
+  #recordsByPath = new Map<string, FileRecord>();
+  #dirProblem: ReadProblem | null = null;
+  #unreadable: readonly ReadProblem[] = [];
+  #watcher: FSWatcher | null = null;
+  #quiet: NodeJS.Timeout | null = null;
+  #rescan: NodeJS.Timeout | null = null;
+  #isScanning = false;
+  /** Something moved since the scan that runs now began. */
+  #isStale = false;
+  #isStopped = false;
+  #scannedAtMs = Number.NEGATIVE_INFINITY;
+  #isSynced = false;
+
+  constructor(options: FileSourceOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#listen();
+    void this.#scan();
+  }
+
+  useSecrets(): ReadonlySet<string> {
+    return new Set();
+  }
+
+  state(): Record<string, KindState> {
+    const lastEventAgeMs = performance.now() - this.#scannedAtMs;
+    const failure = this.#dirProblem?.message ?? null;
+    return { File: { lastEventAgeMs, relists: 0, isSynced: this.#isSynced, failure } };
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#watcher?.close();
+    if (this.#quiet) clearTimeout(this.#quiet);
+    if (this.#rescan) clearTimeout(this.#rescan);
+  }
+
+  #listen(): void {
+    if (this.#watcher || this.#isStopped) return;
+    try {
+      this.#watcher = watch(this.#options.dir, { recursive: true }, () => this.#scanSoon());
+      this.#watcher.on('error', () => this.#deafen());
+    } catch {
+      this.#watcher = null; // Not there (yet): the re-scan says so, and tries again.
+    }
+  }
+
+  #deafen(): void {
+    this.#watcher?.close();
+    this.#watcher = null;
+  }
+
+  #scanSoon(): void {
+    if (this.#isStopped) return;
+    if (this.#quiet) this.#quiet.refresh();
+    else
+      this.#quiet = setTimeout(() => {
+        this.#quiet = null;
+        void this.#scan();
+      }, quietMs);
+  }
+
+  async #scan(): Promise<void> {
+    this.#isStale = true;
+    if (this.#isScanning || this.#isStopped) return;
+    this.#isScanning = true;
+    this.#isStale = false;
+    if (this.#rescan) clearTimeout(this.#rescan);
+    const { dir, log } = this.#options;
+    let nextMs = rescanMs;
+    try {
+      const records = new Map<string, FileRecord>();
+      for (const path of (await manifestsBelow(dir, 0)).sort()) {
+        const record = await readRecord(dir, path, this.#recordsByPath.get(path));
+        if (record) records.set(path, record);
+        if (record && !record.isSettled) nextMs = settledMs;
+      }
+      this.#recordsByPath = records;
+      this.#dirProblem = null;
+    } catch (error) {
+      const message = `the folder of manifests cannot be read: ${(error as Error).message}`;
+      if (!this.#dirProblem) log.warn({ dir }, message);
+      this.#dirProblem = { code: 'FileMalformed', kind: 'File', namespace: '', name: '.', field: '', message };
+      this.#deafen();
+    }
+    this.#isScanning = false;
+    if (this.#isStopped) return;
+    this.#scannedAtMs = performance.now();
+    this.#tell();
+    this.#listen();
+    this.#rescan = setTimeout(() => void this.#scan(), this.#isStale ? 0 : nextMs);
+  }
+
+  /** Compares what the files say now with what is held, and reports the difference. */
+  #tell(): void {
+    const { objects, unreadable } = merge(this.#recordsByPath.values());
+    if (this.#dirProblem) unreadable.push(this.#dirProblem);
+    const changes: ViewChange[] = [];
+    for (const object of objects.values()) {
+      if (this.#view.put(object)) changes.push({ kind: object.kind, key: keyOf(object) });
+    }
+    for (const { kind, key } of this.#view.entries()) {
+      if (objects.has(`${kind} ${key}`)) continue;
+      this.#view.remove(kind, key);
+      changes.push({ kind, key });
+    }
+    const isNews = JSON.stringify(unreadable) !== JSON.stringify(this.#unreadable);
+    if (this.#isSynced && changes.length === 0 && !isNews) return;
+    if (isNews) for (const { name, message } of unreadable) this.#options.log.warn({ name }, message);
+    this.#unreadable = unreadable;
+    this.#isSynced = true;
+    this.#options.onUpdate({
+      view: this.#view,
+      changes,
+      unreadable,
+      pendingSecrets: new Set(),
+      seen: {},
+      holds: {},
+    });
+  }
+}
+
+/** Paths of all manifests in a folder and below it. Links are followed, as a mounted ConfigMap needs. */
+async function manifestsBelow(dir: string, depth: number): Promise<string[]> {
+  const paths: string[] = [];
+  for (const name of await readdir(dir)) {
+    // `..data` and `..2026_01_01` of a mounted ConfigMap are reached by the links beside them.
+    if (name.startsWith('.')) continue;
+    const path = join(dir, name);
+    if (/\.(ya?ml|json)$/i.test(name)) paths.push(path);
+    else if (depth < maxDepth && (await statOf(path))?.isDirectory()) {
+      paths.push(...(await manifestsBelow(path, depth + 1).catch(() => [])));
+    }
+  }
+  return paths;
+}
+
+async function statOf(path: string): Promise<Stats | null> {
+  return await stat(path).catch(() => null);
+}
+
+/** Reads a file again if it moved. null: it is no file, or gone. */
+async function readRecord(dir: string, path: string, before: FileRecord | undefined): Promise<FileRecord | null> {
+  const found = await statOf(path);
+  if (!found?.isFile()) return null;
+  const stamp = `${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+  if (before?.isSettled && before.stamp === stamp) return before;
+  const ageMs = Date.now() - Math.max(found.mtimeMs, found.ctimeMs);
+  // A clock that runs behind the file's makes the age negative; such a file is as settled as it will get.
+  const isSettled = ageMs > settledMs || ageMs < -settledMs;
+  if (before && found.size === 0 && ageMs >= 0 && ageMs < emptyMs) return { ...before, isSettled: false };
+  const name = relative(dir, path);
+  try {
+    const manifests = readManifests(await readFile(path, 'utf8'), name);
+    if (manifests.syntax) return { stamp, isSettled, good: before?.good ?? manifests, syntax: manifests.syntax };
+    return { stamp, isSettled, good: manifests, syntax: null };
+  } catch (error) {
+    const message = `${name} cannot be read: ${(error as Error).message}`;
+    const syntax: ReadProblem = { code: 'FileMalformed', kind: 'File', namespace: '', name, field: '', message };
+    return { stamp, isSettled: false, good: before?.good ?? { objects: [], problems: [], syntax: null }, syntax };
+  }
+}
+
+/** All files together, by `kind namespace/name`. The same object in two files: the first file by name wins. */
+function merge(records: Iterable<FileRecord>): { objects: Map<string, AnyObject>; unreadable: ReadProblem[] } {
+  const objects = new Map<string, AnyObject>();
+  const unreadable: ReadProblem[] = [];
+  for (const { good, syntax } of records) {
+    for (const object of good.objects) {
+      const key = `${object.kind} ${keyOf(object)}`;
+      if (objects.has(key)) unreadable.push(duplicate(object));
+      else objects.set(key, object);
+    }
+    unreadable.push(...good.problems);
+    if (syntax) unreadable.push(syntax);
+  }
+  return { objects, unreadable };
+}
+
+function duplicate({ kind, metadata: { namespace, name } }: AnyObject): ReadProblem {
+  const message = `the ${kind} ${namespace}/${name} is there twice; the first, in the order of file names, is used`;
+  return { code: 'ObjectDuplicate', kind, namespace, name, field: '', message };
+}

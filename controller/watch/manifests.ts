@@ -1,0 +1,136 @@
+import { type Document, LineCounter, parseAllDocuments } from 'yaml';
+import type { AnyObject, ObjectKind } from './objects.ts';
+import { identityOf, propertyOf, readObject } from './read.ts';
+import type { ReadProblem } from './view.ts';
+
+export interface Manifests {
+  objects: AnyObject[];
+  /** Objects that were skipped. */
+  problems: ReadProblem[];
+  /** Set when the text itself cannot be read: then `objects` is empty and says nothing. */
+  syntax: ReadProblem | null;
+}
+
+/** apiVersion by kind. Another version of a kind has another shape and is not guessed at. */
+const apiVersions: Record<ObjectKind, string> = {
+  Ingress: 'networking.k8s.io/v1',
+  IngressClass: 'networking.k8s.io/v1',
+  Service: 'v1',
+  EndpointSlice: 'discovery.k8s.io/v1',
+  Endpoints: 'v1',
+  Secret: 'v1',
+  ConfigMap: 'v1',
+  Namespace: 'v1',
+  Node: 'v1',
+};
+const clusterScoped: ReadonlySet<string> = new Set(['IngressClass', 'Namespace', 'Node']);
+
+/** Reads one file of YAML documents or JSON (which is YAML 1.2). `fileName` is only for problems. Never throws. */
+export function readManifests(text: string, fileName: string): Manifests {
+  const found: Manifests = { objects: [], problems: [], syntax: null };
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge: true });
+  for (const document of Array.isArray(documents) ? documents : []) {
+    const error = document.errors[0];
+    if (error) return malformed(fileName, lines, error.pos[0], withoutQuotes(error.message));
+    const value = plainOf(document);
+    if (value === failed) return malformed(fileName, lines, document.range?.[0] ?? 0, 'an alias cannot be resolved');
+    if (value === null || value === undefined) continue;
+    if (typeof value !== 'object') {
+      return malformed(fileName, lines, document.contents?.range?.[0] ?? 0, 'a document is not an object');
+    }
+    unfold(value, '', fileName, found);
+  }
+  return found;
+}
+
+const failed = Symbol('failed');
+
+function plainOf(parsed: Document): unknown {
+  try {
+    return parsed.toJS({ maxAliasCount: 100 });
+  } catch {
+    return failed; // Aliases that multiply without end, or that point nowhere.
+  }
+}
+
+function malformed(fileName: string, lines: LineCounter, offset: number, what: string): Manifests {
+  const { line, col } = lines.linePos(offset);
+  const problem: ReadProblem = {
+    code: 'FileMalformed',
+    kind: 'File',
+    namespace: '',
+    name: fileName,
+    field: `${line}:${col}`,
+    message: `${fileName} line ${line}, column ${col}: ${what}`,
+  };
+  return { objects: [], problems: [], syntax: problem };
+}
+
+/** The parser quotes the text it stumbled over, which may be the value of a Secret. */
+function withoutQuotes(message: string): string {
+  return message.replace(/:? ?["'`][\s\S]*$/, '').trim() || 'not readable as YAML';
+}
+
+/** Lists are unfolded in place. `listKind`: the kind that items of a typed list (IngressList) may leave out. */
+function unfold(raw: object, listKind: string, fileName: string, found: Manifests): void {
+  const given = propertyOf(raw, 'kind');
+  const kind = typeof given === 'string' ? given : listKind;
+  const items = propertyOf(raw, 'items');
+  if (kind.endsWith('List') && Array.isArray(items)) {
+    for (const item of items) {
+      if (typeof item === 'object' && item !== null) unfold(item, kind.slice(0, -'List'.length), fileName, found);
+      else found.problems.push(unknownKind(raw, kind, `${fileName}: an item of the ${kind} is not an object`));
+    }
+    return;
+  }
+  if (!isKnown(kind)) {
+    const message = kind ? `objects of kind ${kind} are not read` : 'the object has no kind';
+    found.problems.push(unknownKind(raw, kind, `${fileName}: ${message}`));
+    return;
+  }
+  const apiVersion = propertyOf(raw, 'apiVersion');
+  if (apiVersion !== apiVersions[kind] && !(apiVersion === undefined && listKind)) {
+    const message = `${fileName}: a ${kind} of apiVersion ${String(apiVersion)} is not read, only ${apiVersions[kind]}`;
+    found.problems.push(unknownKind(raw, kind, message));
+    return;
+  }
+  const { object, problem } = readObject(kind, folded(raw, kind));
+  if (problem) found.problems.push({ ...problem, message: `${fileName}: ${problem.message}` });
+  else found.objects.push(object);
+}
+
+function isKnown(kind: string): kind is ObjectKind {
+  return Object.hasOwn(apiVersions, kind);
+}
+
+function unknownKind(raw: object, kind: string, message: string): ReadProblem {
+  return { code: 'KindUnknown', kind, ...identityOf(raw), field: 'kind', message };
+}
+
+/** What an API server would do to the object on its way in: defaults of the namespace, nulls are absent, stringData → data. */
+function folded(raw: object, kind: ObjectKind): unknown {
+  const object = withoutNulls(raw) as Record<string, unknown>;
+  const metadata = object['metadata'];
+  if (typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata)) {
+    const namespace = clusterScoped.has(kind) ? '' : (propertyOf(metadata, 'namespace') ?? 'default');
+    object['metadata'] = { ...metadata, namespace };
+  }
+  const stringData = object['stringData'];
+  if (kind === 'Secret' && typeof stringData === 'object') {
+    const encoded = Object.entries(stringData ?? {}).map(([name, value]) => [
+      name,
+      typeof value === 'string' ? Buffer.from(value).toString('base64') : value,
+    ]);
+    object['data'] = { ...(object['data'] as object | undefined), ...Object.fromEntries(encoded) };
+  }
+  return object;
+}
+
+/** `kubectl create --dry-run -o yaml` prints `creationTimestamp: null`; to an API server null is the same as absent. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== 'object' || value === null) return value;
+  const kept = Object.entries(value).filter(([, inner]) => inner !== null);
+  return Object.fromEntries(kept.map(([name, inner]) => [name, withoutNulls(inner)]));
+}
