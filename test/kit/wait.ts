@@ -1,0 +1,35 @@
+/** Bound on every wait of a test: long, because a loaded machine is slow; reached only when the thing never happens. */
+const patienceMs = 20_000;
+
+/** Waits until a condition holds, looking again after every few turns of the event loop; throws when it never does. */
+export async function waitUntil(isDone: () => boolean, what: string): Promise<void> {
+  const deadlineMs = performance.now() + patienceMs;
+  while (!isDone()) {
+    if (performance.now() > deadlineMs) throw new Error(`waited ${patienceMs} ms in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** Like waitUntil, for conditions that need to ask. */
+export async function eventually<T>(ask: () => Promise<T | undefined>, what: string): Promise<T> {
+  const deadlineMs = performance.now() + patienceMs;
+  for (;;) {
+    const value = await ask();
+    if (value !== undefined) return value;
+    if (performance.now() > deadlineMs) throw new Error(`waited ${patienceMs} ms in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** Rejects when a promise does not settle in the test's patience. */
+export async function within<T>(promise: Promise<T>, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited ${patienceMs} ms in vain for ${what}`)), patienceMs);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
