@@ -1,8 +1,11 @@
 import type { Endpoint } from '#table/backend.ts';
 
-/** Live state of one address:port in this worker, shared by all routes and backends that use it. */
+/**
+ * Live state of one address:port in this worker, shared by all routes and backends that use it.
+ * Every nowMs of this folder is milliseconds since 1970; it may be a cached clock.
+ */
 export interface EndpointState {
-  /** `address:port`; key of the connection pool, too. */
+  /** `address:port`, `[address]:port` for IPv6; key of the connection pool, too. */
   readonly key: string;
   readonly address: string;
   readonly port: number;

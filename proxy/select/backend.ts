@@ -1,0 +1,191 @@
+import { assertNever } from '#kit/assert.ts';
+import type { Backend, Endpoint } from '#table/backend.ts';
+import type { AffinityMemory } from '../share/affinity.ts';
+import { clientIp } from './clientip.ts';
+import { isCookieName } from './cookie.ts';
+import type { EndpointUser, LiveEndpoint } from './endpoint.ts';
+import { expectedWaitMs } from './ewma.ts';
+import { hashText } from './hash.ts';
+import { hashKey } from './hashkey.ts';
+import type { Balancer, Member, Pool } from './member.ts';
+import { markUsable, renewMembers, tierOf } from './members.ts';
+import { betterOfTwo, requestsInFlight } from './p2c.ts';
+import { drawRing, findOnRing, type Ring } from './ringhash.ts';
+import { roundRobin } from './roundrobin.ts';
+import type { Choices, Session } from './session.ts';
+import { warmAtMs } from './slowstart.ts';
+import { balancedCookie, persistentCookie } from './sticky.ts';
+import type { BackendState, EndpointState, Pick, PickFacts } from './types.ts';
+import { nearby, type Place } from './zone.ts';
+
+/** What all backends of a worker share. */
+export interface Surroundings {
+  readonly place: Place;
+  readonly random: () => number;
+  readonly memory: AffinityMemory;
+  /** The fleet's key; without it no cookie can be keyed, and none is issued. */
+  affinityKey: Uint8Array | null;
+}
+
+type RingBalance = Extract<Backend['balance'], { algorithm: 'ring-hash' }>;
+
+/** One backend's endpoints, and the choice among them. */
+export class BackendPicker implements BackendState, EndpointUser, Choices {
+  row: Backend;
+  members: readonly Member[] = [];
+  readonly #around: Surroundings;
+  readonly #unhealthyKeys = new Set<string>();
+  #tier: readonly Member[] = [];
+  #near: readonly Member[] = [];
+  #usableCount = 0;
+  #balancer: Balancer | null = null;
+  #ring: Ring | null = null;
+  #isRingDrawn = false;
+  #session: Session | null = null;
+  /** What depends on health and ejection must be worked out again from then on. */
+  #staleAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(row: Backend, around: Surroundings) {
+    this.row = row;
+    this.#around = around;
+  }
+
+  get outlier(): Backend['outlier'] {
+    return this.row.outlier;
+  }
+
+  /** Takes a new row, new endpoints or a new affinity key. */
+  renew(row: Backend, rows: Iterable<{ state: LiveEndpoint; row: Endpoint }>, nowMs: number): void {
+    this.row = row;
+    for (const member of this.members) member.state.users.delete(this);
+    this.members = renewMembers(this.members, rows, nowMs);
+    for (const member of this.members) member.state.users.add(this);
+    const keys = new Set(this.members.map((member) => member.state.key));
+    for (const key of this.#unhealthyKeys) {
+      if (row.healthCheck === null || !keys.has(key)) this.#unhealthyKeys.delete(key);
+    }
+    this.#tier = tierOf(this.members);
+    this.#isRingDrawn = false;
+    this.#refresh(nowMs);
+    this.#session = this.#openSession();
+  }
+
+  /** The backend is gone: its endpoints forget it. */
+  leave(): void {
+    for (const member of this.members) member.state.users.delete(this);
+  }
+
+  invalidate(): void {
+    this.#staleAtMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Takes the result of active probing; of endpoints that are not ours, or when the row asks for no probes, nothing. */
+  setHealth(key: string, isHealthy: boolean): void {
+    if (isHealthy) this.#unhealthyKeys.delete(key);
+    else if (this.row.healthCheck !== null && this.members.some((member) => member.state.key === key)) {
+      this.#unhealthyKeys.add(key);
+    }
+    this.invalidate();
+  }
+
+  pick(facts: PickFacts, tried: readonly EndpointState[], nowMs: number): Pick | null {
+    if (nowMs >= this.#staleAtMs) this.#refresh(nowMs);
+    if (this.#session !== null) return this.#session.pick(facts, tried, nowMs);
+    const member = this.choose(facts, tried, nowMs);
+    return member === null ? null : member.state.plainPick;
+  }
+
+  choose(facts: PickFacts, tried: readonly EndpointState[], nowMs: number): Member | null {
+    if (this.#balancer === null) return null;
+    const { balance } = this.row;
+    const hash = balance.algorithm === 'ring-hash' ? this.#hashOf(balance, facts) : null;
+    if (hash !== null) return this.#chooseByHash(balance as RingBalance, hash, tried);
+    let member = this.#balancer.next(nowMs);
+    if (tried.length === 0) return member;
+    for (let draws = 0; draws < 4 && tried.includes(member.state); draws++) member = this.#balancer.next(nowMs);
+    return tried.includes(member.state) ? (this.#untried(tried) ?? member) : member;
+  }
+
+  ring(): Ring {
+    if (this.#ring === null || !this.#isRingDrawn) {
+      this.#ring = drawRing(this.#tier, this.#ring);
+      this.#isRingDrawn = true;
+    }
+    return this.#ring;
+  }
+
+  random(): number {
+    return this.#around.random();
+  }
+
+  #hashOf(balance: RingBalance, facts: PickFacts): number | null {
+    const key = hashKey(balance.parts, facts);
+    return key === '' ? null : hashText(key, 5);
+  }
+
+  /** The key's own endpoint, or one of the first few on the ring when the row asks for a subset. */
+  #chooseByHash(balance: RingBalance, hash: number, tried: readonly EndpointState[]): Member | null {
+    const ring = this.ring();
+    if (balance.subsetSize <= 1) {
+      const untried = findOnRing(ring, hash, (member) => member.isUsable && !tried.includes(member.state));
+      return untried ?? findOnRing(ring, hash, (member) => member.isUsable);
+    }
+    const subset: Member[] = [];
+    const size = Math.min(balance.subsetSize, this.#usableCount);
+    findOnRing(ring, hash, (member) => {
+      if (member.isUsable && !subset.includes(member)) subset.push(member);
+      return subset.length >= size;
+    });
+    const untried = subset.filter((member) => !tried.includes(member.state));
+    const among = untried.length > 0 ? untried : subset;
+    return among[Math.floor(this.random() * among.length)] ?? null;
+  }
+
+  /** Any usable endpoint that was not tried, near ones first. */
+  #untried(tried: readonly EndpointState[]): Member | undefined {
+    for (const members of [this.#near, this.#tier]) {
+      const start = Math.floor(this.random() * members.length);
+      for (let step = 0; step < members.length; step++) {
+        const member = members[(start + step) % members.length] as Member;
+        if (member.isUsable && !tried.includes(member.state)) return member;
+      }
+    }
+    return undefined;
+  }
+
+  #refresh(nowMs: number): void {
+    this.#staleAtMs = markUsable(this.members, this.#tier, this.row, this.#unhealthyKeys, nowMs);
+    const usable = this.#tier.filter((member) => member.isUsable);
+    this.#usableCount = usable.length;
+    this.#near = nearby(usable, this.row.prefer, this.#around.place);
+    this.#balancer = this.#near.length === 0 ? null : this.#openBalancer(this.#near);
+  }
+
+  #openBalancer(members: readonly Member[]): Balancer {
+    const { random } = this.#around;
+    const { slowStartMs, balance } = this.row;
+    const pool: Pool = { members, slowStartMs, warmAtMs: warmAtMs(members, slowStartMs) };
+    switch (balance.algorithm) {
+      case 'round-robin':
+        return roundRobin(pool, random);
+      case 'least-request':
+      // Requests without a hash key are spread.
+      case 'ring-hash':
+        return betterOfTwo(pool, requestsInFlight, random);
+      case 'ewma':
+        return betterOfTwo(pool, expectedWaitMs, random);
+      default:
+        return assertNever(balance, 'balance');
+    }
+  }
+
+  #openSession(): Session | null {
+    const { affinity } = this.row;
+    if (affinity === null || this.members.length === 0) return null;
+    const { affinityKey, memory } = this.#around;
+    if (affinity.type === 'client-ip') return clientIp(this.row.id, affinity.timeoutSeconds * 1000, memory, this);
+    if (affinityKey === null || !isCookieName(affinity.name)) return null;
+    const open = affinity.mode === 'persistent' ? persistentCookie : balancedCookie;
+    return open(affinity, affinityKey, this);
+  }
+}

@@ -1,0 +1,91 @@
+import { isIPv6 } from 'node:net';
+import type { Endpoint, Outlier } from '#table/backend.ts';
+import { hashText } from './hash.ts';
+import { afterFailure, afterSuccess, type Ejection, noEjection } from './outlier.ts';
+import type { EndpointState, Pick } from './types.ts';
+
+/** Time after which an old latency counts 1/e. */
+const latencyDecayMs = 10_000;
+/** A failed try counts as at least this slow: one that refuses at once must not look like the fastest of all. */
+const failureLatencyMs = 1_000;
+
+/** A backend that uses an endpoint, as the endpoint sees it. */
+export interface EndpointUser {
+  readonly outlier: Outlier;
+  /** The endpoint was ejected: who can be chosen must be worked out again. */
+  invalidate(): void;
+}
+
+/** Key of an endpoint: `address:port`, `[address]:port` for IPv6. */
+export function endpointKey(address: string, port: number): string {
+  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** What a worker knows of one address and port, whichever backends and routes use it. */
+export class LiveEndpoint implements EndpointState {
+  readonly key: string;
+  /** Hash of the key, for rendezvous. */
+  readonly keyHash: number;
+  readonly address: string;
+  readonly port: number;
+  endpoint: Endpoint;
+  inFlight = 0;
+  /** Peak-sensitive moving average of the time until the response head, as of latencyAtMs; -1 before the first answer. */
+  latencyMs = -1;
+  latencyAtMs = 0;
+  readonly ejection: Ejection = noEjection();
+  readonly users = new Set<EndpointUser>();
+  /** Name of the endpoint in cookies, and what it was computed of (sticky.ts): signing thousands again at each change would hold up traffic. */
+  token: { readonly text: string; readonly uid: string; readonly key: Uint8Array } | null = null;
+  /** The answer for a pick without a cookie. Never changes, so every request may hold the same one. */
+  readonly plainPick: Pick;
+
+  constructor(key: string, endpoint: Endpoint) {
+    this.key = key;
+    this.keyHash = hashText(key, 4);
+    this.address = endpoint.address;
+    this.port = endpoint.port;
+    this.endpoint = endpoint;
+    this.plainPick = { endpoint: this, setCookie: null };
+  }
+
+  /** Takes a newer row. Another uid is another pod behind a reused address: what the old one did is not held against it. */
+  renew(endpoint: Endpoint): void {
+    if (endpoint.uid !== this.endpoint.uid) {
+      this.latencyMs = -1;
+      Object.assign(this.ejection, noEjection());
+    }
+    this.endpoint = endpoint;
+  }
+
+  started(): void {
+    this.inFlight++;
+  }
+
+  finished(outcome: { failed: boolean; latencyMs: number; nowMs: number }): void {
+    if (this.inFlight > 0) this.inFlight--;
+    const { failed, nowMs } = outcome;
+    this.#measure(failed ? Math.max(outcome.latencyMs, failureLatencyMs) : outcome.latencyMs, nowMs);
+    if (!failed) {
+      afterSuccess(this.ejection, nowMs);
+      return;
+    }
+    if (afterFailure(this.ejection, this.users, nowMs)) for (const user of this.users) user.invalidate();
+  }
+
+  /** The average as it counts now: without news it fades, so that a slow endpoint gets another chance. */
+  latencyAt(nowMs: number): number {
+    return this.latencyMs * Math.exp(-Math.max(0, nowMs - this.latencyAtMs) / latencyDecayMs);
+  }
+
+  #measure(sampleMs: number, nowMs: number): void {
+    if (sampleMs > this.latencyMs) {
+      // Peak: a slow answer counts in full at once, and is forgotten slowly (Finagle's peak EWMA).
+      this.latencyMs = sampleMs;
+    } else {
+      const old = Math.exp(-Math.max(0, nowMs - this.latencyAtMs) / latencyDecayMs);
+      this.latencyMs = this.latencyMs * old + sampleMs * (1 - old);
+    }
+    this.latencyAtMs = nowMs;
+  }
+}

@@ -1,0 +1,137 @@
+import type { Backend, Endpoint, Endpoints } from '#table/backend.ts';
+import type { AffinityMemory } from '../share/affinity.ts';
+import { BackendPicker, type Surroundings } from './backend.ts';
+import { endpointKey, LiveEndpoint } from './endpoint.ts';
+import type { BackendState } from './types.ts';
+
+export interface SelectorOptions {
+  /** Where this proxy runs; null when unknown. */
+  readonly zone: string | null;
+  readonly node: string | null;
+  /** 0 ≤ n < 1. */
+  readonly random: () => number;
+  readonly memory: AffinityMemory;
+}
+
+/** Changed rows by id; null: the row is gone. */
+export interface SelectorChange {
+  readonly backends: ReadonlyMap<string, Backend | null>;
+  readonly endpoints: ReadonlyMap<string, Endpoints | null>;
+  /** The fleet's key for cookies, 32 bytes; null: unchanged. */
+  readonly affinityKey: Uint8Array | null;
+}
+
+/** Every backend's endpoints in this worker. What is known of an address and port outlives table changes. */
+export class Selector {
+  readonly #around: Surroundings;
+  readonly #backends = new Map<string, BackendPicker>();
+  readonly #rowsById = new Map<string, Endpoints>();
+  /** Backend id → ids of the endpoint rows that name it. */
+  readonly #rowIdsByBackend = new Map<string, Set<string>>();
+  /** Endpoint key → state, and how many rows name it. */
+  readonly #endpointsByKey = new Map<string, { state: LiveEndpoint; useCount: number }>();
+
+  constructor(options: SelectorOptions) {
+    const { zone, node, random, memory } = options;
+    this.#around = { place: { zone, node }, random, memory, affinityKey: null };
+  }
+
+  /**
+   * Takes changed rows into use; cost is that of the backends they touch.
+   *
+   * @param nowMs milliseconds since 1970, as in all of this folder
+   * @returns keys of the endpoints that no row names any more
+   */
+  apply(change: SelectorChange, nowMs: number): { goneKeys: readonly string[] } {
+    const touched = new Set<string>(change.backends.keys());
+    if (change.affinityKey !== null) {
+      this.#around.affinityKey = change.affinityKey;
+      for (const [id, backend] of this.#backends) if (backend.row.affinity?.type === 'cookie') touched.add(id);
+    }
+    const maybeGone = new Set<string>();
+    for (const [id, row] of change.endpoints) this.#takeEndpoints(id, row, touched, maybeGone);
+    for (const id of touched) this.#renew(id, change.backends.get(id), nowMs);
+    return { goneKeys: this.#dropUnused(maybeGone) };
+  }
+
+  /** @returns undefined when no row of that id is in force */
+  backend(id: string): BackendState | undefined {
+    return this.#backends.get(id);
+  }
+
+  /** Takes a result of active probing. Ids and keys that have gone meanwhile are ignored. */
+  setHealth(key: string, backendId: string, isHealthy: boolean): void {
+    this.#backends.get(backendId)?.setHealth(key, isHealthy);
+  }
+
+  #takeEndpoints(id: string, row: Endpoints | null, touched: Set<string>, maybeGone: Set<string>): void {
+    const old = this.#rowsById.get(id);
+    for (const backendId of old?.backendIds ?? []) {
+      touched.add(backendId);
+      const ids = this.#rowIdsByBackend.get(backendId);
+      if (ids?.delete(id) && ids.size === 0) this.#rowIdsByBackend.delete(backendId);
+    }
+    for (const { address, port } of old?.endpoints ?? []) {
+      const key = endpointKey(address, port);
+      const known = this.#endpointsByKey.get(key);
+      if (known !== undefined && --known.useCount === 0) maybeGone.add(key);
+    }
+    if (row === null) {
+      this.#rowsById.delete(id);
+      return;
+    }
+    this.#rowsById.set(id, row);
+    for (const backendId of row.backendIds) {
+      touched.add(backendId);
+      const ids = this.#rowIdsByBackend.get(backendId);
+      if (ids === undefined) this.#rowIdsByBackend.set(backendId, new Set([id]));
+      else ids.add(id);
+    }
+    for (const endpoint of row.endpoints) this.#use(endpoint);
+  }
+
+  #use(endpoint: Endpoint): void {
+    const key = endpointKey(endpoint.address, endpoint.port);
+    const known = this.#endpointsByKey.get(key);
+    if (known === undefined) {
+      this.#endpointsByKey.set(key, { state: new LiveEndpoint(key, endpoint), useCount: 1 });
+    } else {
+      known.useCount++;
+      known.state.renew(endpoint);
+    }
+  }
+
+  #renew(id: string, change: Backend | null | undefined, nowMs: number): void {
+    const existing = this.#backends.get(id);
+    if (change === null) {
+      existing?.leave();
+      this.#backends.delete(id);
+      return;
+    }
+    const row = change ?? existing?.row;
+    // Endpoints may name a backend that is not in the table; check.ts refuses such a table, and a stray row does no harm.
+    if (row === undefined) return;
+    const backend = existing ?? new BackendPicker(row, this.#around);
+    if (existing === undefined) this.#backends.set(id, backend);
+    backend.renew(row, this.#endpointsOf(id), nowMs);
+  }
+
+  *#endpointsOf(backendId: string): Generator<{ state: LiveEndpoint; row: Endpoint }> {
+    for (const id of this.#rowIdsByBackend.get(backendId) ?? []) {
+      for (const row of this.#rowsById.get(id)?.endpoints ?? []) {
+        const known = this.#endpointsByKey.get(endpointKey(row.address, row.port));
+        if (known !== undefined) yield { state: known.state, row };
+      }
+    }
+  }
+
+  #dropUnused(keys: Iterable<string>): string[] {
+    const gone: string[] = [];
+    for (const key of keys) {
+      if (this.#endpointsByKey.get(key)?.useCount !== 0) continue;
+      this.#endpointsByKey.delete(key);
+      gone.push(key);
+    }
+    return gone;
+  }
+}

@@ -1,0 +1,91 @@
+import { LRUCache } from 'lru-cache';
+
+/** One client's endpoint, as workers tell each other. */
+export interface AffinityEntry {
+  readonly backendId: string;
+  readonly client: string;
+  /** Endpoint key (`address:port`). */
+  readonly endpoint: string;
+  /** Milliseconds since 1970. */
+  readonly expiresMs: number;
+}
+
+/** Which endpoint a client was sent to, for affinity that no cookie carries. */
+export interface AffinityMemory {
+  /** @returns the endpoint key, and keeps it for another timeoutMs; undefined when unknown or out of time */
+  recall(backendId: string, client: string, timeoutMs: number, nowMs: number): string | undefined;
+  remember(backendId: string, client: string, endpoint: string, timeoutMs: number, nowMs: number): void;
+}
+
+interface Remembered {
+  readonly backendId: string;
+  readonly client: string;
+  endpoint: string;
+  expiresMs: number;
+  /** Expiry that the siblings know of. */
+  toldMs: number;
+}
+
+/**
+ * Affinity in the memory of one process. What it learns from its own requests it tells through onRemember; what the
+ * siblings tell comes in by learn, so that a client keeps its endpoint whichever worker accepts it.
+ *
+ * Bounded: the clients that were quiet longest are forgotten first, and are then placed by hash like new ones.
+ */
+export class LocalAffinity implements AffinityMemory {
+  readonly #entries: LRUCache<string, Remembered>;
+  #tell: (entry: AffinityEntry) => void = () => undefined;
+
+  /** @param maxClients about 300 bytes each */
+  constructor(maxClients = 100_000) {
+    this.#entries = new LRUCache({ max: maxClients });
+  }
+
+  /** Called for each entry that is new, changed, or whose expiry moved by more than a tenth of its timeout. */
+  onRemember(callback: (entry: AffinityEntry) => void): void {
+    this.#tell = callback;
+  }
+
+  /** Takes what a sibling remembers. Of two accounts of a client the one that lasts longer is newer. */
+  learn(entry: AffinityEntry): void {
+    const { backendId, client, endpoint, expiresMs } = entry;
+    const key = keyOf(backendId, client);
+    const known = this.#entries.get(key);
+    if (
+      known !== undefined &&
+      (known.expiresMs > expiresMs || (known.expiresMs === expiresMs && known.endpoint <= endpoint))
+    ) {
+      return;
+    }
+    this.#entries.set(key, { backendId, client, endpoint, expiresMs, toldMs: expiresMs });
+  }
+
+  recall(backendId: string, client: string, timeoutMs: number, nowMs: number): string | undefined {
+    const key = keyOf(backendId, client);
+    const known = this.#entries.get(key);
+    if (known === undefined) return undefined;
+    if (known.expiresMs <= nowMs) {
+      this.#entries.delete(key);
+      return undefined;
+    }
+    known.expiresMs = nowMs + timeoutMs;
+    if (known.expiresMs - known.toldMs > timeoutMs / 10) this.#announce(known);
+    return known.endpoint;
+  }
+
+  remember(backendId: string, client: string, endpoint: string, timeoutMs: number, nowMs: number): void {
+    const entry = { backendId, client, endpoint, expiresMs: nowMs + timeoutMs, toldMs: 0 };
+    this.#entries.set(keyOf(backendId, client), entry);
+    this.#announce(entry);
+  }
+
+  #announce(entry: Remembered): void {
+    entry.toldMs = entry.expiresMs;
+    const { backendId, client, endpoint, expiresMs } = entry;
+    this.#tell({ backendId, client, endpoint, expiresMs });
+  }
+}
+
+function keyOf(backendId: string, client: string): string {
+  return `${client} ${backendId}`;
+}
