@@ -1,0 +1,90 @@
+import { RE2JS } from 're2js';
+import { toBytes } from './bytes.ts';
+import { toV8Source } from './regexsyntax.ts';
+
+/** A user's pattern, ready to match strings of bytes in linear time. */
+export interface CompiledRegex {
+  test(text: string): boolean;
+  /** Captures of the first match: element 0 is the whole match, '' stands for a group that took no part; null: no match. */
+  captures(text: string): readonly string[] | null;
+}
+
+export interface RegexRule {
+  readonly case: 'exact' | 'ignore';
+  /** start: the match begins where the text begins (ingress-nginx paths). whole: it also ends there (header and query values). */
+  readonly anchor: 'start' | 'whole';
+}
+
+/** Longest accepted pattern, in characters. */
+export const longestPattern = 512;
+
+/** Why a pattern is refused, in words for its author; null when it is good. */
+export function checkRegex(pattern: string, ignoreCase: boolean): string | null {
+  if (pattern.length > longestPattern)
+    return `the pattern has ${pattern.length} characters, more than ${longestPattern}`;
+  try {
+    RE2JS.compile(toBytes(pattern), ignoreCase ? RE2JS.CASE_INSENSITIVE : 0);
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** @returns null for a pattern that checkRegex refuses */
+export function compileRegex(pattern: string, rule: RegexRule): CompiledRegex | null {
+  if (checkRegex(pattern, rule.case === 'ignore') !== null) return null;
+  const bytes = toBytes(pattern);
+  return (isV8Linear ? compileForV8(bytes, rule) : null) ?? compileForRe2(bytes, rule);
+}
+
+let isV8Linear = false;
+
+/**
+ * Proves that this process was started with --enable-experimental-regexp-engine-on-excessive-backtracks, by a pattern on
+ * which a backtracking engine takes a tenth of a second and more. Called once at start-up, before the first table; until
+ * it has held, patterns are matched by re2js: safe, at about ten times the cost.
+ *
+ * @param nowMs a monotonic clock with fractions of a millisecond
+ */
+export function regexEngineIsLinear(nowMs: () => number): boolean {
+  const text = `${'a'.repeat(25)}!`;
+  // A busy machine may stop the process for a while in the middle of a try: the best of three counts.
+  for (let tries = 0; tries < 3 && !isV8Linear; tries++) {
+    const startMs = nowMs();
+    // A new source each time, because V8 keeps what it has compiled.
+    new RegExp(`^(?:(a+)+)${'x?'.repeat(tries)}$`).test(text);
+    isV8Linear = nowMs() - startMs < 20;
+  }
+  return isV8Linear;
+}
+
+function compileForV8(bytes: string, rule: RegexRule): CompiledRegex | null {
+  const hasFlag = bytes.startsWith('(?i)');
+  const translated = toV8Source(hasFlag ? bytes.slice(4) : bytes, hasFlag ? 'ignore' : rule.case);
+  if (!translated) return null;
+  try {
+    const regex = new RegExp(anchored(translated.source, rule));
+    return {
+      test: (text) => regex.test(text),
+      captures: (text) => regex.exec(text)?.map((group: string | undefined) => group ?? '') ?? null,
+    };
+  } catch {
+    // What RE2 takes and V8 does not is matched by re2js.
+    return null;
+  }
+}
+
+function compileForRe2(bytes: string, rule: RegexRule): CompiledRegex {
+  const regex = RE2JS.compile(anchored(bytes, rule), rule.case === 'ignore' ? RE2JS.CASE_INSENSITIVE : 0);
+  return {
+    test: (text) => regex.matcher(text).find(),
+    captures: (text) => {
+      const matcher = regex.matcher(text);
+      if (!matcher.find()) return null;
+      return Array.from({ length: matcher.groupCount() + 1 }, (_, group) => matcher.group(group) ?? '');
+    },
+  };
+}
+
+/** The group keeps `a|b` from being anchored in its first branch only. */
+const anchored = (source: string, rule: RegexRule) => (rule.anchor === 'start' ? `^(?:${source})` : `^(?:${source})$`);

@@ -1,0 +1,48 @@
+import type { Route } from '#table/route.ts';
+import { compileFilters } from '../filters/compile.ts';
+import { type Condition, compileConditions } from './conditions.ts';
+import type { CompiledRoute } from './match.ts';
+import { normaliseRulePath } from './normalise.ts';
+import { type CompiledRegex, compileRegex } from './regex.ts';
+
+/** A route row, compiled once, whatever the number of hosts that use it. */
+export interface Rule {
+  readonly route: CompiledRoute;
+  readonly kind: 'exact' | 'element' | 'prefix' | 'regex';
+  /** What an exact path or a prefix is looked up by: bytes, normalised, an element prefix without trailing slash. */
+  readonly key: string;
+  readonly regex: CompiledRegex | null;
+  readonly condition: Condition | null;
+}
+
+/** @returns null when a pattern of the row does not compile: the route is left out, and its neighbours work */
+export function compileRule(row: Route, index: number): Rule | null {
+  const { path } = row.match;
+  const regex =
+    path.type === 'regex'
+      ? compileRegex(path.value, { case: path.ignoreCase ? 'ignore' : 'exact', anchor: 'start' })
+      : null;
+  const condition = compileConditions(row.match);
+  if (condition === 'never' || (path.type === 'regex' && !regex)) return null;
+  return { route: compileRoute(row, index), kind: path.type, key: keyOf(row), regex, condition };
+}
+
+function keyOf(row: Route): string {
+  const { path } = row.match;
+  if (path.type === 'regex') return '';
+  const key = normaliseRulePath(path.value);
+  return path.type === 'element' && key.endsWith('/') ? key.slice(0, -1) : key;
+}
+
+function compileRoute(row: Route, index: number): CompiledRoute {
+  let weightUpTo = 0;
+  return {
+    row,
+    index,
+    filters: compileFilters(row.filters, row.match),
+    backends: row.backends.map((backend) => {
+      weightUpTo += backend.weight;
+      return { backendId: backend.backendId, weightUpTo, filters: compileFilters(backend.filters, row.match) };
+    }),
+  };
+}
