@@ -1,7 +1,8 @@
 import { type FSWatcher, type Stats, watch } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import type { Logger } from 'pino';
+
+import type { Log } from '#kit/log.ts';
 import { HeldView } from './held.ts';
 import { type Manifests, readManifests } from './manifests.ts';
 import type { AnyObject } from './objects.ts';
@@ -12,7 +13,7 @@ export interface FileSourceOptions {
   /** Read with all folders below it: *.yaml, *.yml, *.json. Names that begin with a dot are left out. */
   dir: string;
   onUpdate: (update: ViewUpdate) => void;
-  log: Logger;
+  log: Log;
 }
 
 /** Editors and `kubectl` write in several steps; this is how long nothing may move before the files are read. */

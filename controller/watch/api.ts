@@ -1,0 +1,175 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { RequestOptions } from 'node:https';
+import { isDeepStrictEqual } from 'node:util';
+import type { KubeConfig } from '@kubernetes/client-node';
+import { Agent, type Dispatcher, request } from 'undici';
+import { loadKubeConfig } from './kubeconfig.ts';
+
+export interface ClusterOptions {
+  /** Path of a kubeconfig. Without: the pod's service account, else what kubectl would use. */
+  kubeconfig?: string | undefined;
+  /** A context of the kubeconfig other than its current one. */
+  context?: string | undefined;
+}
+
+export interface ApiCall {
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** With query: `/api/v1/nodes?limit=500`. */
+  path: string;
+  body?: unknown;
+  /** Of the body; JSON unless told. */
+  contentType?: string;
+  timeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+export interface ApiAnswer {
+  status: number;
+  /** Parsed JSON; null if it was none. */
+  body: unknown;
+  /** What `Retry-After` asks for. */
+  retryAfterMs: number | null;
+}
+
+export interface ApiStream extends Omit<ApiAnswer, 'body'> {
+  body: Dispatcher.ResponseData['body'];
+}
+
+/** The API server, with credentials that are kept fresh. Every status is an answer; only a lost connection throws. */
+export interface Cluster {
+  readonly server: string;
+  /** Of the context, or of the pod that we run in. */
+  readonly namespace: string;
+  call(call: ApiCall): Promise<ApiAnswer>;
+  /** The answer as it comes; the caller reads it to its end or aborts. No time limit but that of the head. */
+  stream(path: string, signal: AbortSignal): Promise<ApiStream>;
+  close(): Promise<void>;
+}
+
+const connectTimeoutMs = 10_000;
+const callTimeoutMs = 30_000;
+/** A dead peer is found within about 40 s: libuv probes ten times, one second apart. Without it, it takes 15 minutes. */
+const keepAliveDelayMs = 30_000;
+
+/** Rejects, in one sentence, if there is no usable kubeconfig. Does not connect yet. */
+export async function openCluster(options: ClusterOptions): Promise<Cluster> {
+  const { config, server, namespace } = await loadKubeConfig(options);
+  return new Connection(options, config, server, namespace);
+}
+
+type TlsOptions = Pick<RequestOptions, 'ca' | 'cert' | 'key' | 'passphrase' | 'servername' | 'rejectUnauthorized'>;
+
+class Connection implements Cluster {
+  readonly server: string;
+  readonly namespace: string;
+  readonly #options: ClusterOptions;
+  #config: KubeConfig;
+  #renewal: Promise<void> | null = null;
+  #tls: TlsOptions = {};
+  #agent: Agent | null = null;
+
+  constructor(options: ClusterOptions, config: KubeConfig, server: string, namespace: string) {
+    this.#options = options;
+    this.#config = config;
+    this.server = server;
+    this.namespace = namespace;
+  }
+
+  async call(call: ApiCall): Promise<ApiAnswer> {
+    const limit = AbortSignal.timeout(call.timeoutMs ?? callTimeoutMs);
+    const signal = call.signal ? AbortSignal.any([call.signal, limit]) : limit;
+    const { statusCode, headers, body } = await this.#request(call, signal);
+    return { status: statusCode, body: parsed(await body.text()), retryAfterMs: retryAfterMs(headers) };
+  }
+
+  async stream(path: string, signal: AbortSignal): Promise<ApiStream> {
+    const { statusCode, headers, body } = await this.#request({ path }, signal);
+    return { status: statusCode, body, retryAfterMs: retryAfterMs(headers) };
+  }
+
+  async close(): Promise<void> {
+    await this.#agent?.destroy();
+  }
+
+  async #request(call: ApiCall, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const answer = await this.#attempt(call, signal);
+    if (answer.statusCode !== 401) return answer;
+    // Bound tokens and exec credentials expire, and may do so before the time that they told.
+    await answer.body.dump();
+    await this.#renewCredentials();
+    return await this.#attempt(call, signal);
+  }
+
+  async #attempt(call: ApiCall, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const { agent, headers } = await this.#credentials();
+    if (call.body !== undefined) headers['content-type'] = call.contentType ?? 'application/json';
+    return await request(new URL(call.path, this.server), {
+      dispatcher: agent,
+      method: call.method ?? 'GET',
+      headers: { accept: 'application/json', 'user-agent': 'sluice', ...headers },
+      body: call.body === undefined ? null : JSON.stringify(call.body),
+      signal,
+      headersTimeout: callTimeoutMs,
+      bodyTimeout: 0,
+    });
+  }
+
+  /** Asked for before every request: files of certificates and tokens are read anew as they rotate. */
+  async #credentials(): Promise<{ agent: Agent; headers: Record<string, string> }> {
+    const options: RequestOptions = { headers: {} };
+    await this.#config.applyToHTTPSOptions(options);
+    const headers = { ...(options.headers as Record<string, string>) };
+    if (options.auth) headers['authorization'] = `Basic ${Buffer.from(options.auth).toString('base64')}`;
+    const tls = tlsOptionsOf(options);
+    if (!this.#agent || !isDeepStrictEqual(tls, this.#tls)) {
+      // Requests that still run on the old agent end by themselves.
+      void this.#agent?.close();
+      this.#tls = tls;
+      this.#agent = newAgent(tls);
+    }
+    return { agent: this.#agent, headers };
+  }
+
+  async #renewCredentials(): Promise<void> {
+    this.#renewal ??= loadKubeConfig(this.#options)
+      .then(({ config }) => {
+        this.#config = config;
+      })
+      .finally(() => {
+        this.#renewal = null;
+      });
+    await this.#renewal;
+  }
+}
+
+function tlsOptionsOf({ ca, cert, key, passphrase, servername, rejectUnauthorized }: RequestOptions): TlsOptions {
+  const all = { ca, cert, key, passphrase, servername, rejectUnauthorized };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined && value !== null));
+}
+
+/** HTTP/1.1, so that every watch has a connection of its own and none holds up the renewal of the Lease. */
+function newAgent(tls: TlsOptions): Agent {
+  return new Agent({
+    allowH2: false,
+    connect: {
+      ...(tls as object),
+      timeout: connectTimeoutMs,
+      keepAlive: true,
+      keepAliveInitialDelay: keepAliveDelayMs,
+    },
+  });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** RFC 9110 §10.2.3; the API server sends seconds. */
+function retryAfterMs(headers: IncomingHttpHeaders): number | null {
+  const seconds = Number(headers['retry-after'] ?? Number.NaN);
+  return Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : null;
+}

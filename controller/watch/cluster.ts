@@ -1,0 +1,220 @@
+import type { Log } from '#kit/log.ts';
+import type { Cluster } from './api.ts';
+import { HeldView } from './held.ts';
+import { baseKinds, type WatchedKind } from './kinds.ts';
+import type { AnyObject, ObjectKind } from './objects.ts';
+import { type Arrival, Reflector, type ReflectorSink } from './reflect.ts';
+import { SecretLookups } from './secrets.ts';
+import type { KindState, Source } from './source.ts';
+import type { ObjectKey, ReadProblem, ViewChange, ViewUpdate } from './view.ts';
+
+export interface ClusterSourceOptions {
+  cluster: Cluster;
+  /** Only these; empty: all. Objects without a namespace are watched in any case. */
+  namespaces: readonly string[];
+  onUpdate: (update: ViewUpdate) => void;
+  log: Log;
+  /** In [0, 1): spreads the ends of watches and the waits after failures. */
+  random?: () => number;
+}
+
+/** Follows the objects of an API server. The first update comes when every kind has been listed once. */
+export function watchCluster(options: ClusterSourceOptions): Source {
+  const source = new ClusterSource(options);
+  source.start();
+  return source;
+}
+
+interface Scope {
+  kind: WatchedKind;
+  reflector: Reflector;
+  isRefused: boolean;
+}
+
+/** What came since the last update, to be put into the view all at once. */
+interface Staged {
+  kind: ObjectKind;
+  key: ObjectKey;
+  /** null: gone. */
+  object: AnyObject | null;
+  version: number;
+}
+
+class ClusterSource implements Source {
+  readonly #options: ClusterSourceOptions;
+  readonly #view = new HeldView();
+  readonly #scopes: Scope[] = [];
+  readonly #secrets: SecretLookups;
+  #staged: Staged[] = [];
+  readonly #unreadable = new Map<string, ReadProblem>();
+  readonly #seen: Record<string, number> = {};
+  readonly #holds: Record<string, number> = {};
+  #flush: NodeJS.Immediate | null = null;
+  #isDue = false;
+  #isStarted = false;
+  #isStopped = false;
+
+  constructor(options: ClusterSourceOptions) {
+    this.#options = options;
+    const { cluster, log, namespaces, random = Math.random } = options;
+    for (const kind of baseKinds) {
+      for (const namespace of kind.isNamespaced && namespaces.length > 0 ? namespaces : [null]) {
+        this.#scopes.push(this.#scope(kind, namespace, random));
+      }
+    }
+    this.#secrets = new SecretLookups({
+      cluster,
+      log,
+      random,
+      sink: this.#hearing('Secret'),
+      forget: (key) => {
+        this.#staged = this.#staged.filter((staged) => staged.kind !== 'Secret' || staged.key !== key);
+        this.#view.remove('Secret', key);
+        this.#unreadable.delete(`Secret ${key}`);
+      },
+      settled: () => this.#tellSoon(),
+    });
+  }
+
+  start(): void {
+    for (const { reflector } of this.#scopes) reflector.start();
+  }
+
+  useSecrets(keys: ReadonlySet<ObjectKey>): ReadonlySet<ObjectKey> {
+    const { namespaces } = this.#options;
+    const isInScope = (key: ObjectKey) =>
+      namespaces.length === 0 || namespaces.includes(key.slice(0, key.indexOf('/')));
+    return this.#secrets.use(new Set([...keys].filter(isInScope)));
+  }
+
+  state(): Record<string, KindState> {
+    const states: Record<string, KindState> = {};
+    const all = this.#scopes.map(({ kind, reflector }) => ({ kind: kind.kind, state: reflector.state() }));
+    for (const state of this.#secrets.states()) all.push({ kind: 'Secret', state });
+    for (const { kind, state } of all) {
+      const other = states[kind];
+      states[kind] = other ? worseOf(state, other) : state;
+    }
+    return states;
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    for (const { reflector } of this.#scopes) reflector.stop();
+    this.#secrets.stop();
+    if (this.#flush) clearImmediate(this.#flush);
+  }
+
+  #scope(kind: WatchedKind, namespace: string | null, random: () => number): Scope {
+    const { cluster, log } = this.#options;
+    const scope: Scope = {
+      kind,
+      isRefused: false,
+      reflector: new Reflector({
+        cluster,
+        kind,
+        namespace,
+        log,
+        random,
+        sink: {
+          ...this.#hearing(kind.kind),
+          isWanted: () => true,
+          listed: () => this.#tellSoon(),
+          refused: () => {
+            scope.isRefused = true;
+            this.#tellSoon();
+          },
+        },
+      }),
+    };
+    return scope;
+  }
+
+  #hearing(kind: ObjectKind): Pick<ReflectorSink, 'isNews' | 'put' | 'remove' | 'seen' | 'bookmarked'> {
+    return {
+      isNews: ({ key, result }) =>
+        result.object === null || this.#unreadable.has(`${kind} ${key}`) || this.#view.isNews(result.object),
+      put: (arrival) => this.#put(kind, arrival),
+      remove: (key, version) => this.#remove(kind, key, version),
+      seen: (version) => {
+        this.#seen[kind] = Math.max(this.#seen[kind] ?? 0, version);
+      },
+      bookmarked: () => this.#tellSoon(),
+    };
+  }
+
+  #put(kind: ObjectKind, { key, result, version }: Arrival): void {
+    const { object, problem } = result;
+    // What can no longer be read stays in force as it was; the problem says so.
+    if (problem) {
+      this.#unreadable.set(`${kind} ${key}`, problem);
+      this.#isDue = true;
+    } else {
+      this.#mended(kind, key);
+      this.#staged.push({ kind, key, object, version });
+    }
+    this.#flushSoon();
+  }
+
+  #remove(kind: ObjectKind, key: ObjectKey, version: number): void {
+    this.#mended(kind, key);
+    this.#staged.push({ kind, key, object: null, version });
+    this.#flushSoon();
+  }
+
+  #mended(kind: ObjectKind, key: ObjectKey): void {
+    if (this.#unreadable.delete(`${kind} ${key}`)) this.#isDue = true;
+  }
+
+  /** There is something to tell even if no object changed. */
+  #tellSoon(): void {
+    this.#isDue = true;
+    this.#flushSoon();
+  }
+
+  /** All that one turn of the event loop brings is one update; nothing waits longer than that. */
+  #flushSoon(): void {
+    if (this.#isStopped || this.#flush) return;
+    this.#flush = setImmediate(() => {
+      this.#flush = null;
+      this.#tell();
+    });
+  }
+
+  #tell(): void {
+    if (!this.#isStarted && !this.#scopes.every(isReady)) return;
+    this.#isStarted = true;
+    const changes = new Map<string, ViewChange>();
+    for (const { kind, key, object, version } of this.#staged) {
+      const isChange = object ? this.#view.put(object) : this.#view.remove(kind, key);
+      if (!isChange) continue;
+      changes.set(`${kind} ${key}`, { kind, key });
+      this.#holds[kind] = Math.max(this.#holds[kind] ?? 0, version);
+    }
+    this.#staged = [];
+    if (changes.size === 0 && !this.#isDue) return;
+    this.#isDue = false;
+    this.#options.onUpdate({
+      view: this.#view,
+      changes: [...changes.values()],
+      unreadable: [...this.#unreadable.values()],
+      pendingSecrets: this.#secrets.pending(),
+      seen: { ...this.#seen },
+      holds: { ...this.#holds },
+    });
+  }
+}
+
+function isReady({ kind, reflector, isRefused }: Scope): boolean {
+  return reflector.state().isSynced || (isRefused && !kind.isEssential);
+}
+
+/** Of several namespaces, the kind is as well as the worst. */
+function worseOf(one: KindState, other: KindState): KindState {
+  return {
+    lastEventAgeMs: Math.max(one.lastEventAgeMs, other.lastEventAgeMs),
+    relists: one.relists + other.relists,
+    isSynced: one.isSynced && other.isSynced,
+    failure: one.failure ?? other.failure,
+  };
+}

@@ -1,0 +1,60 @@
+import type { ObjectKind } from './objects.ts';
+
+export interface WatchedKind {
+  kind: ObjectKind;
+  /** Of the API: `/api/v1` or `/apis/GROUP/VERSION`. */
+  root: string;
+  /** As in the URL: `ingresses`. */
+  plural: string;
+  isNamespaced: boolean;
+  /** One page is decoded in one go, which must not hold up the process: slices are a hundred times as large as the rest. */
+  pageSize: number;
+  /** false: a refusal (RBAC that covers some namespaces only) does not hold up the first update. */
+  isEssential: boolean;
+  /** What is left out by the server already. */
+  fieldSelector?: string;
+}
+
+const networking = '/apis/networking.k8s.io/v1';
+
+/** Always watched. */
+export const baseKinds: readonly WatchedKind[] = [
+  { kind: 'Ingress', root: networking, plural: 'ingresses', isNamespaced: true, pageSize: 500, isEssential: true },
+  {
+    kind: 'IngressClass',
+    root: networking,
+    plural: 'ingressclasses',
+    isNamespaced: false,
+    pageSize: 500,
+    isEssential: true,
+  },
+  { kind: 'Service', root: '/api/v1', plural: 'services', isNamespaced: true, pageSize: 500, isEssential: true },
+  {
+    kind: 'EndpointSlice',
+    root: '/apis/discovery.k8s.io/v1',
+    plural: 'endpointslices',
+    isNamespaced: true,
+    pageSize: 100,
+    isEssential: true,
+  },
+  { kind: 'Namespace', root: '/api/v1', plural: 'namespaces', isNamespaced: false, pageSize: 500, isEssential: false },
+  { kind: 'Node', root: '/api/v1', plural: 'nodes', isNamespaced: false, pageSize: 100, isEssential: false },
+];
+
+/** Watched only in namespaces with Secrets in use. Releases of Helm are Secrets of up to 1 MB that nobody uses here. */
+export const secretKind: WatchedKind = {
+  kind: 'Secret',
+  root: '/api/v1',
+  plural: 'secrets',
+  isNamespaced: true,
+  pageSize: 100,
+  isEssential: false,
+  fieldSelector: 'type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token',
+};
+
+/** `/api/v1/namespaces/shop/services`; without namespace, those of all. */
+export function collectionPath({ root, plural, isNamespaced }: WatchedKind, namespace: string | null): string {
+  return isNamespaced && namespace
+    ? `${root}/namespaces/${encodeURIComponent(namespace)}/${plural}`
+    : `${root}/${plural}`;
+}

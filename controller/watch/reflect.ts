@@ -1,0 +1,337 @@
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '#kit/log.ts';
+import type { Cluster } from './api.ts';
+import { answeredLimitMs, Backoff, unreachableLimitMs } from './backoff.ts';
+import { collectionPath, type WatchedKind } from './kinds.ts';
+import { linesOf } from './lines.ts';
+import { identityOf, propertyOf, type ReadResult, readObject } from './read.ts';
+import type { KindState } from './source.ts';
+import type { ObjectKey } from './view.ts';
+
+/** An object as it came, with the number that orders it (0 if the server's is no number). */
+export interface Arrival {
+  key: ObjectKey;
+  result: ReadResult;
+  version: number;
+}
+
+/** Who hears what a reflector reads. All calls of one list come in one go: nothing in between is ever seen. */
+export interface ReflectorSink {
+  /** Objects that are not asked for are dropped before they are read. */
+  isWanted(key: ObjectKey): boolean;
+  /** Whether a put would tell anything. Asked page by page: comparing ten thousand objects in one go takes too long. */
+  isNews(arrival: Arrival): boolean;
+  put(arrival: Arrival): void;
+  remove(key: ObjectKey, version: number): void;
+  /** Everything up to this version has been told. */
+  seen(version: number): void;
+  /** Nothing has changed, but what has been seen has moved on. */
+  bookmarked(): void;
+  /** A full list has been told. */
+  listed(): void;
+  /** The server refused to show this kind (403, 404). */
+  refused(): void;
+}
+
+export interface ReflectorOptions {
+  cluster: Cluster;
+  kind: WatchedKind;
+  /** null: all namespaces. */
+  namespace: string | null;
+  sink: ReflectorSink;
+  log: Log;
+  /** In [0, 1). */
+  random: () => number;
+  /** How long a watch may say nothing before it counts as dead; tests shorten it. */
+  silenceLimitMs?: number;
+}
+
+/** client-go's spread: watches renew, and not all at once. */
+const leastWatchS = 300;
+const watchSpreadS = 300;
+/** Beyond the end that we asked the server for. */
+const graceMs = 15_000;
+/** Bookmarks come about once a minute. Where they do, this long a silence is a half-open connection. */
+const bookmarkSilenceMs = 180_000;
+/** A watch that ends sooner than this did not work, whatever its status. */
+const shortWatchMs = 1_000;
+/** Decoding yields to the rest of the process this often. */
+const sliceMs = 10;
+
+class ApiFailure extends Error {
+  readonly status: number;
+  readonly retryAfterMs: number | null;
+
+  constructor(status: number, message: string, retryAfterMs: number | null) {
+    super(`${status}: ${message}`);
+    this.status = status;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/**
+ * Follows one kind in one scope: list in pages, watch from there, resume where the watch broke off, list anew when the
+ * server has forgotten that place (410), and tell the difference only. Never gives up, and never forgets what it knows
+ * because it cannot ask.
+ */
+export class Reflector {
+  readonly #options: ReflectorOptions;
+  readonly #backoff: Backoff;
+  readonly #stop = new AbortController();
+  /** Version of each object that has been told. */
+  readonly #known = new Map<ObjectKey, { uid: string; version: number }>();
+  /** Where to resume; null: list. */
+  #resumeAt: string | null = null;
+  #heardAtMs = Number.NEGATIVE_INFINITY;
+  #lists = 0;
+  #listedAtMs = Number.NEGATIVE_INFINITY;
+  #failure: string | null = null;
+
+  constructor(options: ReflectorOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff(options.random);
+  }
+
+  start(): void {
+    void this.#run();
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  state(): KindState {
+    return {
+      lastEventAgeMs: performance.now() - this.#heardAtMs,
+      relists: Math.max(0, this.#lists - 1),
+      isSynced: this.#lists > 0,
+      failure: this.#failure,
+    };
+  }
+
+  /** Takes an object that was fetched by itself, as if it had come in the watch. */
+  learn(raw: unknown): void {
+    const arrival = this.#read(raw);
+    if (arrival) this.#came(raw, arrival);
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const beganMs = performance.now();
+      try {
+        if (this.#resumeAt === null) await this.#list();
+        await this.#watch(this.#resumeAt ?? '');
+        const lastedMs = performance.now() - beganMs;
+        this.#backoff.wasHealthyFor(lastedMs);
+        if (lastedMs < shortWatchMs) await this.#wait(this.#backoff.nextMs(answeredLimitMs, null));
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#backoff.wasHealthyFor(performance.now() - beganMs);
+        await this.#wait(this.#failed(error));
+      }
+    }
+  }
+
+  /** Notes why an attempt failed; returns how long to wait before the next. */
+  #failed(error: unknown): number {
+    const { kind, namespace, log, sink } = this.#options;
+    const message = error instanceof Error ? error.message || error.name : String(error);
+    const isNew = this.#failure !== message;
+    this.#failure = message;
+    if (!(error instanceof ApiFailure)) {
+      if (isNew) log.warn({ kind: kind.kind, namespace }, `the API server cannot be reached: ${message}`);
+      return this.#backoff.nextMs(unreachableLimitMs, null);
+    }
+    if (error.status === 410) {
+      log.info({ kind: kind.kind, namespace }, 'the API server has forgotten where the watch stood; listing anew');
+      this.#resumeAt = null;
+      // The list that follows is the cure; only one cure that does not help waits (its watch was too short).
+      return this.#lists > 0 && performance.now() - this.#listedAtMs > shortWatchMs ? 0 : this.#delayMs(error);
+    }
+    if (isNew) log.warn({ kind: kind.kind, namespace }, `the API server refused: ${message}`);
+    if (error.status === 403 || error.status === 404) sink.refused();
+    // Too large a resourceVersion (after a restore from backup), or something else that only a list can mend.
+    if (error.status === 400 || error.status === 404) this.#resumeAt = null;
+    return this.#delayMs(error);
+  }
+
+  #delayMs(failure: ApiFailure): number {
+    return this.#backoff.nextMs(answeredLimitMs, failure.retryAfterMs);
+  }
+
+  async #wait(delayMs: number): Promise<void> {
+    await sleep(delayMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+  }
+
+  #heard(): void {
+    this.#heardAtMs = performance.now();
+    if (this.#failure !== null)
+      this.#options.log.info({ kind: this.#options.kind.kind }, 'the API server answers again');
+    this.#failure = null;
+  }
+
+  /** Reads all pages, then tells what is new, what changed and what is gone since the last list or event. */
+  async #list(): Promise<void> {
+    const { cluster, kind, namespace, sink } = this.#options;
+    const path = collectionPath(kind, namespace);
+    const arrivals = new Map<ObjectKey, { raw: unknown; arrival: Arrival; isNews: boolean }>();
+    // What is learned while the pages come may be missing in them without being gone.
+    const knownBefore = [...this.#known.keys()];
+    let at = '';
+    let next = '';
+    let sliceBeganMs = performance.now();
+    do {
+      const query = new URLSearchParams({ limit: String(kind.pageSize) });
+      if (kind.fieldSelector) query.set('fieldSelector', kind.fieldSelector);
+      if (next) query.set('continue', next);
+      const answer = await cluster.call({ path: `${path}?${query}`, signal: this.#stop.signal });
+      if (answer.status !== 200) throw failureOf(answer.status, answer.body, answer.retryAfterMs);
+      const items = propertyOf(answer.body, 'items');
+      for (const raw of Array.isArray(items) ? items : []) {
+        const arrival = this.#read(raw);
+        if (arrival) arrivals.set(arrival.key, { raw, arrival, isNews: sink.isNews(arrival) });
+        if (performance.now() - sliceBeganMs < sliceMs) continue;
+        await setImmediate();
+        sliceBeganMs = performance.now();
+      }
+      const metadata = propertyOf(answer.body, 'metadata');
+      at = textOf(propertyOf(metadata, 'resourceVersion'));
+      next = textOf(propertyOf(metadata, 'continue'));
+      this.#heardAtMs = performance.now();
+    } while (next);
+    if (this.#stop.signal.aborted) return;
+    for (const key of knownBefore) if (!arrivals.has(key)) this.#gone(key, versionOf(at));
+    for (const { raw, arrival, isNews } of arrivals.values()) {
+      if (this.#isInOrder(raw, arrival) && isNews) sink.put(arrival);
+    }
+    this.#resumeAt = at;
+    this.#lists++;
+    this.#listedAtMs = performance.now();
+    this.#heard();
+    sink.seen(versionOf(at));
+    sink.listed();
+  }
+
+  async #watch(from: string): Promise<void> {
+    const { cluster, kind, namespace, random, silenceLimitMs } = this.#options;
+    const timeoutS = Math.round(leastWatchS + random() * watchSpreadS);
+    const query = new URLSearchParams({
+      watch: '1',
+      allowWatchBookmarks: 'true',
+      resourceVersion: from,
+      timeoutSeconds: String(timeoutS),
+    });
+    if (kind.fieldSelector) query.set('fieldSelector', kind.fieldSelector);
+    const dead = new AbortController();
+    const deadMan = new DeadMan(silenceLimitMs ?? timeoutS * 1000 + graceMs, dead);
+    const signal = AbortSignal.any([this.#stop.signal, dead.signal]);
+    try {
+      const answer = await cluster.stream(`${collectionPath(kind, namespace)}?${query}`, signal);
+      if (answer.status !== 200) {
+        throw failureOf(answer.status, await answer.body.json().catch(() => null), answer.retryAfterMs);
+      }
+      this.#heard();
+      for await (const line of linesOf(answer.body)) {
+        deadMan.heard();
+        if (this.#event(JSON.parse(line)) === 'BOOKMARK') deadMan.tighten(silenceLimitMs ?? bookmarkSilenceMs);
+      }
+    } finally {
+      deadMan.stop();
+    }
+  }
+
+  /** Takes one event; returns its type. Throws what an ERROR event says. */
+  #event(event: unknown): string {
+    const type = textOf(propertyOf(event, 'type'));
+    const raw = propertyOf(event, 'object');
+    // 410 comes in a stream of status 200 too.
+    if (type === 'ERROR') throw failureOf(Number(propertyOf(raw, 'code')) || 500, raw, null);
+    this.#heard();
+    const at = textOf(propertyOf(propertyOf(raw, 'metadata'), 'resourceVersion'));
+    if (type === 'ADDED' || type === 'MODIFIED') {
+      const arrival = this.#read(raw);
+      if (arrival) this.#came(raw, arrival);
+    } else if (type === 'DELETED') {
+      this.#gone(keyOfRaw(raw), versionOf(at));
+    }
+    if (at) {
+      this.#resumeAt = at;
+      this.#options.sink.seen(versionOf(at));
+    }
+    if (type === 'BOOKMARK') this.#options.sink.bookmarked();
+    return type;
+  }
+
+  #read(raw: unknown): Arrival | null {
+    const key = keyOfRaw(raw);
+    if (!this.#options.sink.isWanted(key)) return null;
+    const version = versionOf(textOf(propertyOf(propertyOf(raw, 'metadata'), 'resourceVersion')));
+    return { key, version, result: readObject(this.#options.kind.kind, raw) };
+  }
+
+  #came(raw: unknown, arrival: Arrival): void {
+    if (this.#isInOrder(raw, arrival)) this.#options.sink.put(arrival);
+  }
+
+  /** Notes the object's version. A server that lags behind the one that we asked before must not take us back. */
+  #isInOrder(raw: unknown, { key, version }: Arrival): boolean {
+    const uid = textOf(propertyOf(propertyOf(raw, 'metadata'), 'uid'));
+    const before = this.#known.get(key);
+    if (before && before.uid === uid && before.version > version && version > 0) return false;
+    this.#known.set(key, { uid, version });
+    return true;
+  }
+
+  #gone(key: ObjectKey, version: number): void {
+    this.#known.delete(key);
+    this.#options.sink.remove(key, version);
+  }
+}
+
+/** Aborts when nothing has been heard for too long. */
+class DeadMan {
+  readonly #abort: AbortController;
+  #timer: NodeJS.Timeout;
+
+  constructor(limitMs: number, abort: AbortController) {
+    this.#abort = abort;
+    this.#timer = this.#begin(limitMs);
+  }
+
+  heard(): void {
+    this.#timer.refresh();
+  }
+
+  /** From now on this much silence is too long. */
+  tighten(limitMs: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = this.#begin(limitMs);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #begin(limitMs: number): NodeJS.Timeout {
+    return setTimeout(() => this.#abort.abort(new Error(`nothing heard for ${Math.round(limitMs)} ms`)), limitMs);
+  }
+}
+
+function failureOf(status: number, body: unknown, retryAfterMs: number | null): ApiFailure {
+  return new ApiFailure(status, textOf(propertyOf(body, 'message')) || 'no reason given', retryAfterMs);
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+/** resourceVersions order as numbers (KEP-5505); one that is none orders nothing. */
+function versionOf(resourceVersion: string): number {
+  return Number(resourceVersion) || 0;
+}
+
+function keyOfRaw(raw: unknown): ObjectKey {
+  const { namespace, name } = identityOf(raw);
+  return `${namespace}/${name}`;
+}
