@@ -1,0 +1,68 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { LRUCache } from 'lru-cache';
+
+/** Whether a token may read tables (which hold private keys), and whose it is. `reason` is for the log, not the caller. */
+export type Verdict = { ok: true; who: string } | { ok: false; reason: string };
+export type Authorize = (token: string) => Promise<Verdict>;
+
+/** Everybody who knows the content of a file. The file is read each time, so the secret can be changed at any time. */
+export function sharedSecret(file: string): Authorize {
+  return async (token) => {
+    let expected: string;
+    try {
+      expected = (await readFile(file, 'utf8')).trim();
+    } catch {
+      return { ok: false, reason: `the token file ${file} cannot be read` };
+    }
+    if (expected === '') return { ok: false, reason: `the token file ${file} is empty` };
+    // Digests have one length, which timingSafeEqual wants, and tell nothing about the token's.
+    const isEqual = timingSafeEqual(digest(token), digest(expected));
+    return isEqual ? { ok: true, who: 'shared secret' } : { ok: false, reason: 'the token is not the shared secret' };
+  };
+}
+
+/**
+ * Tokens of these service accounts, as the API server confirms them. Any pod can ask for a token of any audience, so
+ * the audience alone proves nothing: the account must be one that was named.
+ *
+ * @param review Asks the API server (TokenReview): `who` is the user name.
+ * @param accounts `<namespace>/<name>` of service accounts.
+ */
+export function serviceAccounts(review: Authorize, accounts: readonly string[]): Authorize {
+  const users = new Set(accounts.map((account) => `system:serviceaccount:${account.replace('/', ':')}`));
+  const verdicts = new LRUCache<string, Verdict>({ max: 1_000 });
+  return async (token) => {
+    const key = digest(token).toString('base64');
+    const cached = verdicts.get(key);
+    if (cached) return cached;
+    const reviewed = await review(token);
+    const verdict: Verdict =
+      reviewed.ok && !users.has(reviewed.who)
+        ? { ok: false, reason: `${reviewed.who} is not a service account of the proxies` }
+        : reviewed;
+    verdicts.set(key, verdict, { ttl: verdict.ok ? acceptedTtlMs : refusedTtlMs });
+    return verdict;
+  };
+}
+
+/** The first of several ways that accepts. */
+export function anyOf(ways: readonly Authorize[]): Authorize {
+  return async (token) => {
+    const reasons: string[] = [];
+    for (const authorize of ways) {
+      const verdict = await authorize(token);
+      if (verdict.ok) return verdict;
+      reasons.push(verdict.reason);
+    }
+    return { ok: false, reason: reasons.join('; ') || 'no way to authenticate is configured' };
+  };
+}
+
+/** A revoked token works at most this long; each proxy acknowledges often, and each would be a review. */
+const acceptedTtlMs = 60_000;
+const refusedTtlMs = 2_000;
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

@@ -1,0 +1,243 @@
+import { setTimeout } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { Agent, request } from 'undici';
+import type { Ack, ChangeBatch } from '#table/change.ts';
+import { BatchReader, controllerServerName, type ReadBatch, silenceMs, streamHeader } from '#table/wire.ts';
+import { type Controller, findControllers, readCredentials } from './controllers.ts';
+
+export interface StreamOptions {
+  /** Controllers, `https://host:port`. A name with several addresses stands for that many controllers. */
+  urls: readonly string[];
+  /** PEM of the authority that signs controllers; read again for each connection. */
+  caFile: string;
+  /** Bearer token; read again for each request, because projected tokens are replaced hourly. */
+  tokenFile: string;
+  name: string;
+  zone: string | null;
+  node: string | null;
+  /** What is in force now; null before the first table. */
+  current(): { hash: string } | null;
+  /** Applies a batch. A rejection counts as a refusal. */
+  onBatch(batch: ChangeBatch): Promise<Ack>;
+  log: Logger;
+}
+
+export interface StreamState {
+  isConnected: boolean;
+  /** The controller that is, or was last, spoken to. */
+  url: string | null;
+  /** Why the last attempt ended; null while connected. */
+  lastError: string | null;
+  /** Connections that were made, the present one included. */
+  connects: number;
+}
+
+export interface TableStreamClient {
+  state(): StreamState;
+  stop(): Promise<void>;
+}
+
+/**
+ * Keeps this proxy's table that of the controllers, for ever: one stream to one of them; when it ends, falls silent or
+ * is behind, the next one, with back-off and jitter. Answers each commit, repeats the last answer as a sign of life,
+ * and tells the other controllers too: the one that writes status must know what every proxy has applied, whichever
+ * replica serves it.
+ */
+export function connectStream(options: StreamOptions): TableStreamClient {
+  const { log } = options;
+  const state: StreamState = { isConnected: false, url: null, lastError: null, connects: 0 };
+  const stopping = new AbortController();
+  let controllers: Controller[] = [];
+  let connected: Connected | null = null;
+  let lastAck: Ack | null = null;
+  let failures = 0;
+
+  async function run(): Promise<void> {
+    for (let turn = Math.floor(Math.random() * 1_000); !stopping.signal.aborted; turn++) {
+      try {
+        controllers = await findControllers(options.urls);
+        const controller = controllers[turn % controllers.length];
+        if (controller) await follow(controller);
+        else state.lastError = 'no controller has an address';
+      } catch (error) {
+        state.lastError = reasonOf(error);
+      }
+      state.isConnected = false;
+      connected = null;
+      if (stopping.signal.aborted) return;
+      failures++;
+      log.warn({ controller: state.url, reason: state.lastError, failures }, 'table stream ended');
+      await pause(backoffMs(failures, controllers.length), stopping.signal);
+    }
+  }
+
+  /** Returns when the controller has nothing for us; throws when the connection fails. */
+  async function follow(controller: Controller): Promise<void> {
+    state.url = controller.url;
+    const { ca, token } = await readCredentials(options);
+    const agent = new Agent({ connect: { ca, servername: controllerServerName, timeout: connectTimeoutMs } });
+    try {
+      const response = await request(`${controller.origin}/v1/tables?${queryOf(options)}`, {
+        dispatcher: agent,
+        signal: stopping.signal,
+        headers: { authorization: `Bearer ${token}`, host: controller.host },
+        headersTimeout: connectTimeoutMs,
+        bodyTimeout: silenceMs,
+      });
+      if (response.statusCode !== 200) {
+        await response.body.dump();
+        throw new Error(`the controller answered ${response.statusCode}`);
+      }
+      const stream = String(response.headers[streamHeader] ?? '');
+      connected = { controller, stream, agent };
+      Object.assign(state, { isConnected: true, lastError: null, connects: state.connects + 1 });
+      log.info({ controller: controller.url, stream }, 'table stream open');
+      for await (const batch of batchesOf(response.body)) {
+        const ack = await take(batch);
+        lastAck = ack;
+        await post(connected, ack);
+        tellOthers(ack);
+        if (isBehind(ack)) throw new Error('the controller is behind the table in force');
+        failures = 0;
+      }
+      throw new Error('the controller ended the stream');
+    } finally {
+      connected = null;
+      await agent.destroy();
+    }
+  }
+
+  async function take({ batch, problems }: ReadBatch): Promise<Ack> {
+    const { hash, generation } = batch.commit;
+    if (problems.length > 0) return { type: 'refused', hash, generation, problems: [...problems] };
+    try {
+      return await options.onBatch(batch);
+    } catch (error) {
+      log.error({ err: error, hash, generation }, 'table could not be applied');
+      const source = { kind: 'Table', namespace: '', name: hash };
+      const message = `applying the table failed: ${reasonOf(error)}`;
+      const hint = 'The last good table stays in force; the log of the proxy says more.';
+      return {
+        type: 'refused',
+        hash,
+        generation,
+        problems: [{ code: 'ApplyFailed', severity: 'error', source, message, hint }],
+      };
+    }
+  }
+
+  async function post({ controller, stream, agent }: Connected, ack: Ack): Promise<void> {
+    const { token } = await readCredentials(options);
+    const response = await request(`${controller.origin}/v1/acks`, {
+      dispatcher: agent,
+      signal: stopping.signal,
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, host: controller.host, 'content-type': 'application/json' },
+      body: JSON.stringify({ stream, name: options.name, ack }),
+      headersTimeout: connectTimeoutMs,
+      bodyTimeout: connectTimeoutMs,
+    });
+    await response.body.dump();
+    if (response.statusCode !== 204) throw new Error(`the acknowledgement was answered ${response.statusCode}`);
+  }
+
+  /** Best effort: what is lost is told again in a few seconds. */
+  function tellOthers(ack: Ack): void {
+    for (const controller of controllers) {
+      if (controller.origin === connected?.controller.origin) continue;
+      void tell(controller, ack);
+    }
+  }
+
+  async function tell(controller: Controller, ack: Ack): Promise<void> {
+    try {
+      const { ca } = await readCredentials(options);
+      const agent = new Agent({ connect: { ca, servername: controllerServerName, timeout: connectTimeoutMs } });
+      try {
+        await post({ controller, stream: '', agent }, ack);
+      } finally {
+        await agent.destroy();
+      }
+    } catch (error) {
+      log.debug({ controller: controller.url, reason: reasonOf(error) }, 'a controller could not be told');
+    }
+  }
+
+  const life = setInterval(async () => {
+    if (lastAck === null || connected === null) return;
+    const { agent } = connected;
+    try {
+      await post(connected, lastAck);
+      controllers = await findControllers(options.urls);
+      tellOthers(lastAck);
+    } catch {
+      // A controller that does not take answers is as good as gone; ending the connection makes `follow` look for another.
+      await agent.destroy();
+    }
+  }, lifeMs);
+
+  const running = run();
+  return {
+    state: () => ({ ...state }),
+    async stop() {
+      clearInterval(life);
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+interface Connected {
+  controller: Controller;
+  stream: string;
+  agent: Agent;
+}
+
+const connectTimeoutMs = 5_000;
+const lifeMs = 10_000;
+const firstBackoffMs = 100;
+const maxBackoffMs = 10_000;
+/** Longer than any row: a stream without line ends must not fill the memory. */
+const maxLineLength = 32 * 1_048_576;
+
+/** Grows with whole rounds over the controllers, not with each of them; full jitter keeps a fleet from marching in step. */
+function backoffMs(failures: number, controllerCount: number): number {
+  const rounds = Math.floor((failures - 1) / Math.max(1, controllerCount));
+  const ceilingMs = Math.min(maxBackoffMs, firstBackoffMs * 2 ** Math.min(rounds, 20));
+  return ceilingMs / 2 + (Math.random() * ceilingMs) / 2;
+}
+
+async function* batchesOf(body: AsyncIterable<Buffer>): AsyncGenerator<ReadBatch> {
+  const reader = new BatchReader();
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of body) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > maxLineLength) throw new Error('the stream has a line without end');
+    for (const line of lines) {
+      const batch = reader.push(line);
+      if (batch) yield batch;
+    }
+  }
+}
+
+function queryOf(options: StreamOptions): string {
+  const query = new URLSearchParams({ name: options.name, hash: options.current()?.hash ?? '' });
+  if (options.zone !== null) query.set('zone', options.zone);
+  if (options.node !== null) query.set('node', options.node);
+  return query.toString();
+}
+
+function isBehind(ack: Ack): boolean {
+  return ack.type === 'refused' && ack.problems.some((problem) => problem.code === 'TableFromThePast');
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message || error.name : String(error);
+}
+
+/** Resolves early when the signal aborts. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await setTimeout(ms, undefined, { signal }).catch(() => {});
+}

@@ -1,0 +1,468 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server, type Socket, connect as tcpConnect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { type TLSSocket, connect as tlsConnect } from 'node:tls';
+import { pino } from 'pino';
+import { Agent, request } from 'undici';
+import type { Ack, ChangeBatch } from '#table/change.ts';
+import { emptyTable, type Row } from '#table/rows.ts';
+import { controllerServerName } from '#table/wire.ts';
+import { type Authorize, serviceAccounts, sharedSecret } from '../../controller/publish/auth.ts';
+import { type KeyPair, makeAuthority } from '../../controller/publish/certificates.ts';
+import { Publisher } from '../../controller/publish/publisher.ts';
+import { startTableServer, type TableServer } from '../../controller/publish/server.ts';
+import { connectStream, type TableStreamClient } from '../../proxy/receive/stream.ts';
+
+const log = pino({ level: 'silent' });
+const token = 'a shared secret of the test';
+
+let folder: string;
+let authority: KeyPair;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sluice-stream-'));
+  authority = await makeAuthority(Date.now());
+  await writeFile(join(folder, 'ca.crt'), authority.certPem);
+  await writeFile(join(folder, 'token'), `${token}\n`);
+  await writeFile(join(folder, 'wrong'), 'a guess\n');
+});
+
+after(() => rm(folder, { recursive: true }));
+
+/** One controller's publishing half, over real TLS. */
+async function startController(authorize: Authorize = sharedSecret(join(folder, 'token'))) {
+  const publisher = new Publisher();
+  const server = await startTableServer({
+    publisher,
+    authorize,
+    authority,
+    address: '127.0.0.1',
+    port: 0,
+    extraNames: [],
+    log,
+  });
+  return { publisher, server, url: `https://127.0.0.1:${server.port}` };
+}
+
+interface ProxyOptions {
+  name?: string;
+  tokenFile?: string;
+  answer?: (batch: ChangeBatch) => Ack | Promise<Ack>;
+}
+
+/** A proxy as far as the stream goes: applies rows to a table and remembers what came. */
+class TestProxy {
+  readonly table = emptyTable();
+  readonly batches: ChangeBatch[] = [];
+  hash = '';
+  readonly client: TableStreamClient;
+  #waiting: { isMet: () => boolean; resolve: () => void }[] = [];
+
+  constructor(urls: readonly string[], options: ProxyOptions = {}) {
+    this.client = connectStream({
+      urls,
+      caFile: join(folder, 'ca.crt'),
+      tokenFile: join(folder, options.tokenFile ?? 'token'),
+      name: options.name ?? 'proxy-1',
+      zone: 'zone-a',
+      node: null,
+      current: () => (this.hash === '' ? null : { hash: this.hash }),
+      onBatch: async (batch) => {
+        const ack = (await options.answer?.(batch)) ?? applied(batch);
+        if (ack.type === 'applied') this.#apply(batch);
+        this.batches.push(batch);
+        for (const wait of this.#waiting) if (wait.isMet()) wait.resolve();
+        return ack;
+      },
+      log,
+    });
+  }
+
+  #apply(batch: ChangeBatch): void {
+    if (batch.isSnapshot) for (const rows of Object.values(this.table)) rows.clear();
+    for (const ref of batch.deletes) this.table[ref.kind].delete(ref.id);
+    for (const { kind, row } of batch.upserts) (this.table[kind] as Map<string, unknown>).set(row.id, row);
+    this.hash = batch.commit.hash;
+  }
+
+  async until(isMet: () => boolean): Promise<void> {
+    if (isMet()) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.push({ isMet, resolve });
+    await promise;
+  }
+}
+
+function applied(batch: ChangeBatch): Ack {
+  return { type: 'applied', hash: batch.commit.hash, generation: batch.commit.generation };
+}
+
+function refused(batch: ChangeBatch, code: string): Ack {
+  const problem = {
+    code,
+    severity: 'error',
+    source: { kind: 'Table', namespace: '', name: 'x' },
+    message: 'm',
+    hint: 'h',
+  } as const;
+  return { type: 'refused', hash: batch.commit.hash, generation: batch.commit.generation, problems: [problem] };
+}
+
+function secret(id: string, value: string): Row {
+  return { kind: 'secret', row: { id, value } };
+}
+
+function onceApplied(publisher: Publisher): Promise<void> {
+  return new Promise((resolve) => publisher.onApplied(resolve));
+}
+
+async function stopAll(...parts: (TestProxy | { server: TableServer })[]): Promise<void> {
+  for (const part of parts) await ('client' in part ? part.client.stop() : part.server.stop());
+}
+
+describe('table stream', () => {
+  test('a new proxy gets the whole table, then only what changes', async () => {
+    const controller = await startController();
+    controller.publisher.stage([secret('a', '1'), secret('b', '2')], []);
+    controller.publisher.commit({}, {});
+    const isApplied = onceApplied(controller.publisher);
+    const proxy = new TestProxy([controller.url]);
+    await isApplied;
+    assert.equal(proxy.batches[0]?.isSnapshot, true);
+    assert.deepEqual([...proxy.table.secret.keys()], ['a', 'b']);
+
+    const isAppliedAgain = onceApplied(controller.publisher);
+    controller.publisher.stage([secret('a', '1'), secret('c', '3')], [{ kind: 'secret', id: 'b' }]);
+    const commit = controller.publisher.commit({}, {});
+    assert.equal(controller.publisher.isApplied(), false);
+    await isAppliedAgain;
+    const [, second] = proxy.batches;
+    assert.equal(second?.isSnapshot, false);
+    assert.deepEqual(
+      second?.upserts.map(({ row }) => row.id),
+      ['c'],
+    );
+    assert.deepEqual(second?.deletes, [{ kind: 'secret', id: 'b' }]);
+    assert.equal(proxy.hash, commit.hash);
+    assert.deepEqual(controller.publisher.proxies(), [
+      { name: 'proxy-1', zone: 'zone-a', node: null, connected: 'here', appliedHash: commit.hash, refused: [] },
+    ]);
+    await stopAll(proxy, controller);
+  });
+
+  test('without a valid token there is no table', async () => {
+    const controller = await startController();
+    controller.publisher.stage([secret('a', '1')], []);
+    controller.publisher.commit({}, {});
+    for (const authorization of [undefined, 'Bearer', 'Bearer wrong', `Basic ${token}`]) {
+      const response = await get(`${controller.url}/v1/tables?name=x`, authorization);
+      assert.equal(response.status, 401, `${authorization}`);
+      assert.doesNotMatch(response.text, /secret|"a"/);
+    }
+    assert.equal((await get(`${controller.url}/other`, undefined)).status, 404);
+    assert.deepEqual(controller.publisher.proxies(), []);
+    await stopAll(controller);
+  });
+
+  test('a reviewed token counts only for the service accounts that were named', async () => {
+    let reviews = 0;
+    const authorize = serviceAccounts(
+      async (asked) => {
+        reviews++;
+        return asked.startsWith('good')
+          ? { ok: true, who: `system:serviceaccount:edge:${asked.slice(5)}` }
+          : { ok: false, reason: 'not authenticated' };
+      },
+      ['edge/sluice-proxy'],
+    );
+    assert.deepEqual(await authorize('good-sluice-proxy'), {
+      ok: true,
+      who: 'system:serviceaccount:edge:sluice-proxy',
+    });
+    assert.equal((await authorize('good-intruder')).ok, false);
+    assert.equal((await authorize('bad')).ok, false);
+    await authorize('good-sluice-proxy');
+    assert.equal(reviews, 3, 'a verdict is kept for a while');
+  });
+
+  test('a proxy that comes back with the same content, to any replica, gets no snapshot', async () => {
+    const [first, second] = [await startController(), await startController()];
+    first.publisher.stage([secret('a', '1'), secret('b', '2')], []);
+    second.publisher.stage([secret('b', '2')], []);
+    second.publisher.stage([secret('a', '1')], []);
+    first.publisher.commit({}, {});
+    second.publisher.commit({}, {});
+    const proxy = new TestProxy([first.url]);
+    await proxy.until(() => proxy.batches.length === 1);
+    await stopAll(proxy, first);
+
+    const isApplied = onceApplied(second.publisher);
+    const back = new TestProxy([second.url]);
+    back.hash = proxy.hash;
+    await isApplied;
+    assert.equal(back.batches.length, 1);
+    assert.equal(back.batches[0]?.isSnapshot, false);
+    assert.equal(back.batches[0]?.upserts.length, 0);
+    await stopAll(back, second);
+  });
+
+  test('when its controller goes, a proxy finds the other one', async () => {
+    const [first, second] = [await startController(), await startController()];
+    for (const { publisher } of [first, second]) {
+      publisher.stage([secret('a', '1')], []);
+      publisher.commit({}, {});
+    }
+    const proxy = new TestProxy([first.url, second.url]);
+    await proxy.until(() => proxy.batches.length === 1);
+    const served = first.publisher.proxies()[0]?.connected === 'here' ? first : second;
+    const other = served === first ? second : first;
+    await served.server.stop();
+    await proxy.until(() => proxy.batches.length === 2);
+    assert.equal(proxy.batches[1]?.isSnapshot, false);
+    assert.equal(other.publisher.proxies()[0]?.connected, 'here');
+    await stopAll(proxy, other);
+  });
+
+  test('a controller hears what a proxy of another replica has applied', async () => {
+    const [first, second] = [await startController(), await startController()];
+    for (const { publisher } of [first, second]) {
+      publisher.stage([secret('a', '1')], []);
+      publisher.commit({}, {});
+    }
+    const both = [onceApplied(first.publisher), onceApplied(second.publisher)];
+    const proxy = new TestProxy([first.url, second.url]);
+    await Promise.all(both);
+    const places = [first, second].flatMap(({ publisher }) => publisher.proxies().map(({ connected }) => connected));
+    assert.deepEqual(places.sort(), ['elsewhere', 'here']);
+    await stopAll(proxy, first, second);
+  });
+
+  test('a proxy leaves a controller that is behind for one that is not', async () => {
+    const [behind, ahead] = [await startController(), await startController()];
+    behind.publisher.stage([secret('a', 'old')], []);
+    behind.publisher.commit({ Ingress: 5 }, { Ingress: 5 });
+    ahead.publisher.stage([secret('a', 'new')], []);
+    ahead.publisher.commit({ Ingress: 9 }, { Ingress: 9 });
+    const proxy = new TestProxy([behind.url, ahead.url], {
+      answer: (batch) =>
+        (batch.commit.seen['Ingress'] ?? 0) < 9 ? refused(batch, 'TableFromThePast') : applied(batch),
+    });
+    await proxy.until(() => proxy.table.secret.get('a')?.value === 'new');
+    await stopAll(proxy, behind, ahead);
+  });
+
+  test('a refused table is known with its reasons; the next one comes whole', async () => {
+    const controller = await startController();
+    controller.publisher.stage([secret('a', '1')], []);
+    controller.publisher.commit({}, {});
+    const codes: (string | undefined)[] = [];
+    const proxy = new TestProxy([controller.url], {
+      answer: (batch) => {
+        codes.push(controller.publisher.proxies()[0]?.refused[0]?.code);
+        return batch.upserts.some(({ row }) => row.id === 'bad') ? refused(batch, 'RowBroken') : applied(batch);
+      },
+    });
+    await proxy.until(() => proxy.batches.length === 1);
+    controller.publisher.stage([secret('bad', 'x')], []);
+    controller.publisher.commit({}, {});
+    await proxy.until(() => proxy.batches.length === 2);
+    assert.deepEqual([...proxy.table.secret.keys()], ['a'], 'the last good table stays in force');
+
+    const isApplied = onceApplied(controller.publisher);
+    controller.publisher.stage([secret('b', '2')], [{ kind: 'secret', id: 'bad' }]);
+    const commit = controller.publisher.commit({}, {});
+    await isApplied;
+    assert.deepEqual(codes, [undefined, undefined, 'RowBroken']);
+    assert.deepEqual(controller.publisher.proxies()[0]?.refused, []);
+    assert.equal(proxy.batches[2]?.isSnapshot, true);
+    assert.deepEqual([...proxy.table.secret.keys()].sort(), ['a', 'b']);
+    assert.equal(proxy.hash, commit.hash);
+    await stopAll(proxy, controller);
+  });
+
+  test('while a proxy applies, changes gather and go out as one batch', async () => {
+    const controller = await startController();
+    controller.publisher.stage([secret('a', '0')], []);
+    controller.publisher.commit({}, {});
+    const [isApplying, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const proxy = new TestProxy([controller.url], {
+      answer: async (batch) => {
+        if (batch.commit.generation === 2) {
+          isApplying.resolve();
+          await mayEnd.promise;
+        }
+        return applied(batch);
+      },
+    });
+    await proxy.until(() => proxy.batches.length === 1);
+    controller.publisher.stage([secret('a', '1')], []);
+    controller.publisher.commit({}, {});
+    await isApplying.promise;
+    for (let i = 2; i <= 20; i++) {
+      controller.publisher.stage([secret('a', `${i}`)], []);
+      controller.publisher.commit({}, {});
+    }
+    mayEnd.resolve();
+    await proxy.until(() => proxy.table.secret.get('a')?.value === '20');
+    assert.equal(proxy.batches.length, 3);
+    assert.equal(proxy.batches[2]?.commit.generation, 21);
+    await stopAll(proxy, controller);
+  });
+
+  test('a reader that does not read holds up nobody and gets a whole table later', async () => {
+    const controller = await startController();
+    const rows = Array.from({ length: 4_000 }, (_, i) => secret(`row-${i}`, 'x'.repeat(4_096)));
+    controller.publisher.stage(rows, []);
+    controller.publisher.commit({}, {});
+    const stalled = await openRaw(controller.server.port, 'stalled');
+    stalled.pause();
+    const proxy = new TestProxy([controller.url]);
+    await proxy.until(() => proxy.batches.length === 1);
+    for (let round = 0; round < 5; round++) {
+      controller.publisher.stage([secret('row-0', `${round}`)], []);
+      const { hash } = controller.publisher.commit({}, {});
+      await proxy.until(() => proxy.hash === hash);
+    }
+    const states = controller.publisher.proxies().map(({ name, appliedHash }) => [name, appliedHash !== null]);
+    assert.deepEqual(states.sort(), [
+      ['proxy-1', true],
+      ['stalled', false],
+    ]);
+    assert.equal(controller.publisher.isApplied(), false);
+    const isApplied = onceApplied(controller.publisher);
+    stalled.destroy();
+    await isApplied;
+    await stopAll(proxy, controller);
+  });
+
+  test('anybody may look on with curl: nobody waits for their answers', async () => {
+    const controller = await startController();
+    controller.publisher.stage([secret('a', '1')], []);
+    controller.publisher.commit({}, {});
+    const observer = await openRaw(controller.server.port, '');
+    await readUntil(observer, '"generation":1');
+    controller.publisher.stage([secret('a', '2')], []);
+    controller.publisher.commit({}, {});
+    await readUntil(observer, '"generation":2');
+    assert.deepEqual(controller.publisher.proxies(), []);
+    observer.destroy();
+    await stopAll(controller);
+  });
+
+  test('a proxy does not talk to a server that its authority did not sign', async () => {
+    const impostor = await makeAuthority(Date.now());
+    const server = await startTableServer({
+      publisher: new Publisher(),
+      authorize: async () => assert.fail('the token was given to an impostor'),
+      authority: impostor,
+      address: '127.0.0.1',
+      port: 0,
+      extraNames: [],
+      log,
+    });
+    const real = await startController();
+    real.publisher.stage([secret('a', '1')], []);
+    real.publisher.commit({}, {});
+    const proxy = new TestProxy([`https://127.0.0.1:${server.port}`, real.url]);
+    await proxy.until(() => proxy.batches.length === 1);
+    await stopAll(proxy, real, { server });
+  });
+
+  test('a connection that falls silent is given up', { timeout: 60_000 }, async () => {
+    const real = await startController();
+    real.publisher.stage([secret('a', '1')], []);
+    real.publisher.commit({}, {});
+    const relay = await startRelay(real.server.port);
+    const proxy = new TestProxy([`https://127.0.0.1:${relay.port}`]);
+    await proxy.until(() => proxy.batches.length === 1);
+    relay.freeze();
+    await proxy.until(() => proxy.batches.length === 2);
+    assert.equal(proxy.batches[1]?.isSnapshot, false);
+    assert.equal(proxy.client.state().connects, 2);
+    await stopAll(proxy, real);
+    relay.close();
+  });
+
+  test('garbage on the port and bodies that are no acknowledgement hurt nobody', async () => {
+    const controller = await startController();
+    controller.publisher.stage([secret('a', '1')], []);
+    controller.publisher.commit({}, {});
+    const garbage = tcpConnect(controller.server.port, '127.0.0.1');
+    garbage.on('error', () => {});
+    garbage.write(Buffer.from([0, 255, 22, 3, 1, 7, 7, 7]));
+    await new Promise<void>((resolve) => garbage.on('close', () => resolve()));
+    for (const body of ['', '{', '[]', '{"stream":1}', '{"stream":"x","name":"y","ack":{"type":"hm"}}']) {
+      assert.equal((await get(`${controller.url}/v1/acks`, `Bearer ${token}`, body)).status, 400, body);
+    }
+    const proxy = new TestProxy([controller.url]);
+    await proxy.until(() => proxy.batches.length === 1);
+    await stopAll(proxy, controller);
+  });
+});
+
+async function get(url: string, authorization: string | undefined, body?: string) {
+  const agent = new Agent({ connect: { ca: authority.certPem, servername: controllerServerName } });
+  const response = await request(url, {
+    dispatcher: agent,
+    method: body === undefined ? 'GET' : 'POST',
+    headers: authorization === undefined ? {} : { authorization },
+    body: body ?? null,
+  });
+  const text = await response.body.text();
+  await agent.close();
+  return { status: response.statusCode, text };
+}
+
+async function openRaw(port: number, name: string): Promise<TLSSocket> {
+  const socket = tlsConnect({ port, host: '127.0.0.1', ca: authority.certPem, servername: controllerServerName });
+  socket.on('error', () => {});
+  await new Promise<void>((resolve) => socket.once('secureConnect', resolve));
+  socket.write(`GET /v1/tables?name=${name} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+  await new Promise<void>((resolve) => socket.once('readable', () => resolve()));
+  return socket;
+}
+
+async function readUntil(socket: TLSSocket, text: string): Promise<void> {
+  let read = '';
+  await new Promise<void>((resolve) => {
+    const onData = (chunk: Buffer) => {
+      read += chunk.toString();
+      if (!read.includes(text)) return;
+      socket.off('data', onData);
+      socket.pause();
+      resolve();
+    };
+    socket.on('data', onData);
+    socket.resume();
+  });
+}
+
+/** Passes connections on until it is frozen: then those that are open stay open and say nothing more. */
+async function startRelay(target: number): Promise<{ port: number; freeze(): void; close(): void }> {
+  const sockets = new Set<Socket>();
+  const relay: Server = createServer((client) => {
+    const upstream = tcpConnect(target, '127.0.0.1');
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on('error', () => {});
+    }
+    client.pipe(upstream).pipe(client);
+  });
+  await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
+  const address = relay.address();
+  assert.ok(address !== null && typeof address === 'object');
+  return {
+    port: address.port,
+    freeze: () => {
+      for (const socket of sockets) socket.unpipe().pause();
+      sockets.clear();
+    },
+    close: () => {
+      relay.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
