@@ -44,7 +44,7 @@ export class Selector {
    */
   apply(change: SelectorChange, nowMs: number): { goneKeys: readonly string[] } {
     const touched = new Set<string>(change.backends.keys());
-    if (change.affinityKey !== null) {
+    if (change.affinityKey !== null && !isSameKey(change.affinityKey, this.#around.affinityKey)) {
       this.#around.affinityKey = change.affinityKey;
       for (const [id, backend] of this.#backends) if (backend.row.affinity?.type === 'cookie') touched.add(id);
     }
@@ -134,4 +134,9 @@ export class Selector {
     }
     return gone;
   }
+}
+
+/** A snapshot brings the key again; tokens need no second computing then. */
+function isSameKey(key: Uint8Array, old: Uint8Array | null): boolean {
+  return old !== null && Buffer.compare(key, old) === 0;
 }
