@@ -3,7 +3,7 @@ export interface SplitRequest {
   method: string;
   target: string;
   version: string;
-  /** In the order and case of the wire; values trimmed. */
+  /** In the order and case of the wire; values without spaces and tabs around them, and nothing else trimmed. */
   fields: [name: string, value: string][];
   /** The head as it came, without the empty line. */
   head: string;
@@ -11,6 +11,8 @@ export interface SplitRequest {
   bodyBytes: number;
   /** The first MiB of the body. */
   body: Buffer;
+  /** Chunk-size lines as they came. */
+  chunkLines: string[];
   /** Trailer lines as they came. */
   trailers: string[];
   /** The framing said that it ended; false while it arrives, and for ever when the connection ended first. */
@@ -83,7 +85,7 @@ export class RequestSplitter {
     const [method = '', target = '', version = ''] = line.split(' ');
     const fields = rest.flatMap((field): [string, string][] => {
       const colon = field.indexOf(':');
-      return colon === -1 ? [] : [[field.slice(0, colon), field.slice(colon + 1).trim()]];
+      return colon === -1 ? [] : [[field.slice(0, colon), field.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '')]];
     });
     const request: SplitRequest = {
       method,
@@ -93,6 +95,7 @@ export class RequestSplitter {
       head,
       bodyBytes: 0,
       body: Buffer.alloc(0),
+      chunkLines: [],
       trailers: [],
       isComplete: false,
     };
@@ -124,6 +127,7 @@ export class RequestSplitter {
   #readSize(): boolean {
     const line = this.#line();
     if (line === null) return false;
+    this.#request?.chunkLines.push(line);
     const parsed = Number.parseInt(line, 16);
     const size = Number.isNaN(parsed) ? 0 : Math.max(parsed, 0);
     this.#left = size;
