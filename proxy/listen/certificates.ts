@@ -1,0 +1,129 @@
+import { createSecureContext, type SecureContext } from 'node:tls';
+import { LRUCache } from 'lru-cache';
+import type { Host, Listener } from '#table/listener.ts';
+import type { Certificate } from '#table/secret.ts';
+
+/** Rows that changed; null: the row went. */
+export interface CertificateChange {
+  readonly listeners: ReadonlyMap<string, Listener | null>;
+  readonly hosts: ReadonlyMap<string, Host | null>;
+  readonly certificates: ReadonlyMap<string, Certificate | null>;
+}
+
+/**
+ * Which certificate answers which server name. A context costs 30 KB and 0.15 ms (reliability.md §3.5), so it is built at
+ * the first handshake that asks for it, and the least used go. Connections keep the context they began with: a swapped
+ * certificate touches none of them.
+ */
+export class Certificates {
+  readonly #listenersById = new Map<string, Listener>();
+  readonly #certificatesById = new Map<string, Certificate>();
+  readonly #hostsById = new Map<string, Host>();
+  /** Listener id → hostname (as in the row) → host. */
+  readonly #hostsByListener = new Map<string, Map<string, Host>>();
+  /** Certificate id and TLS version → context; `null`: the material cannot be used. */
+  readonly #contexts = new LRUCache<string, { context: SecureContext | null }>({ max: maxContexts });
+  readonly #onUnusable: (certificateId: string, reason: string) => void;
+
+  /** @param onUnusable told once for each certificate that OpenSSL refuses; the reason holds no key material */
+  constructor(onUnusable: (certificateId: string, reason: string) => void) {
+    this.#onUnusable = onUnusable;
+  }
+
+  apply({ listeners, hosts, certificates }: CertificateChange): void {
+    for (const [id, row] of listeners) {
+      if (row === null) this.#listenersById.delete(id);
+      else this.#listenersById.set(id, row);
+    }
+    for (const [id, row] of certificates) {
+      if (row === null) this.#certificatesById.delete(id);
+      else this.#certificatesById.set(id, row);
+      for (const minVersion of tlsVersions) this.#contexts.delete(`${minVersion} ${id}`);
+    }
+    for (const [id, row] of hosts) {
+      const before = this.#hostsById.get(id);
+      if (before !== undefined) this.#dropHost(before);
+      if (row !== null) this.#putHost(row);
+    }
+  }
+
+  /**
+   * The exact host's certificate, else that of the wildcard host, else the listener's default.
+   * A certificate that does not cover the name is passed over: the default says more honestly that none is there.
+   * @param serverName as sent; '' without SNI
+   * @returns undefined when the handshake is to be refused
+   */
+  contextFor(listenerId: string, serverName: string): SecureContext | undefined {
+    const listener = this.#listenersById.get(listenerId);
+    if (listener?.tls == null) return undefined;
+    const { minVersion, defaultCertificateId } = listener.tls;
+    const name = serverName.toLowerCase();
+    for (const id of this.#candidates(listenerId, name)) {
+      const row = this.#certificatesById.get(id);
+      if (row === undefined || !covers(row.names, name)) continue;
+      const context = this.#context(row, minVersion);
+      if (context !== null) return context;
+    }
+    const fallback = defaultCertificateId === null ? undefined : this.#certificatesById.get(defaultCertificateId);
+    return fallback === undefined ? undefined : (this.#context(fallback, minVersion) ?? undefined);
+  }
+
+  #candidates(listenerId: string, name: string): readonly string[] {
+    const hosts = this.#hostsByListener.get(listenerId);
+    if (hosts === undefined || name === '') return [];
+    const exact = hosts.get(name);
+    if (exact !== undefined) return exact.certificateIds;
+    let dot = name.indexOf('.');
+    for (let labels = 1; dot !== -1; labels++) {
+      const host = hosts.get(`*${name.slice(dot)}`);
+      if (host !== undefined && (labels === 1 || host.wildcard === 'many')) return host.certificateIds;
+      dot = name.indexOf('.', dot + 1);
+    }
+    return hosts.get('*')?.certificateIds ?? [];
+  }
+
+  #context(row: Certificate, minVersion: (typeof tlsVersions)[number]): SecureContext | null {
+    const key = `${minVersion} ${row.id}`;
+    const known = this.#contexts.get(key);
+    if (known !== undefined) return known.context;
+    let context: SecureContext | null = null;
+    try {
+      context = createSecureContext({ cert: row.chainPem, key: row.keyPem, minVersion });
+    } catch (error) {
+      this.#onUnusable(row.id, (error as Error).message);
+    }
+    this.#contexts.set(key, { context });
+    return context;
+  }
+
+  #putHost(host: Host): void {
+    this.#hostsById.set(host.id, host);
+    for (const listenerId of host.listenerIds) {
+      const hosts = this.#hostsByListener.get(listenerId) ?? new Map<string, Host>();
+      hosts.set(host.hostname, host);
+      this.#hostsByListener.set(listenerId, hosts);
+    }
+  }
+
+  #dropHost(host: Host): void {
+    this.#hostsById.delete(host.id);
+    for (const listenerId of host.listenerIds) {
+      const hosts = this.#hostsByListener.get(listenerId);
+      if (hosts?.get(host.hostname)?.id === host.id) hosts.delete(host.hostname);
+      if (hosts?.size === 0) this.#hostsByListener.delete(listenerId);
+    }
+  }
+}
+
+const maxContexts = 2_000;
+const tlsVersions = ['TLSv1.2', 'TLSv1.3'] as const;
+
+/** RFC 9525 §6.3: a wildcard stands for exactly one left-most label. */
+function covers(names: readonly string[], serverName: string): boolean {
+  const dot = serverName.indexOf('.');
+  const wildcard = dot === -1 ? null : `*${serverName.slice(dot)}`;
+  return names.some((name) => {
+    const lower = name.toLowerCase();
+    return lower === serverName || lower === wildcard;
+  });
+}

@@ -1,0 +1,104 @@
+import net from 'node:net';
+import { getSystemErrorName } from 'node:util';
+
+/** A bound, not yet listening socket as Node's own handle: what a child process can listen on. */
+export interface SocketHandle {
+  getsockname(out: { address?: string; family?: string; port?: number }): number;
+  close(): void;
+}
+
+/** One address of a listener: a socket for each worker, all on the same port. */
+export interface BoundAddress {
+  readonly address: string;
+  readonly port: number;
+  readonly handles: readonly SocketHandle[];
+}
+
+/**
+ * Binds one SO_REUSEPORT socket per worker. The primary keeps every one open and never accepts on it; each worker listens
+ * on a duplicate. So the kernel spreads connections evenly, and a worker that dies leaves its accept queue behind for its
+ * successor: closing the last descriptor of a SO_REUSEPORT listener resets what waits in its queue (reliability.md §3.6),
+ * and here none is closed while its listener lives.
+ *
+ * net.BoundSocket would be the public way, but it can be sent only once, which a successor rules out (seen on Node
+ * 26.10: ERR_WORKER_HANDLE_NOT_TRANSFERABLE at the second send). net._createServerHandle is what node:cluster uses.
+ *
+ * @param addresses IP addresses; empty: every address of both families, or of IPv4 where the host has no IPv6
+ * @param port 0: the kernel chooses for the first, the others follow
+ * @throws BindError when the port is taken or may not be used
+ */
+export function bindAddresses(addresses: readonly string[], port: number, count: number): BoundAddress[] {
+  const bound: BoundAddress[] = [];
+  try {
+    for (const address of addresses.length > 0 ? addresses : [anyAddress(port)]) {
+      bound.push(bindAddress(address, bound[0]?.port ?? port, count));
+    }
+  } catch (error) {
+    for (const { handles } of bound) for (const handle of handles) handle.close();
+    throw error;
+  }
+  return bound;
+}
+
+/** A listener's port could not be had. */
+export class BindError extends Error {
+  readonly code: string;
+
+  constructor(code: string, address: string, port: number) {
+    super(`cannot listen on ${address} port ${port}: ${reasons[code] ?? code}`);
+    this.name = 'BindError';
+    this.code = code;
+  }
+}
+
+const reasons: { readonly [code: string]: string } = {
+  EADDRINUSE: 'the port is in use by another process',
+  EACCES: 'this user may not bind the port (below net.ipv4.ip_unprivileged_port_start)',
+  EADDRNOTAVAIL: 'no interface of this machine has the address',
+};
+
+/** UV_TCP_REUSEPORT of libuv. */
+const reusePort = 2;
+
+function bindAddress(address: string, port: number, count: number): BoundAddress {
+  // Without SO_REUSEPORT first: with it, a second Sluice of the same user would silently share the port.
+  if (port !== 0) create(address, port, 0).handle.close();
+  const first = create(address, port, reusePort);
+  const handles = [first.handle];
+  const chosen = first.port;
+  try {
+    while (handles.length < count) handles.push(create(address, chosen, reusePort).handle);
+  } catch (error) {
+    for (const handle of handles) handle.close();
+    throw error;
+  }
+  return { address, port: chosen, handles };
+}
+
+/** `::` takes both families; hosts without IPv6 refuse it. */
+function anyAddress(port: number): string {
+  const handle = open('::', port, 0);
+  if (typeof handle !== 'number') handle.close();
+  const code = typeof handle === 'number' ? getSystemErrorName(handle) : '';
+  return code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL' || code === 'EINVAL' ? '0.0.0.0' : '::';
+}
+
+function create(address: string, port: number, flags: number): { handle: SocketHandle; port: number } {
+  const handle = open(address, port, flags);
+  if (typeof handle === 'number') throw new BindError(getSystemErrorName(handle), address, port);
+  const name: { port?: number } = {};
+  // libuv keeps EADDRINUSE of bind(2) back until the socket is asked something.
+  const errno = handle.getsockname(name);
+  if (errno === 0) return { handle, port: name.port ?? port };
+  handle.close();
+  throw new BindError(getSystemErrorName(errno), address, port);
+}
+
+interface HandleFactory {
+  /** Returns a negative error number when bind(2) fails. */
+  _createServerHandle(address: string, port: number, family: 4 | 6, fd: number, flags: number): SocketHandle | number;
+}
+
+function open(address: string, port: number, flags: number): SocketHandle | number {
+  return (net as unknown as HandleFactory)._createServerHandle(address, port, net.isIPv6(address) ? 6 : 4, -1, flags);
+}

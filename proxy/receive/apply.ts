@@ -1,0 +1,133 @@
+import { hkdfSync } from 'node:crypto';
+import type { SecureContext } from 'node:tls';
+import type { Backend, Endpoints } from '#table/backend.ts';
+import type { Listener } from '#table/listener.ts';
+import { Certificates } from '../listen/certificates.ts';
+import type { RequestFacts } from '../match/facts.ts';
+import type { Match } from '../match/match.ts';
+import { Matcher } from '../match/matcher.ts';
+import type { Selector } from '../select/selector.ts';
+import { changesOf, type Delta } from './delta.ts';
+import type { LiveBackend, LiveTables } from './live.ts';
+
+/** Id of the secret row that all keys of the fleet are derived from. */
+export const fleetSecretId = 'fleet/affinity';
+
+/** The tables of one worker, compiled; a change costs what it touches. */
+export class Live implements LiveTables {
+  hash = '';
+  /** 48 bytes, the same in every worker and replica, so that they resume each other's sessions; null before the first table. */
+  ticketKeys: Buffer | null = null;
+  readonly listeners = new Map<string, Listener>();
+  readonly #matcher = new Matcher();
+  readonly #selector: Selector;
+  readonly #certificates: Certificates;
+  readonly #backendRows = new Map<string, Backend>();
+  readonly #endpointRows = new Map<string, Endpoints>();
+  readonly #secretsById = new Map<string, string>();
+  readonly #backends = new Map<string, LiveBackend>();
+  readonly #endpointGone: ((key: string) => void)[] = [];
+  readonly #listenersChanged: (() => void)[] = [];
+
+  /** @param onUnusable told of certificates that OpenSSL refuses */
+  constructor(selector: Selector, onUnusable: (certificateId: string, reason: string) => void) {
+    this.#selector = selector;
+    this.#certificates = new Certificates(onUnusable);
+  }
+
+  /** Takes a checked change into force, within this turn of the event loop. */
+  apply(delta: Delta, hash: string, nowMs: number): void {
+    const listeners = changesOf(delta, 'listener');
+    const hosts = changesOf(delta, 'host');
+    const routes = changesOf(delta, 'route');
+    const backends = changesOf(delta, 'backend');
+    const endpoints = changesOf(delta, 'endpoints');
+    const certificates = changesOf(delta, 'certificate');
+    const secrets = changesOf(delta, 'secret');
+
+    merge(this.listeners, listeners);
+    const touched = this.#touchedBackends(backends, endpoints, secrets);
+    merge(this.#backendRows, backends);
+    merge(this.#endpointRows, endpoints);
+    for (const [id, row] of secrets) {
+      if (row === null) this.#secretsById.delete(id);
+      else this.#secretsById.set(id, row.value);
+    }
+    const fleetKey = this.#fleetKey(secrets.get(fleetSecretId)?.value);
+    if (hosts.size > 0 || routes.size > 0) this.#matcher.apply({ hosts, routes });
+    const { goneKeys } = this.#selector.apply({ backends, endpoints, affinityKey: fleetKey }, nowMs);
+    this.#refreshBackends(touched);
+    if (listeners.size > 0 || hosts.size > 0 || certificates.size > 0) {
+      this.#certificates.apply({ listeners, hosts, certificates });
+    }
+    this.hash = hash;
+    for (const callback of this.#endpointGone) for (const key of goneKeys) callback(key);
+    if (listeners.size > 0) for (const callback of this.#listenersChanged) callback();
+  }
+
+  match(listenerId: string, facts: RequestFacts): Match {
+    return this.#matcher.match(listenerId, facts);
+  }
+
+  backend(id: string): LiveBackend | undefined {
+    return this.#backends.get(id);
+  }
+
+  secureContext(listenerId: string, serverName: string): SecureContext | undefined {
+    return this.#certificates.contextFor(listenerId, serverName);
+  }
+
+  onEndpointGone(callback: (key: string) => void): void {
+    this.#endpointGone.push(callback);
+  }
+
+  onListenersChanged(callback: () => void): void {
+    this.#listenersChanged.push(callback);
+  }
+
+  #fleetKey(value: string | undefined): Uint8Array | null {
+    if (value === undefined) return null;
+    const key = Buffer.from(value, 'base64');
+    this.ticketKeys = Buffer.from(hkdfSync('sha256', key, '', 'sluice tls session tickets', 48));
+    return key;
+  }
+
+  #touchedBackends(
+    backends: ReadonlyMap<string, Backend | null>,
+    endpoints: ReadonlyMap<string, Endpoints | null>,
+    secrets: ReadonlyMap<string, unknown>,
+  ): Set<string> {
+    const touched = new Set(backends.keys());
+    for (const [id, row] of endpoints) {
+      for (const backendId of this.#endpointRows.get(id)?.backendIds ?? []) touched.add(backendId);
+      for (const backendId of row?.backendIds ?? []) touched.add(backendId);
+    }
+    if (secrets.size > 0) {
+      for (const row of this.#backendRows.values()) {
+        if (row.tls?.caSecretId != null && secrets.has(row.tls.caSecretId)) touched.add(row.id);
+      }
+    }
+    return touched;
+  }
+
+  #refreshBackends(ids: ReadonlySet<string>): void {
+    for (const id of ids) {
+      const row = this.#backendRows.get(id);
+      const state = this.#selector.backend(id);
+      if (row === undefined || state === undefined) {
+        this.#backends.delete(id);
+        continue;
+      }
+      const caSecretId = row.tls?.caSecretId ?? null;
+      const caPem = caSecretId === null ? null : (this.#secretsById.get(caSecretId) ?? null);
+      this.#backends.set(id, { row, state, caPem });
+    }
+  }
+}
+
+function merge<R>(rowsById: Map<string, R>, changes: ReadonlyMap<string, R | null>): void {
+  for (const [id, row] of changes) {
+    if (row === null) rowsById.delete(id);
+    else rowsById.set(id, row);
+  }
+}

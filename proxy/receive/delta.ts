@@ -1,0 +1,74 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { ChangeBatch } from '#table/change.ts';
+import { type Row, type RowKind, type RowOf, type RowRef, rowKinds, type Table } from '#table/rows.ts';
+
+/** What really changes between two tables. No row is in both lists. */
+export interface Delta {
+  upserts: Row[];
+  deletes: RowRef[];
+}
+
+/**
+ * The rows of a batch that differ from the table. A snapshot is reduced to its differences, too: a proxy that
+ * reconnects to a replica with nearly the same content recompiles nearly nothing. A row that is put and dropped is put.
+ */
+export function deltaOf(table: Table, batch: Pick<ChangeBatch, 'isSnapshot' | 'upserts' | 'deletes'>): Delta {
+  const upserts = new Map<string, Row>();
+  for (const row of batch.upserts) upserts.set(`${row.kind} ${row.row.id}`, row);
+  const deletes = (batch.isSnapshot ? rowsOf(table) : batch.deletes).filter(
+    ({ kind, id }) => table[kind].has(id) && !upserts.has(`${kind} ${id}`),
+  );
+  const changed = [...upserts.values()].filter(({ kind, row }) => !isDeepStrictEqual(table[kind].get(row.id), row));
+  return { upserts: changed, deletes };
+}
+
+/** Changes the table in place. Returns what takes the change back. */
+export function applyDelta(table: Table, delta: Delta): Delta {
+  const inverse: Delta = { upserts: [], deletes: [] };
+  const touched = new Set<string>();
+  const remember = (kind: RowKind, id: string): void => {
+    const key = `${kind} ${id}`;
+    if (touched.has(key)) return;
+    touched.add(key);
+    const row = table[kind].get(id);
+    if (row === undefined) inverse.deletes.push({ kind, id });
+    else inverse.upserts.push({ kind, row } as Row);
+  };
+  for (const ref of delta.deletes) {
+    remember(ref.kind, ref.id);
+    table[ref.kind].delete(ref.id);
+  }
+  for (const { kind, row } of delta.upserts) {
+    remember(kind, row.id);
+    (table[kind] as Map<string, typeof row>).set(row.id, row);
+  }
+  return inverse;
+}
+
+/** Every row of the table, as the change that makes it from nothing. */
+export function deltaFromNothing(table: Table): Delta {
+  const upserts: Row[] = [];
+  for (const kind of rowKinds) {
+    for (const row of table[kind].values()) upserts.push({ kind, row } as Row);
+  }
+  return { upserts, deletes: [] };
+}
+
+/** The changes of one kind by id; null: the row went. */
+export function changesOf<K extends RowKind>(delta: Delta, kind: K): Map<string, RowOf<K> | null> {
+  const changes = new Map<string, RowOf<K> | null>();
+  for (const ref of delta.deletes) if (ref.kind === kind) changes.set(ref.id, null);
+  for (const row of delta.upserts) if (row.kind === kind) changes.set(row.row.id, row.row as RowOf<K>);
+  return changes;
+}
+
+/** true when only endpoints change: then nothing is checked or compiled but addresses. */
+export function isEndpointsOnly(delta: Delta): boolean {
+  return (
+    delta.upserts.every((row) => row.kind === 'endpoints') && delta.deletes.every((ref) => ref.kind === 'endpoints')
+  );
+}
+
+function rowsOf(table: Table): RowRef[] {
+  return rowKinds.flatMap((kind) => [...table[kind].keys()].map((id) => ({ kind, id })));
+}

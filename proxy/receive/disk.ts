@@ -1,0 +1,129 @@
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type ChangeBatch, Commit, schemaVersion } from '#table/change.ts';
+import { type Row, type RowKind, rowKinds, rowSchemas, type Table } from '#table/rows.ts';
+import { deltaFromNothing } from './delta.ts';
+
+export interface DiskOptions {
+  /** Folder of this proxy alone. */
+  readonly dir: string;
+  /** Holds the key as base64 of 32 bytes; null: `tables.key` in the folder, made when absent. */
+  readonly keyFile: string | null;
+}
+
+/**
+ * The last good tables, for a start without a controller. One file, replaced as a whole; key material inside it is
+ * encrypted, so that a copy of the file without the key gives nothing away.
+ */
+export class TableDisk {
+  readonly #file: string;
+  readonly #key: Buffer;
+
+  private constructor(file: string, key: Buffer) {
+    this.#file = file;
+    this.#key = key;
+  }
+
+  /** @throws when the folder or the key cannot be read or made; the message says which */
+  static async open({ dir, keyFile }: DiskOptions): Promise<TableDisk> {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    return new TableDisk(join(dir, 'tables.json'), await readKey(keyFile ?? join(dir, 'tables.key'), keyFile === null));
+  }
+
+  /** The text of the file, of one moment. */
+  encode(table: Table, commit: Commit): string {
+    const rows = deltaFromNothing(table).upserts;
+    const plain = JSON.stringify(rows.filter(({ kind }) => !sealedKinds.has(kind)));
+    const sealed = seal(JSON.stringify(rows.filter(({ kind }) => sealedKinds.has(kind))), plain, this.#key);
+    const head = `"schemaVersion":${schemaVersion},"commit":${JSON.stringify(commit)},"sealed":${JSON.stringify(sealed)}`;
+    return `{${head},"rows":${plain}}\n`;
+  }
+
+  /** Either the old or the new file survives a crash at any moment. */
+  async write(text: string): Promise<void> {
+    const fresh = `${this.#file}.new`;
+    const file = await open(fresh, 'w', 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await chmod(fresh, 0o600);
+    await rename(fresh, this.#file);
+    const folder = await open(join(this.#file, '..'), 'r');
+    await folder.sync().finally(() => folder.close());
+  }
+
+  /**
+   * @returns null when nothing was ever saved
+   * @throws when the file is damaged, of another key, or of a schema that this proxy does not read
+   */
+  async load(): Promise<ChangeBatch | null> {
+    let text: string;
+    try {
+      text = await readFile(this.#file, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      throw error;
+    }
+    const saved = Saved.parse(JSON.parse(text));
+    if (saved.schemaVersion !== schemaVersion && saved.schemaVersion !== schemaVersion - 1) {
+      throw new Error(`the saved tables have schema ${saved.schemaVersion}`);
+    }
+    const secrets = SavedRows.parse(JSON.parse(unseal(saved.sealed, JSON.stringify(saved.rows), this.#key)));
+    const upserts = [...SavedRows.parse(saved.rows), ...secrets].map(({ kind, row }) => {
+      return { kind, row: rowSchemas[kind].parse(row) } as Row;
+    });
+    return { isSnapshot: true, upserts, deletes: [], commit: saved.commit };
+  }
+}
+
+const sealedKinds: ReadonlySet<RowKind> = new Set<RowKind>(['certificate', 'secret']);
+
+const Sealed = z.object({ nonce: z.string(), tag: z.string(), data: z.string() });
+const SavedRows = z.array(z.object({ kind: z.enum(rowKinds as [RowKind, ...RowKind[]]), row: z.unknown() }));
+const Saved = z.object({ schemaVersion: z.int(), commit: Commit, sealed: Sealed, rows: z.array(z.unknown()) });
+
+/** AES-256-GCM. The open rows are authenticated with it: a file put together from two does not load. */
+function seal(text: string, openRows: string, key: Buffer): z.infer<typeof Sealed> {
+  const nonce = randomBytes(12);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(digestOf(openRows));
+  const data = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]);
+  return {
+    nonce: nonce.toString('base64'),
+    tag: cipher.getAuthTag().toString('base64'),
+    data: data.toString('base64'),
+  };
+}
+
+function unseal(sealed: z.infer<typeof Sealed>, openRows: string, key: Buffer): string {
+  const tag = Buffer.from(sealed.tag, 'base64');
+  // A shorter tag would be accepted by GCM and could be forged.
+  if (tag.length !== 16) throw new Error('the saved tables are damaged');
+  const decipher = createDecipheriv('aes-256-gcm', key, Buffer.from(sealed.nonce, 'base64'))
+    .setAAD(digestOf(openRows))
+    .setAuthTag(tag);
+  return decipher.update(sealed.data, 'base64', 'utf8') + decipher.final('utf8');
+}
+
+function digestOf(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+async function readKey(path: string, mayCreate: boolean): Promise<Buffer> {
+  if (mayCreate) {
+    try {
+      const file = await open(path, 'wx', 0o600);
+      await file.writeFile(`${randomBytes(32).toString('base64')}\n`);
+      await file.close();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+  const key = Buffer.from((await readFile(path, 'utf8')).trim(), 'base64');
+  if (key.length !== 32) throw new Error(`${path} does not hold a key: base64 of 32 bytes`);
+  return key;
+}

@@ -1,0 +1,132 @@
+import type { Log } from '#kit/log.ts';
+import type { Ack, ChangeBatch, Commit } from '#table/change.ts';
+import type { Problem } from '#table/problem.ts';
+import { emptyTable, type Table } from '#table/rows.ts';
+import { applyDelta, type Delta, deltaFromNothing, deltaOf } from './delta.ts';
+import type { TimeGuard } from './order.ts';
+import { faultsOf } from './validate.ts';
+
+export interface IntakeOptions {
+  readonly guard: TimeGuard;
+  readonly log: Log;
+  /** Milliseconds that only grow. */
+  nowMs(): number;
+  /** Brings a checked change to every worker; rejects when one cannot apply it. */
+  spread(delta: Delta, hash: string): Promise<void>;
+  /** Everything that follows from a table that is in force: doors, probes, the copy on disk. */
+  onForce(table: Table, delta: Delta, commit: Commit): Promise<void>;
+}
+
+/**
+ * The door of the fleet: a batch is checked, brought to all workers and acknowledged, or refused as a whole. One at a time,
+ * in the order of arrival.
+ */
+export class Intake {
+  /** In force, or about to be: the change that is being spread is already in it. */
+  readonly table: Table = emptyTable();
+  applied = 0;
+  refused = 0;
+  /** Why the newest batch was refused; empty when it was applied. */
+  lastRefusal: readonly Problem[] = [];
+  readonly #options: IntakeOptions;
+  #commit: Commit | null = null;
+  #hash: string | null = null;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  /** Of the table in force; null before the first. */
+  get commit(): Commit | null {
+    return this.#commit;
+  }
+
+  /** Content hash of what workers have or are about to have; '' before the first. */
+  get hash(): string {
+    return this.#hash ?? '';
+  }
+
+  /** The whole table for a worker that starts now; null before the first. */
+  whole(): { delta: Delta; hash: string } | null {
+    return this.#hash === null ? null : { delta: deltaFromNothing(this.table), hash: this.#hash };
+  }
+
+  take(batch: ChangeBatch): Promise<Ack> {
+    return this.inTurn(() => this.#take(batch));
+  }
+
+  /** Takes the batch only when no other has come into force: for what a disk remembers. */
+  async takeAsFirst(batch: ChangeBatch): Promise<void> {
+    await this.inTurn(async () => {
+      if (this.#commit === null) await this.#take(batch);
+    });
+  }
+
+  /** Runs work between two batches. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #take(batch: ChangeBatch): Promise<Ack> {
+    const { guard, log, nowMs, spread, onForce } = this.#options;
+    const { commit } = batch;
+    const tooOld = guard.refusal(commit, nowMs());
+    if (tooOld !== null) return this.#refuse(commit, [tooOld]);
+    const delta = deltaOf(this.table, batch);
+    const inverse = applyDelta(this.table, delta);
+    const faults = faultsOf(this.table, delta);
+    if (faults.length > 0) {
+      applyDelta(this.table, inverse);
+      return this.#refuse(commit, faults);
+    }
+    const hashBefore = this.#hash;
+    this.#hash = commit.hash;
+    try {
+      await spread(delta, commit.hash);
+    } catch (error) {
+      log.error(
+        { hash: commit.hash, err: (error as Error).message },
+        'table not applied; the last good one comes back',
+      );
+      this.#hash = hashBefore;
+      applyDelta(this.table, inverse);
+      await spread(inverse, hashBefore ?? '').catch((failure: Error) => {
+        log.error({ hash: hashBefore, err: failure.message }, 'last good table not applied');
+      });
+      return this.#refuse(commit, [notApplied(error as Error)]);
+    }
+    this.#commit = commit;
+    guard.tookForce(commit.holds);
+    await onForce(this.table, delta, commit);
+    this.applied++;
+    this.lastRefusal = [];
+    return { type: 'applied', hash: commit.hash, generation: commit.generation };
+  }
+
+  #refuse({ hash, generation }: Commit, problems: Problem[]): Ack {
+    this.refused++;
+    this.lastRefusal = problems;
+    const [first] = problems;
+    this.#options.log.warn(
+      { hash, generation, code: first?.code, source: first?.source, problems: problems.length },
+      `table refused: ${first?.message}`,
+    );
+    return { type: 'refused', hash, generation, problems: problems.slice(0, maxProblems) };
+  }
+}
+
+/** One broken row may break ten thousand pointers; the first say enough. */
+const maxProblems = 100;
+
+function notApplied(error: Error): Problem {
+  return {
+    code: 'TableNotApplied',
+    severity: 'error',
+    source: { kind: 'Proxy', namespace: '', name: '' },
+    message: `A worker could not apply the table: ${error.message}.`,
+    hint: 'This is a fault of Sluice: report it with the log of the proxy. The last good table stays in force.',
+  };
+}

@@ -1,0 +1,52 @@
+import { createSecureContext } from 'node:tls';
+import { checkPointers } from '#table/check.ts';
+import type { Problem, Source } from '#table/problem.ts';
+import type { Route } from '#table/route.ts';
+import type { Table } from '#table/rows.ts';
+import type { Certificate } from '#table/secret.ts';
+import { checkRegex } from '../match/regex.ts';
+import { type Delta, isEndpointsOnly } from './delta.ts';
+
+/**
+ * What a change would break, looked for before any worker sees it: pointers that lead nowhere, patterns that do not compile,
+ * keys that do not fit their certificates. Costs what changed.
+ * @param table the table with the change already in it
+ */
+export function faultsOf(table: Table, delta: Delta): Problem[] {
+  const changed = delta.upserts.map(({ kind, row }) => ({ kind, id: row.id }));
+  const problems = checkPointers(table, changed, delta.deletes);
+  if (isEndpointsOnly(delta)) return problems;
+  for (const { kind, row } of delta.upserts) {
+    if (kind === 'route') problems.push(...patternFaults(row));
+    if (kind === 'certificate') problems.push(...certificateFaults(row));
+  }
+  return problems;
+}
+
+function patternFaults({ match, source }: Route): Problem[] {
+  const patterns: { pattern: string; ignoreCase: boolean }[] = [];
+  if (match.path.type === 'regex') patterns.push({ pattern: match.path.value, ignoreCase: match.path.ignoreCase });
+  for (const condition of [...match.headers, ...match.query]) {
+    if (condition.type === 'regex') patterns.push({ pattern: condition.value, ignoreCase: false });
+  }
+  return patterns.flatMap(({ pattern, ignoreCase }) => {
+    const reason = checkRegex(pattern, ignoreCase);
+    return reason === null ? [] : [fault('PatternUnusable', source, `The pattern ${pattern} is refused: ${reason}.`)];
+  });
+}
+
+/** Builds what a worker will build, and drops it: nothing tells better whether OpenSSL takes the material. */
+function certificateFaults({ chainPem, keyPem, source, id }: Certificate): Problem[] {
+  try {
+    createSecureContext({ cert: chainPem, key: keyPem });
+    return [];
+  } catch (error) {
+    const reason = (error as Error).message;
+    return [fault('CertificateUnusable', source, `The certificate row ${id} cannot be used: ${reason}.`)];
+  }
+}
+
+function fault(code: string, source: Source, message: string): Problem {
+  const hint = 'The sender should have found this: report it. The last good table stays in force.';
+  return { code, severity: 'error', source, message, hint };
+}

@@ -1,0 +1,104 @@
+import type { ChangeBatch, Commit } from '#table/change.ts';
+import { canonicalJson, rowHash, TableHash } from '#table/hash.ts';
+import { type Row, type RowKind, type RowOf, rowSchemas } from '#table/rows.ts';
+import type { CertificatePair } from './certificate.ts';
+
+const source = { kind: 'Test', namespace: 'test', name: 'test' };
+
+/** A row of which a test cares about some fields only; the contract's own schema checks the rest. */
+export function row<K extends RowKind>(kind: K, fields: { id: string } & Partial<RowOf<K>>): Row {
+  return { kind, row: rowSchemas[kind].parse({ ...plainRows[kind], ...fields }) } as Row;
+}
+
+export function certificateRow(id: string, names: string[], pair: CertificatePair): Row {
+  return row('certificate', { id, names, chainPem: pair.cert, keyPem: pair.key });
+}
+
+/** A path under which everything goes to one backend, on the listener `http`, for every host. */
+export function plainTable(endpoints: readonly { address: string; port: number }[]): Row[] {
+  return [
+    row('listener', { id: 'http' }),
+    row('host', { id: 'h' }),
+    row('route', { id: 'r' }),
+    row('backend', { id: 'b' }),
+    endpointsRow(endpoints),
+    row('secret', { id: 'fleet/affinity', value: Buffer.alloc(32, 7).toString('base64') }),
+  ];
+}
+
+export function endpointsRow(endpoints: readonly { address: string; port: number }[]): Row {
+  return row('endpoints', {
+    id: 'e',
+    endpoints: endpoints.map((each) => ({ ...plainEndpoint, ...each, uid: `${each.port}` })),
+  });
+}
+
+/** A snapshot as a sender makes it. */
+export function snapshot(rows: readonly Row[], commit: Partial<Commit> = {}): ChangeBatch {
+  const hash = new TableHash();
+  for (const each of rows) hash.add(rowHash(each.kind, canonicalJson(each.row)));
+  return {
+    isSnapshot: true,
+    upserts: rows,
+    deletes: [],
+    commit: { schemaVersion: 1, generation: 1, hash: hash.text(), seen: {}, holds: {}, ...commit },
+  };
+}
+
+const plainEndpoint = {
+  zone: null,
+  node: null,
+  forZones: [],
+  ready: true,
+  serving: true,
+  terminating: false,
+  weight: 1,
+};
+
+const plainRows: { readonly [K in RowKind]: object } = {
+  listener: {
+    source: null,
+    protocol: 'http',
+    port: 0,
+    addresses: ['127.0.0.1'],
+    publicPort: null,
+    tls: null,
+    trustedProxies: [],
+    hsts: null,
+  },
+  host: {
+    source: null,
+    listenerIds: ['http'],
+    hostname: '*',
+    wildcard: 'one',
+    certificateIds: [],
+    canFallThrough: false,
+  },
+  route: {
+    source,
+    hostIds: ['h'],
+    match: { path: { type: 'element', value: '/' }, methods: null, headers: [], query: [] },
+    precedence: { priority: 0, order: '' },
+    filters: [],
+    backends: [{ backendId: 'b', weight: 1, filters: [] }],
+    timeouts: { connectMs: 5_000, sendMs: 60_000, readMs: 60_000, requestMs: null },
+    retry: { attempts: 3, on: ['connect', 'reset'], canRepeatUnsafe: false },
+    bodyLimit: null,
+  },
+  backend: {
+    source,
+    service: { namespace: 'test', name: 'test', port: '80' },
+    broken: null,
+    protocol: 'http',
+    tls: null,
+    balance: { algorithm: 'round-robin' },
+    affinity: null,
+    slowStartMs: 0,
+    outlier: { consecutiveFailures: 5, baseEjectionMs: 1_000, maxEjectionMs: 10_000, maxEjectedPercent: 50 },
+    healthCheck: null,
+    prefer: 'any',
+  },
+  endpoints: { source, backendIds: ['b'], endpoints: [], dns: null },
+  certificate: { source, names: [], notAfterMs: 4_102_444_800_000, fingerprint: 'AA' },
+  secret: {},
+};

@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { checkPointers } from '#table/check.ts';
+import { emptyTable, type Row, type RowRef, type Table } from '#table/rows.ts';
+import { applyDelta, deltaFromNothing, deltaOf } from '../../proxy/receive/delta.ts';
+import { TableDisk } from '../../proxy/receive/disk.ts';
+import { TimeGuard } from '../../proxy/receive/order.ts';
+import { faultsOf } from '../../proxy/receive/validate.ts';
+import { certificateFor } from '../kit/certificate.ts';
+import { certificateRow, plainTable, row, snapshot } from '../kit/rows.ts';
+
+function tableOf(rows: readonly Row[]): Table {
+  const table = emptyTable();
+  applyDelta(table, { upserts: [...rows], deletes: [] });
+  return table;
+}
+
+test('a change and what takes it back leave no trace, and a snapshot is reduced to its differences', () => {
+  const anyRow = fc
+    .record({ id: fc.constantFrom('a', 'b', 'c'), hostname: fc.constantFrom('x.test', 'y.test') })
+    .map(({ id, hostname }) => row('host', { id, hostname }));
+  const anySecret = fc.record({ id: fc.constantFrom('a', 'b'), value: fc.constantFrom('1', '2') });
+  const anyRows = fc.array(
+    fc.oneof(
+      anyRow,
+      anySecret.map((fields) => row('secret', fields)),
+    ),
+    { maxLength: 6 },
+  );
+  fc.assert(
+    fc.property(anyRows, anyRows, fc.boolean(), (before, upserts, isSnapshot) => {
+      const table = tableOf(before);
+      const copy = structuredClone(table);
+      const deletes: RowRef[] = isSnapshot ? [] : [{ kind: 'host', id: 'c' }];
+      const delta = deltaOf(table, { isSnapshot, upserts, deletes });
+      const inverse = applyDelta(table, delta);
+      if (isSnapshot) assert.deepEqual(table, tableOf(upserts));
+      assert.deepEqual(deltaOf(table, { isSnapshot, upserts, deletes }).upserts, []);
+      applyDelta(table, inverse);
+      assert.deepEqual(table, copy);
+    }),
+  );
+});
+
+test('a pointer that leads nowhere is found, whether its target went or never came', () => {
+  const rows = [
+    ...plainTable([]),
+    row('secret', { id: 'ca', value: 'PEM' }),
+    row('backend', { id: 'b2', tls: { serverName: null, caSecretId: 'ca' } }),
+  ];
+  const table = tableOf(rows);
+  const all = rows.map(({ kind, row: { id } }) => ({ kind, id }));
+  assert.deepEqual(checkPointers(table, all, []), []);
+  const targets: RowRef[] = [
+    { kind: 'listener', id: 'http' },
+    { kind: 'host', id: 'h' },
+    { kind: 'backend', id: 'b' },
+    { kind: 'secret', id: 'ca' },
+  ];
+  for (const target of targets) {
+    const broken = tableOf(rows);
+    broken[target.kind].delete(target.id);
+    const ofDelete = checkPointers(broken, [], [target]);
+    assert.ok(ofDelete.length > 0, `the loss of ${target.kind} ${target.id} is seen`);
+    assert.ok(ofDelete.every((problem) => problem.code === 'PointerBroken' && problem.message.includes(target.id)));
+    const others = all.filter(({ kind, id }) => kind !== target.kind || id !== target.id);
+    assert.equal(checkPointers(broken, others, []).length, ofDelete.length);
+  }
+});
+
+test('patterns and keys that no worker could use are found in what changed', async () => {
+  const good = await certificateFor(['a.test']);
+  const other = await certificateFor(['a.test']);
+  const path = { type: 'regex', value: '/(a', ignoreCase: false } as const;
+  const upserts = [
+    row('route', { id: 'r', hostIds: [], backends: [], match: { path, methods: null, headers: [], query: [] } }),
+    certificateRow('good', ['a.test'], good),
+    certificateRow('mixed', ['a.test'], { cert: good.cert, key: other.key }),
+    certificateRow('garbage', ['a.test'], { cert: 'no PEM', key: 'no PEM' }),
+  ];
+  const problems = faultsOf(tableOf(upserts), { upserts, deletes: [] });
+  assert.deepEqual(problems.map((problem) => problem.code).sort(), [
+    'CertificateUnusable',
+    'CertificateUnusable',
+    'PatternUnusable',
+  ]);
+  assert.ok(!JSON.stringify(problems).includes(other.key.split('\n')[1] ?? ''), 'no key material is told');
+});
+
+test('a sender that has seen less than the table holds is refused, until it is the only one for long', () => {
+  const guard = new TimeGuard(1_000);
+  const commit = (seen: Record<string, number>) => snapshot([], { seen }).commit;
+  assert.equal(guard.refusal(commit({ Ingress: 5 }), 0), null);
+  guard.tookForce({ Ingress: 5, Service: 7 });
+  assert.equal(guard.refusal(commit({ Ingress: 5, Service: 7 }), 0), null);
+  assert.equal(guard.refusal(commit({ Ingress: 9, Service: 6 }), 0)?.code, 'TableFromThePast');
+  assert.equal(guard.refusal(commit({ Ingress: 9 }), 999)?.code, 'TableFromThePast');
+  assert.equal(guard.refusal(commit({}), 999), null, 'files count nothing');
+  assert.equal(
+    guard.refusal(commit({ Ingress: 9, Service: 6 }), 1_500)?.code,
+    'TableFromThePast',
+    'the time starts anew',
+  );
+  assert.equal(guard.refusal(commit({ Ingress: 9, Service: 6 }), 2_500), null);
+});
+
+test('tables on disk come back whole, hide their secrets, and refuse to load when touched', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'sluice-test-'));
+  try {
+    const pair = await certificateFor(['a.test']);
+    const rows = [...plainTable([{ address: '127.0.0.1', port: 81 }]), certificateRow('c', ['a.test'], pair)];
+    const { commit } = snapshot(rows, { seen: { Ingress: 3 }, holds: { Ingress: 2 } });
+    const disk = await TableDisk.open({ dir, keyFile: null });
+    assert.equal(await disk.load(), null);
+    await disk.write(disk.encode(tableOf(rows), commit));
+
+    const file = join(dir, 'tables.json');
+    const text = await readFile(file, 'utf8');
+    for (const path of [file, join(dir, 'tables.key')]) assert.equal((await stat(path)).mode & 0o777, 0o600);
+    assert.ok(!text.includes('PRIVATE KEY') && !text.includes(Buffer.alloc(32, 7).toString('base64')));
+
+    const again = await (await TableDisk.open({ dir, keyFile: null })).load();
+    assert.deepEqual(again?.commit, commit);
+    assert.deepEqual(tableOf(again.upserts), tableOf(rows));
+
+    const other = await TableDisk.open({ dir: await mkdtemp(join(dir, 'other-')), keyFile: null });
+    const foreign = other.encode(tableOf(rows), commit);
+    const mixed = { ...JSON.parse(text), rows: JSON.parse(text).rows.slice(1) };
+    for (const damaged of [text.slice(0, -20), '', '{}', foreign, JSON.stringify(mixed)]) {
+      await writeFile(file, damaged);
+      await assert.rejects(disk.load());
+    }
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+});
+
+test('the whole table is a change from nothing', () => {
+  const rows = plainTable([{ address: '127.0.0.1', port: 81 }]);
+  assert.deepEqual(tableOf(deltaFromNothing(tableOf(rows)).upserts), tableOf(rows));
+});
