@@ -23,7 +23,7 @@ export function checkRegex(pattern: string, ignoreCase: boolean): string | null 
   if (pattern.length > longestPattern)
     return `the pattern has ${pattern.length} characters, more than ${longestPattern}`;
   try {
-    RE2JS.compile(toBytes(pattern), ignoreCase ? RE2JS.CASE_INSENSITIVE : 0);
+    RE2JS.compile(patternBytes(pattern), ignoreCase ? RE2JS.CASE_INSENSITIVE : 0);
     return null;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
@@ -33,7 +33,7 @@ export function checkRegex(pattern: string, ignoreCase: boolean): string | null 
 /** @returns null for a pattern that checkRegex refuses */
 export function compileRegex(pattern: string, rule: RegexRule): CompiledRegex | null {
   if (checkRegex(pattern, rule.case === 'ignore') !== null) return null;
-  const bytes = toBytes(pattern);
+  const bytes = patternBytes(pattern);
   return (isV8Linear ? compileForV8(bytes, rule) : null) ?? compileForRe2(bytes, rule);
 }
 
@@ -61,9 +61,9 @@ export function regexEngineIsLinear(nowMs: () => number): boolean {
 function compileForV8(bytes: string, rule: RegexRule): CompiledRegex | null {
   const hasFlag = bytes.startsWith('(?i)');
   const translated = toV8Source(hasFlag ? bytes.slice(4) : bytes, hasFlag ? 'ignore' : rule.case);
-  if (!translated) return null;
+  if (translated === null) return null;
   try {
-    const regex = new RegExp(anchored(translated.source, rule));
+    const regex = new RegExp(anchored(translated, rule));
     return {
       test: (text) => regex.test(text),
       captures: (text) => regex.exec(text)?.map((group: string | undefined) => group ?? '') ?? null,
@@ -84,6 +84,13 @@ function compileForRe2(bytes: string, rule: RegexRule): CompiledRegex {
       return Array.from({ length: matcher.groupCount() + 1 }, (_, group) => matcher.group(group) ?? '');
     },
   };
+}
+
+/** A character of several bytes is repeated as a whole: `é+`. In a class each of its bytes stands alone, as with nginx. */
+function patternBytes(pattern: string): string {
+  return pattern.replace(/\[[^\]]*\]|[^\x00-\x7f]/gu, (part) =>
+    part.startsWith('[') ? toBytes(part) : `(?:${toBytes(part)})`,
+  );
 }
 
 /** The group keeps `a|b` from being anchored in its first branch only. */

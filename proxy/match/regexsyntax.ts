@@ -1,49 +1,91 @@
-/** How a pattern is to be read by V8, or that V8 must not be asked. */
-export interface V8Source {
-  readonly source: string;
-}
-
 /**
  * V8's linear engine, which takes over when a match backtracks too much, does not support every pattern. Measured: with
  * the `i` flag, or with counted repetitions that multiply to more than 16, V8 backtracks without end in spite of its flag.
  */
 const mostRepetitions = 16;
 
+/** What is known of an open group; the outermost one is the pattern itself. */
+interface Group {
+  /** Largest product of counted repetitions in it. */
+  repetitions: number;
+  /** A finished branch can match the empty text. */
+  canBeEmpty: boolean;
+  /** All of the current branch up to the last item can. */
+  isBranchEmpty: boolean;
+}
+
+/** The item that a quantifier would repeat. */
+interface Item {
+  repetitions: number;
+  canBeEmpty: boolean;
+  isQuantified: boolean;
+}
+
 /**
- * Writes a pattern that RE2 accepts for V8, so that both mean the same and V8 stays linear: letters become `[aA]` where case is
- * ignored, `.` and `\s` become what RE2 means by them. @returns null when the pattern uses what only RE2 has
- * (`\A`, `\z`, `\Q`, `\p`, `[[:alpha:]]`, inline flags, escapes by number) or what V8 would backtrack on
+ * Writes a pattern that RE2 accepts for V8, so that both mean the same and V8 stays linear: letters become `[aA]` where case
+ * is ignored, `.` and `\s` become what RE2 means by them.
  *
  * @param pattern a string of bytes that RE2 has accepted: brackets and parentheses balance
+ * @returns null when the pattern uses what only RE2 has (`\A`, `\z`, `\Q`, `\p`, `[[:alpha:]]`, inline flags, escapes by
+ *   number), what V8 would backtrack on, or what the two read differently (repeating what may be empty: `(a*|b)*`)
  */
-export function toV8Source(pattern: string, caseRule: 'exact' | 'ignore'): V8Source | null {
+export function toV8Source(pattern: string, caseRule: 'exact' | 'ignore'): string | null {
   const reader: Reader = { pattern, at: 0, isFolding: caseRule === 'ignore', source: '' };
-  /** Per open group, the largest product of repetitions inside; the last element is the innermost. */
-  const repetitions: number[] = [1];
-  let last = 1;
+  const groups: Group[] = [openGroup()];
+  let item = emptyItem();
   while (reader.at < pattern.length) {
     const char = pattern[reader.at] as string;
-    const counted = char === '{' ? readCount(reader) : 0;
-    if (counted > 0) {
-      last *= counted;
-      if (last > mostRepetitions) return null;
-      raise(repetitions, last);
-    } else if (char === '(') {
+    const group = groups.at(-1);
+    if (!group) return null;
+    const count = readQuantifier(reader, item.isQuantified);
+    if (count) {
+      if (count.isLazyMark) continue;
+      if (item.canBeEmpty) return null;
+      item.repetitions *= count.most;
+      item.canBeEmpty = count.least === 0;
+      item.isQuantified = true;
+      if (item.repetitions > mostRepetitions) return null;
+      continue;
+    }
+    if (char === ')') {
+      endBranch(group, item);
+      groups.pop();
+      item = { repetitions: group.repetitions, canBeEmpty: group.canBeEmpty, isQuantified: false };
+      copy(reader, 1);
+      continue;
+    }
+    if (char === '|') {
+      endBranch(group, item);
+      item = emptyItem();
+      copy(reader, 1);
+      continue;
+    }
+    takeItem(group, item);
+    item = { repetitions: 1, canBeEmpty: /^(?:[\^$]|\\b)/i.test(pattern.slice(reader.at)), isQuantified: false };
+    if (char === '(') {
       if (!readGroupStart(reader)) return null;
-      repetitions.push(1);
-      last = 1;
-    } else if (char === ')') {
-      last = repetitions.pop() ?? 1;
-      raise(repetitions, last);
-      copy(reader, 1);
-    } else if (char === '*' || char === '+' || char === '?') {
-      copy(reader, 1);
-    } else {
-      last = 1;
-      if (!readAtom(reader, char)) return null;
+      groups.push(openGroup());
+      item = emptyItem();
+    } else if (!readAtom(reader, char)) {
+      return null;
     }
   }
-  return { source: reader.source };
+  return reader.source;
+}
+
+const openGroup = (): Group => ({ repetitions: 1, canBeEmpty: false, isBranchEmpty: true });
+/** What stands at the start of a branch: nothing. */
+const emptyItem = (): Item => ({ repetitions: 1, canBeEmpty: true, isQuantified: false });
+
+function takeItem(group: Group, item: Item): void {
+  group.repetitions = Math.max(group.repetitions, item.repetitions);
+  group.isBranchEmpty = group.isBranchEmpty && item.canBeEmpty;
+}
+
+function endBranch(group: Group, item: Item): void {
+  takeItem(group, item);
+  group.canBeEmpty = group.canBeEmpty || group.isBranchEmpty;
+  group.isBranchEmpty = true;
 }
 
 interface Reader {
@@ -53,24 +95,40 @@ interface Reader {
   source: string;
 }
 
-function raise(repetitions: number[], product: number): void {
-  const top = repetitions.length - 1;
-  if (top >= 0 && product > (repetitions[top] as number)) repetitions[top] = product;
+interface Quantifier {
+  readonly least: number;
+  /** How often the item is laid out: an open end counts once more than the least. */
+  readonly most: number;
+  /** The `?` of `+?`. */
+  readonly isLazyMark: boolean;
 }
+
+const simpleQuantifiers: Readonly<Record<string, Quantifier>> = {
+  '*': { least: 0, most: 1, isLazyMark: false },
+  '+': { least: 1, most: 1, isLazyMark: false },
+  '?': { least: 0, most: 1, isLazyMark: false },
+};
+const lazyMark: Quantifier = { least: 1, most: 1, isLazyMark: true };
 
 function copy(reader: Reader, length: number): void {
   reader.source += reader.pattern.slice(reader.at, reader.at + length);
   reader.at += length;
 }
 
-/** @returns how often the repeated part is laid out; 0 when the brace is no quantifier but text */
-function readCount(reader: Reader): number {
-  const found = /^\{(\d+)(,?)(\d*)\}/.exec(reader.pattern.slice(reader.at, reader.at + 16));
-  if (!found) return 0;
+/** @returns null, with nothing read, when what comes is no quantifier; a brace that is none is text */
+function readQuantifier(reader: Reader, isAfterQuantifier: boolean): Quantifier | null {
+  const char = reader.pattern[reader.at] as string;
+  const simple = simpleQuantifiers[char];
+  if (simple) {
+    copy(reader, 1);
+    return char === '?' && isAfterQuantifier ? lazyMark : simple;
+  }
+  const found = char === '{' && /^\{(\d+)(,?)(\d*)\}/.exec(reader.pattern.slice(reader.at, reader.at + 16));
+  if (!found) return null;
   copy(reader, found[0].length);
   const least = Number(found[1]);
   const most = found[3] === '' ? least + (found[2] === ',' ? 1 : 0) : Number(found[3]);
-  return Math.max(1, most);
+  return { least, most: Math.max(1, most), isLazyMark: false };
 }
 
 function readGroupStart(reader: Reader): boolean {
