@@ -194,6 +194,8 @@ class ClusterSource implements Source {
     this.#staged = [];
     if (changes.size === 0 && !this.#isDue) return;
     this.#isDue = false;
+    // A table that needs no Secret is as new as the Ingresses that need none.
+    if (this.#secrets.states().length === 0) this.#seen['Secret'] = Math.max(...Object.values(this.#seen));
     this.#options.onUpdate({
       view: this.#view,
       changes: [...changes.values()],

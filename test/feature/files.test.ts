@@ -3,10 +3,10 @@ import { mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { pino } from 'pino';
 import { watchFiles } from '../../controller/watch/files.ts';
 import type { Source } from '../../controller/watch/source.ts';
 import type { ViewUpdate } from '../../controller/watch/view.ts';
+import { quiet } from '../kit/quiet.ts';
 
 let dir: string;
 let source: Source | null = null;
@@ -33,7 +33,7 @@ const portOf = (update: ViewUpdate, name: string) =>
 function start(folder = dir): void {
   source = watchFiles({
     dir: folder,
-    log: pino({ level: 'silent' }),
+    log: quiet,
     onUpdate: (update) => {
       updates.push(update);
       wake?.();

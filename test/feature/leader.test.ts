@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type Cluster, openCluster } from '../../controller/watch/api.ts';
+import { type LeaderElection, standForElection } from '../../controller/watch/leader.ts';
+import { secretStore } from '../../controller/watch/secretstore.ts';
+import { reviewToken } from '../../controller/watch/tokenreview.ts';
+import { type ApiServer, startApiServer } from '../kit/apiserver.ts';
+import { skipWithoutApiServer } from '../kit/assets.ts';
+import { quiet } from '../kit/quiet.ts';
+import { Relay } from '../kit/relay.ts';
+import { waitUntil } from '../kit/wait.ts';
+
+const skip = await skipWithoutApiServer();
+let api: ApiServer;
+let relay: Relay;
+const clusters: Cluster[] = [];
+
+before(async () => {
+  if (skip) return;
+  api = await startApiServer();
+  relay = new Relay(Number(new URL(api.url).port));
+  await relay.mend();
+});
+
+after(async () => {
+  if (skip) return;
+  for (const cluster of clusters) await cluster.close();
+  await relay.cut();
+  await api.stop();
+});
+
+async function clusterAt(url = api.url): Promise<Cluster> {
+  const cluster = await openCluster({ kubeconfig: await api.kubeconfig('admin', url) });
+  clusters.push(cluster);
+  return cluster;
+}
+
+function candidate(cluster: Cluster, name: string, identity: string, changes: string[]): LeaderElection {
+  const onChange = (isLeader: boolean) => changes.push(`${identity} ${isLeader ? 'leads' : 'resigns'}`);
+  return standForElection({ cluster, namespace: 'default', name, identity, onChange, log: quiet });
+}
+
+const leasePath = (name: string) => `/apis/coordination.k8s.io/v1/namespaces/default/leases/${name}`;
+
+test('one of two leads; when it stops, the other takes over at once', { skip, timeout: 60_000 }, async () => {
+  const changes: string[] = [];
+  const one = candidate(await clusterAt(), 'handed-over', 'one', changes);
+  await waitUntil(() => one.isLeader(), 'the first to lead');
+  const two = candidate(await clusterAt(), 'handed-over', 'two', changes);
+  const seen = await api.call('GET', leasePath('handed-over'));
+  assert.equal((seen.body['spec'] as Record<string, unknown>)['holderIdentity'], 'one');
+  await one.stop();
+  await waitUntil(() => two.isLeader(), 'the second to lead');
+  await two.stop();
+  assert.deepEqual(changes, ['one leads', 'one resigns', 'two leads', 'two resigns']);
+  const released = await api.call('GET', leasePath('handed-over'));
+  assert.equal((released.body['spec'] as Record<string, unknown>)['holderIdentity'], '');
+});
+
+test('a leader that is cut off resigns before the other one leads', { skip, timeout: 90_000 }, async () => {
+  const changes: string[] = [];
+  const cutOff = candidate(await clusterAt(relay.url), 'cut-off', 'one', changes);
+  await waitUntil(() => cutOff.isLeader(), 'the first to lead');
+  const other = candidate(await clusterAt(), 'cut-off', 'two', changes);
+  await relay.cut();
+  // The Lease runs for 15 s; the time limit of the test is the bound.
+  while (!other.isLeader()) await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual(changes, ['one leads', 'one resigns', 'two leads']);
+  await relay.mend();
+  const lease = await api.call('GET', leasePath('cut-off'));
+  const spec = lease.body['spec'] as Record<string, unknown>;
+  assert.deepEqual([spec['holderIdentity'], spec['leaseTransitions']], ['two', 1]);
+  await cutOff.stop();
+  assert.equal(other.isLeader(), true);
+  await other.stop();
+});
+
+test('a token is accepted for its audience only', { skip, timeout: 60_000 }, async () => {
+  const cluster = await clusterAt();
+  await api.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'proxy' } });
+  const made = await api.call('POST', '/api/v1/namespaces/default/serviceaccounts/proxy/token', {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'TokenRequest',
+    spec: { audiences: ['sluice'], expirationSeconds: 600 },
+  });
+  const token = (made.body['status'] as { token: string }).token;
+  assert.deepEqual(await reviewToken(cluster, token, 'sluice'), {
+    ok: true,
+    who: 'system:serviceaccount:default:proxy',
+  });
+  assert.equal((await reviewToken(cluster, token, 'other')).ok, false);
+  assert.equal((await reviewToken(cluster, `${token}x`, 'sluice')).ok, false);
+  assert.equal((await reviewToken(cluster, 'not a token', 'sluice')).ok, false);
+});
+
+test('what is kept as a Secret is what was written first', { skip, timeout: 60_000 }, async () => {
+  const store = secretStore(await clusterAt(), 'default');
+  assert.equal(await store.load('shared'), null);
+  const [one, two] = await Promise.all([store.create('shared', { a: 'één' }), store.create('shared', { a: 'two' })]);
+  assert.deepEqual(one, two);
+  assert.deepEqual(await store.load('shared'), one);
+  const refused = secretStore(await clusterOf('limited'), 'default');
+  await assert.rejects(refused.create('mine', { a: 'hunter2' }), (error: Error) => {
+    assert.match(error.message, /403/);
+    assert.doesNotMatch(error.message, /hunter2/);
+    return true;
+  });
+});
+
+async function clusterOf(user: 'limited'): Promise<Cluster> {
+  const cluster = await openCluster({ kubeconfig: await api.kubeconfig(user) });
+  clusters.push(cluster);
+  return cluster;
+}
