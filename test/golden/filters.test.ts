@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { compileFilters } from '../../proxy/filters/compile.ts';
+import { Filter } from '../../proxy/table/filter.ts';
+import { PathMatch } from '../../proxy/table/route.ts';
+import { factsOf, parseRequest } from './facts.ts';
+import { routeRow } from './rows.ts';
+
+const folder = join(import.meta.dirname, 'filters');
+
+/** What a filter list does with one request, in one line: the answer, or what the backend sees. */
+const Expect = z.string();
+
+const Case = z.strictObject({
+  about: z.string(),
+  steps: z.array(
+    z.strictObject({
+      path: PathMatch,
+      filters: z.array(Filter),
+      httpsPort: z.int().default(443),
+      requests: z.array(
+        z.strictObject({
+          send: z.string(),
+          headers: z.record(z.string(), z.string()).default({}),
+          expect: Expect.default(''),
+        }),
+      ),
+    }),
+  ),
+});
+
+for (const file of readdirSync(folder).filter((name) => name.endsWith('.yaml'))) {
+  const path = join(folder, file);
+  const document = parseDocument(readFileSync(path, 'utf8'));
+  const golden = Case.parse(document.toJS());
+  test(`${file.replace('.yaml', '')}: ${golden.about}`, () => {
+    const found: string[] = [];
+    const wanted: string[] = [];
+    golden.steps.forEach((step, i) => {
+      const { match } = routeRow({ id: 'r', match: { path: step.path } });
+      const compiled = compileFilters(step.filters, match);
+      step.requests.forEach((request, j) => {
+        const facts = factsOf(parseRequest(request.send, request.headers));
+        assert.ok(facts, `${request.send} is a good request`);
+        const answer = compiled.answer?.(facts, { httpsPort: step.httpsPort });
+        const seen = answer
+          ? `${answer.status} ${answer.headers.join('; ')}`
+          : `to ${compiled.host ?? 'its host'}, path ${compiled.path?.(facts) ?? 'as sent'}`;
+        document.setIn(['steps', i, 'requests', j, 'expect'], seen);
+        found.push(`${request.send} → ${seen}`);
+        wanted.push(`${request.send} → ${request.expect}`);
+      });
+    });
+    if (process.env['UPDATE'] === '1') {
+      writeFileSync(path, document.toString({ lineWidth: 120, flowCollectionPadding: false }));
+      return;
+    }
+    assert.deepEqual(found, wanted);
+  });
+}
+
+const edits = { set: [], add: [], remove: [] };
+
+test('no filter costs nothing', () => {
+  const { match } = routeRow({ id: 'r' });
+  assert.deepEqual(Object.values(compileFilters([], match)), [null, null, null, null, null]);
+  assert.deepEqual(Object.values(compileFilters([{ type: 'request-headers', edits }], match)), [
+    null,
+    null,
+    null,
+    null,
+    null,
+  ]);
+});
+
+test('header edits: remove, then set, then add; the next filter sees what the one before left', () => {
+  const { match } = routeRow({ id: 'r' });
+  const compiled = compileFilters(
+    [
+      {
+        type: 'request-headers',
+        edits: {
+          set: [
+            { name: 'X-Set', value: '1' },
+            { name: 'x-set', value: 'a second entry of the name does not count' },
+            { name: 'X-Gone', value: 'later' },
+          ],
+          add: [{ name: 'X-Add', value: ' a ' }],
+          remove: ['X-Old'],
+        },
+      },
+      { type: 'request-headers', edits: { ...edits, remove: ['x-gone'], add: [{ name: 'x-add', value: 'b' }] } },
+      { type: 'response-headers', edits: { ...edits, set: [{ name: 'Server', value: '' }] } },
+    ],
+    match,
+  );
+  assert.deepEqual([...(compiled.requestHeaders?.remove ?? [])].sort(), ['x-gone', 'x-old', 'x-set']);
+  assert.equal(compiled.requestHeaders?.lines, 'X-Set: 1\r\nX-Add: a\r\nx-add: b\r\n');
+  assert.equal(compiled.responseHeaders?.lines, 'Server: \r\n');
+});
+
+test('header edits that could break the message are left out', () => {
+  const { match } = routeRow({ id: 'r' });
+  const names = [
+    'Content-Length',
+    'transfer-encoding',
+    'Connection',
+    'Host',
+    'TE',
+    'Upgrade',
+    'bad name',
+    'bad:name',
+    '',
+    'é',
+  ];
+  const values = ['a\r\nX-Injected: 1', 'a\nb', 'a\0b', 'a\rb', 'é', '\x7f'];
+  const compiled = compileFilters(
+    [
+      {
+        type: 'response-headers',
+        edits: {
+          set: names.map((name) => ({ name, value: '0' })),
+          add: values.map((value, i) => ({ name: `X-${i}`, value })),
+          remove: names,
+        },
+      },
+    ],
+    match,
+  );
+  assert.equal(compiled.responseHeaders, null);
+});
