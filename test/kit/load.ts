@@ -1,0 +1,99 @@
+import { Agent as HttpAgent, type RequestOptions, request as requestHttp } from 'node:http';
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+
+export interface LoadOptions {
+  port: number;
+  host: string;
+  path?: string;
+  /** Loops side by side, each with a connection of its own. */
+  connections: number;
+  /** Over all loops. */
+  requestsPerSecond: number;
+  isTls?: boolean;
+  /** false: a new connection per request. */
+  keepsAlive?: boolean;
+}
+
+export interface LoadReport {
+  answered: number;
+  /** What went wrong, in words: an error of the connection, or a status other than 200. */
+  failures: string[];
+  /** Longest wait for an answer, ms. */
+  slowestMs: number;
+  /** Answers by body, for tests whose backends tell their name. */
+  bodies: Map<string, number>;
+}
+
+/** Steady requests until stopped. Nothing is tried again: every failure that a client could see is counted. */
+export class Load {
+  readonly report: LoadReport = { answered: 0, failures: [], slowestMs: 0, bodies: new Map() };
+  readonly #options: LoadOptions;
+  readonly #loops: Promise<void>[] = [];
+  #isStopping = false;
+
+  private constructor(options: LoadOptions) {
+    this.#options = options;
+  }
+
+  static start(options: LoadOptions): Load {
+    const load = new Load(options);
+    for (let i = 0; i < options.connections; i++) load.#loops.push(load.#loop());
+    return load;
+  }
+
+  /** Lets the requests in flight finish. */
+  async stop(): Promise<LoadReport> {
+    this.#isStopping = true;
+    await Promise.all(this.#loops);
+    return this.report;
+  }
+
+  async #loop(): Promise<void> {
+    const { isTls, keepsAlive = true, connections, requestsPerSecond } = this.#options;
+    const settings = { keepAlive: keepsAlive, maxSockets: 1 };
+    const agent = isTls ? new HttpsAgent(settings) : new HttpAgent(settings);
+    const everyMs = (1000 * connections) / requestsPerSecond;
+    let dueMs = performance.now() + Math.random() * everyMs;
+    while (!this.#isStopping) {
+      const waitMs = dueMs - performance.now();
+      if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+      dueMs = Math.max(dueMs + everyMs, performance.now());
+      await this.#request(agent);
+    }
+    agent.destroy();
+  }
+
+  async #request(agent: HttpAgent | HttpsAgent): Promise<void> {
+    const { port, host, path = '/', isTls, keepsAlive = true } = this.#options;
+    const fields = keepsAlive ? { host } : { host, connection: 'close' };
+    const tls = isTls ? { servername: host, rejectUnauthorized: false } : {};
+    const options: RequestOptions = { port, host: '127.0.0.1', path, agent, headers: fields, ...tls };
+    const startMs = performance.now();
+    try {
+      const { status, body } = await sendRequest(options, isTls === true);
+      if (status === 200) {
+        this.report.answered++;
+        this.report.bodies.set(body, (this.report.bodies.get(body) ?? 0) + 1);
+      } else this.report.failures.push(`status ${status}: ${body.slice(0, 200)}`);
+    } catch (error) {
+      this.report.failures.push(String(error));
+    }
+    this.report.slowestMs = Math.max(this.report.slowestMs, performance.now() - startMs);
+  }
+}
+
+function sendRequest(options: RequestOptions, isTls: boolean): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const request = (isTls ? requestHttps : requestHttp)(options, (response) => {
+      const parts: Buffer[] = [];
+      response.on('data', (bytes: Buffer) => parts.push(bytes));
+      response.on('error', reject);
+      response.on('end', () => {
+        if (response.complete) resolve({ status: response.statusCode ?? 0, body: Buffer.concat(parts).toString() });
+        else reject(new Error('the answer was cut off'));
+      });
+    });
+    request.on('error', reject);
+    request.end();
+  });
+}

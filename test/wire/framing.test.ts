@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { ingress, ingressClass, service } from '../kit/manifests.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
+import { answer, answerBytes, type RecordedRequest, Recorder } from '../kit/recorder.ts';
+import { Standalone } from '../kit/sluice.ts';
+import { fieldValue } from '../kit/splitter.ts';
+import { waitUntil } from '../kit/wait.ts';
+
+let recorder: Recorder;
+let sluice: Standalone;
+
+before(async () => {
+  recorder = await Recorder.start();
+  sluice = await Standalone.start({
+    manifests: [
+      ingressClass(),
+      ingress({ name: 'all', host: 'gw.test', paths: { '/': 'recorder' } }),
+      ...service('recorder', [recorder.port]),
+    ],
+  });
+});
+
+after(async () => {
+  await sluice?.stop();
+  await recorder?.stop();
+});
+
+/** Sets what the backend does for one test, and gives a client. */
+async function open(onRequest: (request: RecordedRequest) => void): Promise<RawClient> {
+  recorder.onRequest = onRequest;
+  recorder.onHead = () => undefined;
+  recorder.take();
+  return await RawClient.open({ port: sluice.httpPort });
+}
+
+test('pipelined requests are answered in order, whatever the backend does first', async () => {
+  const held: RecordedRequest[] = [];
+  const client = await open((request) => {
+    if (request.target === '/0') held.push(request);
+    else answer(request, request.target);
+  });
+  client.send(Array.from({ length: 20 }, (_, index) => get(`/${index}`, 'gw.test')).join(''));
+  await waitUntil(() => held.length === 1, 'the first request');
+  answer(held[0] as RecordedRequest, '/0');
+  await client.response(19);
+  for (let index = 0; index < 20; index++) {
+    assert.equal((await client.response(index)).body.toString(), `/${index}`);
+  }
+  client.destroy();
+});
+
+test('a pipelined request with a body does not swallow the next one', async () => {
+  const client = await open((request) => answer(request, `${request.method} ${request.body.toString()}`));
+  client.send('POST /a HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 3\r\n\r\nabc');
+  client.send('POST /b HTTP/1.1\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ndef\r\n0\r\n\r\n');
+  client.send(get('/c', 'gw.test'));
+  assert.equal((await client.response(0)).body.toString(), 'POST abc');
+  assert.equal((await client.response(1)).body.toString(), 'POST def');
+  assert.equal((await client.response(2)).body.toString(), 'GET ');
+  client.destroy();
+});
+
+test('a request that arrives byte by byte is the same request', async () => {
+  const client = await open((request) => answer(request, request.body.toString()));
+  const bytes =
+    'POST /slow HTTP/1.1\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n';
+  for (const byte of bytes) {
+    client.send(byte);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal((await client.response()).body.toString(), 'hello');
+  client.destroy();
+});
+
+test('chunked bodies pass both ways, with trailers that may pass and without those that must not', async () => {
+  const client = await open((request) => {
+    const head = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n';
+    answerBytes(
+      request,
+      `${head}5\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 42\r\nContent-Length: 9\r\nConnection: x\r\n\r\n`,
+    );
+  });
+  const head = 'POST /t HTTP/1.1\r\nHost: gw.test\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n';
+  client.send(`${head}3\r\nabc\r\n0\r\nX-Up: 1\r\nHost: evil.test\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n`);
+  const response = await client.response();
+  assert.equal(response.body.toString(), 'hello world');
+  assert.equal(response.isComplete, true);
+  const trailers = response.trailers.map((line) => line.toLowerCase());
+  assert.ok(trailers.every((line) => line === 'x-sum: 42'));
+  const seen = await recorder.request();
+  assert.equal(seen.body.toString(), 'abc');
+  assert.ok(seen.trailers.every((line) => line.toLowerCase() === 'x-up: 1'));
+  client.destroy();
+});
+
+test('Expect: 100-continue gets one 100, then one final answer', async () => {
+  const client = await open((request) => answer(request, request.body.toString()));
+  client.send('POST /e HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n');
+  await waitUntil(() => client.receivedBytes > 0, 'the interim answer');
+  assert.match(client.received.toString(), /^HTTP\/1\.1 100 Continue\r\n\r\n$/);
+  client.send('hello');
+  const response = await client.response();
+  assert.equal(response.body.toString(), 'hello');
+  assert.deepEqual(response.interims, [100]);
+  client.destroy();
+});
+
+test('interim answers of the backend are passed on to 1.1 clients and kept from 1.0 clients', async () => {
+  const interim = 'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n';
+  const client = await open((request) => {
+    answerBytes(request, interim);
+    answer(request, 'ok');
+  });
+  client.send(get('/hints', 'gw.test'));
+  assert.deepEqual((await client.response()).interims, [103]);
+  client.destroy();
+  const old = await exchange({ port: sluice.httpPort }, 'GET /hints HTTP/1.0\r\nHost: gw.test\r\n\r\n');
+  assert.deepEqual(old.interims, []);
+  assert.equal(old.body.toString(), 'ok');
+});
+
+test('HEAD, 204 and 304 have no body, keep their fields and keep the connection', async () => {
+  const client = await open((request) => {
+    if (request.method === 'HEAD') answerBytes(request, 'HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n');
+    else if (request.target === '/204') answerBytes(request, 'HTTP/1.1 204 No Content\r\n\r\n');
+    else if (request.target === '/304') answerBytes(request, 'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n\r\n');
+    else answer(request, 'ok');
+  });
+  client.send(
+    `HEAD /h HTTP/1.1\r\nHost: gw.test\r\n\r\n${get('/204', 'gw.test')}${get('/304', 'gw.test')}${get('/', 'gw.test')}`,
+  );
+  const methods = ['HEAD'];
+  assert.equal((await client.response(3, methods)).body.toString(), 'ok');
+  assert.equal(fieldValue(await client.response(0, methods), 'content-length'), '1234');
+  assert.equal((await client.response(1, methods)).status, 204);
+  assert.equal(fieldValue(await client.response(2, methods), 'etag'), '"a"');
+  client.destroy();
+});
+
+test('a 1.0 client gets no chunks, and keeps its connection only when it asks', async () => {
+  const client = await open((request) => {
+    if (request.target === '/chunked') {
+      answerBytes(request, 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n');
+    } else answer(request, 'ok');
+  });
+  client.send('GET /a HTTP/1.0\r\nHost: gw.test\r\nConnection: keep-alive\r\n\r\n');
+  assert.equal(fieldValue(await client.response(), 'connection')?.toLowerCase(), 'keep-alive');
+  client.send('GET /chunked HTTP/1.0\r\nHost: gw.test\r\n\r\n');
+  await client.closed();
+  const response = await client.response(1);
+  assert.equal(response.body.toString(), 'hello');
+  assert.equal(response.framing === 'chunked', false);
+  assert.equal(recorder.requests[0]?.version, 'HTTP/1.1');
+  client.destroy();
+});
+
+test('a backend that speaks 1.0 or ends its answer by closing is passed on whole', async () => {
+  const client = await open((request) => {
+    const version = request.target === '/1.0' ? '1.0' : '1.1';
+    answerBytes(request, `HTTP/${version} 200 OK\r\n\r\n${'x'.repeat(50_000)}`);
+    request.connection.socket.end();
+  });
+  client.send(get('/1.0', 'gw.test'));
+  const first = await client.response(0);
+  assert.equal(first.body.length, 50_000);
+  assert.equal(first.isComplete, true);
+  assert.equal(first.version, '1.1');
+  client.destroy();
+  const second = await exchange({ port: sluice.httpPort }, get('/1.1', 'gw.test'));
+  assert.equal(second.body.length, 50_000);
+});
+
+test('an answer that comes before the body has arrived reaches the client, and the connection is not reused', async () => {
+  const client = await open(() => undefined);
+  recorder.onHead = (request) => answer(request, 'too early', 403);
+  client.send('POST /early HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 1000000\r\n\r\nabc');
+  assert.equal((await client.response()).status, 403);
+  client.send(`GET /smuggled HTTP/1.1\r\nHost: gw.test\r\n\r\n`);
+  client.end();
+  await client.closed();
+  await waitUntil(() => recorder.requests[0]?.connection.isEnded === true, 'the backend connection to be closed');
+  assert.deepEqual(
+    recorder.take().map((request) => request.target),
+    ['/early'],
+  );
+});
+
+test('a client that has said everything may half-close and still gets its answer', async () => {
+  const held: RecordedRequest[] = [];
+  const client = await open((request) => held.push(request));
+  client.send('POST /half HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 2\r\n\r\nhi');
+  client.end();
+  await waitUntil(() => held.length === 1, 'the request');
+  answer(held[0] as RecordedRequest, 'late but here');
+  assert.equal((await client.response()).body.toString(), 'late but here');
+  await client.closed();
+});
+
+test('a client that goes away frees the backend', async () => {
+  const client = await open(() => undefined);
+  client.send(get('/gone', 'gw.test'));
+  const { connection } = await recorder.request();
+  client.destroy();
+  await waitUntil(() => connection.isEnded, 'the backend connection to be given up');
+});
+
+test('a client that goes away in its own body aborts the backend request, which is never completed', async () => {
+  const client = await open((request) => answer(request, 'ok'));
+  client.send('POST /cut HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 100\r\n\r\nabc');
+  const seen = await recorder.request();
+  client.destroy();
+  await waitUntil(() => seen.connection.isEnded, 'the backend connection to be aborted');
+  assert.equal(seen.isComplete, false);
+});
+
+for (const framing of ['Content-Length: 100', 'Transfer-Encoding: chunked']) {
+  test(`a backend that dies inside its body (${framing}) is a cut-off answer, never a clean end`, async () => {
+    const client = await open((request) => {
+      answerBytes(request, `HTTP/1.1 200 OK\r\n${framing}\r\n\r\n5\r\nhello\r\n`);
+      request.connection.socket.end();
+    });
+    client.send(get('/dies', 'gw.test'));
+    await client.closed();
+    assert.equal((await client.response()).isComplete, false);
+  });
+}
