@@ -1,0 +1,22 @@
+/**
+ * How far a value reaches. `path`: the paths of this Ingress. `host`: the host, for every Ingress on it; the oldest that
+ * sets it decides. `host*`: turned on for the whole host by any Ingress on it. `service`: every Ingress that uses the same
+ * Service port; the oldest that uses the port decides.
+ */
+export type Scope = 'path' | 'host' | 'host*' | 'service';
+
+/** One annotation that is honoured. The registry, its documentation and the migration report are read from these. */
+export interface Annotation<T> {
+  scope: Scope;
+  /** Completes "… is not". */
+  syntax: string;
+  /** What holds without the annotation, for the documentation. */
+  default: string;
+  /** What a bad value costs: itself, or the whole Ingress (as ingress-nginx's admission refuses it). */
+  badValue: 'ignored' | 'drops-ingress';
+  help: string;
+  /** Pure; undefined: a bad value. */
+  parse(value: string): T | undefined;
+}
+
+export type Family = Readonly<Record<string, Annotation<unknown>>>;

@@ -1,0 +1,103 @@
+import type { Problem, Source } from '#table/problem.ts';
+import { problem } from '../translate/problems.ts';
+import type { Annotation } from './annotation.ts';
+import { foreignAdvice, obsoleteAdvice } from './obsolete.ts';
+import { type AnnotationName, prefixes, registry, type Settings } from './registry.ts';
+import { harmlessWhenOff, unhonoured } from './unhonoured.ts';
+import { parseBoolean } from './values.ts';
+
+/** What the annotations of one Ingress say. */
+export interface ReadAnnotations {
+  settings: Settings;
+  /** Full keys of the settings, for problems that are found later. */
+  keys: Readonly<Partial<Record<AnnotationName, string>>>;
+  /** Key of an annotation that protects and is not honoured: the paths answer 503. null: none. */
+  deniedBy: string | null;
+  /** A value that ingress-nginx refuses together with the whole Ingress. */
+  isDropped: boolean;
+  /** `canary: "true"`: not a main Ingress, whatever its paths say. */
+  isCanary: boolean;
+  problems: Problem[];
+}
+
+/**
+ * Reads the annotations of an Ingress under both prefixes; `sluice.dev/` wins where both are there. Never throws.
+ * Keys of other owners are not looked at.
+ */
+export function readAnnotations(source: Source, annotations: Readonly<Record<string, string>>): ReadAnnotations {
+  const settings: Record<string, unknown> = {};
+  const keys: Partial<Record<AnnotationName, string>> = {};
+  const problems: Problem[] = [];
+  let deniedBy: string | null = null;
+  let isDropped = false;
+  let isCanary = false;
+  for (const { key, name } of ours(annotations)) {
+    const value = annotations[key] ?? '';
+    const at: Source = { ...source, field: `metadata.annotations[${key}]` };
+    if (isHonoured(name)) {
+      const annotation: Annotation<unknown> = registry[name];
+      const parsed = annotation.parse(value);
+      if (parsed !== undefined) {
+        settings[name] = parsed;
+        keys[name] = key;
+        continue;
+      }
+      // An empty value is ignored even where a bad one drops the Ingress.
+      const drops = annotation.badValue === 'drops-ingress' && value !== '';
+      isDropped ||= drops;
+      const values = { annotation: key, value, syntax: annotation.syntax };
+      problems.push(
+        drops
+          ? problem('AnnotationDropsIngress', at, values)
+          : problem('AnnotationInvalid', at, { ...values, effect: `the default holds (${annotation.default})` }),
+      );
+      continue;
+    }
+    const missing = unhonoured.get(name);
+    if (missing === undefined) {
+      const advice = obsoleteAdvice(name);
+      problems.push(
+        advice === undefined
+          ? problem('AnnotationUnknown', at, { annotation: key })
+          : problem('AnnotationObsolete', at, { annotation: key, advice }),
+      );
+    } else if (missing.denies(value)) {
+      deniedBy ??= key;
+      problems.push(problem('AnnotationDenies', at, { annotation: key, advice: missing.advice }));
+    } else if (!isHarmless(name, value)) {
+      isCanary ||= name === 'canary' && parseBoolean(value) === true;
+      problems.push(problem('AnnotationNotHonoured', at, { annotation: key, advice: missing.advice }));
+    }
+  }
+  for (const key of Object.keys(annotations)) {
+    const advice = foreignAdvice(key);
+    if (advice === undefined) continue;
+    problems.push(
+      problem('AnnotationObsolete', { ...source, field: `metadata.annotations[${key}]` }, { annotation: key, advice }),
+    );
+  }
+  return { settings: settings as Settings, keys, deniedBy, isDropped, isCanary, problems };
+}
+
+/** Our keys in a stable order, each name once. */
+function ours(annotations: Readonly<Record<string, string>>): { key: string; name: string }[] {
+  const keysByName = new Map<string, string>();
+  const sorted = Object.keys(annotations).sort();
+  for (const prefix of prefixes) {
+    for (const key of sorted) {
+      const name = key.slice(prefix.length);
+      if (key.startsWith(prefix) && !keysByName.has(name)) keysByName.set(name, key);
+    }
+  }
+  return [...keysByName].map(([name, key]) => ({ key, name }));
+}
+
+function isHonoured(name: string): name is AnnotationName {
+  return Object.hasOwn(registry, name);
+}
+
+/** Values that ask for what holds anyway: an open address range, a switch that is off. */
+function isHarmless(name: string, value: string): boolean {
+  if (name.endsWith('list-source-range')) return true;
+  return harmlessWhenOff.has(name) && (parseBoolean(value) === false || value.trim() === 'off');
+}

@@ -1,0 +1,24 @@
+import { affinityFamily } from './affinity.ts';
+import { balanceFamily } from './balance.ts';
+import { redirectFamily } from './redirect.ts';
+import { rewriteFamily } from './rewrite.ts';
+import { trafficFamily } from './traffic.ts';
+
+/** Every annotation that is honoured, by name without prefix. */
+export const registry = {
+  ...redirectFamily,
+  ...rewriteFamily,
+  ...trafficFamily,
+  ...balanceFamily,
+  ...affinityFamily,
+} as const;
+
+export type AnnotationName = keyof typeof registry;
+
+/** Values of one Ingress by annotation name; absent where the annotation is absent or its value was bad. */
+export type Settings = {
+  readonly [K in AnnotationName]?: NonNullable<ReturnType<(typeof registry)[K]['parse']>>;
+};
+
+/** Prefixes that annotations are read under, the one that wins first. */
+export const prefixes = ['sluice.dev/', 'nginx.ingress.kubernetes.io/'] as const;

@@ -1,0 +1,56 @@
+import type { Annotation, Family } from './annotation.ts';
+import { booleanSyntax, oneOf, parseBoolean, parseSizeBytes, parseTimeoutMs, secondsSyntax } from './values.ts';
+
+const badValue = 'ignored';
+
+/** Limits on one request, and how its backend is spoken to. */
+export const trafficFamily = {
+  'proxy-body-size': {
+    scope: 'path',
+    badValue,
+    syntax: 'a size (digits and an optional b, k, m or g)',
+    default: '1m',
+    help: 'Longest request body, else 413; 0: no limit.',
+    parse: parseSizeBytes,
+  } satisfies Annotation<number>,
+  'proxy-connect-timeout': {
+    scope: 'path',
+    badValue,
+    syntax: secondsSyntax,
+    default: '5',
+    help: 'Longest wait for a connection to an endpoint; then another is tried, else 504.',
+    parse: parseTimeoutMs,
+  } satisfies Annotation<number>,
+  'proxy-send-timeout': {
+    scope: 'path',
+    badValue,
+    syntax: secondsSyntax,
+    default: '60',
+    help: 'Longest pause between two writes to the backend.',
+    parse: parseTimeoutMs,
+  } satisfies Annotation<number>,
+  'proxy-read-timeout': {
+    scope: 'path',
+    badValue,
+    syntax: secondsSyntax,
+    default: '60',
+    help: 'Longest pause between two reads from the backend; idle WebSockets end by it, too.',
+    parse: parseTimeoutMs,
+  } satisfies Annotation<number>,
+  'backend-protocol': {
+    scope: 'path',
+    badValue,
+    syntax: 'HTTP, HTTPS, AUTO_HTTP, GRPC, GRPCS or FCGI',
+    default: 'appProtocol of the Service port, else HTTP',
+    help: 'Protocol of the backend. AUTO_HTTP: that of the client. HTTPS does not verify. GRPC, GRPCS and FCGI are answered with 503 for now.',
+    parse: oneOf(['HTTP', 'HTTPS', 'AUTO_HTTP', 'GRPC', 'GRPCS', 'FCGI']),
+  } satisfies Annotation<string>,
+  'service-upstream': {
+    scope: 'service',
+    badValue,
+    syntax: booleanSyntax,
+    default: 'false',
+    help: 'Forwards to the cluster IP of the Service instead of its endpoints, for service meshes.',
+    parse: parseBoolean,
+  } satisfies Annotation<boolean>,
+} as const satisfies Family;

@@ -1,0 +1,280 @@
+/** An ingress-nginx annotation that is known and not honoured yet. */
+export interface Unhonoured {
+  /** What to do about it; shown as hint. */
+  advice: string;
+  /**
+   * true when serving without it would open what its author closed: then the Ingress answers 503. ingress-nginx fails open
+   * in some of these cases (a bad auth-cache-duration drops auth altogether); that is not copied.
+   */
+  denies(value: string): boolean;
+}
+
+const never = (): boolean => false;
+const always = (): boolean => true;
+const unlessFalse = (value: string): boolean => !['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(value);
+const unlessOff = (value: string): boolean => value.trim() !== 'off' && unlessFalse(value);
+
+/** cert-manager's solver always sets this value; it opens the path, so there is nothing to protect. */
+const unlessEveryAddress = (value: string): boolean => {
+  const ranges = value.split(',').map((range) => range.trim());
+  return !(ranges.includes('0.0.0.0/0') && ranges.includes('::/0'));
+};
+
+/** The older alias is ignored when empty, where allowlist-source-range: "" denies everybody. */
+const unlessEmptyOrEveryAddress = (value: string): boolean => value.trim() !== '' && unlessEveryAddress(value);
+
+const groups: readonly { advice: string; denies: (value: string) => boolean; names: readonly string[] }[] = [
+  {
+    advice:
+      'Remove the authentication annotations only if the paths may be open, else put the authentication into the backend.',
+    denies: always,
+    names: [
+      'auth-type',
+      'auth-secret',
+      'auth-secret-type',
+      'auth-realm',
+      'auth-url',
+      'auth-method',
+      'auth-signin',
+      'auth-signin-redirect-param',
+      'auth-response-headers',
+      'auth-request-redirect',
+      'auth-proxy-set-headers',
+      'auth-always-set-cookie',
+      'auth-cache-key',
+      'auth-cache-duration',
+      'auth-keepalive',
+      'auth-keepalive-share-vars',
+      'auth-keepalive-requests',
+      'auth-keepalive-timeout',
+      'auth-snippet',
+    ],
+  },
+  {
+    advice: 'Remove the client-certificate annotations only if the host may be open to everybody.',
+    denies: always,
+    names: [
+      'auth-tls-secret',
+      'auth-tls-verify-client',
+      'auth-tls-verify-depth',
+      'auth-tls-error-page',
+      'auth-tls-pass-certificate-to-upstream',
+      'auth-tls-match-cn',
+    ],
+  },
+  {
+    advice: 'Remove it; it only chooses among protections that are not honoured yet.',
+    denies: always,
+    names: ['satisfy'],
+  },
+  {
+    advice: 'Restrict the addresses in front of the gateway, or remove the annotation if everybody may come.',
+    denies: unlessEveryAddress,
+    names: ['allowlist-source-range'],
+  },
+  {
+    advice: 'Restrict the addresses in front of the gateway, or remove the annotation if everybody may come.',
+    denies: unlessEmptyOrEveryAddress,
+    names: ['whitelist-source-range'],
+  },
+  {
+    advice: 'Deny the addresses in front of the gateway, or remove the annotation if everybody may come.',
+    denies: always,
+    names: ['denylist-source-range'],
+  },
+  {
+    advice: 'Put the web application firewall in front of the gateway or into the backend, then remove the annotation.',
+    denies: unlessFalse,
+    names: ['enable-modsecurity', 'enable-owasp-core-rules'],
+  },
+  {
+    advice: 'Put the web application firewall in front of the gateway or into the backend, then remove the annotation.',
+    denies: always,
+    names: ['modsecurity-snippet'],
+  },
+  { advice: 'Remove it; there is no ModSecurity to hand it to.', denies: never, names: ['modsecurity-transaction-id'] },
+  {
+    advice: 'Express what the snippet does by annotations; nginx text may hold deny rules, so it is never skipped.',
+    denies: always,
+    names: ['configuration-snippet', 'server-snippet', 'stream-snippet'],
+  },
+  {
+    advice: 'Let the gateway end TLS, or expose the Service by a load balancer of its own.',
+    denies: unlessFalse,
+    names: ['ssl-passthrough'],
+  },
+  {
+    advice: 'Remove it only if the backend may be reached without a client certificate and without verification.',
+    denies: always,
+    names: ['proxy-ssl-secret'],
+  },
+  {
+    advice: 'Verification of backends needs proxy-ssl-secret, which is not honoured yet.',
+    denies: unlessOff,
+    names: ['proxy-ssl-verify'],
+  },
+  {
+    advice: 'Backends over HTTPS are spoken to with TLS 1.2 or 1.3 and no server name.',
+    denies: never,
+    names: [
+      'proxy-ssl-verify-depth',
+      'proxy-ssl-name',
+      'proxy-ssl-server-name',
+      'proxy-ssl-ciphers',
+      'proxy-ssl-protocols',
+    ],
+  },
+  {
+    advice: 'The modern suites of TLS 1.2 and 1.3 are offered.',
+    denies: never,
+    names: ['ssl-ciphers', 'ssl-prefer-server-ciphers'],
+  },
+  {
+    advice: 'The Ingress is left out, so the main Ingress gets all traffic; delete it or wait for canary support.',
+    denies: never,
+    names: ['canary'],
+  },
+  {
+    advice: 'It takes effect together with canary, which is not honoured yet.',
+    denies: never,
+    names: [
+      'canary-by-header',
+      'canary-by-header-value',
+      'canary-by-header-pattern',
+      'canary-by-cookie',
+      'canary-weight',
+      'canary-weight-total',
+      'affinity-canary-behavior',
+    ],
+  },
+  { advice: 'Write a rule for each further name.', denies: never, names: ['server-alias'] },
+  {
+    advice: 'Let the backend answer with the redirect for now.',
+    denies: never,
+    names: [
+      'from-to-www-redirect',
+      'permanent-redirect',
+      'permanent-redirect-code',
+      'temporal-redirect',
+      'temporal-redirect-code',
+      'relative-redirects',
+      'use-port-in-redirects',
+    ],
+  },
+  {
+    advice:
+      'Responses of the backend are passed as they are; the gateway makes its own page only for its own failures.',
+    denies: never,
+    names: ['default-backend', 'custom-http-errors', 'disable-proxy-intercept-errors'],
+  },
+  {
+    advice: 'FastCGI is not spoken; put a web server in front of it.',
+    denies: never,
+    names: ['fastcgi-index', 'fastcgi-params-configmap'],
+  },
+  {
+    advice: 'Bodies are streamed with back-pressure both ways, so there is nothing to tune; the annotation can go.',
+    denies: never,
+    names: [
+      'client-body-buffer-size',
+      'proxy-buffering',
+      'proxy-request-buffering',
+      'proxy-buffers-number',
+      'proxy-buffer-size',
+      'proxy-busy-buffers-size',
+      'proxy-max-temp-file-size',
+    ],
+  },
+  {
+    advice: 'Backends are spoken to with HTTP/1.1 and kept alive.',
+    denies: never,
+    names: ['proxy-http-version', 'connection-proxy-header'],
+  },
+  {
+    advice: 'Another endpoint is tried after a failed connection or a reset before any response, three tries in all.',
+    denies: never,
+    names: ['proxy-next-upstream', 'proxy-next-upstream-timeout', 'proxy-next-upstream-tries'],
+  },
+  {
+    advice: 'Let the backend send the right headers for now.',
+    denies: never,
+    names: [
+      'proxy-cookie-domain',
+      'proxy-cookie-path',
+      'proxy-redirect-from',
+      'proxy-redirect-to',
+      'custom-headers',
+      'enable-cors',
+      'cors-allow-origin',
+      'cors-allow-methods',
+      'cors-allow-headers',
+      'cors-allow-credentials',
+      'cors-expose-headers',
+      'cors-max-age',
+    ],
+  },
+  {
+    advice: 'Limit in front of the gateway or in the backend for now.',
+    denies: never,
+    names: [
+      'limit-connections',
+      'limit-rps',
+      'limit-rpm',
+      'limit-burst-multiplier',
+      'limit-allowlist',
+      'limit-whitelist',
+      'limit-rate',
+      'limit-rate-after',
+    ],
+  },
+  {
+    advice: 'There is no authentication for all Ingresses that could be turned off here.',
+    denies: never,
+    names: ['enable-global-auth'],
+  },
+  {
+    advice: 'Logs and traces are set for the whole gateway, not by Ingress.',
+    denies: never,
+    names: [
+      'enable-access-log',
+      'enable-rewrite-log',
+      'enable-opentelemetry',
+      'opentelemetry-trust-incoming-span',
+      'opentelemetry-operation-name',
+    ],
+  },
+  {
+    advice: 'Mirror inside the cluster for now.',
+    denies: never,
+    names: ['mirror-target', 'mirror-request-body', 'mirror-host'],
+  },
+  { advice: 'HTTP/2 push is gone from browsers; remove the annotation.', denies: never, names: ['http2-push-preload'] },
+];
+
+/** By name without prefix. */
+export const unhonoured: ReadonlyMap<string, Unhonoured> = new Map(
+  groups.flatMap(({ advice, denies, names }) => names.map((name) => [name, { advice, denies }] as const)),
+);
+
+/** Switches that are off without the annotation, too: turning them off is no wish that goes unheard. */
+export const harmlessWhenOff: ReadonlySet<string> = new Set([
+  'canary',
+  'enable-cors',
+  'enable-global-auth',
+  'enable-modsecurity',
+  'enable-opentelemetry',
+  'enable-owasp-core-rules',
+  'enable-rewrite-log',
+  'from-to-www-redirect',
+  'http2-push-preload',
+  'proxy-buffering',
+  'proxy-cookie-domain',
+  'proxy-cookie-path',
+  'proxy-redirect-from',
+  'proxy-request-buffering',
+  'proxy-ssl-server-name',
+  'proxy-ssl-verify',
+  'relative-redirects',
+  'ssl-passthrough',
+  'use-port-in-redirects',
+]);

@@ -1,0 +1,54 @@
+/** The value syntaxes of ingress-nginx. It parses with Go's strconv, so yes/no/on/off and units are refused as there. */
+
+const trueWords: ReadonlySet<string> = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
+const falseWords: ReadonlySet<string> = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);
+
+export const booleanSyntax = 'a boolean (true or false)';
+export const secondsSyntax = 'a whole number of seconds without a unit';
+
+/** Go's ParseBool. */
+export function parseBoolean(value: string): boolean | undefined {
+  if (trueWords.has(value)) return true;
+  return falseWords.has(value) ? false : undefined;
+}
+
+/** Go's Atoi: an optional sign and decimal digits. */
+export function parseInteger(value: string): number | undefined {
+  if (!/^[+-]?\d{1,15}$/.test(value)) return undefined;
+  return Number(value);
+}
+
+/** Seconds above 0 and within what a timer can hold (2^31 ms), as milliseconds. */
+export function parseTimeoutMs(value: string): number | undefined {
+  const seconds = parseInteger(value);
+  return seconds === undefined || seconds < 1 || seconds > 2_147_483 ? undefined : seconds * 1000;
+}
+
+/** nginx's size: digits and an optional b, k, m or g in any case. In bytes. */
+export function parseSizeBytes(value: string): number | undefined {
+  const parts = /^(\d{1,12})([bkmg]?)$/i.exec(value.trim());
+  if (parts === null) return undefined;
+  const unit = { '': 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 }[(parts[2] ?? '').toLowerCase()] ?? 1;
+  const bytes = Number(parts[1]) * unit;
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+/** A parser for one of some words, compared without regard to case; the result is spelled as listed. */
+export function oneOf<const T extends string>(words: readonly T[]): (value: string) => T | undefined {
+  return (value) => words.find((word) => word.toLowerCase() === value.trim().toLowerCase());
+}
+
+/**
+ * A parser for text of a character class. Lines are trimmed and joined as ingress-nginx does it; anything left that is
+ * outside the class (line breaks above all) refuses the whole value, for the value may end up in a header.
+ */
+export function textOf(pattern: RegExp): (value: string) => string | undefined {
+  return (value) => {
+    const text = value
+      .split('\n')
+      .map((line) => line.trim())
+      .join('\n')
+      .trim();
+    return pattern.test(text) ? text : undefined;
+  };
+}

@@ -1,0 +1,91 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import type { Problem, Source } from '#table/problem.ts';
+import type { Certificate } from '#table/secret.ts';
+import type { ObjectOf } from '../watch/objects.ts';
+import type { ObjectKey } from '../watch/view.ts';
+import { problem } from './problems.ts';
+
+/** What a TLS Secret yields: a row, or why there is none. */
+export type CertificateState =
+  | { type: 'good'; row: Certificate }
+  | { type: 'missing' }
+  | { type: 'malformed'; fault: string }
+  | { type: 'mismatched' };
+
+/** Reads a TLS Secret. Never throws and never repeats what the Secret holds. Expiry is judged elsewhere, by the clock given there. */
+export function readCertificate(secret: ObjectOf<'Secret'> | undefined, key: ObjectKey): CertificateState {
+  if (secret === undefined) return { type: 'missing' };
+  const chainPem = decode(secret.data['tls.crt']);
+  const keyPem = decode(secret.data['tls.key']);
+  if (chainPem === '') return { type: 'malformed', fault: 'has no tls.crt' };
+  if (keyPem === '') return { type: 'malformed', fault: 'has no tls.key' };
+  const leaf = attempt(() => new X509Certificate(chainPem));
+  if (leaf === undefined) return { type: 'malformed', fault: 'holds no certificate in PEM form in tls.crt' };
+  const badLink = chainOf(chainPem).findIndex((pem) => attempt(() => new X509Certificate(pem)) === undefined);
+  if (badLink !== -1)
+    return { type: 'malformed', fault: `holds a broken certificate at place ${badLink + 1} of tls.crt` };
+  const privateKey = attempt(() => createPrivateKey(keyPem));
+  if (privateKey === undefined) return { type: 'malformed', fault: 'holds no private key in PEM form in tls.key' };
+  if (attempt(() => leaf.checkPrivateKey(privateKey)) !== true) return { type: 'mismatched' };
+  const { namespace, name } = secret.metadata;
+  const row = {
+    id: key,
+    source: { kind: 'Secret', namespace, name },
+    chainPem,
+    keyPem,
+    names: namesOf(leaf),
+    notAfterMs: leaf.validToDate.getTime(),
+    fingerprint: leaf.fingerprint256,
+  };
+  return { type: 'good', row };
+}
+
+/** The problem of a Secret that a TLS entry names, if it has one. */
+export function certificateProblem(
+  state: CertificateState,
+  secret: ObjectKey,
+  source: Source,
+  nowMs: number,
+): Problem | undefined {
+  switch (state.type) {
+    case 'missing':
+      return problem('SecretNotFound', source, { secret });
+    case 'malformed':
+      return problem('SecretMalformed', source, { secret, fault: state.fault });
+    case 'mismatched':
+      return problem('CertificateKeyMismatch', source, { secret });
+    case 'good': {
+      if (nowMs <= state.row.notAfterMs) return undefined;
+      const notAfter = new Date(state.row.notAfterMs).toISOString();
+      return problem('CertificateExpired', source, { secret, notAfter });
+    }
+  }
+}
+
+/** DNS names of the leaf; the common name only when there is no alternative name at all (RFC 6125 §6.4.4). */
+function namesOf(leaf: X509Certificate): string[] {
+  const names = (leaf.subjectAltName ?? '')
+    .split(', ')
+    .filter((part) => part.startsWith('DNS:'))
+    .map((part) => part.slice(4).toLowerCase());
+  if (leaf.subjectAltName !== undefined) return names;
+  const commonName = /^CN=(.+)$/m.exec(leaf.subject ?? '')?.[1];
+  return commonName === undefined ? [] : [commonName.toLowerCase()];
+}
+
+function chainOf(pem: string): string[] {
+  return pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+}
+
+function decode(base64: string | undefined): string {
+  return base64 === undefined ? '' : Buffer.from(base64, 'base64').toString('utf8').trim();
+}
+
+/** node:crypto reports malformed input by throwing; here that is a plain answer. */
+function attempt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,221 @@
+import type { Backend } from '#table/backend.ts';
+import type { Problem, Source } from '#table/problem.ts';
+import { type ReadAnnotations, readAnnotations } from '../annotations/parse.ts';
+import type { IngressBackend, ObjectOf } from '../watch/objects.ts';
+import { keyOf, type ObjectKey } from '../watch/view.ts';
+import { coversHost, everyHost, hostnameOf } from './names.ts';
+import { problem } from './problems.ts';
+
+/** How an Ingress speaks to the Service ports that it names. Ingresses that speak alike share a backend row. */
+export interface Face {
+  /** Appended to `<ns>/<service>/<port>`; '' for what the Service itself says. */
+  suffix: string;
+  /** Value of backend-protocol; null: as the Service port says. */
+  protocol: string | null;
+  /** Sets the affinity cookie. */
+  isSticky: boolean;
+  /** Key of the annotation that closes these paths; null: open. */
+  deniedBy: string | null;
+}
+
+/** A Service port as an Ingress names it. */
+export interface PortRef {
+  /** `<ns>/<service>/<port>`: id of the endpoints row, and of the backend row without its face. */
+  portKey: string;
+  serviceKey: ObjectKey;
+  /** Name or decimal number; '' when the Ingress gives none. */
+  port: string;
+  source: Source;
+}
+
+export interface DraftPath {
+  routeId: string;
+  hostname: string;
+  /** `default`: takes what no rule of the host does. */
+  kind: 'exact' | 'prefix' | 'default';
+  path: string;
+  source: Source;
+  /** Rule and path index, padded: what orders the paths of one Ingress. */
+  position: string;
+  backendId: string;
+  service: { namespace: string; name: string; port: string };
+}
+
+export interface DraftTls {
+  /** Lower case. */
+  hosts: readonly string[];
+  /** null: the default certificate. */
+  secretKey: ObjectKey | null;
+  source: Source;
+}
+
+/** One Ingress of ours, read on its own: all that needs no other object. */
+export interface Draft {
+  key: ObjectKey;
+  source: Source;
+  /** Sorts by age: creation time, then namespace/name. */
+  age: string;
+  annotations: ReadAnnotations;
+  face: Face;
+  /** Hostname → field that names it first. */
+  hosts: ReadonlyMap<string, Source>;
+  paths: readonly DraftPath[];
+  tls: readonly DraftTls[];
+  portRefs: readonly PortRef[];
+  /** Backends that no Service stands behind. */
+  brokenBackends: readonly Backend[];
+  problems: readonly Problem[];
+}
+
+/** @param brokenBackend makes the row of a backend that can never work */
+export function draftIngress(
+  ingress: ObjectOf<'Ingress'>,
+  brokenBackend: (id: string, source: Source, service: Backend['service'], broken: Backend['broken']) => Backend,
+): Draft {
+  const { namespace, name, annotations: texts, creationTimestamp } = ingress.metadata;
+  const source: Source = { kind: 'Ingress', namespace, name };
+  const annotations = readAnnotations(source, texts);
+  const problems: Problem[] = [...annotations.problems];
+  const face = faceOf(annotations, name);
+  const hosts = new Map<string, Source>();
+  const paths: DraftPath[] = [];
+  const portRefs: PortRef[] = [];
+  const brokenBackends: Backend[] = [];
+
+  const addPath = (
+    route: Omit<DraftPath, 'source' | 'backendId' | 'service'>,
+    at: Source,
+    backend: IngressBackend,
+    field: string,
+  ): void => {
+    const backendSource: Source = { ...source, field };
+    const { service } = backend;
+    if (service === undefined) {
+      const resource = backend.resource?.kind;
+      problems.push(
+        resource === undefined
+          ? problem('BackendMissing', backendSource)
+          : problem('BackendResourceUnsupported', backendSource, { resource }),
+      );
+      const broken = { status: 404, code: 'BackendMissing', message: 'No Service stands behind this path.' };
+      const nowhere = { namespace, name: '', port: '' };
+      if (!brokenBackends.some((row) => row.id === route.routeId)) {
+        brokenBackends.push(brokenBackend(route.routeId, backendSource, nowhere, broken));
+      }
+      paths.push({ ...route, source: at, backendId: route.routeId, service: nowhere });
+      return;
+    }
+    const port = service.port.name ?? (service.port.number === undefined ? '' : String(service.port.number));
+    const portKey = `${namespace}/${service.name}/${port}`;
+    portRefs.push({ portKey, serviceKey: `${namespace}/${service.name}`, port, source: backendSource });
+    const names = { namespace, name: service.name, port };
+    paths.push({ ...route, source: at, backendId: portKey + face.suffix, service: names });
+  };
+
+  for (const [ruleIndex, rule] of ingress.spec.rules.entries()) {
+    const ruleField = `spec.rules[${ruleIndex}]`;
+    const hostname = hostnameOf(rule.host);
+    if (hostname === undefined) {
+      problems.push(problem('HostInvalid', { ...source, field: `${ruleField}.host` }, { host: rule.host ?? '' }));
+      continue;
+    }
+    if (!hosts.has(hostname)) hosts.set(hostname, { ...source, field: ruleField });
+    for (const [pathIndex, { path = '', pathType, backend }] of (rule.http?.paths ?? []).entries()) {
+      const field = `${ruleField}.http.paths[${pathIndex}]`;
+      const fault = pathProblem(source, field, path, pathType);
+      if (fault !== undefined) {
+        problems.push(fault);
+        continue;
+      }
+      const routeId = `ingress/${namespace}/${name}/${ruleIndex}/${pathIndex}`;
+      const kind = pathType === 'Exact' ? 'exact' : 'prefix';
+      const position = `${pad(ruleIndex)}.${pad(pathIndex)}`;
+      const at: Source = { ...source, field };
+      addPath({ routeId, hostname, kind, path: path === '' ? '/' : path, position }, at, backend, `${field}.backend`);
+    }
+  }
+
+  const { defaultBackend } = ingress.spec;
+  if (defaultBackend !== undefined) {
+    const field = 'spec.defaultBackend';
+    const at: Source = { ...source, field };
+    if (ingress.spec.rules.length === 0) hosts.set(everyHost, at);
+    for (const [index, hostname] of [...hosts.keys()].entries()) {
+      const routeId = `ingress/${namespace}/${name}/default/${index}`;
+      addPath(
+        { routeId, hostname, kind: 'default', path: '/', position: `default.${pad(index)}` },
+        at,
+        defaultBackend,
+        field,
+      );
+    }
+  } else if (ingress.spec.rules.length === 0) {
+    problems.push(problem('IngressEmpty', source));
+  }
+
+  const tls = ingress.spec.tls.map((entry, index) => ({
+    hosts: entry.hosts.map((host) => host.toLowerCase()),
+    secretKey: entry.secretName === undefined || entry.secretName === '' ? null : `${namespace}/${entry.secretName}`,
+    source: { ...source, field: `spec.tls[${index}]` },
+  }));
+  for (const entry of tls) {
+    for (const host of entry.hosts) {
+      if ([...hosts.keys()].some((hostname) => coversHost(host, hostname))) continue;
+      problems.push(problem('TlsHostWithoutRule', { ...entry.source, field: `${entry.source.field}.hosts` }, { host }));
+    }
+  }
+
+  const whole = { key: keyOf(ingress), source, age: `${creationTimestamp}|${namespace}/${name}`, annotations, face };
+  if (annotations.isDropped || annotations.isCanary) {
+    return { ...whole, hosts: new Map(), paths: [], tls: [], portRefs: [], brokenBackends: [], problems };
+  }
+  return { ...whole, hosts, paths, tls, portRefs: uniqueRefs(portRefs), brokenBackends, problems: unique(problems) };
+}
+
+function faceOf({ settings, deniedBy }: ReadAnnotations, ingressName: string): Face {
+  const protocol = settings['backend-protocol'] ?? null;
+  const isSticky = settings.affinity === 'cookie';
+  if (deniedBy !== null) return { suffix: `#denied:${ingressName}`, protocol, isSticky, deniedBy };
+  const marks = [...(protocol === null ? [] : [protocol.toLowerCase()]), ...(isSticky ? ['sticky'] : [])];
+  return { suffix: marks.length === 0 ? '' : `#${marks.join('+')}`, protocol, isSticky, deniedBy };
+}
+
+function pathProblem(source: Source, field: string, path: string, pathType: string | undefined): Problem | undefined {
+  const types = ['Exact', 'Prefix', 'ImplementationSpecific'];
+  if (pathType !== undefined && !types.includes(pathType)) {
+    return problem('PathTypeUnknown', { ...source, field: `${field}.pathType` }, { pathType });
+  }
+  const fault = pathFault(path, pathType);
+  return fault === undefined
+    ? undefined
+    : problem('PathInvalid', { ...source, field: `${field}.path` }, { path, fault });
+}
+
+/** The rules of the API server, which files have not been through. */
+function pathFault(path: string, pathType: string | undefined): string | undefined {
+  if (path === '') return undefined;
+  if (!path.startsWith('/')) return 'does not start with "/"';
+  if (/[\u0000-\u0020\u007f]/.test(path)) return 'holds white space or control characters';
+  if (pathType !== 'Exact' && pathType !== 'Prefix') return undefined;
+  const sequence = ['//', '/./', '/../', '%2f', '%2F'].find((part) => path.includes(part));
+  if (sequence !== undefined) return `holds "${sequence}"`;
+  return path.endsWith('/.') || path.endsWith('/..') ? 'ends with a dot segment' : undefined;
+}
+
+function pad(index: number): string {
+  return String(index).padStart(4, '0');
+}
+
+/** A defaultBackend stands for several hosts with one field: its problem is told once. */
+function unique(problems: readonly Problem[]): Problem[] {
+  const seen = new Set<string>();
+  return problems.filter(({ code, source, message }) => {
+    const key = `${code} ${source.field} ${message}`;
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+function uniqueRefs(refs: readonly PortRef[]): PortRef[] {
+  const seen = new Set<string>();
+  return refs.filter(({ source }) => !seen.has(source.field ?? '') && seen.add(source.field ?? ''));
+}

@@ -1,0 +1,209 @@
+import type { Filter } from '#table/filter.ts';
+import type { Host } from '#table/listener.ts';
+import type { Problem, Source } from '#table/problem.ts';
+import type { Route } from '#table/route.ts';
+import type { Row } from '#table/rows.ts';
+import type { Draft, DraftPath } from './draft.ts';
+import type { HostTls } from './hosttls.ts';
+import { everyHost } from './names.ts';
+import type { TranslateOptions } from './options.ts';
+import { problem } from './problems.ts';
+import { plainRegex, regexFault } from './regexcheck.ts';
+import { type HostFacts, matchOf, rewriteOf, routeOf } from './route.ts';
+
+/** Everything that one hostname is made of. */
+export interface HostInput {
+  hostname: string;
+  /** Ingresses on it, oldest first. */
+  drafts: readonly Draft[];
+  tls: HostTls;
+  /** Backend row for requests that no rule accepts, and the Service behind it; null: they get 404. */
+  fallback: { backendId: string; source: Source } | null;
+}
+
+/**
+ * Makes the host row and its route rows. What the Ingresses on a host have in common is settled here: whether paths are
+ * regular expressions, TLS, app-root, and which of several equal paths counts.
+ */
+export function compileHost(input: HostInput, options: TranslateOptions): { rows: Row[]; problems: Problem[] } {
+  const { hostname, drafts, tls, fallback } = input;
+  if (drafts.length === 0 && (hostname !== everyHost || fallback === null)) return { rows: [], problems: [] };
+  const hostId = `ingress/${hostname}`;
+  const regexCause = drafts.find((draft) => asksForRegex(draft, hostname));
+  const facts: HostFacts = { hostId, isRegex: regexCause !== undefined, hasTls: tls.isSet };
+  const problems: Problem[] = [...tls.problems];
+  const routes: Route[] = [];
+  const winners = new Map<string, string>();
+
+  const appRoot = drafts.find((draft) => draft.annotations.settings['app-root'] !== undefined);
+  const rootRoute = appRoot === undefined ? null : appRootRoute(appRoot, hostname, options);
+  // app-root answers before any rule is looked at, so a rule for exactly "/" cannot be reached.
+  if (rootRoute !== null && appRoot !== undefined) {
+    routes.push(rootRoute);
+    winners.set('exact /', appRoot.key);
+    for (const draft of drafts) problems.push(...overruledAppRoot(draft, appRoot, hostname));
+  }
+
+  for (const { draft, path } of pathsOf(drafts, hostname)) {
+    const fault = facts.isRegex ? regexFault(plainRegex(path.path)) : undefined;
+    if (fault !== undefined) {
+      problems.push(problem('PathRegexInvalid', pathSource(path), { path: path.path, host: hostname, fault }));
+      continue;
+    }
+    const match = matchOf(path, facts.isRegex);
+    const key = `${match.type} ${match.value}`;
+    const winner = winners.get(key);
+    if (winner !== undefined) {
+      if (path.kind !== 'default') {
+        problems.push(problem('PathConflict', pathSource(path), { path: path.path, host: hostname, winner }));
+      }
+      continue;
+    }
+    winners.set(key, draft.key);
+    routes.push(routeOf(draft, path, facts, options));
+  }
+
+  problems.push(...defaultConflicts(drafts, hostname));
+  if (regexCause === undefined) routes.push(...slashRedirects(routes, winners));
+  else problems.push(...regexWarnings(drafts, hostname, regexCause));
+  const root = facts.isRegex ? 'regex /' : 'element /';
+  if (fallback !== null && !winners.has(root)) routes.push(fallbackRoute(hostname, fallback, facts, options));
+
+  const host: Host = {
+    id: hostId,
+    source: drafts[0]?.hosts.get(hostname) ?? fallback?.source ?? null,
+    listenerIds: ['http', 'https'],
+    hostname,
+    wildcard: 'one',
+    certificateIds: [...tls.certificates],
+    canFallThrough: false,
+  };
+  const rows: Row[] = [{ kind: 'host', row: host }, ...routes.map((row) => ({ kind: 'route', row }) as const)];
+  return { rows, problems };
+}
+
+function asksForRegex(draft: Draft, hostname: string): boolean {
+  const isAsked = draft.annotations.settings['use-regex'] ?? false;
+  return draft.paths.some((path) => path.hostname === hostname && (isAsked || rewriteOf(draft, path) !== null));
+}
+
+/** Paths of rules first, oldest Ingress first; default backends after them, for a rule goes before a default. */
+function pathsOf(drafts: readonly Draft[], hostname: string): { draft: Draft; path: DraftPath }[] {
+  const all = drafts.flatMap((draft) =>
+    draft.paths.filter((path) => path.hostname === hostname).map((path) => ({ draft, path })),
+  );
+  return [...all.filter(({ path }) => path.kind !== 'default'), ...all.filter(({ path }) => path.kind === 'default')];
+}
+
+function pathSource(path: DraftPath): Source {
+  return path.kind === 'default' ? path.source : { ...path.source, field: `${path.source.field}.path` };
+}
+
+/** The oldest default backend of a host counts; one that a rule for "/" covers is no conflict, only unreached. */
+function defaultConflicts(drafts: readonly Draft[], hostname: string): Problem[] {
+  const defaults = drafts.flatMap((draft) =>
+    draft.paths
+      .filter((path) => path.kind === 'default' && path.hostname === hostname)
+      .map((path) => ({ draft, path })),
+  );
+  const [winner, ...losers] = defaults;
+  if (winner === undefined) return [];
+  return losers.map(({ path }) =>
+    problem('DefaultBackendConflict', path.source, { host: hostname, winner: winner.draft.key }),
+  );
+}
+
+function regexWarnings(drafts: readonly Draft[], hostname: string, cause: Draft): Problem[] {
+  return drafts
+    .filter((draft) => !asksForRegex(draft, hostname) && draft.paths.some((path) => path.hostname === hostname))
+    .map((draft) =>
+      problem('PathsBecameRegex', draft.hosts.get(hostname) ?? draft.source, { host: hostname, cause: cause.key }),
+    );
+}
+
+/** nginx answers "/foo" with 301 to "/foo/" where only "/foo/" is routed; users know it as the missing slash being added. */
+function slashRedirects(routes: readonly Route[], winners: ReadonlyMap<string, string>): Route[] {
+  const redirects: Route[] = [];
+  for (const route of routes) {
+    const { path } = route.match;
+    if (path.type !== 'prefix') continue;
+    const bare = path.value.slice(0, -1);
+    if (winners.has(`exact ${bare}`) || winners.has(`element ${bare}`)) continue;
+    redirects.push(
+      answerRoute(route, `${route.id}/slash`, bare, {
+        type: 'redirect',
+        scheme: null,
+        hostname: null,
+        port: null,
+        path: { type: 'full', value: path.value },
+        status: 301,
+      }),
+    );
+  }
+  return redirects;
+}
+
+function appRootRoute(draft: Draft, hostname: string, options: TranslateOptions): Route | null {
+  const value = draft.annotations.settings['app-root'];
+  const first = draft.paths.find((path) => path.hostname === hostname);
+  if (value === undefined || first === undefined) return null;
+  const facts: HostFacts = { hostId: `ingress/${hostname}`, isRegex: false, hasTls: false };
+  const source: Source = { ...draft.source, field: `metadata.annotations[${draft.annotations.keys['app-root']}]` };
+  const base = { ...routeOf(draft, first, facts, options), source };
+  const { namespace, name } = draft.source;
+  // app-root may carry a query, which the redirect adds the request's own to.
+  return answerRoute(base, `ingress/${namespace}/${name}/app-root/${hostname}`, '/', {
+    type: 'redirect',
+    scheme: null,
+    hostname: null,
+    port: null,
+    path: { type: 'full', value },
+    status: 302,
+  });
+}
+
+function overruledAppRoot(draft: Draft, winner: Draft, hostname: string): Problem[] {
+  const annotation = draft.annotations.keys['app-root'];
+  const value = draft.annotations.settings['app-root'];
+  if (annotation === undefined || value === winner.annotations.settings['app-root']) return [];
+  const values = { annotation, subject: `host ${hostname}`, winner: winner.key, age: 'older' };
+  return [problem('AnnotationOverruled', { ...draft.source, field: `metadata.annotations[${annotation}]` }, values)];
+}
+
+/** A route that its filter answers alone. */
+function answerRoute(base: Route, id: string, path: string, filter: Filter): Route {
+  return {
+    ...base,
+    id,
+    match: { ...base.match, path: { type: 'exact', value: path } },
+    filters: [filter],
+    backends: [],
+  };
+}
+
+function fallbackRoute(
+  hostname: string,
+  fallback: NonNullable<HostInput['fallback']>,
+  facts: HostFacts,
+  options: TranslateOptions,
+): Route {
+  const value = '/';
+  return {
+    id: `ingress-default/${hostname}`,
+    source: fallback.source,
+    hostIds: [facts.hostId],
+    match: {
+      path: facts.isRegex ? { type: 'regex', value, ignoreCase: true } : { type: 'element', value },
+      methods: null,
+      headers: [],
+      query: [],
+    },
+    // Sorts after every creation time.
+    precedence: { priority: 0, order: '~' },
+    filters: [],
+    backends: [{ backendId: fallback.backendId, weight: 1, filters: [] }],
+    timeouts: options.timeouts,
+    retry: options.retry,
+    bodyLimit: options.bodyLimit,
+  };
+}

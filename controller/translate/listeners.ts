@@ -1,0 +1,27 @@
+import type { Row } from '#table/rows.ts';
+import type { TranslateOptions } from './options.ts';
+
+/** The two listeners that serve every Ingress. @param usableCertificateId of the default Secret; null while it is unusable */
+export function listenerRows(options: TranslateOptions, usableCertificateId: string | null): Row[] {
+  const { http, https } = options.listeners;
+  const { minTlsVersion, hsts, ...bind } = https;
+  const defaultCertificateId = usableCertificateId ?? options.defaultCertificateId;
+  return [
+    { kind: 'listener', row: { id: 'http', source: null, protocol: 'http', ...copy(http), tls: null, hsts: null } },
+    {
+      kind: 'listener',
+      row: {
+        id: 'https',
+        source: null,
+        protocol: 'https',
+        ...copy(bind),
+        tls: { minVersion: minTlsVersion, defaultCertificateId },
+        hsts,
+      },
+    },
+  ];
+}
+
+function copy<T extends { addresses: readonly string[]; trustedProxies: readonly string[] }>(settings: T): T {
+  return { ...settings, addresses: [...settings.addresses], trustedProxies: [...settings.trustedProxies] };
+}

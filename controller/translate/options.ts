@@ -1,0 +1,79 @@
+import type { Backend } from '#table/backend.ts';
+import type { Listener } from '#table/listener.ts';
+import type { Problem } from '#table/problem.ts';
+import type { Route } from '#table/route.ts';
+import type { Row, RowRef } from '#table/rows.ts';
+import type { ObjectKey } from '../watch/view.ts';
+
+type RedirectStatus = 301 | 302 | 303 | 307 | 308;
+
+/** What the operator decides for all objects. Everything an object may say for itself is an annotation instead. */
+export interface TranslateOptions {
+  /** Name of our class: value of the old `kubernetes.io/ingress.class` annotation, and of ingressClassName. */
+  ingressClass: string;
+  /** `spec.controller` of the IngressClasses that we serve. */
+  controllerName: string;
+  /** Controllers whose IngressClasses are served, too (`k8s.io/ingress-nginx` while moving). */
+  adoptedControllerNames: readonly string[];
+  /** Serve Ingresses that name no class at all. */
+  servesClassless: boolean;
+  listeners: {
+    http: Pick<Listener, 'port' | 'addresses' | 'publicPort' | 'trustedProxies'>;
+    https: Pick<Listener, 'port' | 'addresses' | 'publicPort' | 'trustedProxies' | 'hsts'> & {
+      minTlsVersion: 'TLSv1.2' | 'TLSv1.3';
+    };
+  };
+  /** Certificate row (not ours to make) for unknown names and for hosts without a usable Secret; null: refuse them. */
+  defaultCertificateId: string | null;
+  /** `namespace/name` of a Secret that takes the place of defaultCertificateId while it is usable. */
+  defaultCertificateSecret: ObjectKey | null;
+  /** `namespace/name` or `namespace/name:port` (number or name; else the first port) for requests that no rule accepts. */
+  defaultBackendService: string | null;
+  /** Of http → https redirects. */
+  httpRedirectStatus: RedirectStatus;
+  /** Paths never redirected to https: HTTP-01 challenges must be answered on port 80. */
+  noTlsRedirectPrefixes: readonly string[];
+  /** Only where manifests are files: an API server refuses such addresses. */
+  allowsLoopbackEndpoints: boolean;
+  timeouts: Route['timeouts'];
+  /** Bytes; null: no limit. */
+  bodyLimit: number | null;
+  retry: Route['retry'];
+  balance: Backend['balance'];
+  outlier: Backend['outlier'];
+}
+
+/** ingress-nginx's defaults where it has them, so that a moved object behaves as before. */
+export const defaultTranslateOptions: TranslateOptions = {
+  ingressClass: 'sluice',
+  controllerName: 'sluice.dev/ingress-controller',
+  adoptedControllerNames: [],
+  servesClassless: false,
+  listeners: {
+    http: { port: 8080, addresses: [], publicPort: null, trustedProxies: [] },
+    https: { port: 8443, addresses: [], publicPort: null, trustedProxies: [], hsts: null, minTlsVersion: 'TLSv1.2' },
+  },
+  defaultCertificateId: null,
+  defaultCertificateSecret: null,
+  defaultBackendService: null,
+  httpRedirectStatus: 308,
+  noTlsRedirectPrefixes: ['/.well-known/acme-challenge'],
+  allowsLoopbackEndpoints: false,
+  timeouts: { connectMs: 5_000, sendMs: 60_000, readMs: 60_000, requestMs: null },
+  bodyLimit: 1_048_576,
+  retry: { attempts: 3, on: ['connect', 'reset'], canRepeatUnsafe: false },
+  balance: { algorithm: 'least-request' },
+  outlier: { consecutiveFailures: 5, baseEjectionMs: 10_000, maxEjectionMs: 60_000, maxEjectedPercent: 50 },
+};
+
+/** What one apply yields: changed rows since the apply before, and the whole of everything that is small. */
+export interface Translation {
+  upserts: readonly Row[];
+  deletes: readonly RowRef[];
+  /** All current ones, in a stable order. The same array as before when none changed. */
+  problems: readonly Problem[];
+  /** Secrets that our objects name, whether they exist or not. */
+  secretsInUse: ReadonlySet<ObjectKey>;
+  /** Ingresses of our classes, for status; sorted. */
+  ingresses: readonly ObjectKey[];
+}

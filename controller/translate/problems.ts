@@ -1,0 +1,237 @@
+import type { Problem, Source } from '#table/problem.ts';
+
+interface CatalogueEntry {
+  /** error: something is not served. warning: served, but not as written. */
+  severity: Problem['severity'];
+  /** One sentence; `{name}` is filled in. */
+  text: string;
+  hint: string;
+}
+
+/** Every problem that translation can find. Codes are stable: people alert on them. */
+export const catalogue = {
+  ObjectMalformed: {
+    severity: 'error',
+    text: '{message}',
+    hint: 'Correct the field; kubectl explain shows its type. Until then the object is not served.',
+  },
+  ObjectDuplicate: {
+    severity: 'error',
+    text: '{message}',
+    hint: 'Keep one definition of the object, or rename one of the two.',
+  },
+  FileMalformed: {
+    severity: 'error',
+    text: '{message}',
+    hint: 'Correct the file; its last good content stays in force.',
+  },
+  KindUnknown: {
+    severity: 'warning',
+    text: '{message}',
+    hint: 'Remove the document, or check its kind and apiVersion; it is skipped.',
+  },
+  IngressEmpty: {
+    severity: 'warning',
+    text: 'The Ingress has neither rules nor a defaultBackend, so it routes nothing.',
+    hint: 'Add a rule or a defaultBackend, or delete the Ingress.',
+  },
+  HostInvalid: {
+    severity: 'error',
+    text: 'The host "{host}" is not a DNS name, so its rule is left out.',
+    hint: 'Use a lower-case DNS name, or "*." and a DNS name; no port, no address, no scheme.',
+  },
+  PathInvalid: {
+    severity: 'error',
+    text: 'The path "{path}" {fault}, so it is left out.',
+    hint: 'Start the path with "/" and percent-decode it; queries and fragments do not take part in matching.',
+  },
+  PathTypeUnknown: {
+    severity: 'error',
+    text: 'The pathType "{pathType}" is not known, so the path is left out.',
+    hint: 'Use Exact, Prefix or ImplementationSpecific.',
+  },
+  PathRegexInvalid: {
+    severity: 'error',
+    text: 'The path "{path}" is used as a regular expression on host {host}, but {fault}; it is left out.',
+    hint: 'Use RE2 syntax without look-around and back-references, at most 512 characters.',
+  },
+  PathConflict: {
+    severity: 'error',
+    text: 'The path "{path}" of host {host} is already taken by Ingress {winner}, which is older.',
+    hint: 'Change the path or the pathType, or remove one of the two.',
+  },
+  PathsBecameRegex: {
+    severity: 'warning',
+    text: 'Paths of host {host} are case-insensitive regular expressions because Ingress {cause} asks for use-regex or rewrite-target.',
+    hint: 'Give the regular expressions a host of their own if these paths are meant literally.',
+  },
+  DefaultBackendConflict: {
+    severity: 'error',
+    text: 'The default backend of host {host} is already set by Ingress {winner}, which is older.',
+    hint: 'Keep one defaultBackend per host.',
+  },
+  BackendMissing: {
+    severity: 'error',
+    text: 'The backend names no Service, so its requests are answered with 404.',
+    hint: 'Set backend.service.name and backend.service.port.',
+  },
+  BackendResourceUnsupported: {
+    severity: 'error',
+    text: 'The backend is a {resource}, which cannot be forwarded to; its requests are answered with 404.',
+    hint: 'Use a Service as backend.',
+  },
+  ServiceNotFound: {
+    severity: 'error',
+    text: 'The Service {service} does not exist, so its requests are answered with 503.',
+    hint: 'Create the Service in the namespace of the Ingress, or correct the name.',
+  },
+  ServicePortNotFound: {
+    severity: 'error',
+    text: 'The Service {service} has no port {port}, so its requests are answered with 503.',
+    hint: 'Use a number or name of spec.ports of the Service.',
+  },
+  ServicePortNotTcp: {
+    severity: 'error',
+    text: 'Port {port} of Service {service} is {protocol}, so its requests are answered with 503.',
+    hint: 'HTTP needs a TCP port.',
+  },
+  ServiceHasNoAddress: {
+    severity: 'error',
+    text: 'service-upstream is set, but Service {service} has no cluster IP; its requests are answered with 503.',
+    hint: 'Remove service-upstream, or give the Service a cluster IP.',
+  },
+  ExternalNameRefused: {
+    severity: 'error',
+    text: 'The external name "{name}" of Service {service} is {fault}; its requests are answered with 503.',
+    hint: 'Name a public or cluster DNS name; loopback and link-local targets would reach the gateway itself.',
+  },
+  EndpointAddressRefused: {
+    severity: 'warning',
+    text: 'Endpoints of Service {service} hold addresses that are refused: {addresses}.',
+    hint: 'Use addresses of pods or machines; loopback, link-local and unspecified ones would reach the gateway itself.',
+  },
+  EndpointSliceNotAddresses: {
+    severity: 'warning',
+    text: 'EndpointSlice {slice} of Service {service} holds DNS names (addressType FQDN), which are skipped.',
+    hint: 'Use a Service of type ExternalName for a DNS name.',
+  },
+  BackendProtocolUnsupported: {
+    severity: 'error',
+    text: 'Service {service} port {port} wants {protocol}, which is not spoken yet; its requests are answered with 503.',
+    hint: 'Use HTTP or HTTPS for now.',
+  },
+  SecretNotFound: {
+    severity: 'warning',
+    text: 'The TLS Secret {secret} does not exist, so the default certificate is served.',
+    hint: 'Create the Secret in the namespace of the Ingress, or wait for its issuer.',
+  },
+  SecretMalformed: {
+    severity: 'error',
+    text: 'The TLS Secret {secret} {fault}, so the default certificate is served.',
+    hint: 'Create it with kubectl create secret tls.',
+  },
+  CertificateKeyMismatch: {
+    severity: 'error',
+    text: 'Key and certificate of Secret {secret} do not belong together, so the default certificate is served.',
+    hint: 'Put the key that the certificate was issued for into tls.key, and the leaf first into tls.crt.',
+  },
+  CertificateExpired: {
+    severity: 'error',
+    text: 'The certificate of Secret {secret} expired at {notAfter}; it is still served, and clients refuse it.',
+    hint: 'Renew the certificate.',
+  },
+  CertificateHostMismatch: {
+    severity: 'warning',
+    text: 'The certificate of Secret {secret} is for {names}, not for {host}, which gets the default certificate.',
+    hint: 'Issue the certificate for this host, or correct the hosts of the TLS entry.',
+  },
+  TlsConflict: {
+    severity: 'warning',
+    text: 'TLS of host {host} is already set by Ingress {winner}, which is older, with {winnerSecret}.',
+    hint: 'Name the same Secret in both, or remove one TLS entry.',
+  },
+  TlsHostWithoutRule: {
+    severity: 'warning',
+    text: 'The TLS host "{host}" has no rule in this Ingress, so the entry has no effect on it.',
+    hint: 'Add a rule for the host, or move the TLS entry to the Ingress that has one.',
+  },
+  AnnotationInvalid: {
+    severity: 'warning',
+    text: '{annotation}: "{value}" is not {syntax}; {effect}.',
+    hint: 'Correct the value; docs/annotations.md lists what each annotation takes.',
+  },
+  AnnotationDropsIngress: {
+    severity: 'error',
+    text: '{annotation}: "{value}" is not {syntax}, so the whole Ingress is not served.',
+    hint: 'Correct or remove the annotation.',
+  },
+  AnnotationDenies: {
+    severity: 'error',
+    text: '{annotation} protects these paths and is not honoured yet, so they are answered with 503.',
+    hint: '{advice}',
+  },
+  AnnotationNotHonoured: {
+    severity: 'warning',
+    text: '{annotation} is not honoured yet.',
+    hint: '{advice}',
+  },
+  AnnotationObsolete: {
+    severity: 'warning',
+    text: '{annotation} does nothing.',
+    hint: '{advice}',
+  },
+  AnnotationUnknown: {
+    severity: 'warning',
+    text: '{annotation} is not known.',
+    hint: 'Check the spelling; docs/annotations.md lists the known ones.',
+  },
+  AnnotationOverruled: {
+    severity: 'warning',
+    text: '{annotation} has no effect on {subject}: Ingress {winner}, which is {age}, decides.',
+    hint: 'Write the annotation alike on both Ingresses.',
+  },
+  AnnotationWithoutEffect: {
+    severity: 'warning',
+    text: '{annotation}: "{value}" has no effect here: {reason}.',
+    hint: 'Remove the annotation, or add what it needs.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+export type ProblemCode = keyof typeof catalogue;
+
+/** Longest user-given text that a message repeats. */
+const longestValue = 120;
+
+/**
+ * Makes a problem from the catalogue.
+ * @param values fill the placeholders of text and hint; control characters and excess length are cut, for they come from users
+ */
+export function problem(code: ProblemCode, source: Source, values: Readonly<Record<string, string>> = {}): Problem {
+  const entry: CatalogueEntry = catalogue[code];
+  const fill = (text: string): string =>
+    text.replace(/\{(\w+)\}/g, (_, name: string) => shown(values[name] ?? '', name));
+  return { code, severity: entry.severity, source, message: fill(entry.text), hint: fill(entry.hint) };
+}
+
+/** Orders problems so that equal states list them equally, whatever the history. */
+export function compareProblems(a: Problem, b: Problem): number {
+  return (
+    compareText(a.source.kind, b.source.kind) ||
+    compareText(a.source.namespace, b.source.namespace) ||
+    compareText(a.source.name, b.source.name) ||
+    compareText(a.source.field ?? '', b.source.field ?? '') ||
+    compareText(a.code, b.code) ||
+    compareText(a.message, b.message)
+  );
+}
+
+/** By code unit: the same on every machine, unlike a locale's order. */
+export function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function shown(value: string, name: string): string {
+  const plain = value.replace(/[\u0000-\u001f\u007f]+/g, ' ');
+  const limit = name === 'message' || name === 'advice' ? 4 * longestValue : longestValue;
+  return plain.length > limit ? `${plain.slice(0, limit)}…` : plain;
+}

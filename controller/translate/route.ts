@@ -1,0 +1,128 @@
+import type { Filter } from '#table/filter.ts';
+import type { PathMatch, Route } from '#table/route.ts';
+import type { Draft, DraftPath } from './draft.ts';
+import type { TranslateOptions } from './options.ts';
+import { plainRegex } from './regexcheck.ts';
+
+/** What a host as a whole decides for each of its paths. */
+export interface HostFacts {
+  hostId: string;
+  /** Every path is a case-insensitive regular expression. */
+  isRegex: boolean;
+  hasTls: boolean;
+}
+
+/** The condition of a path. On a regex host the pathType does not matter any more. */
+export function matchOf(path: DraftPath, isRegex: boolean): PathMatch {
+  if (isRegex) return { type: 'regex', value: plainRegex(path.path), ignoreCase: true };
+  if (path.kind === 'exact') return { type: 'exact', value: path.path };
+  // "/foo/" does not cover "/foo": that is redirected (see host.ts).
+  if (path.path.length > 1 && path.path.endsWith('/')) return { type: 'prefix', value: path.path };
+  return { type: 'element', value: path.path };
+}
+
+/** Whether a rewrite-target takes effect on a path: one that equals the path is none. */
+export function rewriteOf(draft: Draft, path: DraftPath): string | null {
+  const target = draft.annotations.settings['rewrite-target'];
+  return target === undefined || target === path.path ? null : target;
+}
+
+/** The row of one path of one Ingress. */
+export function routeOf(draft: Draft, path: DraftPath, facts: HostFacts, options: TranslateOptions): Route {
+  const { settings } = draft.annotations;
+  const age = `${draft.age}|${path.position}`;
+  return {
+    id: path.routeId,
+    source: path.source,
+    hostIds: [facts.hostId],
+    match: { path: matchOf(path, facts.isRegex), methods: null, headers: [], query: [] },
+    precedence: facts.isRegex ? regexPrecedence(path, age) : { priority: 0, order: age },
+    filters: draft.face.deniedBy === null ? filtersOf(draft, path, facts, options) : [],
+    backends: [{ backendId: path.backendId, weight: 1, filters: [] }],
+    timeouts: {
+      connectMs: settings['proxy-connect-timeout'] ?? options.timeouts.connectMs,
+      sendMs: settings['proxy-send-timeout'] ?? options.timeouts.sendMs,
+      readMs: settings['proxy-read-timeout'] ?? options.timeouts.readMs,
+      requestMs: options.timeouts.requestMs,
+    },
+    retry: options.retry,
+    bodyLimit: bodyLimitOf(settings['proxy-body-size'], options),
+  };
+}
+
+/** Longest path text first, then in descending order of text; a default backend comes after all. */
+function regexPrecedence(path: DraftPath, age: string): Route['precedence'] {
+  if (path.kind === 'default') return { priority: 0, order: age };
+  return { priority: path.path.length, order: `${descending(path.path)}|${age}` };
+}
+
+/** Text that sorts in the opposite order among texts of one length. */
+function descending(text: string): string {
+  return text.replace(/[\x20-\x7e]/g, (char) => String.fromCharCode(0x9e - char.charCodeAt(0)));
+}
+
+function filtersOf(draft: Draft, path: DraftPath, facts: HostFacts, options: TranslateOptions): Filter[] {
+  const { settings } = draft.annotations;
+  const filters: Filter[] = [];
+  if (settings['force-ssl-redirect'] === true || (facts.hasTls && (settings['ssl-redirect'] ?? true))) {
+    filters.push({
+      type: 'https-redirect',
+      status: options.httpRedirectStatus,
+      exceptPrefixes: [...options.noTlsRedirectPrefixes],
+      believesForwardedProto: true,
+    });
+  }
+  const target = rewriteOf(draft, path);
+  const redirect = target === null ? null : redirectOf(target);
+  if (redirect !== null) return [...filters, redirect];
+  const hostname = backendHost(settings['upstream-vhost'], path);
+  if (target !== null || hostname !== null) {
+    filters.push({
+      type: 'rewrite',
+      hostname,
+      path: target === null ? null : { type: 'captures', value: rooted(target) },
+    });
+  }
+  const prefix = settings['x-forwarded-prefix'];
+  if (target !== null && prefix !== undefined && prefix !== '' && !prefix.includes('$')) {
+    const edits = { set: [{ name: 'X-Forwarded-Prefix', value: prefix }], add: [], remove: [] };
+    filters.push({ type: 'request-headers', edits });
+  }
+  return filters;
+}
+
+/** A rewrite-target that is a URL makes nginx answer 302 with it instead of forwarding. */
+function redirectOf(target: string): Filter | null {
+  const url = /^(https?):\/\/([A-Za-z0-9\-._]+)(?::(\d{1,5}))?(\/.*)?$/.exec(target);
+  if (url === null) return null;
+  const [, scheme, hostname = '', port, path = '/'] = url;
+  const number = port === undefined ? null : Number(port);
+  if (number !== null && (number < 1 || number > 65535)) return null;
+  return {
+    type: 'redirect',
+    scheme: scheme === 'https' ? 'https' : 'http',
+    hostname,
+    port: number,
+    path: { type: 'captures', value: path },
+    status: 302,
+  };
+}
+
+/** A target without its leading slash is legal; a request line without one is not. */
+function rooted(target: string): string {
+  return target.startsWith('/') ? target : `/${target}`;
+}
+
+function backendHost(template: string | undefined, path: DraftPath): string | null {
+  if (template === undefined) return null;
+  const { namespace, name, port } = path.service;
+  return template
+    .replaceAll('$service_name', name)
+    .replaceAll('$service_port', port)
+    .replaceAll('$namespace', namespace);
+}
+
+function bodyLimitOf(bytes: number | undefined, options: TranslateOptions): number | null {
+  if (bytes === undefined) return options.bodyLimit;
+  return bytes === 0 ? null : bytes;
+}

@@ -1,0 +1,48 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Row, RowRef } from '#table/rows.ts';
+
+/**
+ * The rows in force, each owned by the step that made it (`host:shop.example.com`). A step hands in all its rows anew;
+ * what did not change keeps its old object, so nothing downstream sees a change that is none.
+ */
+export class RowStore {
+  readonly #rowsByOwner = new Map<string, readonly Row[]>();
+  #upserts = new Map<string, Row>();
+  #deletes = new Map<string, RowRef>();
+
+  /** @param rows all rows of this owner; ids are unique across owners */
+  replace(owner: string, rows: readonly Row[]): void {
+    const before = new Map((this.#rowsByOwner.get(owner) ?? []).map((row) => [keyOf(row), row]));
+    const after: Row[] = [];
+    for (const row of rows) {
+      const key = keyOf(row);
+      const old = before.get(key);
+      before.delete(key);
+      if (old !== undefined && isDeepStrictEqual(old.row, row.row)) {
+        after.push(old);
+        continue;
+      }
+      after.push(row);
+      this.#upserts.set(key, row);
+      this.#deletes.delete(key);
+    }
+    for (const [key, row] of before) {
+      this.#upserts.delete(key);
+      this.#deletes.set(key, { kind: row.kind, id: row.row.id });
+    }
+    if (after.length === 0) this.#rowsByOwner.delete(owner);
+    else this.#rowsByOwner.set(owner, after);
+  }
+
+  /** What changed since the last call. */
+  takeChanges(): { upserts: Row[]; deletes: RowRef[] } {
+    const changes = { upserts: [...this.#upserts.values()], deletes: [...this.#deletes.values()] };
+    this.#upserts = new Map();
+    this.#deletes = new Map();
+    return changes;
+  }
+}
+
+function keyOf(row: Row): string {
+  return `${row.kind} ${row.row.id}`;
+}

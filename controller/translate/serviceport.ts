@@ -1,0 +1,225 @@
+import ipaddr from 'ipaddr.js';
+import type { Affinity, Backend, Endpoints } from '#table/backend.ts';
+import type { Problem, Source } from '#table/problem.ts';
+import type { Row } from '#table/rows.ts';
+import type { ObjectOf } from '../watch/objects.ts';
+import { brokenBackend } from './backendrow.ts';
+import type { Draft, Face, PortRef } from './draft.ts';
+import { mergeSlices } from './endpoints.ts';
+import { isResolvableName, localFault } from './names.ts';
+import type { TranslateOptions } from './options.ts';
+import { type ProblemCode, problem } from './problems.ts';
+import { settleService } from './servicesettings.ts';
+
+type Service = ObjectOf<'Service'>;
+type ServicePort = Service['spec']['ports'][number];
+
+/** A Service port, everything that names it, and everything that it is made of. */
+export interface PortInput {
+  portKey: string;
+  namespace: string;
+  serviceName: string;
+  /** As the Ingress writes it; null: the first port (of the default backend Service). */
+  port: string | null;
+  /** Oldest Ingress first. */
+  users: readonly { draft: Draft; refs: readonly PortRef[] }[];
+  isDefaultBackend: boolean;
+  service: Service | undefined;
+  /** In order of name. */
+  slices: readonly ObjectOf<'EndpointSlice'>[];
+}
+
+/** Why nothing can be forwarded. */
+interface Fault {
+  code: ProblemCode;
+  values: Record<string, string>;
+}
+
+const plainFace: Face = { suffix: '', protocol: null, isSticky: false, deniedBy: null };
+
+/** Makes the backend rows of a Service port, one for each face that Ingresses ask for, and the endpoints row they share. */
+export function compilePort(input: PortInput, options: TranslateOptions): { rows: Row[]; problems: Problem[] } {
+  const { portKey, namespace, serviceName, service } = input;
+  const settings = settleService(
+    input.users.map(({ draft }) => draft),
+    portKey,
+    options,
+  );
+  const problems = [...settings.problems];
+  const found = service === undefined ? undefined : findPort(service, input.port);
+  const shown = { namespace, name: serviceName, port: input.port ?? String(found?.port.port ?? '') };
+  const source: Source = { kind: 'Service', namespace, name: serviceName, ...(found && { field: found.field }) };
+  const target = targetOf(input, found?.port, settings.usesClusterIp, options);
+  if ('problems' in target) problems.push(...target.problems);
+
+  const rows: Row[] = [];
+  const liveIds: string[] = [];
+  for (const face of facesOf(input)) {
+    const id = portKey + face.suffix;
+    const speech = speechOf(input, face, found?.port);
+    const fault = 'fault' in target ? target.fault : 'fault' in speech ? speech.fault : null;
+    if (fault !== null) problems.push(...faultProblems(input, face, fault));
+    const broken = brokenBy(face, fault, source);
+    if (broken !== null || 'fault' in speech) {
+      rows.push({ kind: 'backend', row: brokenBackend(options, id, source, shown, broken) });
+      continue;
+    }
+    liveIds.push(id);
+    const row: Backend = {
+      ...brokenBackend(options, id, source, shown, null),
+      protocol: speech.protocol,
+      tls: speech.protocol === 'http' ? null : { serverName: null, caSecretId: null },
+      balance: settings.balance,
+      affinity: face.isSticky ? settings.cookie : settings.isHashed ? null : clientIpOf(service),
+      prefer: preferenceOf(service),
+    };
+    rows.push({ kind: 'backend', row });
+  }
+  if (liveIds.length > 0 && 'endpoints' in target) {
+    const { endpoints, dns } = target;
+    rows.push({ kind: 'endpoints', row: { id: portKey, source, backendIds: liveIds, endpoints, dns } });
+  }
+  return { rows, problems };
+}
+
+/** What stands behind the port: addresses, a name to resolve, or a reason why nothing does. */
+function targetOf(
+  input: PortInput,
+  port: ServicePort | undefined,
+  usesClusterIp: boolean,
+  options: TranslateOptions,
+): ({ problems: Problem[] } & Pick<Endpoints, 'endpoints' | 'dns'>) | { fault: Fault } {
+  const { service } = input;
+  const values = serviceValues(input);
+  if (service === undefined) return { fault: { code: 'ServiceNotFound', values } };
+  if (service.spec.type === 'ExternalName') return externalTarget(service, input.port, port, values, options);
+  if (port === undefined) return { fault: { code: 'ServicePortNotFound', values } };
+  if (port.protocol !== 'TCP')
+    return { fault: { code: 'ServicePortNotTcp', values: { ...values, protocol: port.protocol } } };
+  if (usesClusterIp) {
+    const addresses = new Set([service.spec.clusterIP ?? '', ...service.spec.clusterIPs]);
+    const usable = [...addresses].filter((address) => address !== '' && address !== 'None');
+    if (usable.length === 0) return { fault: { code: 'ServiceHasNoAddress', values } };
+    return {
+      endpoints: usable.slice(0, 1).map((address) => fixedEndpoint(address, port.port)),
+      dns: null,
+      problems: [],
+    };
+  }
+  const rules = { allowsLoopback: options.allowsLoopbackEndpoints };
+  return { ...mergeSlices(input.slices, service, port.name, rules), dns: null };
+}
+
+function externalTarget(
+  service: Service,
+  wanted: string | null,
+  port: ServicePort | undefined,
+  values: Record<string, string>,
+  options: TranslateOptions,
+): ReturnType<typeof targetOf> {
+  const name = service.spec.externalName ?? '';
+  const local = localFault(name);
+  const fault =
+    local !== undefined && !(local === 'loopback' && options.allowsLoopbackEndpoints)
+      ? local
+      : isResolvableName(name) || ipaddr.isValid(name)
+        ? null
+        : 'not a DNS name';
+  if (fault !== null) return { fault: { code: 'ExternalNameRefused', values: { ...values, name, fault } } };
+  // A Service of this type needs no ports; the Ingress's number is then the port of the name.
+  const targetPort = typeof port?.targetPort === 'number' ? port.targetPort : port?.port;
+  const number = targetPort ?? (wanted !== null && /^\d{1,5}$/.test(wanted) ? Number(wanted) : 0);
+  if (number < 1 || number > 65535) return { fault: { code: 'ServicePortNotFound', values } };
+  return { endpoints: [], dns: { name, port: number }, problems: [] };
+}
+
+/** By number of the port, then by its name, then (as ingress-nginx does) by its targetPort. */
+function findPort(service: Service, wanted: string | null): { port: ServicePort; field: string } | undefined {
+  const { ports } = service.spec;
+  const tests: ((port: ServicePort) => boolean)[] =
+    wanted === null
+      ? [() => true]
+      : [
+          (port) => String(port.port) === wanted,
+          (port) => port.name !== '' && port.name === wanted,
+          (port) => port.targetPort !== undefined && String(port.targetPort) === wanted,
+        ];
+  for (const test of tests) {
+    const index = ports.findIndex((port) => port.protocol === 'TCP' && test(port));
+    const any = index === -1 ? ports.findIndex(test) : index;
+    const port = ports[any];
+    if (port !== undefined) return { port, field: `spec.ports[${any}]` };
+  }
+  return undefined;
+}
+
+function facesOf(input: PortInput): Face[] {
+  const faces = new Map<string, Face>();
+  if (input.isDefaultBackend) faces.set('', plainFace);
+  for (const { draft } of input.users) faces.set(draft.face.suffix, draft.face);
+  return [...faces.values()].sort((a, b) => (a.suffix < b.suffix ? -1 : 1));
+}
+
+/** The protocol of a face: the annotation's, else that of the port's appProtocol (KEP-3726), else HTTP. */
+function speechOf(
+  input: PortInput,
+  face: Face,
+  port: ServicePort | undefined,
+): { protocol: Backend['protocol'] } | { fault: Fault } {
+  const wanted = (face.protocol ?? port?.appProtocol ?? 'http').toLowerCase().replace(/^kubernetes\.io\//, '');
+  if (wanted === 'https' || wanted === 'wss') return { protocol: 'https' };
+  if (wanted === 'auto_http') return { protocol: 'same-as-client' };
+  if (!unspoken.has(wanted)) return { protocol: 'http' };
+  return { fault: { code: 'BackendProtocolUnsupported', values: { ...serviceValues(input), protocol: wanted } } };
+}
+
+const unspoken: ReadonlySet<string> = new Set(['grpc', 'grpcs', 'h2c', 'http2', 'h2', 'fcgi']);
+
+function brokenBy(face: Face, fault: Fault | null, source: Source): Backend['broken'] {
+  if (face.deniedBy !== null) {
+    return {
+      status: 503,
+      code: 'AnnotationDenies',
+      message: `${face.deniedBy} is not honoured yet, so this path is closed.`,
+    };
+  }
+  if (fault === null) return null;
+  return { status: 503, code: fault.code, message: problem(fault.code, source, fault.values).message };
+}
+
+/** Each place that names the port hears of the fault; the operator, where only the default backend does. */
+function faultProblems(input: PortInput, face: Face, fault: Fault): Problem[] {
+  const sources = input.users
+    .filter(({ draft }) => draft.face.suffix === face.suffix)
+    .flatMap(({ refs }) => refs.map((ref) => ref.source));
+  if (input.isDefaultBackend && face.suffix === '') {
+    sources.push({ kind: 'Service', namespace: input.namespace, name: input.serviceName });
+  }
+  return sources.map((source) => problem(fault.code, source, fault.values));
+}
+
+function serviceValues(input: PortInput): Record<string, string> {
+  return { service: `${input.namespace}/${input.serviceName}`, port: input.port ?? 'at all' };
+}
+
+function clientIpOf(service: Service | undefined): Affinity | null {
+  if (service?.spec.sessionAffinity !== 'ClientIP') return null;
+  const seconds = service.spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800;
+  return { type: 'client-ip', timeoutSeconds: Math.max(1, seconds) };
+}
+
+/** KEP-4444 and KEP-3015; the older annotation only ever asked for the zone. */
+function preferenceOf(service: Service | undefined): Backend['prefer'] {
+  const wish = service?.spec.trafficDistribution;
+  if (wish === 'PreferSameNode') return 'node';
+  if (wish === 'PreferClose' || wish === 'PreferSameZone') return 'zone';
+  const annotations = service?.metadata.annotations ?? {};
+  const mode =
+    annotations['service.kubernetes.io/topology-mode'] ?? annotations['service.kubernetes.io/topology-aware-hints'];
+  return mode?.toLowerCase() === 'auto' ? 'zone' : 'any';
+}
+
+function fixedEndpoint(address: string, port: number): Endpoints['endpoints'][number] {
+  const conditions = { ready: true, serving: true, terminating: false };
+  return { address, port, uid: `${address}:${port}`, zone: null, node: null, forZones: [], ...conditions, weight: 1 };
+}

@@ -1,0 +1,133 @@
+import type { Affinity, Balance } from '#table/backend.ts';
+import type { Problem } from '#table/problem.ts';
+import type { AnnotationName } from '../annotations/registry.ts';
+import type { Draft } from './draft.ts';
+import type { TranslateOptions } from './options.ts';
+import { problem } from './problems.ts';
+
+/** What the Ingresses on one Service port decide for all of them. */
+export interface ServiceSettings {
+  balance: Balance;
+  /** A hash is a form of affinity: the Service's own sessionAffinity then gives way. */
+  isHashed: boolean;
+  usesClusterIp: boolean;
+  /** For faces that are sticky; null when none is. */
+  cookie: Affinity | null;
+  problems: Problem[];
+}
+
+/**
+ * Settles the annotations of service scope as ingress-nginx does: the oldest Ingress on the port decides, whether it says
+ * something or not; type and mode of affinity are those of the oldest that sets it, cookie attributes those of the youngest.
+ * @param drafts of the Ingresses that use the port, oldest first
+ */
+export function settleService(drafts: readonly Draft[], portKey: string, options: TranslateOptions): ServiceSettings {
+  const problems: Problem[] = [];
+  const oldest = drafts[0];
+  const settings = oldest?.annotations.settings ?? {};
+  const sticky = drafts.filter((draft) => draft.face.isSticky);
+  const firstSticky = sticky[0];
+  const lastSticky = sticky.at(-1);
+
+  const overrule = (loser: Draft, winner: Draft, age: string, names: readonly AnnotationName[]): void => {
+    for (const name of names) {
+      const annotation = loser.annotations.keys[name];
+      const mine = JSON.stringify(loser.annotations.settings[name]);
+      if (annotation === undefined || mine === JSON.stringify(winner.annotations.settings[name])) continue;
+      const values = { annotation, subject: portKey, winner: winner.key, age };
+      problems.push(
+        problem('AnnotationOverruled', { ...loser.source, field: `metadata.annotations[${annotation}]` }, values),
+      );
+    }
+  };
+  for (const draft of drafts) {
+    if (oldest !== undefined && draft !== oldest) overrule(draft, oldest, 'older', decidedByOldest);
+  }
+  for (const draft of sticky) {
+    if (firstSticky !== undefined && draft !== firstSticky) overrule(draft, firstSticky, 'older', ['affinity-mode']);
+    if (lastSticky !== undefined && draft !== lastSticky) overrule(draft, lastSticky, 'younger', cookieAttributes);
+  }
+
+  const hash = settings['upstream-hash-by'];
+  if (oldest !== undefined && hash === undefined) problems.push(...lonelyWords(oldest));
+  return {
+    balance: balanceOf(settings, options),
+    isHashed: hash !== undefined,
+    usesClusterIp: settings['service-upstream'] ?? false,
+    cookie: firstSticky === undefined || lastSticky === undefined ? null : cookieOf(firstSticky, lastSticky),
+    problems,
+  };
+}
+
+const decidedByOldest: readonly AnnotationName[] = [
+  'load-balance',
+  'upstream-hash-by',
+  'upstream-hash-by-subset',
+  'upstream-hash-by-subset-size',
+  'service-upstream',
+];
+
+const cookieAttributes: readonly AnnotationName[] = [
+  'session-cookie-name',
+  'session-cookie-path',
+  'session-cookie-domain',
+  'session-cookie-expires',
+  'session-cookie-max-age',
+  'session-cookie-samesite',
+  'session-cookie-conditional-samesite-none',
+  'session-cookie-secure',
+  'session-cookie-change-on-failure',
+];
+
+function balanceOf(settings: Draft['annotations']['settings'], options: TranslateOptions): Balance {
+  const parts = settings['upstream-hash-by'];
+  if (parts !== undefined) {
+    const isSubset = settings['upstream-hash-by-subset'] ?? false;
+    return {
+      algorithm: 'ring-hash',
+      parts,
+      subsetSize: isSubset ? (settings['upstream-hash-by-subset-size'] ?? 3) : 0,
+    };
+  }
+  switch (settings['load-balance']) {
+    case undefined:
+      return options.balance;
+    case 'ewma':
+      return { algorithm: 'ewma' };
+    case 'least_request':
+      return { algorithm: 'least-request' };
+    default:
+      return { algorithm: 'round-robin' };
+  }
+}
+
+/** Words of load-balance that say how something is done which another annotation has to ask for. */
+function lonelyWords(draft: Draft): Problem[] {
+  const value = draft.annotations.settings['load-balance'];
+  const annotation = draft.annotations.keys['load-balance'];
+  if (value === undefined || annotation === undefined) return [];
+  const needs = value.startsWith('chash') ? 'upstream-hash-by' : value.startsWith('sticky') ? 'affinity' : null;
+  if (needs === null || (needs === 'affinity' && draft.face.isSticky)) return [];
+  const values = { annotation, value, reason: `it needs ${needs} beside it, and round robin is used without` };
+  return [
+    problem('AnnotationWithoutEffect', { ...draft.source, field: `metadata.annotations[${annotation}]` }, values),
+  ];
+}
+
+function cookieOf(first: Draft, last: Draft): Affinity {
+  const { settings } = last.annotations;
+  return {
+    type: 'cookie',
+    name: settings['session-cookie-name'] ?? 'INGRESSCOOKIE',
+    mode: first.annotations.settings['affinity-mode'] ?? 'balanced',
+    path: settings['session-cookie-path'] ?? null,
+    domain: settings['session-cookie-domain'] ?? null,
+    maxAgeSeconds: settings['session-cookie-max-age'] ?? null,
+    expiresSeconds: settings['session-cookie-expires'] ?? null,
+    sameSite: settings['session-cookie-samesite'] ?? null,
+    // false is the same as absent in ingress-nginx: the cookie is Secure on TLS either way.
+    secure: settings['session-cookie-secure'] === true ? true : null,
+    conditionalSameSiteNone: settings['session-cookie-conditional-samesite-none'] ?? false,
+    changeOnFailure: settings['session-cookie-change-on-failure'] ?? false,
+  };
+}
