@@ -16,7 +16,6 @@ export const fleetSecretId = 'fleet/affinity';
 /** The tables of one worker, compiled; a change costs what it touches. */
 export class Live implements LiveTables {
   hash = '';
-  /** 48 bytes, the same in every worker and replica, so that they resume each other's sessions; null before the first table. */
   ticketKeys: Buffer | null = null;
   readonly listeners = new Map<string, Listener>();
   readonly #matcher = new Matcher();
@@ -62,7 +61,7 @@ export class Live implements LiveTables {
     }
     this.hash = hash;
     for (const callback of this.#endpointGone) for (const key of goneKeys) callback(key);
-    if (listeners.size > 0) for (const callback of this.#listenersChanged) callback();
+    if (listeners.size > 0 || fleetKey !== null) for (const callback of this.#listenersChanged) callback();
   }
 
   match(listenerId: string, facts: RequestFacts): Match {

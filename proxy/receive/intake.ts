@@ -85,7 +85,7 @@ export class Intake {
     const hashBefore = this.#hash;
     this.#hash = commit.hash;
     try {
-      await spread(delta, commit.hash);
+      if (hashBefore !== commit.hash || !isNothing(delta)) await spread(delta, commit.hash);
     } catch (error) {
       log.error(
         { hash: commit.hash, err: (error as Error).message },
@@ -116,6 +116,11 @@ export class Intake {
     );
     return { type: 'refused', hash, generation, problems: problems.slice(0, maxProblems) };
   }
+}
+
+/** A commit may bring nothing but news of what its sender has seen. */
+function isNothing({ upserts, deletes }: Delta): boolean {
+  return upserts.length === 0 && deletes.length === 0;
 }
 
 /** One broken row may break ten thousand pointers; the first say enough. */

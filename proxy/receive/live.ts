@@ -21,12 +21,17 @@ export interface LiveTables {
   /** Content hash of what is in force; '' before the first batch. */
   readonly hash: string;
   readonly listeners: ReadonlyMap<string, Listener>;
+  /**
+   * Keys for TLS session tickets, 48 bytes, the same in all workers and replicas, so that they resume each other's
+   * sessions; for tls.Server's `ticketKeys` and `setTicketKeys`. null before the first batch.
+   */
+  readonly ticketKeys: Buffer | null;
   match(listenerId: string, facts: RequestFacts): Match;
   backend(id: string): LiveBackend | undefined;
   /** Certificate for a server name (lower case; '' without SNI) on an https listener; undefined: refuse the handshake. */
   secureContext(listenerId: string, serverName: string): SecureContext | undefined;
   /** Calls back when an endpoint (`address:port`) left every backend: its idle connections are to be closed. */
   onEndpointGone(callback: (key: string) => void): void;
-  /** Calls back after listener rows changed. */
+  /** Calls back after listener rows or ticketKeys changed. */
   onListenersChanged(callback: () => void): void;
 }
