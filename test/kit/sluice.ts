@@ -143,9 +143,9 @@ export class Standalone {
   }
 
   async #ready(): Promise<void> {
-    const [, http] = await this.process.printed(/http:\/\/[^\s:]+:(\d+)/);
-    const [, https] = await this.process.printed(/https:\/\/[^\s:]+:(\d+)/);
-    const [, admin] = await this.process.printed(/admin\D*?(?:[\d.]+:|\[::\d*\]:|:)(\d+)/i);
+    const [, http] = await this.process.printed(/^ +http +http:\/\/\S+:(\d+)/m);
+    const [, https] = await this.process.printed(/^ +https +https:\/\/\S+:(\d+)/m);
+    const [, admin] = await this.process.printed(/^ +admin +http:\/\/\S+?:(\d+)/m);
     this.httpPort = Number(http);
     this.httpsPort = Number(https);
     this.adminPort = Number(admin);
