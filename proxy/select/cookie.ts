@@ -71,7 +71,7 @@ function sameSite(affinity: CookieAffinity, isSecure: boolean, userAgent: string
  * Browsers that take None for Strict or drop the cookie: WebKit of iOS 12 and macOS 10.14, Chrome 51 to 66, UC Browser
  * before 12.13.2 (the list of incompatible clients that the Chromium project published).
  */
-export function mishandlesSameSiteNone(userAgent: string): boolean {
+function mishandlesSameSiteNone(userAgent: string): boolean {
   if (/\(iP.+; CPU .*OS 12[_\d]*.*\) AppleWebKit\//.test(userAgent)) return true;
   if (/\(Macintosh;.*Mac OS X 10_14[_\d]*.*\) AppleWebKit\//.test(userAgent)) {
     const isSafari = /Version\/.* Safari\//.test(userAgent) && !/Chrom(?:e|ium)/.test(userAgent);

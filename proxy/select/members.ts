@@ -12,9 +12,9 @@ export function tierOf(members: readonly Member[]): readonly Member[] {
   return ready.length > 0 ? ready : members.filter(isLeaving);
 }
 
-/** On its way out, but still doing its work. */
-export function isLeaving({ row }: Member): boolean {
-  return row.serving && row.terminating;
+/** Not ready any more: on its way out, but still doing its work. */
+function isLeaving({ row }: Member): boolean {
+  return rank(row) === 1;
 }
 
 /**
@@ -75,10 +75,16 @@ export function renewMembers(
   const newSinceMs = sinceByKey.size === 0 ? Number.NEGATIVE_INFINITY : nowMs;
   const membersByKey = new Map<string, Member>();
   for (const { state, row } of rows) {
-    // One address may stand in several slices while a pod moves between them; the ready row is the one that counts.
-    if (membersByKey.get(state.key)?.row.ready === true) continue;
+    // One address may stand in several slices while a pod moves between them; the row that allows most is the one.
+    const twin = membersByKey.get(state.key);
+    if (twin !== undefined && rank(twin.row) >= rank(row)) continue;
     const sinceMs = sinceByKey.get(`${state.key} ${row.uid}`) ?? newSinceMs;
     membersByKey.set(state.key, { state, row, sinceMs, isUsable: false, canKeepSession: false });
   }
   return [...membersByKey.values()];
+}
+
+function rank(row: Endpoint): number {
+  if (row.ready) return 2;
+  return row.serving && row.terminating ? 1 : 0;
 }

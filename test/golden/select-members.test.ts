@@ -1,0 +1,265 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Backend, Endpoint } from '../../proxy/table/backend.ts';
+import {
+  backendRow,
+  countPicks,
+  endpointRow,
+  endpointRows,
+  endpointsRow,
+  factsOf,
+  openBackend,
+  picked,
+  uidOf,
+} from './selecting.ts';
+
+const roundRobin = { balance: { algorithm: 'round-robin' } } as const;
+const leaving = { ready: false, serving: true, terminating: true };
+const unready = { ready: false, serving: false, terminating: false };
+
+function used(fields: Partial<Backend>, rows: Endpoint[], place: { zone?: string; node?: string } = {}): string[] {
+  return [...countPicks(openBackend({ ...roundRobin, ...fields }, rows, place).backend, 200).keys()].sort();
+}
+
+describe('readiness (KEP-1672)', () => {
+  test('ready ones while there is one', () => {
+    assert.deepEqual(used({}, [endpointRow(0, unready), endpointRow(1), endpointRow(2, leaving)]), ['pod-1']);
+  });
+  test('else those that terminate and serve', () => {
+    assert.deepEqual(used({}, [endpointRow(0, unready), endpointRow(1, leaving)]), ['pod-1']);
+  });
+  test('never others', () => {
+    const dying = { ready: false, serving: false, terminating: true };
+    assert.deepEqual(used({}, [endpointRow(0, unready), endpointRow(1, dying)]), ['none']);
+    assert.deepEqual(used({}, [endpointRow(0, { ready: false, serving: true })]), ['none']);
+  });
+  test('one address in two slices counts once, as ready', () => {
+    const rows = [endpointRow(0, leaving), endpointRow(0), endpointRow(1)];
+    const counts = countPicks(openBackend(roundRobin, rows).backend, 100);
+    assert.deepEqual([counts.get('pod-0'), counts.get('pod-1')], [50, 50]);
+  });
+});
+
+describe('zones', () => {
+  const rows = endpointRows(4, (nth) => ({ zone: nth < 2 ? 'a' : 'b', node: `node-${nth}` }));
+  test('only when the row prefers it, and the place is known', () => {
+    assert.equal(used({ prefer: 'any' }, rows, { zone: 'a' }).length, 4);
+    assert.equal(used({ prefer: 'zone' }, rows).length, 4);
+    assert.deepEqual(used({ prefer: 'zone' }, rows, { zone: 'a' }), ['pod-0', 'pod-1']);
+  });
+  test('all when the zone has none, or none that can be used', () => {
+    assert.equal(used({ prefer: 'zone' }, rows, { zone: 'c' }).length, 4);
+    const rowsOut = rows.map((row) => (row.zone === 'a' ? { ...row, ...unready } : row));
+    assert.deepEqual(used({ prefer: 'zone' }, rowsOut, { zone: 'a' }), ['pod-2', 'pod-3']);
+  });
+  test('the node first, then the zone, then all (KEP-3015)', () => {
+    assert.deepEqual(used({ prefer: 'node' }, rows, { zone: 'a', node: 'node-3' }), ['pod-3']);
+    assert.deepEqual(used({ prefer: 'node' }, rows, { zone: 'a', node: 'node-9' }), ['pod-0', 'pod-1']);
+    assert.equal(used({ prefer: 'node' }, rows, { zone: 'z', node: 'node-9' }).length, 4);
+  });
+  test('hints decide when every endpoint has one (KEP-2433)', () => {
+    const hinted = rows.map((row, nth) => ({ ...row, forZones: [nth === 3 ? 'a' : 'b'] }));
+    assert.deepEqual(used({ prefer: 'zone' }, hinted, { zone: 'a' }), ['pod-3']);
+    const half = hinted.map((row, nth) => (nth === 0 ? { ...row, forZones: [] } : row));
+    assert.equal(used({ prefer: 'zone' }, half, { zone: 'a' }).length, 4);
+  });
+  test('a retry leaves the zone when all of it was tried', () => {
+    const { backend } = openBackend({ ...roundRobin, prefer: 'zone' }, rows, { zone: 'a' });
+    const one = picked(backend);
+    const two = picked(backend, [one.endpoint]);
+    const three = picked(backend, [one.endpoint, two.endpoint]);
+    assert.deepEqual([uidOf(one), uidOf(two)].sort(), ['pod-0', 'pod-1']);
+    assert.ok(['pod-2', 'pod-3'].includes(uidOf(three) ?? ''));
+  });
+});
+
+describe('ejection', () => {
+  const outlier = { consecutiveFailures: 3, baseEjectionMs: 1000, maxEjectionMs: 2500, maxEjectedPercent: 50 };
+  const fail = { failed: true, latencyMs: 1 };
+  const open = (count: number, fields: Partial<Backend> = {}) => {
+    const opened = openBackend({ ...roundRobin, outlier, ...fields }, endpointRows(count));
+    const states = new Map(
+      Array.from({ length: count }, () => picked(opened.backend)).map((pick) => [uidOf(pick), pick.endpoint]),
+    );
+    const report = (nth: number, outcome: { failed: boolean }, nowMs: number) =>
+      states.get(`pod-${nth}`)?.finished({ latencyMs: 1, ...outcome, nowMs });
+    const usedAt = (nowMs: number) => [...countPicks(opened.backend, 100, undefined, nowMs).keys()].sort();
+    return { ...opened, report, usedAt };
+  };
+
+  test('after so many failures in a row, not after as many with a success between', () => {
+    const { report, usedAt } = open(3);
+    report(0, fail, 0);
+    report(0, fail, 0);
+    report(0, { failed: false }, 0);
+    report(0, fail, 0);
+    report(0, fail, 0);
+    assert.equal(usedAt(0).length, 3);
+    report(0, fail, 0);
+    assert.deepEqual(usedAt(0), ['pod-1', 'pod-2']);
+    assert.deepEqual(usedAt(999), ['pod-1', 'pod-2']);
+    assert.equal(usedAt(1000).length, 3);
+  });
+
+  test('comes back on probation: one failure ejects again, longer each time up to the maximum', () => {
+    const { report, usedAt } = open(3);
+    for (let nth = 0; nth < 3; nth++) report(0, fail, 0);
+    report(0, fail, 1000);
+    assert.equal(usedAt(2999).length, 2);
+    assert.equal(usedAt(3000).length, 3);
+    report(0, fail, 3000);
+    assert.equal(usedAt(5499).length, 2);
+    assert.equal(usedAt(5500).length, 3);
+    report(0, { failed: false }, 5500);
+    report(0, fail, 5501);
+    assert.equal(usedAt(5501).length, 3);
+  });
+
+  test('time spent inside forgives', () => {
+    const { report, usedAt } = open(3);
+    for (let nth = 0; nth < 3; nth++) report(0, fail, 0);
+    for (let nth = 0; nth < 3; nth++) report(0, fail, 60_000);
+    assert.equal(usedAt(60_999).length, 2);
+    assert.equal(usedAt(61_000).length, 3);
+  });
+
+  test('at most the given share is out, one always may be, and none with zero', () => {
+    const four = open(4);
+    for (let nth = 0; nth < 3; nth++) for (let times = 0; times < 3; times++) four.report(nth, fail, nth);
+    assert.equal(four.usedAt(10).length, 2);
+    const three = open(3, { outlier: { ...outlier, maxEjectedPercent: 10 } });
+    for (let times = 0; times < 3; times++) three.report(1, fail, 0);
+    assert.deepEqual(three.usedAt(0), ['pod-0', 'pod-2']);
+    const never = open(3, { outlier: { ...outlier, maxEjectedPercent: 0 } });
+    for (let times = 0; times < 9; times++) never.report(1, fail, 0);
+    assert.equal(never.usedAt(0).length, 3);
+  });
+
+  test('when all are out, all are used', () => {
+    const { report, usedAt } = open(2, { outlier: { ...outlier, maxEjectedPercent: 100 } });
+    for (const nth of [0, 1]) for (let times = 0; times < 3; times++) report(nth, fail, 0);
+    assert.deepEqual(usedAt(0), ['pod-0', 'pod-1']);
+    const single = open(1);
+    for (let times = 0; times < 3; times++) single.report(0, fail, 0);
+    assert.deepEqual(single.usedAt(0), ['pod-0']);
+  });
+
+  test('what one backend learns, every backend of the endpoint knows, also after table changes', () => {
+    const opened = openBackend({ ...roundRobin, outlier }, endpointRows(3));
+    const other = backendRow({ ...roundRobin, id: 'face', outlier: { ...outlier, consecutiveFailures: 100 } });
+    opened.selector.apply(
+      {
+        backends: new Map([['face', other]]),
+        endpoints: new Map([['web', endpointsRow(endpointRows(3), ['web', 'face'])]]),
+        affinityKey: null,
+      },
+      0,
+    );
+    const pick = opened.backend.pick(factsOf(), [], 0);
+    for (let times = 0; times < 3; times++) pick?.endpoint.finished({ ...fail, nowMs: 0 });
+    const face = opened.selector.backend('face');
+    assert.ok(face);
+    assert.ok(!countPicks(face, 100).has(uidOf(pick) ?? ''));
+    opened.selector.apply(
+      {
+        backends: new Map(),
+        endpoints: new Map([['web', endpointsRow(endpointRows(4), ['web', 'face'])]]),
+        affinityKey: null,
+      },
+      0,
+    );
+    assert.ok(!countPicks(face, 100).has(uidOf(pick) ?? ''));
+  });
+
+  test('another pod at the same address starts with a clean slate', () => {
+    const { report, setEndpoints, usedAt } = open(3);
+    for (let times = 0; times < 3; times++) report(0, fail, 0);
+    setEndpoints([endpointRow(0, { uid: 'successor' }), endpointRow(1), endpointRow(2)]);
+    assert.deepEqual(usedAt(1), ['pod-1', 'pod-2', 'successor']);
+  });
+});
+
+describe('probed health', () => {
+  const healthCheck = {
+    path: '/',
+    host: null,
+    intervalMs: 1000,
+    timeoutMs: 100,
+    unhealthyAfter: 1,
+    healthyAfter: 1,
+    expectedStatuses: [200, 399] as [number, number],
+  };
+  test('unhealthy ones are left out until they recover, leave, or the check goes', () => {
+    const opened = openBackend({ ...roundRobin, healthCheck }, endpointRows(3));
+    const usedNow = () => [...countPicks(opened.backend, 90).keys()].sort();
+    opened.selector.setHealth('10.0.0.1:80', 'web', false);
+    assert.deepEqual(usedNow(), ['pod-0', 'pod-2']);
+    opened.setEndpoints(endpointRows(4));
+    assert.deepEqual(usedNow(), ['pod-0', 'pod-2', 'pod-3']);
+    opened.selector.setHealth('10.0.0.1:80', 'web', true);
+    assert.equal(usedNow().length, 4);
+    opened.selector.setHealth('10.0.0.1:80', 'web', false);
+    opened.setBackend(roundRobin);
+    assert.equal(usedNow().length, 4);
+    opened.setBackend({ ...roundRobin, healthCheck });
+    opened.selector.setHealth('10.0.0.3:80', 'web', false);
+    opened.setEndpoints(endpointRows(3));
+    opened.setEndpoints(endpointRows(4));
+    assert.equal(usedNow().length, 4);
+  });
+  test('when none is healthy, all are used; unknown ids are ignored', () => {
+    const opened = openBackend({ ...roundRobin, healthCheck }, endpointRows(2));
+    for (const key of ['10.0.0.0:80', '10.0.0.1:80', '10.9.9.9:80']) opened.selector.setHealth(key, 'web', false);
+    opened.selector.setHealth('10.0.0.0:80', 'nowhere', false);
+    assert.equal(countPicks(opened.backend, 50).size, 2);
+  });
+});
+
+describe('slow start', () => {
+  for (const algorithm of ['round-robin', 'least-request', 'ewma'] as const) {
+    test(`${algorithm}: a new endpoint's share grows to its own`, () => {
+      const opened = openBackend({ balance: { algorithm }, slowStartMs: 10_000 }, endpointRows(3));
+      const share = (nowMs: number) => (countPicks(opened.backend, 8000, undefined, nowMs).get('pod-3') ?? 0) / 2000;
+      opened.setEndpoints(endpointRows(4), 1000);
+      const [first, half, full] = [share(1000), share(6000), share(11_000)];
+      assert.ok(first > 0.03 && first < 0.3, `at first ${first}`);
+      assert.ok(half > 0.35 && half < 0.8, `halfway ${half}`);
+      assert.ok(full > 0.9 && full < 1.1, `in the end ${full}`);
+    });
+  }
+  test('the first endpoints of a backend, and a lone one, are not held back', () => {
+    const opened = openBackend({ ...roundRobin, slowStartMs: 10_000 }, endpointRows(2));
+    assert.equal(countPicks(opened.backend, 100).get('pod-0'), 50);
+    opened.setEndpoints([endpointRow(7)], 5);
+    assert.equal(countPicks(opened.backend, 10, undefined, 5).get('pod-7'), 10);
+  });
+});
+
+test('endpoints that no row names any more are told once, and not while another backend has them', () => {
+  const opened = openBackend({}, endpointRows(2));
+  const second = { ...endpointsRow([endpointRow(1)], []), id: 'second' };
+  opened.selector.apply({ backends: new Map(), endpoints: new Map([['second', second]]), affinityKey: null }, 0);
+  assert.deepEqual(opened.setEndpoints([]), ['10.0.0.0:80']);
+  const gone = opened.selector.apply(
+    { backends: new Map([['web', null]]), endpoints: new Map([['second', null]]), affinityKey: null },
+    0,
+  );
+  assert.deepEqual(gone.goneKeys, ['10.0.0.1:80']);
+  assert.equal(opened.selector.backend('web'), undefined);
+});
+
+test('IPv6 endpoints have brackets in their key', () => {
+  const { backend } = openBackend({}, [endpointRow(0, { address: 'fd00::1', port: 8080 })]);
+  assert.equal(backend.pick(factsOf(), [], 0)?.endpoint.key, '[fd00::1]:8080');
+});
+
+test('requests in flight are counted per endpoint, over all backends, and never below zero', () => {
+  const { backend, setEndpoints } = openBackend({}, [endpointRow(0)]);
+  const endpoint = picked(backend).endpoint;
+  endpoint.started();
+  endpoint.started();
+  setEndpoints([endpointRow(0, { weight: 2 })]);
+  assert.equal(picked(backend).endpoint.inFlight, 2);
+  for (let times = 0; times < 3; times++) endpoint.finished({ failed: false, latencyMs: 1, nowMs: 0 });
+  assert.equal(endpoint.inFlight, 0);
+});
