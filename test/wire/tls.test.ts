@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { certificateFor } from '../kit/certificate.ts';
+import { ingress, ingressClass, service, tlsSecret } from '../kit/manifests.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
+import { answer, Recorder } from '../kit/recorder.ts';
+import { Standalone } from '../kit/sluice.ts';
+import { fieldValue } from '../kit/splitter.ts';
+import { within } from '../kit/wait.ts';
+
+let recorder: Recorder;
+let sluice: Standalone;
+
+before(async () => {
+  recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
+  sluice = await Standalone.start({
+    manifests: [
+      ingressClass(),
+      ingress({ name: 'exact', host: 'shop.tls.test', paths: { '/': 'recorder' }, tlsSecret: 'exact' }),
+      ingress({ name: 'wild', host: '*.tls.test', paths: { '/': 'recorder' }, tlsSecret: 'wild' }),
+      ingress({ name: 'plain', host: 'plain.test', paths: { '/': 'recorder' } }),
+      tlsSecret('exact', await certificateFor(['shop.tls.test'])),
+      tlsSecret('wild', await certificateFor(['*.tls.test'])),
+      ...service('recorder', [recorder.port]),
+    ],
+    workers: 4,
+  });
+});
+
+after(async () => {
+  await sluice?.stop();
+  await recorder?.stop();
+});
+
+/** Names in the certificate that a client with this SNI is shown. */
+async function namesFor(servername: string): Promise<string> {
+  const client = await RawClient.open({ port: sluice.httpsPort, tls: { servername } });
+  client.destroy();
+  return (client.socket as TLSSocket).getPeerCertificate().subjectaltname ?? '';
+}
+
+test('the certificate follows the server name: exact, then wildcard of one label, then the default', async () => {
+  assert.equal(await namesFor('shop.tls.test'), 'DNS:shop.tls.test');
+  assert.equal(await namesFor('other.tls.test'), 'DNS:*.tls.test');
+  assert.equal(await namesFor('SHOP.tls.test'), 'DNS:shop.tls.test');
+  for (const name of ['a.b.tls.test', 'tls.test', 'unknown.test', ''])
+    assert.doesNotMatch(await namesFor(name), /tls\.test/);
+});
+
+test('TLS 1.2 and 1.3 are spoken, and nothing older', async () => {
+  for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const tls = { servername: 'shop.tls.test', minVersion: version, maxVersion: version };
+    const response = await exchange({ port: sluice.httpsPort, tls }, get('/', 'shop.tls.test'));
+    assert.equal(response.body.toString(), 'ok');
+  }
+  const old = {
+    servername: 'shop.tls.test',
+    minVersion: 'TLSv1',
+    maxVersion: 'TLSv1.1',
+    ciphers: 'ALL@SECLEVEL=0',
+  } as const;
+  await assert.rejects(RawClient.open({ port: sluice.httpsPort, tls: old }), /protocol|closed|ECONNRESET/i);
+});
+
+test('HTTP/1.1 is chosen by ALPN, and a client that offers only unknown protocols is refused', async () => {
+  const client = await RawClient.open({
+    port: sluice.httpsPort,
+    tls: { servername: 'shop.tls.test', ALPNProtocols: ['h3', 'http/1.1'] },
+  });
+  assert.equal((client.socket as TLSSocket).alpnProtocol, 'http/1.1');
+  client.destroy();
+  const unknown = { servername: 'shop.tls.test', ALPNProtocols: ['acme-tls/1'] };
+  await assert.rejects(RawClient.open({ port: sluice.httpsPort, tls: unknown }), /alpn|protocol|closed/i);
+});
+
+test('http of a host with TLS redirects to https with 308, and of a host without TLS is served', async () => {
+  const redirect = await exchange({ port: sluice.httpPort }, get('/a%20b?c=d', 'shop.tls.test'));
+  assert.equal(redirect.status, 308);
+  assert.equal(fieldValue(redirect, 'location'), `https://shop.tls.test:${sluice.httpsPort}/a%20b?c=d`);
+  assert.equal((await exchange({ port: sluice.httpPort }, get('/', 'plain.test'))).status, 200);
+});
+
+test('the backend hears that the client came by TLS, and the answer has no HSTS that nobody asked for', async () => {
+  recorder.take();
+  const tls = { servername: 'shop.tls.test' };
+  const response = await exchange({ port: sluice.httpsPort, tls }, get('/', 'shop.tls.test'));
+  assert.equal(fieldValue(response, 'strict-transport-security'), undefined);
+  const seen = await recorder.request();
+  assert.equal(fieldValue(seen, 'x-forwarded-proto'), 'https');
+  assert.equal(fieldValue(seen, 'x-forwarded-port'), String(sluice.httpsPort));
+});
+
+test('a session is resumed by whichever worker takes the next connection', async () => {
+  const options: ConnectionOptions = {
+    port: sluice.httpsPort,
+    host: '127.0.0.1',
+    servername: 'shop.tls.test',
+    rejectUnauthorized: false,
+    maxVersion: 'TLSv1.2',
+  };
+  const first = connect(options);
+  const [session] = (await within(once(first, 'session'), 'a session ticket')) as [Buffer];
+  first.destroy();
+  for (let i = 0; i < 16; i++) {
+    const next = connect({ ...options, session });
+    await within(once(next, 'secureConnect'), 'the handshake');
+    assert.equal(next.isSessionReused(), true, `connection ${i}`);
+    next.destroy();
+  }
+});
+
+test('a client that ends inside the handshake, or in an answer, hurts nobody', async () => {
+  for (let i = 0; i < 20; i++) {
+    const socket = connect({
+      port: sluice.httpsPort,
+      host: '127.0.0.1',
+      servername: 'shop.tls.test',
+      rejectUnauthorized: false,
+    });
+    socket.on('error', () => undefined);
+    if (i % 2 === 0) setImmediate(() => socket.destroy());
+    else socket.once('secureConnect', () => socket.write(get('/', 'shop.tls.test'), () => socket.destroy()));
+    await within(once(socket, 'close'), 'the client to be gone');
+  }
+  const tls = { servername: 'shop.tls.test' };
+  assert.equal((await exchange({ port: sluice.httpsPort, tls }, get('/', 'shop.tls.test'))).status, 200);
+});

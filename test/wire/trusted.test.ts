@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { ingress, ingressClass, service } from '../kit/manifests.ts';
+import { exchange, get } from '../kit/rawclient.ts';
+import { answer, Recorder } from '../kit/recorder.ts';
+import { Standalone } from '../kit/sluice.ts';
+import { fieldValue } from '../kit/splitter.ts';
+
+let recorder: Recorder;
+let sluice: Standalone;
+
+before(async () => {
+  recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
+  sluice = await Standalone.start({
+    manifests: [
+      ingressClass(),
+      ingress({ name: 'all', host: 'gw.test', paths: { '/': 'recorder' } }),
+      ...service('recorder', [recorder.port]),
+    ],
+    args: ['--trusted-proxies', '127.0.0.0/8', '--trusted-proxies', '10.0.0.0/8'],
+  });
+});
+
+after(async () => {
+  await sluice?.stop();
+  await recorder?.stop();
+});
+
+/** What the backend sees of a request with these fields. */
+async function seen(fields: readonly string[]): Promise<(name: string) => string | undefined> {
+  recorder.take();
+  await exchange({ port: sluice.httpPort }, get('/', 'gw.test', fields));
+  const request = await recorder.request();
+  return (name) => fieldValue(request, name);
+}
+
+test('a trusted proxy tells who the client is: the rightmost address that is not trusted', async () => {
+  const field = await seen([
+    'X-Forwarded-For: 6.6.6.6, 203.0.113.7, 10.1.1.1',
+    'X-Forwarded-Proto: https',
+    'X-Forwarded-Port: 443',
+  ]);
+  assert.equal(field('x-real-ip'), '203.0.113.7');
+  assert.equal(field('x-forwarded-for'), '203.0.113.7, 10.1.1.1, 127.0.0.1');
+  assert.equal(field('x-forwarded-proto'), 'https');
+  assert.equal(field('x-forwarded-port'), '443');
+});
+
+test('a trusted proxy that says nothing is the client itself', async () => {
+  const field = await seen([]);
+  assert.equal(field('x-real-ip'), '127.0.0.1');
+  assert.equal(field('x-forwarded-for'), '127.0.0.1');
+  assert.equal(field('x-forwarded-proto'), 'http');
+});
+
+test('nonsense from a trusted proxy is not passed on', async () => {
+  const field = await seen([
+    'X-Forwarded-For: <script>',
+    'X-Forwarded-Proto: gopher',
+    'X-Forwarded-Port: 99999',
+    'X-Forwarded-Host: a b',
+  ]);
+  assert.equal(field('x-real-ip'), '127.0.0.1');
+  assert.equal(field('x-forwarded-for'), '127.0.0.1');
+  assert.equal(field('x-forwarded-proto'), 'http');
+  assert.equal(field('x-forwarded-port'), String(sluice.httpPort));
+  assert.equal(field('x-forwarded-host'), 'gw.test');
+});
