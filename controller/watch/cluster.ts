@@ -1,6 +1,7 @@
 import type { Log } from '#kit/log.ts';
 import type { Cluster } from './api.ts';
 import { HeldView } from './held.ts';
+import { IngressStatuses } from './ingressstatus.ts';
 import { baseKinds, type WatchedKind } from './kinds.ts';
 import type { AnyObject, ObjectKind } from './objects.ts';
 import { type Arrival, Reflector, type ReflectorSink } from './reflect.ts';
@@ -19,7 +20,7 @@ export interface ClusterSourceOptions {
 }
 
 /** Follows the objects of an API server. The first update comes when every kind has been listed once. */
-export function watchCluster(options: ClusterSourceOptions): Source {
+export function watchCluster(options: ClusterSourceOptions): ClusterSource {
   const source = new ClusterSource(options);
   source.start();
   return source;
@@ -40,7 +41,9 @@ interface Staged {
   version: number;
 }
 
-class ClusterSource implements Source {
+export class ClusterSource implements Source {
+  /** For who writes them; not part of the view. */
+  readonly ingressStatuses = new IngressStatuses();
   readonly #options: ClusterSourceOptions;
   readonly #view = new HeldView();
   readonly #scopes: Scope[] = [];
@@ -118,6 +121,7 @@ class ClusterSource implements Source {
         random,
         sink: {
           ...this.#hearing(kind.kind),
+          ...(kind.kind === 'Ingress' && { tap: (key, raw) => this.ingressStatuses.note(key, raw) }),
           isWanted: () => true,
           listed: () => this.#tellSoon(),
           refused: () => {
@@ -158,6 +162,7 @@ class ClusterSource implements Source {
 
   #remove(kind: ObjectKind, key: ObjectKey, version: number): void {
     this.#mended(kind, key);
+    if (kind === 'Ingress') this.ingressStatuses.forget(key);
     this.#staged.push({ kind, key, object: null, version });
     this.#flushSoon();
   }

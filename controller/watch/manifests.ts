@@ -1,5 +1,5 @@
 import { type Document, LineCounter, parseAllDocuments } from 'yaml';
-import type { AnyObject, ObjectKind } from './objects.ts';
+import { type AnyObject, apiVersions, type ObjectKind } from './objects.ts';
 import { identityOf, propertyOf, readObject } from './read.ts';
 import type { ReadProblem } from './view.ts';
 
@@ -11,18 +11,6 @@ export interface Manifests {
   syntax: ReadProblem | null;
 }
 
-/** apiVersion by kind. Another version of a kind has another shape and is not guessed at. */
-const apiVersions: Record<ObjectKind, string> = {
-  Ingress: 'networking.k8s.io/v1',
-  IngressClass: 'networking.k8s.io/v1',
-  Service: 'v1',
-  EndpointSlice: 'discovery.k8s.io/v1',
-  Endpoints: 'v1',
-  Secret: 'v1',
-  ConfigMap: 'v1',
-  Namespace: 'v1',
-  Node: 'v1',
-};
 const clusterScoped: ReadonlySet<string> = new Set(['IngressClass', 'Namespace', 'Node']);
 
 /** Reads one file of YAML documents or JSON (which is YAML 1.2). `fileName` is only for problems. Never throws. */

@@ -191,3 +191,16 @@ export const objectSchemas = {
 export type ObjectKind = keyof typeof objectSchemas;
 export type ObjectOf<K extends ObjectKind> = z.infer<(typeof objectSchemas)[K]>;
 export type AnyObject = { [K in ObjectKind]: ObjectOf<K> }[ObjectKind];
+
+/** apiVersion by kind. Another version of a kind has another shape and is not guessed at. */
+export const apiVersions: Record<ObjectKind, string> = {
+  Ingress: 'networking.k8s.io/v1',
+  IngressClass: 'networking.k8s.io/v1',
+  Service: 'v1',
+  EndpointSlice: 'discovery.k8s.io/v1',
+  Endpoints: 'v1',
+  Secret: 'v1',
+  ConfigMap: 'v1',
+  Namespace: 'v1',
+  Node: 'v1',
+};

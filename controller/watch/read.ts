@@ -28,6 +28,11 @@ export function propertyOf(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
 }
 
+/** resourceVersions order as numbers (KEP-5505); one that is none is 0, and orders nothing. */
+export function versionOf(raw: unknown): number {
+  return Number(propertyOf(propertyOf(raw, 'metadata'), 'resourceVersion')) || 0;
+}
+
 /** As kubectl explain spells it: `spec.rules[0].host`. */
 function fieldPath(path: readonly PropertyKey[]): string {
   return path

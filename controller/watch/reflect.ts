@@ -4,7 +4,7 @@ import type { Cluster } from './api.ts';
 import { answeredLimitMs, Backoff, unreachableLimitMs } from './backoff.ts';
 import { collectionPath, type WatchedKind } from './kinds.ts';
 import { linesOf } from './lines.ts';
-import { identityOf, propertyOf, type ReadResult, readObject } from './read.ts';
+import { identityOf, propertyOf, type ReadResult, readObject, versionOf } from './read.ts';
 import type { KindState } from './source.ts';
 import type { ObjectKey } from './view.ts';
 
@@ -22,6 +22,8 @@ export interface ReflectorSink {
   /** Whether a put would tell anything. Asked page by page: comparing ten thousand objects in one go takes too long. */
   isNews(arrival: Arrival): boolean;
   put(arrival: Arrival): void;
+  /** Hears of every object as it came, for what is not part of the view. */
+  tap?(key: ObjectKey, raw: unknown): void;
   remove(key: ObjectKey, version: number): void;
   /** Everything up to this version has been told. */
   seen(version: number): void;
@@ -179,6 +181,7 @@ export class Reflector {
     // What is learned while the pages come may be missing in them without being gone.
     const knownBefore = [...this.#known.keys()];
     let at = '';
+    let version = 0;
     let next = '';
     let sliceBeganMs = performance.now();
     do {
@@ -196,20 +199,23 @@ export class Reflector {
         sliceBeganMs = performance.now();
       }
       const metadata = propertyOf(answer.body, 'metadata');
+      version = versionOf(answer.body);
       at = textOf(propertyOf(metadata, 'resourceVersion'));
       next = textOf(propertyOf(metadata, 'continue'));
       this.#heardAtMs = performance.now();
     } while (next);
     if (this.#stop.signal.aborted) return;
-    for (const key of knownBefore) if (!arrivals.has(key)) this.#gone(key, versionOf(at));
+    for (const key of knownBefore) if (!arrivals.has(key)) this.#gone(key, version);
     for (const { raw, arrival, isNews } of arrivals.values()) {
-      if (this.#isInOrder(raw, arrival) && isNews) sink.put(arrival);
+      if (!this.#isInOrder(raw, arrival)) continue;
+      sink.tap?.(arrival.key, raw);
+      if (isNews) sink.put(arrival);
     }
     this.#resumeAt = at;
     this.#lists++;
     this.#listedAtMs = performance.now();
     this.#heard();
-    sink.seen(versionOf(at));
+    sink.seen(version);
     sink.listed();
   }
 
@@ -253,11 +259,11 @@ export class Reflector {
       const arrival = this.#read(raw);
       if (arrival) this.#came(raw, arrival);
     } else if (type === 'DELETED') {
-      this.#gone(keyOfRaw(raw), versionOf(at));
+      this.#gone(keyOfRaw(raw), versionOf(raw));
     }
     if (at) {
       this.#resumeAt = at;
-      this.#options.sink.seen(versionOf(at));
+      this.#options.sink.seen(versionOf(raw));
     }
     if (type === 'BOOKMARK') this.#options.sink.bookmarked();
     return type;
@@ -266,12 +272,13 @@ export class Reflector {
   #read(raw: unknown): Arrival | null {
     const key = keyOfRaw(raw);
     if (!this.#options.sink.isWanted(key)) return null;
-    const version = versionOf(textOf(propertyOf(propertyOf(raw, 'metadata'), 'resourceVersion')));
-    return { key, version, result: readObject(this.#options.kind.kind, raw) };
+    return { key, version: versionOf(raw), result: readObject(this.#options.kind.kind, raw) };
   }
 
   #came(raw: unknown, arrival: Arrival): void {
-    if (this.#isInOrder(raw, arrival)) this.#options.sink.put(arrival);
+    if (!this.#isInOrder(raw, arrival)) return;
+    this.#options.sink.tap?.(arrival.key, raw);
+    this.#options.sink.put(arrival);
   }
 
   /** Notes the object's version. A server that lags behind the one that we asked before must not take us back. */
@@ -324,11 +331,6 @@ function failureOf(status: number, body: unknown, retryAfterMs: number | null): 
 
 function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
-}
-
-/** resourceVersions order as numbers (KEP-5505); one that is none orders nothing. */
-function versionOf(resourceVersion: string): number {
-  return Number(resourceVersion) || 0;
 }
 
 function keyOfRaw(raw: unknown): ObjectKey {

@@ -3,7 +3,7 @@ import type { Log } from '#kit/log.ts';
 import type { Cluster } from './api.ts';
 import { answeredLimitMs, Backoff, unreachableLimitMs } from './backoff.ts';
 import { collectionPath, secretKind } from './kinds.ts';
-import { propertyOf } from './read.ts';
+import { versionOf } from './read.ts';
 import { Reflector, type ReflectorSink } from './reflect.ts';
 import type { KindState } from './source.ts';
 import type { ObjectKey } from './view.ts';
@@ -145,8 +145,4 @@ export class SecretLookups {
 
 function namespaceOf(key: ObjectKey): string {
   return key.slice(0, key.indexOf('/'));
-}
-
-function versionOf(raw: unknown): number {
-  return Number(propertyOf(propertyOf(raw, 'metadata'), 'resourceVersion')) || 0;
 }

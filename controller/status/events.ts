@@ -1,0 +1,160 @@
+import { createHash } from 'node:crypto';
+import type { Log } from '#kit/log.ts';
+import type { Problem } from '#table/problem.ts';
+import type { ApiAnswer, Cluster } from '../watch/api.ts';
+import { apiVersions, type ObjectKind } from '../watch/objects.ts';
+import { propertyOf } from '../watch/read.ts';
+import type { ClusterView } from '../watch/view.ts';
+import { Pace } from './pace.ts';
+
+export interface EventWriterOptions {
+  cluster: Cluster;
+  /** `sluice.dev/ingress-controller`. */
+  controller: string;
+  /** Name of this replica. */
+  instance: string;
+  log: Log;
+}
+
+const eventsPerSecond = 10;
+const burst = 50;
+/** Of the API: a note may have 1 kB. */
+const longestNote = 1000;
+/** What waits beyond this is dropped, the oldest first: an Event is a courtesy, the problem is in /problems anyway. */
+const longestQueue = 1000;
+
+interface Waiting {
+  name: string;
+  problem: Problem;
+  uid: string;
+}
+
+/**
+ * Tells problems as Events on their objects: once when a problem comes, again (as a series) when it has gone and comes
+ * back. The name of an Event is made from its content, so a new leader that tells it again finds it there.
+ */
+export class EventWriter {
+  readonly #options: EventWriterOptions;
+  readonly #pace = new Pace(eventsPerSecond, burst);
+  readonly #stop = new AbortController();
+  #current = new Map<string, Waiting>();
+  /** How often each was told by us; bounded by `longestMemory`. */
+  readonly #toldByName = new Map<string, number>();
+  readonly #queue = new Map<string, Waiting>();
+  #isLeader = false;
+  #isWriting = false;
+  #refusal = '';
+
+  constructor(options: EventWriterOptions) {
+    this.#options = options;
+  }
+
+  /** All problems that there are now. */
+  report(problems: readonly Problem[], view: ClusterView): void {
+    const before = this.#current;
+    this.#current = new Map();
+    for (const problem of problems) {
+      if (!isKnownKind(problem.source.kind)) continue; // A file has no Events.
+      const { kind, namespace, name: object } = problem.source;
+      const uid = view.get(kind as ObjectKind, `${namespace}/${object}`)?.metadata.uid ?? '';
+      const name = eventName(problem, uid);
+      this.#current.set(name, { name, problem, uid });
+    }
+    for (const [name, waiting] of this.#current) if (!before.has(name)) this.#queue.set(name, waiting);
+    for (const name of this.#queue.keys()) if (!this.#current.has(name)) this.#queue.delete(name);
+    void this.#drain();
+  }
+
+  lead(isLeader: boolean): void {
+    this.#isLeader = isLeader;
+    void this.#drain();
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#isWriting) return;
+    this.#isWriting = true;
+    for (const name of [...this.#queue.keys()].slice(0, -longestQueue)) this.#queue.delete(name);
+    while (this.#isLeader && !this.#stop.signal.aborted) {
+      const next = this.#queue.values().next().value;
+      if (!next) break;
+      this.#queue.delete(next.name);
+      await this.#pace.take(this.#stop.signal);
+      if (this.#isLeader && this.#current.has(next.name) && !this.#stop.signal.aborted) await this.#tell(next);
+    }
+    this.#isWriting = false;
+  }
+
+  async #tell(waiting: Waiting): Promise<void> {
+    const { namespace } = waiting.problem.source;
+    const collection = `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(namespace || 'default')}/events`;
+    const told = this.#toldByName.get(waiting.name) ?? 0;
+    this.#toldByName.set(waiting.name, told + 1);
+    if (this.#toldByName.size > longestMemory) this.#toldByName.delete(this.#toldByName.keys().next().value ?? '');
+    const made = await this.#call('POST', collection, this.#event(waiting));
+    if (made.status === 409 && told > 0) {
+      const series = { count: told + 1, lastObservedTime: microTime() };
+      await this.#call('PATCH', `${collection}/${encodeURIComponent(waiting.name)}`, { series });
+    }
+    if (made.status === 201 || made.status === 409) {
+      this.#refusal = '';
+      return;
+    }
+    // Not tried again: it is in the log and the list of problems, and what refuses one refuses thousands.
+    const refusal = `Events cannot be written: ${made.status} ${propertyOf(made.body, 'message') ?? ''}`;
+    if (refusal !== this.#refusal) this.#options.log.warn({ event: waiting.name }, refusal);
+    this.#refusal = refusal;
+  }
+
+  async #call(method: 'POST' | 'PATCH', path: string, body: unknown): Promise<ApiAnswer> {
+    const contentType = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+    return await this.#options.cluster
+      .call({ method, path, body, contentType, signal: this.#stop.signal })
+      .catch((error: Error) => ({ status: 0, body: { message: error.message }, retryAfterMs: null }));
+  }
+
+  #event({ name, problem, uid }: Waiting): object {
+    const { kind, namespace, name: object, field } = problem.source;
+    const note = `${field ? `${field}: ` : ''}${problem.message} ${problem.hint}`.trim();
+    return {
+      apiVersion: 'events.k8s.io/v1',
+      kind: 'Event',
+      metadata: { name, namespace: namespace || 'default' },
+      eventTime: microTime(),
+      type: 'Warning',
+      reason: problem.code,
+      action: 'Translate',
+      note: note.length > longestNote ? `${note.slice(0, longestNote - 1)}…` : note,
+      reportingController: this.#options.controller,
+      reportingInstance: this.#options.instance,
+      regarding: {
+        apiVersion: apiVersions[kind as ObjectKind],
+        kind,
+        namespace,
+        name: object,
+        ...(uid && { uid }),
+        ...(field && { fieldPath: field }),
+      },
+    };
+  }
+}
+
+const longestMemory = 5_000;
+
+function isKnownKind(kind: string): kind is ObjectKind {
+  return Object.hasOwn(apiVersions, kind);
+}
+
+/** The same problem of the same object has the same name, so that it is told once whoever tells it. */
+function eventName({ code, message, source }: Problem, uid: string): string {
+  const content = JSON.stringify([uid, source.kind, source.namespace, source.name, source.field, code, message]);
+  const digest = createHash('sha256').update(content).digest('hex').slice(0, 16);
+  return `${source.name.slice(0, 200)}.${digest}`;
+}
+
+function microTime(): string {
+  return new Date().toISOString().replace('Z', '000Z');
+}

@@ -1,0 +1,191 @@
+import type { Log } from '#kit/log.ts';
+import type { Cluster } from '../watch/api.ts';
+import { areSame, type IngressStatuses, type PublishedAddress } from '../watch/ingressstatus.ts';
+import { propertyOf, versionOf } from '../watch/read.ts';
+import type { ClusterView, ObjectKey } from '../watch/view.ts';
+import { type PublishFrom, publishedAddresses } from './addresses.ts';
+import { Pace } from './pace.ts';
+
+export interface StatusWriterOptions {
+  cluster: Cluster;
+  /** Of the cluster's source: what the statuses are now. */
+  statuses: IngressStatuses;
+  from: PublishFrom;
+  log: Log;
+}
+
+/** What is in force at all connected proxies. */
+export interface AppliedTable {
+  view: ClusterView;
+  /** Ours. */
+  ingresses: readonly ObjectKey[];
+  /** Names of the nodes that the connected proxies run on. */
+  nodes: readonly string[];
+}
+
+/** Changes that come together are looked at together. */
+const batchMs = 250;
+/** Half of what the whole controller may send to the API server. */
+const writesPerSecond = 20;
+const burst = 40;
+/** After another writer undid our write, or the server refused it: doubled each time. */
+const firstWaitMs = 10_000;
+const longestWaitMs = 600_000;
+
+interface Entry {
+  /** What we wrote last; null: nothing yet, or the wish has changed since. */
+  written: readonly PublishedAddress[] | null;
+  /** resourceVersion after that write; what is older, or ourselves, contests nothing. Infinity while it is under way. */
+  writtenVersion: number;
+  /** Writes in a row that were undone or refused. */
+  setbacks: number;
+  notBeforeMs: number;
+}
+
+/**
+ * Writes Ingress.status.loadBalancer where it differs from what it should be: leader only, after the proxies have
+ * applied, one paced merge patch for each. No addresses at all means that they are not known now, and clears nothing.
+ */
+export class StatusWriter {
+  readonly #options: StatusWriterOptions;
+  readonly #pace = new Pace(writesPerSecond, burst);
+  readonly #stop = new AbortController();
+  readonly #entries = new Map<ObjectKey, Entry>();
+  #wanted: readonly PublishedAddress[] = [];
+  #isLeader = false;
+  #timer: { timeout: NodeJS.Timeout; atMs: number } | null = null;
+  #isWriting = false;
+  #writes = 0;
+  #refusal = '';
+
+  constructor(options: StatusWriterOptions) {
+    this.#options = options;
+    options.statuses.onChange((key) => this.#changed(key));
+  }
+
+  /** All connected proxies have applied this. */
+  applied({ view, ingresses, nodes }: AppliedTable): void {
+    const wanted = publishedAddresses(this.#options.from, view, nodes);
+    const isNew = !areSame(wanted, this.#wanted);
+    this.#wanted = wanted;
+    const ours = new Set(ingresses);
+    for (const key of this.#entries.keys()) if (!ours.has(key)) this.#entries.delete(key);
+    for (const key of ours) {
+      if (isNew || !this.#entries.has(key)) this.#entries.set(key, newEntry());
+    }
+    this.#lookIn(batchMs);
+  }
+
+  lead(isLeader: boolean): void {
+    this.#isLeader = isLeader;
+    if (isLeader) this.#lookIn(0);
+  }
+
+  /** For metrics: statuses written so far, and Ingresses whose status somebody else writes too. */
+  state(): { writes: number; contested: number } {
+    const contested = [...this.#entries].filter(([key, { setbacks }]) => setbacks > 0 && this.#isDue(key)).length;
+    return { writes: this.#writes, contested };
+  }
+
+  stop(): void {
+    this.#stop.abort();
+    if (this.#timer) clearTimeout(this.#timer.timeout);
+  }
+
+  /** A status is not what it was; our own writes come back here too. */
+  #changed(key: ObjectKey): void {
+    const entry = this.#entries.get(key);
+    if (!entry) return;
+    this.#judge(key, entry);
+    this.#lookIn(batchMs);
+  }
+
+  /** Did somebody else write after us, and other addresses? */
+  #judge(key: ObjectKey, entry: Entry): void {
+    const current = this.#options.statuses.get(key);
+    if (!current || !entry.written || !areSame(entry.written, this.#wanted) || !this.#isLeader) return;
+    if (current.version <= entry.writtenVersion || areSame(current.addresses, this.#wanted)) return;
+    if (performance.now() - entry.notBeforeMs > longestWaitMs) entry.setbacks = 0;
+    const waitMs = this.#setBack(entry);
+    const message = `another writer changed the status of Ingress ${key}; ours is tried again in ${waitMs / 1000} s`;
+    this.#options.log.warn({ ingress: key, setbacks: entry.setbacks }, message);
+  }
+
+  #setBack(entry: Entry): number {
+    const waitMs = Math.min(firstWaitMs * 2 ** entry.setbacks, longestWaitMs);
+    entry.setbacks++;
+    entry.written = null;
+    entry.notBeforeMs = performance.now() + waitMs;
+    return waitMs;
+  }
+
+  #lookIn(delayMs: number): void {
+    if (!this.#isLeader || this.#stop.signal.aborted) return;
+    const atMs = performance.now() + delayMs;
+    if (this.#timer && this.#timer.atMs <= atMs) return;
+    if (this.#timer) clearTimeout(this.#timer.timeout);
+    const timeout = setTimeout(() => {
+      this.#timer = null;
+      void this.#writeAll();
+    }, delayMs);
+    this.#timer = { timeout, atMs };
+  }
+
+  async #writeAll(): Promise<void> {
+    if (this.#isWriting) return this.#lookIn(batchMs);
+    this.#isWriting = true;
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const [key, entry] of [...this.#entries]) {
+      if (!this.#isLeader || this.#stop.signal.aborted) break;
+      if (!this.#isDue(key)) continue;
+      if (entry.notBeforeMs <= performance.now()) await this.#write(key, entry);
+      if (this.#isDue(key)) nextMs = Math.min(nextMs, entry.notBeforeMs);
+    }
+    this.#isWriting = false;
+    if (Number.isFinite(nextMs)) this.#lookIn(Math.max(batchMs, nextMs - performance.now()));
+  }
+
+  /** Whether the status is there, is not what it should be, and we have not just written it. */
+  #isDue(key: ObjectKey): boolean {
+    const entry = this.#entries.get(key);
+    const current = this.#options.statuses.get(key);
+    if (!entry || !current || this.#wanted.length === 0 || areSame(current.addresses, this.#wanted)) return false;
+    return entry.written === null || !areSame(entry.written, this.#wanted);
+  }
+
+  async #write(key: ObjectKey, entry: Entry): Promise<void> {
+    const { cluster, log } = this.#options;
+    const [namespace = '', name = ''] = key.split('/');
+    await this.#pace.take(this.#stop.signal);
+    if (!this.#isLeader || this.#stop.signal.aborted) return;
+    const wanted = this.#wanted;
+    // Told before it is sent: the watch may bring our own write sooner than the answer comes.
+    entry.written = wanted;
+    entry.writtenVersion = Number.POSITIVE_INFINITY;
+    const answer = await cluster
+      .call({
+        method: 'PATCH',
+        path: `/apis/networking.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/ingresses/${encodeURIComponent(name)}/status`,
+        contentType: 'application/merge-patch+json',
+        body: { status: { loadBalancer: { ingress: wanted } } },
+        signal: this.#stop.signal,
+      })
+      .catch((error: Error) => ({ status: 0, body: { message: error.message }, retryAfterMs: null }));
+    if (answer.status === 200) {
+      this.#writes++;
+      this.#refusal = '';
+      entry.writtenVersion = versionOf(answer.body);
+      return this.#judge(key, entry);
+    }
+    if (answer.status === 404 || this.#stop.signal.aborted) return;
+    this.#setBack(entry);
+    if (answer.retryAfterMs !== null) entry.notBeforeMs = performance.now() + answer.retryAfterMs;
+    const refusal = `statuses of Ingresses cannot be written: ${answer.status} ${propertyOf(answer.body, 'message') ?? ''}`;
+    if (refusal !== this.#refusal) log.warn({ ingress: key }, refusal);
+    this.#refusal = refusal;
+  }
+}
+
+function newEntry(): Entry {
+  return { written: null, writtenVersion: 0, setbacks: 0, notBeforeMs: 0 };
+}

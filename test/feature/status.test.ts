@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Problem } from '#table/problem.ts';
+import { publishedAddresses } from '../../controller/status/addresses.ts';
+import { EventWriter } from '../../controller/status/events.ts';
+import { StatusWriter } from '../../controller/status/writer.ts';
+import { type Cluster, openCluster } from '../../controller/watch/api.ts';
+import { type ClusterSource, watchCluster } from '../../controller/watch/cluster.ts';
+import type { ClusterView, ViewUpdate } from '../../controller/watch/view.ts';
+import { type ApiServer, type Manifest, pathOf, startApiServer } from '../kit/apiserver.ts';
+import { skipWithoutApiServer } from '../kit/assets.ts';
+import { quiet } from '../kit/quiet.ts';
+import { eventually, waitUntil } from '../kit/wait.ts';
+
+const skip = await skipWithoutApiServer();
+let api: ApiServer;
+let cluster: Cluster;
+let source: ClusterSource;
+let last: ViewUpdate | null = null;
+
+before(async () => {
+  if (skip) return;
+  api = await startApiServer();
+  cluster = await openCluster({ kubeconfig: await api.kubeconfig() });
+  source = watchCluster({ cluster, namespaces: [], log: quiet, onUpdate: (update) => (last = update) });
+});
+
+after(async () => {
+  if (skip) return;
+  source.stop();
+  await cluster.close();
+  await api.stop();
+});
+
+const backend = { service: { name: 'web', port: { number: 80 } } };
+const ingress = (name: string): Manifest => ({
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'Ingress',
+  metadata: { name },
+  spec: { defaultBackend: backend },
+});
+
+async function viewWith(...names: string[]): Promise<ClusterView> {
+  const keys = names.map((name) => `default/${name}`);
+  await waitUntil(() => keys.every((key) => last?.view.get('Ingress', key)), 'the Ingresses');
+  return (last as ViewUpdate).view;
+}
+
+async function statusOf(name: string): Promise<{ ips: unknown; version: string }> {
+  const { body } = await api.call('GET', pathOf(ingress(name)));
+  const status = body['status'] as { loadBalancer: { ingress?: { ip: string }[] } };
+  return { ips: status.loadBalancer.ingress?.map(({ ip }) => ip) ?? [], version: body.metadata?.resourceVersion ?? '' };
+}
+
+const statusIs = async (name: string, ips: readonly string[]) =>
+  await eventually(
+    async () => (JSON.stringify((await statusOf(name)).ips) === JSON.stringify(ips) ? true : undefined),
+    name,
+  );
+
+function newWriter(address: string): StatusWriter {
+  const from = { addresses: [address], service: null };
+  return new StatusWriter({ cluster, statuses: source.ingressStatuses, from, log: quiet });
+}
+
+test('statuses are written once, by the leader, after the table is applied', { skip, timeout: 60_000 }, async () => {
+  await api.apply(ingress('one'), ingress('two'), ingress('foreign'));
+  const view = await viewWith('one', 'two', 'foreign');
+  const ingresses = ['default/one', 'default/two'];
+  const follower = newWriter('192.0.2.1');
+  const writer = newWriter('192.0.2.1');
+  follower.applied({ view, ingresses, nodes: [] });
+  writer.lead(true);
+  assert.equal(writer.state().writes, 0);
+  writer.applied({ view, ingresses, nodes: [] });
+  await statusIs('one', ['192.0.2.1']);
+  await statusIs('two', ['192.0.2.1']);
+  const before = await statusOf('one');
+  // The same again, and again after a change of something else: a third Ingress shows that the writer has been through.
+  writer.applied({ view, ingresses, nodes: [] });
+  await api.apply(ingress('three'));
+  writer.applied({ view: await viewWith('three'), ingresses: [...ingresses, 'default/three'], nodes: [] });
+  await statusIs('three', ['192.0.2.1']);
+  assert.equal((await statusOf('one')).version, before.version);
+  assert.deepEqual(writer.state(), { writes: 3, contested: 0 });
+  assert.equal(follower.state().writes, 0);
+  assert.deepEqual((await statusOf('foreign')).ips, []);
+  writer.stop();
+  follower.stop();
+  assert.deepEqual((await statusOf('one')).ips, ['192.0.2.1']);
+});
+
+test('a write of a status is no change of the view', { skip, timeout: 60_000 }, async () => {
+  await api.apply(ingress('calm'));
+  await viewWith('calm');
+  const changed: string[] = [];
+  const other = watchCluster({
+    cluster,
+    namespaces: [],
+    log: quiet,
+    onUpdate: ({ changes }) => changed.push(...changes.map(({ key }) => key)),
+  });
+  await waitUntil(() => changed.includes('default/calm'), 'the first update');
+  changed.length = 0;
+  const status = { loadBalancer: { ingress: [{ ip: '192.0.2.9' }] } };
+  await api.call('PATCH', `${pathOf(ingress('calm'))}/status`, { status });
+  await waitUntil(() => other.ingressStatuses.get('default/calm')?.addresses.length === 1, 'the status to be seen');
+  await api.apply(ingress('marker'));
+  await waitUntil(() => changed.length > 0, 'the next change');
+  assert.deepEqual(changed, ['default/marker']);
+  other.stop();
+});
+
+test('another writer is not fought', { skip, timeout: 60_000 }, async () => {
+  await api.apply(ingress('contested'));
+  const view = await viewWith('contested');
+  const writer = newWriter('192.0.2.2');
+  writer.lead(true);
+  writer.applied({ view, ingresses: ['default/contested'], nodes: [] });
+  await statusIs('contested', ['192.0.2.2']);
+  const status = { loadBalancer: { ingress: [{ ip: '198.51.100.7' }] } };
+  await waitUntil(() => writer.state().writes === 1, 'the first write');
+  await api.call('PATCH', `${pathOf(ingress('contested'))}/status`, { status });
+  await waitUntil(() => writer.state().contested === 1, 'the other writer to be noticed');
+  assert.equal(writer.state().writes, 1);
+  assert.deepEqual((await statusOf('contested')).ips, ['198.51.100.7']);
+  writer.stop();
+});
+
+test('a problem is one Event on its object, also when told again by another leader', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  await api.apply(ingress('troubled'));
+  const view = await viewWith('troubled');
+  const problem: Problem = {
+    code: 'ServiceNotFound',
+    severity: 'error',
+    source: { kind: 'Ingress', namespace: 'default', name: 'troubled', field: 'spec.defaultBackend' },
+    message: 'Service default/web does not exist.',
+    hint: 'Create it.',
+  };
+  const other = { ...problem, code: 'ServicePortNotFound', message: 'Service default/web has no port 80.' };
+  const newEvents = (instance: string) =>
+    new EventWriter({ cluster, controller: 'sluice.dev/ingress-controller', instance, log: quiet });
+  const [one, two] = [newEvents('one'), newEvents('two')];
+  one.report([problem], view);
+  two.report([problem], view);
+  one.lead(true);
+  assert.equal((await eventsOf('troubled', 1)).length, 1);
+  one.report([problem, other], view);
+  await eventsOf('troubled', 2);
+  one.lead(false);
+  two.lead(true);
+  // Gone and back: the same Event, counted on. `two` has told it before, so this shows that it was not made twice.
+  two.report([], view);
+  two.report([problem], view);
+  const counted = await eventually(async () => {
+    const found = (await eventsOf('troubled', 2)).find(({ reason }) => reason === 'ServiceNotFound');
+    return found?.series ? found : undefined;
+  }, 'the Event to be counted');
+  assert.equal(counted.series?.count, 2);
+  assert.equal(counted.regarding.uid, view.get('Ingress', 'default/troubled')?.metadata.uid);
+  assert.match(counted.note, /spec\.defaultBackend: Service default\/web does not exist\. Create it\./);
+  one.stop();
+  two.stop();
+});
+
+interface SeenEvent {
+  reason: string;
+  note: string;
+  series?: { count: number };
+  regarding: { uid: string; name: string };
+}
+
+async function eventsOf(name: string, count: number): Promise<SeenEvent[]> {
+  return await eventually(async () => {
+    const { body } = await api.call('GET', '/apis/events.k8s.io/v1/namespaces/default/events');
+    const events = (body['items'] as SeenEvent[]).filter(({ regarding }) => regarding.name === name);
+    return events.length >= count ? events : undefined;
+  }, `${count} Events`);
+}
+
+test('addresses come from settings, a Service or the nodes of the proxies', { skip, timeout: 60_000 }, async () => {
+  const service: Manifest = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'front' },
+    spec: { type: 'LoadBalancer', ports: [{ port: 80 }], externalIPs: ['203.0.113.4'] },
+  };
+  const node: Manifest = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' } };
+  await api.apply(service, node);
+  await api.call('PATCH', `${pathOf(service)}/status`, {
+    status: { loadBalancer: { ingress: [{ ip: '203.0.113.3' }, { hostname: 'lb.example' }] } },
+  });
+  await api.call('PATCH', `${pathOf(node)}/status`, {
+    status: {
+      addresses: [
+        { type: 'Hostname', address: 'n1' },
+        { type: 'InternalIP', address: '10.0.0.9' },
+      ],
+    },
+  });
+  const isThere = () =>
+    last?.view.get('Service', 'default/front')?.status?.loadBalancer?.ingress.length === 2 &&
+    last.view.get('Node', '/n1')?.status.addresses.length === 2;
+  await waitUntil(() => isThere(), 'the addresses in the view');
+  const view = (last as unknown as ViewUpdate).view;
+  const none = { addresses: [], service: null };
+  assert.deepEqual(publishedAddresses({ addresses: ['front.example', '::1', '::1'], service: null }, view, []), [
+    { hostname: 'front.example' },
+    { ip: '::1' },
+  ]);
+  assert.deepEqual(publishedAddresses({ ...none, service: 'default/front' }, view, ['n1']), [
+    { hostname: 'lb.example' },
+    { ip: '203.0.113.3' },
+    { ip: '203.0.113.4' },
+  ]);
+  assert.deepEqual(publishedAddresses(none, view, ['n1', 'n1', 'gone']), [{ ip: '10.0.0.9' }]);
+});
