@@ -26,23 +26,33 @@ export function sharedSecret(file: string): Authorize {
  * Tokens of these service accounts, as the API server confirms them. Any pod can ask for a token of any audience, so
  * the audience alone proves nothing: the account must be one that was named.
  *
- * @param review Asks the API server (TokenReview): `who` is the user name.
+ * @param review Asks the API server (TokenReview): `who` is the user name. Rejects when the server cannot be asked.
  * @param accounts `<namespace>/<name>` of service accounts.
  */
-export function serviceAccounts(review: Authorize, accounts: readonly string[]): Authorize {
+export function serviceAccounts(
+  review: Authorize,
+  accounts: readonly string[],
+  nowMs: () => number = () => performance.now(),
+): Authorize {
   const users = new Set(accounts.map((account) => `system:serviceaccount:${account.replace('/', ':')}`));
-  const verdicts = new LRUCache<string, Verdict>({ max: 1_000 });
+  const verdicts = new LRUCache<string, { verdict: Verdict; atMs: number }>({ max: 1_000 });
   return async (token) => {
     const key = digest(token).toString('base64');
-    const cached = verdicts.get(key);
-    if (cached) return cached;
-    const reviewed = await review(token);
-    const verdict: Verdict =
-      reviewed.ok && !users.has(reviewed.who)
-        ? { ok: false, reason: `${reviewed.who} is not a service account of the proxies` }
-        : reviewed;
-    verdicts.set(key, verdict, { ttl: verdict.ok ? acceptedTtlMs : refusedTtlMs });
-    return verdict;
+    const kept = verdicts.get(key);
+    const ageMs = kept ? nowMs() - kept.atMs : 0;
+    if (kept && ageMs < (kept.verdict.ok ? acceptedMs : refusedMs)) return kept.verdict;
+    try {
+      const reviewed = await review(token);
+      const isStranger = reviewed.ok && !users.has(reviewed.who);
+      const reason = isStranger ? `${reviewed.who} is not a service account of the proxies` : '';
+      const verdict: Verdict = isStranger ? { ok: false, reason } : reviewed;
+      verdicts.set(key, { verdict, atMs: nowMs() });
+      return verdict;
+    } catch (error) {
+      // Proxies must not lose their stream because the API server is away for a while.
+      if (kept?.verdict.ok && ageMs < acceptedUnaskedMs) return kept.verdict;
+      return { ok: false, reason: `the token cannot be reviewed: ${error instanceof Error ? error.message : error}` };
+    }
   };
 }
 
@@ -60,8 +70,10 @@ export function anyOf(ways: readonly Authorize[]): Authorize {
 }
 
 /** A revoked token works at most this long; each proxy acknowledges often, and each would be a review. */
-const acceptedTtlMs = 60_000;
-const refusedTtlMs = 2_000;
+const acceptedMs = 60_000;
+const refusedMs = 2_000;
+/** The same while the API server does not answer; tokens themselves live an hour. */
+const acceptedUnaskedMs = 3_600_000;
 
 function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest();

@@ -1,7 +1,7 @@
 import { type Ack, type Commit, schemaVersion } from '#table/change.ts';
 import { canonicalJson, rowHash, TableHash } from '#table/hash.ts';
 import type { Row, RowKind, RowRef } from '#table/rows.ts';
-import { rowLine } from '#table/wire.ts';
+import { type AckPost, rowLine } from '#table/wire.ts';
 import { type Subscriber, Subscription } from './subscription.ts';
 
 /** A row as it is kept: with the text that goes over the wire and into the hash. */
@@ -97,9 +97,9 @@ export class Publisher {
   }
 
   /** A proxy that another replica serves tells us its answer. Forgotten if it does not repeat it within 30 s. */
-  heardElsewhere(name: string, ack: Ack): void {
-    for (const subscription of this.#subscriptions) if (subscription.subscriber.name === name) return;
-    this.#elsewhere.set(name, { ack, atMs: this.#nowMs() });
+  heardElsewhere(post: AckPost): void {
+    for (const subscription of this.#subscriptions) if (subscription.subscriber.name === post.name) return;
+    this.#elsewhere.set(post.name, { post, atMs: this.#nowMs() });
     this.#settle();
   }
 
@@ -129,12 +129,12 @@ export class Publisher {
       const { name, zone, node } = subscriber;
       states.push({ name, zone, node, connected: 'here', appliedHash, refused });
     }
-    for (const [name, { ack }] of this.#elsewhere) {
+    for (const { name, zone, node, ack } of this.#elsewhere.values().map(({ post }) => post)) {
       const isApplied = ack.type === 'applied';
       states.push({
         name,
-        zone: null,
-        node: null,
+        zone,
+        node,
         connected: 'elsewhere',
         appliedHash: isApplied ? ack.hash : null,
         refused: isApplied ? [] : ack.problems,
@@ -188,7 +188,7 @@ export class Publisher {
 }
 
 interface Elsewhere {
-  ack: Ack;
+  post: AckPost;
   atMs: number;
 }
 

@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import type { Logger } from 'pino';
-import { Ack } from '#table/change.ts';
+import type { Log } from '#kit/log.ts';
 import { AckPost, controllerServerName, heartbeatMs, streamHeader } from '#table/wire.ts';
 import type { Authorize } from './auth.ts';
 import { type KeyPair, signLeaf } from './certificates.ts';
@@ -19,7 +18,7 @@ export interface TableServerOptions {
   port: number;
   /** Names and addresses in the certificate beside the one that proxies verify, for people with curl. */
   extraNames: readonly string[];
-  log: Logger;
+  log: Log;
 }
 
 export interface TableServer {
@@ -110,13 +109,13 @@ export async function startTableServer(options: TableServerOptions): Promise<Tab
 
   async function takeAck(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const post = AckPost.safeParse(parseJson(await readBody(request)));
-    const ack = post.success ? Ack.safeParse(post.data.ack) : post;
-    if (!post.success || !ack.success) return refuse(response, 400, 'the body is not an acknowledgement');
+    if (!post.success) return refuse(response, 400, 'the body is not an acknowledgement');
+    const { name, ack } = post.data;
     const stream = streams.get(post.data.stream);
-    if (stream) stream.acknowledge(ack.data);
-    else publisher.heardElsewhere(post.data.name, ack.data);
-    if (ack.data.type === 'refused' && stream?.isNews(ack.data)) {
-      log.error({ proxy: post.data.name, hash: ack.data.hash, problems: ack.data.problems }, 'proxy refused a table');
+    if (stream) stream.acknowledge(ack);
+    else publisher.heardElsewhere(post.data);
+    if (ack.type === 'refused' && stream?.isNews(ack)) {
+      log.error({ proxy: name, hash: ack.hash, problems: ack.problems }, 'proxy refused a table');
     }
     response.writeHead(204).end();
   }

@@ -1,8 +1,15 @@
 import { setTimeout } from 'node:timers/promises';
-import type { Logger } from 'pino';
 import { Agent, request } from 'undici';
+import type { Log } from '#kit/log.ts';
 import type { Ack, ChangeBatch } from '#table/change.ts';
-import { BatchReader, controllerServerName, type ReadBatch, silenceMs, streamHeader } from '#table/wire.ts';
+import {
+  type AckPost,
+  BatchReader,
+  controllerServerName,
+  type ReadBatch,
+  silenceMs,
+  streamHeader,
+} from '#table/wire.ts';
 import { type Controller, findControllers, readCredentials } from './controllers.ts';
 
 export interface StreamOptions {
@@ -19,7 +26,7 @@ export interface StreamOptions {
   current(): { hash: string } | null;
   /** Applies a batch. A rejection counts as a refusal. */
   onBatch(batch: ChangeBatch): Promise<Ack>;
-  log: Logger;
+  log: Log;
 }
 
 export interface StreamState {
@@ -44,7 +51,7 @@ export interface TableStreamClient {
  * replica serves it.
  */
 export function connectStream(options: StreamOptions): TableStreamClient {
-  const { log } = options;
+  const { log, name, zone, node } = options;
   const state: StreamState = { isConnected: false, url: null, lastError: null, connects: 0 };
   const stopping = new AbortController();
   let controllers: Controller[] = [];
@@ -133,7 +140,7 @@ export function connectStream(options: StreamOptions): TableStreamClient {
       signal: stopping.signal,
       method: 'POST',
       headers: { authorization: `Bearer ${token}`, host: controller.host, 'content-type': 'application/json' },
-      body: JSON.stringify({ stream, name: options.name, ack }),
+      body: JSON.stringify({ stream, name, zone, node, ack } satisfies AckPost),
       headersTimeout: connectTimeoutMs,
       bodyTimeout: connectTimeoutMs,
     });

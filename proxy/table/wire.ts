@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type ChangeBatch, Commit, schemaVersion } from './change.ts';
+import { Ack, type ChangeBatch, Commit, schemaVersion } from './change.ts';
 import { type Problem, Source } from './problem.ts';
 import { type Row, type RowKind, type RowRef, rowSchemas } from './rows.ts';
 
@@ -29,7 +29,15 @@ export const streamHeader = 'sluice-stream';
 export const controllerServerName = 'sluice-controller';
 
 /** Body of POST /v1/acks: which stream of which proxy, and the answer. A repeated answer is a sign of life. */
-export const AckPost = z.object({ stream: z.string(), name: z.string(), ack: z.unknown() });
+export const AckPost = z.object({
+  /** '' where the receiver does not serve this proxy and is only told. */
+  stream: z.string(),
+  name: z.string(),
+  zone: z.string().nullable(),
+  node: z.string().nullable(),
+  ack: Ack,
+});
+export type AckPost = z.infer<typeof AckPost>;
 
 /** `canonicalRow` is the row's JSON; it was made for the hash and is not made again. */
 export function rowLine(kind: RowKind, canonicalRow: string): string {

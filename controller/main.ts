@@ -1,0 +1,179 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '#kit/log.ts';
+import type { ValuesOf } from './ops/flag.ts';
+import type { controllerFlags } from './ops/flags.ts';
+import { openPages } from './ops/health.ts';
+import { openLog } from './ops/log.ts';
+import { renderFigures } from './ops/metrics.ts';
+import { SettingError } from './ops/settings.ts';
+import { translateOptions } from './ops/translateoptions.ts';
+import { startPipeline } from './pipeline.ts';
+import { type Authorize, anyOf, serviceAccounts, sharedSecret } from './publish/auth.ts';
+import { fleetAuthority, fleetRows } from './publish/fleetrows.ts';
+import { Publisher } from './publish/publisher.ts';
+import { startTableServer } from './publish/server.ts';
+import { fileStore } from './publish/store.ts';
+import { EventWriter } from './status/events.ts';
+import { StatusWriter } from './status/writer.ts';
+import { Translator } from './translate/translator.ts';
+import { type Cluster, openCluster } from './watch/api.ts';
+import { watchCluster } from './watch/cluster.ts';
+import { standForElection } from './watch/leader.ts';
+import { secretStore } from './watch/secretstore.ts';
+import { reviewToken } from './watch/tokenreview.ts';
+
+type Settings = ValuesOf<typeof controllerFlags>;
+
+/**
+ * `sluice controller`: wires watch, translate, publish and status together. Returns after SIGTERM or SIGINT.
+ *
+ * @throws When there is no usable kubeconfig or a port is taken. An API server that does not answer is waited for.
+ */
+export async function runController(settings: Settings): Promise<void> {
+  const identity = `${hostname()}_${randomUUID().slice(0, 8)}`;
+  const log = openLog(settings.logLevel, { controller: identity });
+  const ended = endSignal();
+  const cluster = await openCluster({
+    kubeconfig: settings.kubeconfig ?? undefined,
+    context: settings.context ?? undefined,
+  });
+  const namespace = settings.controllerNamespace ?? cluster.namespace;
+  const authorize = authorizeBy(settings, cluster);
+  const publisher = new Publisher();
+  let isReady = false;
+  const admin = await openPages(settings.adminAddress, settings.adminPort, {
+    '/healthz': () => ({ text: 'ok\n' }),
+    '/readyz': () => (isReady ? { text: 'ok\n' } : { status: 503, text: 'no tables yet\n' }),
+    '/metrics': () => ({ text: figures() }),
+    '/problems': () => ({ json: isReady ? pipeline.problems() : [] }),
+    '/proxies': () => ({ json: publisher.proxies() }),
+  });
+
+  const store = settings.stateDir === null ? secretStore(cluster, namespace) : fileStore(settings.stateDir);
+  const shared = await untilDone(log, ended, async () => ({
+    authority: await fleetAuthority(store, Date.now()),
+    rows: await fleetRows(store, Date.now()),
+  }));
+  if (shared === null) return admin.close();
+  if (settings.stateDir !== null) {
+    await mkdir(settings.stateDir, { recursive: true });
+    await writeFile(join(settings.stateDir, 'ca.crt'), shared.authority.certPem);
+  }
+  const server = await startTableServer({
+    publisher,
+    authorize,
+    authority: shared.authority,
+    address: settings.publishBindAddress,
+    port: settings.publishPort,
+    extraNames: [hostname()],
+    log,
+  });
+
+  const pipeline = startPipeline({
+    openSource: (onUpdate) => watchCluster({ cluster, namespaces: settings.namespace, onUpdate, log }),
+    translator: new Translator(translateOptions(settings, false)),
+    publisher,
+    fixedRows: shared.rows,
+    nowMs: Date.now,
+    onPublished: ({ problems, view }) => {
+      isReady = true;
+      events.report(problems, view);
+    },
+    onApplied: ({ view, ingresses }) => {
+      const nodes = publisher.proxies().flatMap(({ node }) => node ?? []);
+      statuses.applied({ view, ingresses, nodes });
+    },
+  });
+  const statuses = new StatusWriter({
+    cluster,
+    statuses: pipeline.source.ingressStatuses,
+    from: { addresses: settings.publishAddress, service: settings.publishService },
+    log,
+  });
+  const events = new EventWriter({ cluster, controller: settings.controllerClass, instance: identity, log });
+  const election = standForElection({
+    cluster,
+    namespace,
+    name: settings.leaderElectionId,
+    identity,
+    onChange: (isLeader) => {
+      statuses.lead(isLeader);
+      events.lead(isLeader);
+    },
+    log,
+  });
+  function figures(): string {
+    if (!isReady) return '';
+    return renderFigures({
+      watch: pipeline.source.state(),
+      publisher,
+      problems: pipeline.problems(),
+      isLeader: election.isLeader(),
+      statuses: statuses.state(),
+    });
+  }
+  log.info({ server: cluster.server, publish: server.port, admin: admin.port }, 'listening');
+
+  await onAbort(ended);
+  log.info({}, 'stopping');
+  await election.stop();
+  statuses.stop();
+  events.stop();
+  pipeline.source.stop();
+  await server.stop();
+  await admin.close();
+  await cluster.close();
+}
+
+/** Audience of the tokens that proxies show. */
+const audience = 'sluice';
+const firstRetryMs = 500;
+const lastRetryMs = 10_000;
+
+function authorizeBy(settings: Settings, cluster: Cluster): Authorize {
+  const ways: Authorize[] = [];
+  if (settings.tokenFile !== null) ways.push(sharedSecret(settings.tokenFile));
+  if (settings.proxyServiceAccount.length > 0) {
+    ways.push(serviceAccounts((token) => reviewToken(cluster, token, audience), settings.proxyServiceAccount));
+  }
+  if (ways.length > 0) return anyOf(ways);
+  throw new SettingError('proxies could not authenticate: give --token-file or --proxy-service-account');
+}
+
+/** Tries until it works or `ended`; then null. The API server may come up after us. */
+async function untilDone<T>(log: Log, ended: AbortSignal, attempt: () => Promise<T>): Promise<T | null> {
+  for (let waitMs = firstRetryMs; !ended.aborted; waitMs = Math.min(lastRetryMs, waitMs * 2)) {
+    try {
+      return await attempt();
+    } catch (error) {
+      log.warn(
+        { reason: error instanceof Error ? error.message : String(error) },
+        'the shared keys cannot be read yet',
+      );
+      await sleep(waitMs * (0.5 + Math.random() / 2), undefined, { signal: ended }).catch(() => {});
+    }
+  }
+  return null;
+}
+
+function endSignal(): AbortSignal {
+  const ending = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      process.once(signal, () => process.exit(1));
+      ending.abort();
+    });
+  }
+  return ending.signal;
+}
+
+function onAbort(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve());
+  });
+}

@@ -1,0 +1,198 @@
+import { isIP } from 'node:net';
+import { hostname } from 'node:os';
+import ipaddr from 'ipaddr.js';
+import { duration, flag, integer, list, logLevel, objectName, port, text, toggle } from './flag.ts';
+
+/** Every command has these. */
+const commonFlags = {
+  logLevel: flag(
+    logLevel.default('info'),
+    'LEVEL',
+    'least severe log line that is written: debug, info, warn, error or silent',
+  ),
+};
+
+const cidr = text.refine((value) => isRange(value), 'must be an address or a range like 10.0.0.0/8');
+const address = text.refine((value) => isIP(value) !== 0, 'must be an IP address');
+
+/** What decides how objects become tables. */
+const translateFlags = {
+  ingressClass: flag(
+    text.default('sluice'),
+    'NAME',
+    'name of the ingress class (also in the old annotation) that is served',
+  ),
+  controllerClass: flag(
+    text.default('sluice.dev/ingress-controller'),
+    'NAME',
+    'spec.controller of the IngressClasses that are served',
+  ),
+  adoptControllerClass: flag(
+    list(text).default([]),
+    'NAME',
+    'further spec.controller values to serve, as k8s.io/ingress-nginx while moving; may be repeated',
+  ),
+  watchIngressWithoutClass: flag(toggle.default(false), null, 'serve Ingresses that name no class, too'),
+  defaultSslCertificate: flag(
+    objectName.nullable().default(null),
+    'NS/NAME',
+    'Secret of the certificate for unknown server names (default: a self-signed one)',
+  ),
+  defaultBackendService: flag(
+    text
+      .regex(/^[^/]+\/[^/:]+(:[^:]+)?$/, 'must be <namespace>/<name> or <namespace>/<name>:<port>')
+      .nullable()
+      .default(null),
+    'NS/NAME[:PORT]',
+    'Service for requests that no rule accepts (default: a 404 page)',
+  ),
+  trustedProxies: flag(
+    list(cidr).default([]),
+    'CIDR',
+    'peers whose X-Forwarded-* fields are believed; may be repeated',
+  ),
+  hsts: flag(
+    text.nullable().default(null),
+    'VALUE',
+    'Strict-Transport-Security of TLS responses, as "max-age=31536000" (default: none)',
+  ),
+  publicHttpPort: flag(integer(1, 65_535).default(80), 'PORT', 'port of http that clients see, for X-Forwarded-Port'),
+  publicHttpsPort: flag(
+    integer(1, 65_535).default(443),
+    'PORT',
+    'port of https that clients see, for redirects and X-Forwarded-Port',
+  ),
+};
+
+/** What a process that moves bytes has. */
+const fleetFlags = {
+  httpPort: flag(port.default(8080), 'PORT', 'port for http; 0: a free one, printed'),
+  httpsPort: flag(port.default(8443), 'PORT', 'port for https; 0: a free one, printed'),
+  adminPort: flag(
+    port.default(10_254),
+    'PORT',
+    'port of /healthz, /readyz, /metrics, /tables, /problems; 0: a free one',
+  ),
+  workers: flag(integer(0, 1_024).default(0), 'N', 'worker processes; 0: one per core'),
+  accessLog: flag(text.default('off'), 'WHERE', 'access log: off, stdout or the path of a file'),
+  drainDelay: flag(duration.default(0), 'TIME', 'after SIGTERM: serve as before for this long, unready (default: 0s)'),
+  drainGrace: flag(
+    duration.default(30_000),
+    'TIME',
+    'then: wait at most this long for requests in flight (default: 30s)',
+  ),
+};
+
+export const standaloneFlags = {
+  manifests: flag(
+    text,
+    'DIR',
+    'folder of manifests (*.yaml, *.yml, *.json), with its sub-folders; read again on every change',
+  ),
+  ...fleetFlags,
+  adminAddress: flag(address.default('127.0.0.1'), 'IP', 'address of the admin port'),
+  stateDir: flag(
+    text.nullable().default(null),
+    'DIR',
+    'folder for what must outlive the process: keys and the default certificate',
+  ),
+  demo: flag(toggle.default(false), null, 'start the demo backends of examples/demo'),
+  ...translateFlags,
+  publicHttpPort: flag(
+    integer(1, 65_535).nullable().default(null),
+    'PORT',
+    'port of http that clients see (default: the bound one)',
+  ),
+  publicHttpsPort: flag(
+    integer(1, 65_535).nullable().default(null),
+    'PORT',
+    'port of https that clients see (default: the bound one)',
+  ),
+  ...commonFlags,
+};
+
+export const proxyFlags = {
+  controller: flag(
+    list(text.refine(isControllerUrl, 'must be like https://host:port')).refine((urls) => urls.length > 0, 'is needed'),
+    'URL',
+    'controllers to follow; a name with several addresses stands for all of them; may be repeated',
+  ),
+  controllerCa: flag(text, 'FILE', 'PEM file of the authority that signs the controllers'),
+  tokenFile: flag(
+    text,
+    'FILE',
+    'file of the token that proves this proxy to the controllers; read again when it changes',
+  ),
+  ...fleetFlags,
+  adminAddress: flag(address.default('0.0.0.0'), 'IP', 'address of the admin port'),
+  name: flag(text.default(hostname()), 'NAME', 'name of this proxy, unique among all (default: the host name)'),
+  zone: flag(text.nullable().default(null), 'ZONE', 'zone of this proxy, for topology-aware routing'),
+  node: flag(text.nullable().default(null), 'NODE', 'node of this proxy, for topology-aware routing and status'),
+  stateDir: flag(
+    text.nullable().default(null),
+    'DIR',
+    'folder of the last good tables, used when no controller answers',
+  ),
+  stateKeyFile: flag(
+    text.nullable().default(null),
+    'FILE',
+    'key of the secrets in --state-dir: base64 of 32 bytes (default: a file in that folder)',
+  ),
+  ...commonFlags,
+};
+
+export const controllerFlags = {
+  kubeconfig: flag(text.nullable().default(null), 'FILE', 'kubeconfig (default: the pod, else what kubectl would use)'),
+  context: flag(text.nullable().default(null), 'NAME', 'context of the kubeconfig'),
+  namespace: flag(list(text).default([]), 'NAME', 'watch only this namespace; may be repeated (default: all)'),
+  ...translateFlags,
+  publishPort: flag(port.default(9443), 'PORT', 'port of the table stream that proxies follow; 0: a free one, logged'),
+  publishBindAddress: flag(address.default('0.0.0.0'), 'IP', 'address of the table stream'),
+  tokenFile: flag(
+    text.nullable().default(null),
+    'FILE',
+    'shared secret that proxies may show; read again for each request',
+  ),
+  proxyServiceAccount: flag(
+    list(objectName).default([]),
+    'NS/NAME',
+    'service accounts whose tokens (audience "sluice") proxies may show; may be repeated',
+  ),
+  stateDir: flag(
+    text.nullable().default(null),
+    'DIR',
+    'keep the authority and keys in this folder, with ca.crt for proxies (default: in a Secret)',
+  ),
+  controllerNamespace: flag(
+    text.nullable().default(null),
+    'NAME',
+    'namespace of our own Lease and Secrets (default: that of the pod or context)',
+  ),
+  leaderElectionId: flag(text.default('sluice-controller'), 'NAME', 'name of the Lease'),
+  publishService: flag(
+    objectName.nullable().default(null),
+    'NS/NAME',
+    'Service whose addresses go to the status of Ingresses',
+  ),
+  publishAddress: flag(
+    list(text).default([]),
+    'ADDRESS',
+    'addresses or names for the status of Ingresses instead; may be repeated',
+  ),
+  adminPort: flag(
+    port.default(10_254),
+    'PORT',
+    'port of /healthz, /readyz, /metrics, /problems, /proxies; 0: a free one',
+  ),
+  adminAddress: flag(address.default('0.0.0.0'), 'IP', 'address of the admin port'),
+  ...commonFlags,
+};
+
+function isRange(value: string): boolean {
+  return ipaddr.isValid(value) || ipaddr.isValidCIDR(value);
+}
+
+function isControllerUrl(value: string): boolean {
+  const url = URL.parse(value);
+  return url?.protocol === 'https:' && url.pathname === '/' && url.search === '';
+}

@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import { parse, YAMLParseError } from 'yaml';
+import { z } from 'zod';
+import type { Flags, ValuesOf } from './flag.ts';
+
+/** A setting that cannot be. The message is one line for the person who started the command. */
+export class SettingError extends Error {}
+
+/** Where the values of one start come from; a former one wins over a later one. Defaults come last. */
+export interface SettingSources {
+  /** By the keys of the flags; undefined: not given. */
+  commandLine: Readonly<Record<string, unknown>>;
+  environment: Readonly<Record<string, string | undefined>>;
+  /** Path of a YAML file; null: none. */
+  configFile: string | null;
+}
+
+/**
+ * Reads and checks all settings of a command.
+ *
+ * @throws SettingError Names the setting, where its value came from, and what it should be.
+ */
+export function readSettings<F extends Flags>(flags: F, sources: SettingSources): ValuesOf<F> {
+  const file = sources.configFile === null ? {} : readConfig(sources.configFile, flags);
+  const values: Record<string, unknown> = {};
+  for (const [key, { schema }] of Object.entries(flags)) {
+    const [where, given] = firstGiven([
+      [`--${dashed(key)}`, sources.commandLine[key]],
+      [variableOf(key), sources.environment[variableOf(key)]],
+      [`${dashed(key)} in ${sources.configFile}`, file[dashed(key)]],
+    ]);
+    const parsed = schema.safeParse(given);
+    if (!parsed.success) throw new SettingError(`${where}: ${reasonOf(given, parsed.error)}`);
+    values[key] = parsed.data;
+  }
+  return values as ValuesOf<F>;
+}
+
+/** `httpPort` → `http-port`. */
+export function dashed(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** `httpPort` → `SLUICE_HTTP_PORT`. */
+export function variableOf(key: string): string {
+  return `SLUICE_${dashed(key).replaceAll('-', '_').toUpperCase()}`;
+}
+
+const Config = z.record(z.string(), z.unknown());
+
+function readConfig(path: string, flags: Flags): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new SettingError(`--config: ${path} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+  let config: z.infer<typeof Config>;
+  try {
+    config = Config.parse(parse(text) ?? {});
+  } catch (error) {
+    const at = error instanceof YAMLParseError ? error.linePos?.[0] : undefined;
+    const place = at ? ` at line ${at.line}, column ${at.col}` : '';
+    throw new SettingError(`--config: ${path} is not a YAML map of settings${place}`);
+  }
+  const known = new Set(Object.keys(flags).map(dashed));
+  const unknown = Object.keys(config).find((key) => !known.has(key));
+  if (unknown !== undefined) throw new SettingError(`--config: ${path} has the unknown setting "${unknown}"`);
+  return config;
+}
+
+function firstGiven(candidates: readonly (readonly [string, unknown])[]): readonly [string, unknown] {
+  const given = candidates.find(([, value]) => value !== undefined);
+  return given ?? [candidates[0]?.[0] ?? '', undefined];
+}
+
+function reasonOf(given: unknown, error: z.ZodError): string {
+  const reason = error.issues[0]?.message ?? 'is not valid';
+  return given === undefined ? 'is needed' : `${reason}, not ${JSON.stringify(given)?.slice(0, 80)}`;
+}

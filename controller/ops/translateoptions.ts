@@ -1,0 +1,37 @@
+import { defaultCertificateId } from '../publish/fleetrows.ts';
+import { defaultTranslateOptions, type TranslateOptions } from '../translate/options.ts';
+
+/** Settings that controller and standalone share. */
+interface TranslateSettings {
+  ingressClass: string;
+  controllerClass: string;
+  adoptControllerClass: readonly string[];
+  watchIngressWithoutClass: boolean;
+  defaultSslCertificate: string | null;
+  defaultBackendService: string | null;
+  trustedProxies: string[];
+  hsts: string | null;
+  publicHttpPort: number | null;
+  publicHttpsPort: number | null;
+}
+
+/** From the words of the command line to those of translate. */
+export function translateOptions(settings: TranslateSettings, allowsLoopbackEndpoints: boolean): TranslateOptions {
+  const { trustedProxies, hsts } = settings;
+  const { http, https } = defaultTranslateOptions.listeners;
+  return {
+    ...defaultTranslateOptions,
+    ingressClass: settings.ingressClass,
+    controllerName: settings.controllerClass,
+    adoptedControllerNames: settings.adoptControllerClass,
+    servesClassless: settings.watchIngressWithoutClass,
+    listeners: {
+      http: { ...http, publicPort: settings.publicHttpPort, trustedProxies },
+      https: { ...https, publicPort: settings.publicHttpsPort, trustedProxies, hsts },
+    },
+    defaultCertificateId,
+    defaultCertificateSecret: settings.defaultSslCertificate,
+    defaultBackendService: settings.defaultBackendService,
+    allowsLoopbackEndpoints,
+  };
+}

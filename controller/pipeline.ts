@@ -1,0 +1,71 @@
+import type { Problem } from '#table/problem.ts';
+import type { Row } from '#table/rows.ts';
+import type { Publisher } from './publish/publisher.ts';
+import type { Translation } from './translate/options.ts';
+import type { Translator } from './translate/translator.ts';
+import type { Source } from './watch/source.ts';
+import type { ClusterView, ViewUpdate } from './watch/view.ts';
+
+export interface PipelineOptions<S extends Source> {
+  /** Opens the source of objects; it calls back from a later turn of the event loop. */
+  openSource(onUpdate: (update: ViewUpdate) => void): S;
+  translator: Pick<Translator, 'apply'>;
+  publisher: Publisher;
+  /** Rows that no object describes. */
+  fixedRows: readonly Row[];
+  nowMs(): number;
+  /** A table was published. */
+  onPublished?(state: Published): void;
+  /** All proxies have the table: what status says may be promised now. */
+  onApplied?(state: Published): void;
+}
+
+/** What the last published table was made of. */
+export interface Published extends Pick<Translation, 'problems' | 'ingresses'> {
+  view: ClusterView;
+}
+
+export interface Pipeline<S extends Source> {
+  readonly source: S;
+  /** null before the first table. */
+  published(): Published | null;
+  problems(): readonly Problem[];
+}
+
+/**
+ * The whole data flow of the controller:
+ *
+ *     watch ─► view ─► translate ─► stage ─► commit ─► (proxies have applied) ─► status
+ *
+ * Every update of the view runs through at once. Nothing here waits, batches or throttles: the source gathers what
+ * belongs together, and the publisher gathers per proxy while that proxy applies.
+ */
+export function startPipeline<S extends Source>(options: PipelineOptions<S>): Pipeline<S> {
+  const { translator, publisher, nowMs } = options;
+  let published: Published | null = null;
+  publisher.stage(options.fixedRows, []);
+
+  const source: S = options.openSource((update) => {
+    const { view, changes, unreadable, seen, holds } = update;
+    const { upserts, deletes, problems, secretsInUse, ingresses } = translator.apply(
+      view,
+      changes,
+      unreadable,
+      nowMs(),
+    );
+    publisher.stage(upserts, deletes);
+    // A table without a Secret that is still being fetched would show clients the default certificate for a moment.
+    const pendingSecrets = source.useSecrets(secretsInUse);
+    if (pendingSecrets.size > 0) return;
+    published = { view, problems, ingresses };
+    publisher.commit(seen, holds);
+    options.onPublished?.(published);
+    if (publisher.isApplied()) options.onApplied?.(published);
+  });
+
+  publisher.onApplied(() => {
+    if (published !== null) options.onApplied?.(published);
+  });
+
+  return { source, published: () => published, problems: () => published?.problems ?? [] };
+}

@@ -1,0 +1,49 @@
+import { randomBytes, X509Certificate } from 'node:crypto';
+import type { Row } from '#table/rows.ts';
+import { type KeyPair, makeAuthority, makeDefaultCertificate } from './certificates.ts';
+import { loadOrCreate, type Store } from './store.ts';
+
+/** Row ids that the tables of every fleet have. */
+export const defaultCertificateId = 'fleet/default';
+const affinityKeyId = 'fleet/affinity';
+
+/**
+ * What a fleet shares and no object describes: the certificate for hosts that have none, and the key of affinity
+ * cookies and session tickets. Kept in the store, so that replicas and restarts agree; a new key would send every
+ * client to another endpoint.
+ */
+export async function fleetRows(store: Store, nowMs: number): Promise<Row[]> {
+  const pair = await loadOrCreate(store, 'sluice-default-certificate', async () => {
+    const { certPem, keyPem } = await makeDefaultCertificate(nowMs);
+    return { 'tls.crt': certPem, 'tls.key': keyPem };
+  });
+  const { key = '' } = await loadOrCreate(store, 'sluice-fleet-key', async () => ({
+    key: randomBytes(32).toString('base64'),
+  }));
+  const { 'tls.crt': certPem = '', 'tls.key': keyPem = '' } = pair;
+  const leaf = new X509Certificate(certPem);
+  return [
+    {
+      kind: 'certificate',
+      row: {
+        id: defaultCertificateId,
+        source: { kind: 'Sluice', namespace: '', name: 'default certificate' },
+        chainPem: certPem,
+        keyPem,
+        names: [],
+        notAfterMs: leaf.validToDate.getTime(),
+        fingerprint: leaf.fingerprint256,
+      },
+    },
+    { kind: 'secret', row: { id: affinityKeyId, value: key } },
+  ];
+}
+
+/** The authority of the table stream. `ca.crt` alone is what proxies need, so a Secret can be mounted by that item. */
+export async function fleetAuthority(store: Store, nowMs: number): Promise<KeyPair> {
+  const kept = await loadOrCreate(store, 'sluice-authority', async () => {
+    const { certPem, keyPem } = await makeAuthority(nowMs);
+    return { 'ca.crt': certPem, 'ca.key': keyPem };
+  });
+  return { certPem: kept['ca.crt'] ?? '', keyPem: kept['ca.key'] ?? '' };
+}

@@ -1,0 +1,51 @@
+import { z } from 'zod';
+import { type Flag, flag, integer } from './controller/ops/flag.ts';
+import { Limits } from './proxy/listen/limits.ts';
+
+type LimitKey = keyof Limits;
+type LimitFlagKey = `limit${Capitalize<LimitKey>}`;
+
+const helpByLimit: Record<LimitKey, string> = {
+  requestLineBytes: 'longest request line: 414',
+  headBytes: 'longest request head: 431',
+  headFields: 'most fields of a request head: 431',
+  responseHeadBytes: 'longest head of a backend’s response: 502',
+  responseHeadFields: 'most fields of a response head: 502',
+  connections: 'open client connections per worker: 503',
+  requestsPerConnection: 'requests on one client connection',
+  idleMs: 'silence between two requests',
+  headMs: 'time for a request head: 408',
+  bodyIdleMs: 'silence inside a request body: 408',
+  writeIdleMs: 'time that a client may take nothing of its answer',
+  halfCloseMs: 'wait for a backend after the client has closed its half',
+  lingerMs: 'unread upload is thrown away for this long after an early answer',
+  handshakeMs: 'time for a TLS handshake',
+  replayBytes: 'longest request body that is kept to be sent again',
+  upstreamIdleConnections: 'idle connections kept per endpoint and worker',
+  upstreamIdleMs: 'idle time of a kept connection',
+  upstreamLifetimeMs: 'age after which a connection is not used again',
+  retriesPerSecond: 'retries per second and worker beside a fifth of the requests',
+};
+
+/** `--limit-head-bytes` and so on: one flag per limit of a worker. */
+export const limitFlags = Object.fromEntries(
+  Object.entries(Limits.shape).map(([key, schema]) => [flagKey(key as LimitKey), limitFlag(key as LimitKey, schema)]),
+) as Record<LimitFlagKey, Flag<z.ZodType<number>>>;
+
+/** The limits out of the values of limitFlags. */
+export function limitsOf(values: Readonly<Record<LimitFlagKey, number>>): Limits {
+  return Limits.parse(
+    Object.fromEntries((Object.keys(Limits.shape) as LimitKey[]).map((key) => [key, values[flagKey(key)]])),
+  );
+}
+
+function flagKey(key: LimitKey): LimitFlagKey {
+  return `limit${key.charAt(0).toUpperCase()}${key.slice(1)}` as LimitFlagKey;
+}
+
+function limitFlag(key: LimitKey, schema: z.ZodType<number>): Flag<z.ZodType<number>> {
+  const bounds = z.toJSONSchema(schema);
+  const { minimum = 0, maximum = Number.MAX_SAFE_INTEGER } = bounds;
+  const value = integer(minimum, maximum).default(Number(bounds.default));
+  return flag(value, key.endsWith('Ms') ? 'MS' : key.endsWith('Bytes') ? 'BYTES' : 'N', helpByLimit[key]);
+}

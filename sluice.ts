@@ -1,0 +1,113 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, CommanderError, Option } from 'commander';
+import { z } from 'zod';
+import type { Flags, ValuesOf } from './controller/ops/flag.ts';
+import { controllerFlags, proxyFlags, standaloneFlags } from './controller/ops/flags.ts';
+import { dashed, readSettings, SettingError, variableOf } from './controller/ops/settings.ts';
+import { limitFlags, limitsOf } from './limitflags.ts';
+
+const precedence = `
+Every setting can be given in three places; the first that has it wins:
+  1. the command line      --http-port 8080
+  2. the environment       SLUICE_HTTP_PORT=8080
+  3. the file of --config  http-port: 8080   (YAML)
+Lists are repeated, or separated by commas. Switches take true or false, or nothing for true.`;
+
+const { version } = z
+  .object({ version: z.string() })
+  .parse(JSON.parse(readFileSync(join(import.meta.dirname, 'package.json'), 'utf8')));
+
+const program = new Command('sluice')
+  .description('The front door of a Kubernetes cluster: Ingress controller and proxy fleet.')
+  .version(version)
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(`${text.trim().replace(/\s*\n\s*/g, ' ')}\n`) })
+  .addHelpText('after', precedence);
+
+addCommand(
+  'standalone',
+  'One machine, no Kubernetes: serve the manifests of a folder.',
+  { ...standaloneFlags, ...limitFlags },
+  async (values) => (await import('./standalone.ts')).runStandalone({ ...values, limits: limitsOf(values) }),
+);
+addCommand(
+  'controller',
+  'Watch a Kubernetes cluster, and tell proxies and objects what follows.',
+  controllerFlags,
+  async (values) => (await import('./controller/main.ts')).runController(values),
+);
+addCommand('proxy', 'Serve the traffic as controllers say.', { ...proxyFlags, ...limitFlags }, async (values) =>
+  (await import('./proxy/main.ts')).runProxy({
+    ...values,
+    limits: limitsOf(values),
+    controllerUrls: values.controller,
+    controllerCaFile: values.controllerCa,
+    proxyName: values.name,
+    drainDelayMs: values.drainDelay,
+    drainGraceMs: values.drainGrace,
+    staleAcceptMs: 120_000,
+    allowLoopbackDns: false,
+  }),
+);
+
+// Started by sluice.js on an older Node: when that process goes, by whatever way, so does this one.
+if (process.channel !== undefined && process.channel !== null) {
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  process.channel.unref();
+}
+
+try {
+  await program.parseAsync();
+  process.exit(0);
+} catch (error) {
+  process.exit(exitCodeOf(error));
+}
+
+function addCommand<F extends Flags>(
+  name: string,
+  description: string,
+  flags: F,
+  run: (values: ValuesOf<F>) => Promise<void>,
+): void {
+  const command = program
+    .command(name)
+    .description(description)
+    .option('--config <FILE>', 'YAML file of settings [SLUICE_CONFIG]')
+    .addHelpText('after', precedence);
+  for (const [key, { schema, placeholder, help }] of Object.entries(flags)) {
+    const value = placeholder === null ? '[BOOL]' : `<${placeholder}>`;
+    const option = new Option(`--${dashed(key)} ${value}`, `${help}${defaultText(schema, help)} [${variableOf(key)}]`);
+    command.addOption(
+      option.argParser((text, before: unknown) =>
+        Array.isArray(before) ? [...before, text] : before === undefined ? text : [before, text],
+      ),
+    );
+  }
+  command.action(async (given: Record<string, unknown>) => {
+    const { config, ...commandLine } = given;
+    const configFile = config ?? process.env['SLUICE_CONFIG'] ?? null;
+    const sources = {
+      commandLine,
+      environment: process.env,
+      configFile: configFile === null ? null : String(configFile),
+    };
+    await run(readSettings(flags, sources));
+  });
+}
+
+/** ` (default: 8080)`, or nothing where the help says it or there is none. */
+function defaultText(schema: z.ZodType, help: string): string {
+  if (help.includes('(default:')) return '';
+  const parsed = schema.safeParse(undefined);
+  if (!parsed.success || parsed.data === null || parsed.data === false || Array.isArray(parsed.data)) return '';
+  return ` (default: ${parsed.data})`;
+}
+
+/** 2: it was asked for wrongly. 1: it failed. Says why in one line. */
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  const reason = error instanceof Error ? error.message : String(error);
+  console.error(`error: ${reason.trim().replace(/\s*\n\s*/g, ' ')}`);
+  return error instanceof SettingError ? 2 : 1;
+}

@@ -1,0 +1,86 @@
+import { hostname } from 'node:os';
+import type { ValuesOf } from './controller/ops/flag.ts';
+import type { standaloneFlags } from './controller/ops/flags.ts';
+import { openLog } from './controller/ops/log.ts';
+import { translateOptions } from './controller/ops/translateoptions.ts';
+import { startPipeline } from './controller/pipeline.ts';
+import { fleetRows } from './controller/publish/fleetrows.ts';
+import { Publisher } from './controller/publish/publisher.ts';
+import { fileStore, memoryStore } from './controller/publish/store.ts';
+import { Translator } from './controller/translate/translator.ts';
+import { watchFiles } from './controller/watch/files.ts';
+import { greeting } from './examples/demo/greeting.ts';
+import { startDemo } from './examples/demo/start.ts';
+import type { Limits } from './proxy/listen/limits.ts';
+import { startFleet } from './proxy/main.ts';
+
+export type StandaloneSettings = ValuesOf<typeof standaloneFlags> & { limits: Limits };
+
+/**
+ * One machine, no Kubernetes: manifests in files, translated by the controller's code and served by the proxy's, in one
+ * command. Composition only. Returns after SIGTERM or SIGINT, drained.
+ *
+ * @throws When a port is taken or a folder cannot be used; the message is for the person who started it.
+ */
+export async function runStandalone(settings: StandaloneSettings): Promise<void> {
+  const log = openLog(settings.logLevel, {});
+  const store = settings.stateDir === null ? memoryStore() : fileStore(settings.stateDir);
+  const fleet = await startFleet({
+    ...settings,
+    stateDir: null,
+    stateKeyFile: null,
+    zone: null,
+    node: null,
+    proxyName: hostname(),
+    drainDelayMs: settings.drainDelay,
+    drainGraceMs: settings.drainGrace,
+    staleAcceptMs: 0,
+    allowLoopbackDns: true,
+    log,
+  });
+  const demo = settings.demo ? await startDemo() : null;
+  const publisher = new Publisher();
+  const pipeline = startPipeline({
+    openSource: (onUpdate) => watchFiles({ dir: settings.manifests, onUpdate, log }),
+    translator: new Translator(translateOptions(settings, true)),
+    publisher,
+    fixedRows: await fleetRows(store, Date.now()),
+    nowMs: Date.now,
+    onPublished: ({ problems }) => {
+      for (const { code, severity, source, message } of problems) log.warn({ code, severity, source }, message);
+    },
+  });
+  fleet.addProblems(() => pipeline.problems());
+  publisher.subscribe({
+    name: 'standalone',
+    zone: null,
+    node: null,
+    hash: '',
+    isObserver: false,
+    deliver: ({ isSnapshot, rows, deletes, commit }) =>
+      fleet.apply({ isSnapshot, upserts: rows.map(({ entry }) => entry), deletes, commit }),
+  });
+
+  const ended = endSignal();
+  await Promise.race([fleet.firstTable, ended]);
+  console.log(
+    greeting({
+      ports: fleet.ports(),
+      adminPort: fleet.adminPort,
+      manifests: settings.manifests,
+      isDemo: settings.demo,
+    }),
+  );
+  await ended;
+  process.once('SIGINT', () => process.exit(1));
+  process.once('SIGTERM', () => process.exit(1));
+  pipeline.source.stop();
+  await fleet.stop();
+  demo?.stop();
+}
+
+function endSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  });
+}
