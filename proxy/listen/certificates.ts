@@ -23,6 +23,7 @@ export class Certificates {
   readonly #hostsByListener = new Map<string, Map<string, Host>>();
   /** Certificate id and TLS version → context; `null`: the material cannot be used. */
   readonly #contexts = new LRUCache<string, { context: SecureContext | null }>({ max: maxContexts });
+  #ticketKeys: Buffer | null = null;
   readonly #onUnusable: (certificateId: string, reason: string) => void;
 
   /** @param onUnusable told once for each certificate that OpenSSL refuses; the reason holds no key material */
@@ -45,6 +46,12 @@ export class Certificates {
       if (before !== undefined) this.#dropHost(before);
       if (row !== null) this.#putHost(row);
     }
+  }
+
+  /** Keys that sessions are resumed by, in every worker and replica: contexts made before have other ones. */
+  useTicketKeys(keys: Buffer): void {
+    this.#ticketKeys = keys;
+    this.#contexts.clear();
   }
 
   /**
@@ -88,7 +95,13 @@ export class Certificates {
     if (known !== undefined) return known.context;
     let context: SecureContext | null = null;
     try {
-      context = createSecureContext({ cert: row.chainPem, key: row.keyPem, minVersion });
+      context = createSecureContext({
+        cert: row.chainPem,
+        key: row.keyPem,
+        minVersion,
+        sessionIdContext,
+        ...(this.#ticketKeys === null ? {} : { ticketKeys: this.#ticketKeys }),
+      });
     } catch (error) {
       this.#onUnusable(row.id, (error as Error).message);
     }
@@ -116,6 +129,8 @@ export class Certificates {
 }
 
 const maxContexts = 2_000;
+/** Sessions are resumed only in the context that they name; node's own choice depends on the command line. */
+const sessionIdContext = 'sluice';
 const tlsVersions = ['TLSv1.2', 'TLSv1.3'] as const;
 
 /** RFC 9525 §6.3: a wildcard stands for exactly one left-most label. */

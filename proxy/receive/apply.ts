@@ -24,6 +24,7 @@ export class Live implements LiveTables {
   readonly #backendRows = new Map<string, Backend>();
   readonly #endpointRows = new Map<string, Endpoints>();
   readonly #secretsById = new Map<string, string>();
+  readonly #routeIds = new Set<string>();
   readonly #backends = new Map<string, LiveBackend>();
   readonly #endpointGone: ((key: string) => void)[] = [];
   readonly #listenersChanged: (() => void)[] = [];
@@ -53,6 +54,10 @@ export class Live implements LiveTables {
       else this.#secretsById.set(id, row.value);
     }
     const fleetKey = this.#fleetKey(secrets.get(fleetSecretId)?.value);
+    for (const [id, row] of routes) {
+      if (row === null) this.#routeIds.delete(id);
+      else this.#routeIds.add(id);
+    }
     if (hosts.size > 0 || routes.size > 0) this.#matcher.apply({ hosts, routes });
     const { goneKeys } = this.#selector.apply({ backends, endpoints, affinityKey: fleetKey }, nowMs);
     this.#refreshBackends(touched);
@@ -76,6 +81,10 @@ export class Live implements LiveTables {
     return this.#certificates.contextFor(listenerId, serverName);
   }
 
+  hasRoute(id: string): boolean {
+    return this.#routeIds.has(id);
+  }
+
   onEndpointGone(callback: (key: string) => void): void {
     this.#endpointGone.push(callback);
   }
@@ -88,6 +97,7 @@ export class Live implements LiveTables {
     if (value === undefined) return null;
     const key = Buffer.from(value, 'base64');
     this.ticketKeys = Buffer.from(hkdfSync('sha256', key, '', 'sluice tls session tickets', 48));
+    this.#certificates.useTicketKeys(this.ticketKeys);
     return key;
   }
 

@@ -1,0 +1,249 @@
+import type { Log } from '#kit/log.ts';
+import type { Listener } from '#table/listener.ts';
+import type { BoundAddress } from '../listen/sockets.ts';
+import type { MetricsSnapshot } from '../observe/metrics.ts';
+import type { Delta } from '../receive/delta.ts';
+import { Member, type MemberExit, WorkerGone, WorkerRefused } from './member.ts';
+import type { HealthWord, Tell, WorkerStart } from './messages.ts';
+
+export interface CrewOptions {
+  readonly size: number;
+  readonly start: WorkerStart;
+  readonly log: Log;
+  /** The whole table in force and its hash, for a successor; null before the first. */
+  whole(): { readonly delta: Delta; readonly hash: string } | null;
+  /** Endpoints that probes found unhealthy, for a successor. */
+  unhealthy(): readonly HealthWord[];
+  /** The last counters of a worker that ended. */
+  onLastWords(snapshot: MetricsSnapshot): void;
+}
+
+interface OpenListener {
+  readonly listener: Listener;
+  readonly bound: readonly BoundAddress[];
+}
+
+interface Seat {
+  readonly index: number;
+  member: Member;
+  /** Settles when the member has the whole table and listens; rejects when it ended first. */
+  ready: Promise<void>;
+  isReady: boolean;
+  /** Ends in a row that came soon after the start. */
+  earlyEnds: number;
+}
+
+/**
+ * The worker processes. Each has a seat; the seat's sockets stay with the primary, so who takes the seat next finds the
+ * connections that its predecessor had not accepted.
+ */
+export class Crew {
+  readonly #options: CrewOptions;
+  readonly #seats: Seat[] = [];
+  readonly #listenersById = new Map<string, OpenListener>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #ends = new Set<() => void>();
+  #isStopping = false;
+  restarts = 0;
+
+  constructor(options: CrewOptions) {
+    this.#options = options;
+    for (let index = 0; index < options.size; index++) this.#seats.push(this.#seat(index));
+  }
+
+  /** Workers that have the tables in force and listen. */
+  get readyCount(): number {
+    return this.#seats.reduce((count, seat) => count + (seat.isReady ? 1 : 0), 0);
+  }
+
+  get pids(): number[] {
+    return this.#seats.map((seat) => seat.member.pid);
+  }
+
+  /**
+   * Brings a change to every worker and returns when all have it. A worker that ends on the way is replaced; its successor
+   * starts with the whole table, the change included.
+   * @throws WorkerRefused when a worker could not apply it, or when successors keep ending on it
+   */
+  async apply(delta: Delta, hash: string): Promise<void> {
+    await this.#everywhere((member) => member.ask({ type: 'apply', delta, hash }));
+  }
+
+  /** Opens a listener in every worker; sockets[i] of each address is for seat i. */
+  async listen(listener: Listener, bound: readonly BoundAddress[]): Promise<void> {
+    this.#listenersById.set(listener.id, { listener, bound });
+    await this.#everywhere((member, index) => listenOn(member, index, { listener, bound }));
+  }
+
+  /** Stops accepting on a listener everywhere, and closes its sockets after that. */
+  async unlisten(listenerId: string): Promise<void> {
+    const open = this.#listenersById.get(listenerId);
+    this.#listenersById.delete(listenerId);
+    await this.#everywhere((member) => member.ask({ type: 'unlisten', listenerId }));
+    for (const { handles } of open?.bound ?? []) for (const handle of handles) handle.close();
+  }
+
+  tell(message: Tell): void {
+    for (const seat of this.#seats) seat.member.tell(message);
+  }
+
+  /** Counters of every worker. One that does not answer in time is counted as it was when it last did. */
+  async metrics(timeoutMs: number): Promise<MetricsSnapshot[]> {
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, timeoutMs);
+    const asked = this.#seats.map((seat) => seat.member.ask({ type: 'metrics' }).catch(() => {}));
+    await Promise.race([Promise.all(asked), late.promise]);
+    clearTimeout(timer);
+    return this.#seats.flatMap(({ member }) => (member.snapshot !== null ? [member.snapshot] : []));
+  }
+
+  /** Ends every worker: those in flight get graceMs, then what is left is killed. */
+  async stop(graceMs: number): Promise<void> {
+    this.#isStopping = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.tell({ type: 'drain', graceMs });
+    const killer = setTimeout(() => this.#killAll(), graceMs + killAfterMs);
+    while (this.#seats.some((seat) => !seat.member.hasExited)) {
+      await new Promise<void>((resolve) => this.#ends.add(resolve));
+    }
+    clearTimeout(killer);
+    for (const { bound } of this.#listenersById.values()) {
+      for (const { handles } of bound) for (const handle of handles) handle.close();
+    }
+    this.#listenersById.clear();
+  }
+
+  async #everywhere(work: (member: Member, index: number) => Promise<void>): Promise<void> {
+    await Promise.all(this.#seats.map((seat) => this.#atSeat(seat, work)));
+  }
+
+  async #atSeat(seat: Seat, work: (member: Member, index: number) => Promise<void>): Promise<void> {
+    const { member } = seat;
+    const watchdog = setTimeout(() => {
+      this.#options.log.error({ pid: member.pid }, 'worker does not answer: killed');
+      member.kill();
+    }, answerTimeoutMs);
+    try {
+      await work(member, seat.index);
+    } catch (error) {
+      if (!(error instanceof WorkerGone) || this.#isStopping) throw error;
+      // What was asked for is part of what the successor starts with.
+      await this.#successor(seat, member);
+    } finally {
+      clearTimeout(watchdog);
+    }
+  }
+
+  async #successor(seat: Seat, predecessor: Member): Promise<void> {
+    let last = predecessor;
+    for (let tries = 0; tries < maxSuccessors; tries++) {
+      while (seat.member === last && !this.#isStopping) await new Promise<void>((resolve) => this.#ends.add(resolve));
+      last = seat.member;
+      try {
+        await seat.ready;
+        return;
+      } catch (error) {
+        if (!(error instanceof WorkerGone)) throw error;
+      }
+    }
+    throw new WorkerRefused(`${maxSuccessors} workers in a row ended while they took the table`);
+  }
+
+  #seat(index: number): Seat {
+    const seat: Seat = { index, earlyEnds: 0, isReady: false, ...this.#recruit(index, () => seat) };
+    this.#watchReadiness(seat);
+    return seat;
+  }
+
+  #recruit(index: number, seatOf: () => Seat): Pick<Seat, 'member' | 'ready'> {
+    const member = new Member({
+      log: this.#options.log,
+      onAffinity: (entries) => {
+        for (const seat of this.#seats) {
+          if (seat.member !== member) seat.member.tell({ type: 'affinity', entries });
+        }
+      },
+      onExit: (exit) => this.#ended(seatOf(), exit),
+    });
+    const asked = [member.ask({ type: 'start', start: this.#options.start })];
+    const whole = this.#options.whole();
+    if (whole !== null) {
+      asked.push(member.ask({ type: 'apply', delta: whole.delta, hash: whole.hash }));
+      member.tell({ type: 'health', words: this.#options.unhealthy() });
+      for (const open of this.#listenersById.values()) asked.push(listenOn(member, index, open));
+    }
+    return { member, ready: Promise.all(asked).then(() => {}) };
+  }
+
+  #watchReadiness(seat: Seat): void {
+    const { member, ready } = seat;
+    ready.then(
+      () => {
+        if (seat.member === member && !member.hasExited) seat.isReady = true;
+      },
+      (error: Error) => {
+        if (!(error instanceof WorkerRefused)) return;
+        this.#options.log.error({ pid: member.pid, err: error.message }, 'worker cannot start');
+        member.kill();
+      },
+    );
+  }
+
+  #ended(seat: Seat, exit: MemberExit): void {
+    const { member } = seat;
+    seat.isReady = false;
+    if (member.snapshot !== null) this.#options.onLastWords(member.snapshot);
+    member.snapshot = null;
+    if (this.#isStopping) {
+      this.#wake();
+      return;
+    }
+    this.restarts++;
+    const livedMs = performance.now() - member.startedMs;
+    seat.earlyEnds = livedMs < earlyEndMs ? seat.earlyEnds + 1 : 0;
+    // The first successor comes at once; a crash loop must not take the machine.
+    const waitMs = seat.earlyEnds < 2 ? 0 : Math.min(100 * 2 ** (seat.earlyEnds - 2), maxBackoffMs);
+    this.#options.log.error({ pid: member.pid, ...exit, livedMs: Math.round(livedMs), waitMs }, 'worker ended');
+    if (waitMs === 0) {
+      this.#replace(seat);
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      this.#replace(seat);
+    }, waitMs);
+    this.#timers.add(timer);
+  }
+
+  #replace(seat: Seat): void {
+    Object.assign(
+      seat,
+      this.#recruit(seat.index, () => seat),
+    );
+    this.#watchReadiness(seat);
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiting = [...this.#ends];
+    this.#ends.clear();
+    for (const resolve of waiting) resolve();
+  }
+
+  #killAll(): void {
+    for (const { member } of this.#seats) if (!member.hasExited) member.kill();
+  }
+}
+
+/** A worker that takes longer than this for one table hangs, ms. */
+const answerTimeoutMs = 30_000;
+const maxSuccessors = 3;
+/** A worker that ends sooner than this after its start is part of a crash loop, ms. */
+const earlyEndMs = 10_000;
+const maxBackoffMs = 5_000;
+/** What a drained worker gets beyond its grace to leave by itself, ms. */
+const killAfterMs = 2_000;
+
+async function listenOn(member: Member, index: number, { listener, bound }: OpenListener): Promise<void> {
+  await Promise.all(bound.map(({ handles }, part) => member.ask({ type: 'listen', listener, part }, handles[index])));
+}

@@ -1,0 +1,126 @@
+import { type ChildProcess, fork, type SendHandle } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { Log } from '#kit/log.ts';
+import type { SocketHandle } from '../listen/sockets.ts';
+import type { MetricsSnapshot } from '../observe/metrics.ts';
+import type { AffinityEntry } from '../share/affinity.ts';
+import type { Ask, FromWorker, Tell } from './messages.ts';
+
+/** How a worker process ended. */
+export interface MemberExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface MemberOptions {
+  readonly log: Log;
+  onAffinity(entries: readonly AffinityEntry[]): void;
+  onExit(exit: MemberExit): void;
+}
+
+/** The worker said that it could not do what it was asked; it lives on. */
+export class WorkerRefused extends Error {}
+
+/** The worker ended before it answered. */
+export class WorkerGone extends Error {}
+
+/** One worker process, from fork to exit, as the primary sees it. */
+export class Member {
+  readonly startedMs = performance.now();
+  /** The newest counters that it told of; they outlive it. */
+  snapshot: MetricsSnapshot | null = null;
+  readonly #child: ChildProcess;
+  readonly #log: Log;
+  readonly #answers = new Map<number, { resolve(): void; reject(error: Error): void }>();
+  #sequence = 0;
+  #hasExited = false;
+
+  constructor(options: MemberOptions) {
+    this.#log = options.log;
+    this.#child = fork(workerFile, [], {
+      execPath: process.execPath,
+      execArgv: workerFlags,
+      serialization: 'advanced',
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    this.#child.on('message', (message) => this.#heard(message as FromWorker, options));
+    this.#child.on('error', (error) => this.#log.error({ pid: this.pid, err: error.message }, 'worker process'));
+    this.#child.once('exit', (code, signal) => {
+      this.#hasExited = true;
+      for (const answer of this.#answers.values()) answer.reject(new WorkerGone(`worker ${this.pid} ended`));
+      this.#answers.clear();
+      options.onExit({ code, signal });
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? -1;
+  }
+
+  get hasExited(): boolean {
+    return this.#hasExited;
+  }
+
+  /**
+   * Messages are taken by the worker in the order of sending, so asking again need not wait for the first answer.
+   * @throws WorkerRefused, WorkerGone
+   */
+  ask(question: Ask, handle?: SocketHandle): Promise<void> {
+    if (this.#hasExited) return Promise.reject(new WorkerGone(`worker ${this.pid} ended`));
+    const sequence = ++this.#sequence;
+    const answered = new Promise<void>((resolve, reject) => this.#answers.set(sequence, { resolve, reject }));
+    this.#send({ ...question, sequence }, handle);
+    return answered;
+  }
+
+  tell(message: Tell): void {
+    this.#send(message);
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  #send(message: object, handle?: SocketHandle): void {
+    if (!this.#child.connected) {
+      // Its exit is on the way and rejects what was asked.
+      return;
+    }
+    this.#child.send(message, handle as unknown as SendHandle, {}, (error) => {
+      if (error) this.#log.debug({ pid: this.pid, err: error.message }, 'worker no longer listens');
+    });
+  }
+
+  #heard(message: FromWorker, options: MemberOptions): void {
+    if (message.type === 'affinity') {
+      options.onAffinity(message.entries);
+      return;
+    }
+    if (message.type === 'log') {
+      this.#log[message.level]({ pid: this.pid, ...message.fields }, message.message);
+      return;
+    }
+    const answer = this.#answers.get(message.sequence);
+    this.#answers.delete(message.sequence);
+    if (message.type === 'failed') {
+      answer?.reject(new WorkerRefused(message.message));
+      return;
+    }
+    if (message.snapshot !== undefined) this.snapshot = message.snapshot;
+    answer?.resolve();
+  }
+}
+
+const workerFile = fileURLToPath(new URL('../worker.ts', import.meta.url));
+
+/**
+ * Every worker has the same command line: node derives the session id context of TLS servers from it, and a session is
+ * resumed only under the context that issued it.
+ * The regex flag makes V8 fall over to its linear engine when a pattern backtracks without end (match/regex.ts).
+ */
+const workerFlags = [
+  '--disable-sigusr1',
+  '--disable-warning=ExperimentalWarning',
+  '--enable-experimental-regexp-engine-on-excessive-backtracks',
+  '--max-semi-space-size=32',
+];

@@ -1,0 +1,53 @@
+import type { Listener } from '#table/listener.ts';
+import type { Limits } from '../listen/limits.ts';
+import type { MetricsSnapshot } from '../observe/metrics.ts';
+import type { Delta } from '../receive/delta.ts';
+import type { AffinityEntry } from '../share/affinity.ts';
+
+/** What every worker of a fleet is started with. */
+export interface WorkerStart {
+  readonly limits: Limits;
+  readonly zone: string | null;
+  readonly node: string | null;
+  /** `off`, `stdout` or the path of a file. */
+  readonly accessLog: string;
+}
+
+/** Health of an endpoint for a backend, as the primary's probes see it. */
+export interface HealthWord {
+  readonly key: string;
+  readonly backendId: string;
+  readonly isHealthy: boolean;
+}
+
+/** Asked by the primary; each is answered once, in order of asking. */
+export type Ask =
+  | { readonly type: 'start'; readonly start: WorkerStart }
+  /** Everything at once between two turns of the worker's event loop. */
+  | { readonly type: 'apply'; readonly delta: Delta; readonly hash: string }
+  /** Comes with the worker's own socket. `part` counts the addresses of a listener. */
+  | { readonly type: 'listen'; readonly listener: Listener; readonly part: number }
+  | { readonly type: 'unlisten'; readonly listenerId: string }
+  | { readonly type: 'metrics' };
+
+/** Told by the primary; no answer. */
+export type Tell =
+  | { readonly type: 'affinity'; readonly entries: readonly AffinityEntry[] }
+  | { readonly type: 'health'; readonly words: readonly HealthWord[] }
+  | { readonly type: 'reopen' }
+  /** Finish what is in flight within graceMs, then exit. */
+  | { readonly type: 'drain'; readonly graceMs: number };
+
+export type ToWorker = (Ask & { readonly sequence: number }) | Tell;
+
+export type FromWorker =
+  | { readonly type: 'done'; readonly sequence: number; readonly snapshot?: MetricsSnapshot }
+  /** The question could not be answered; the message holds no secret. */
+  | { readonly type: 'failed'; readonly sequence: number; readonly message: string }
+  | { readonly type: 'affinity'; readonly entries: readonly AffinityEntry[] }
+  | {
+      readonly type: 'log';
+      readonly level: 'debug' | 'info' | 'warn' | 'error';
+      readonly fields: object;
+      readonly message: string;
+    };

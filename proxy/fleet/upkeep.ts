@@ -1,0 +1,75 @@
+import type { Endpoints } from '#table/backend.ts';
+import type { Problem } from '#table/problem.ts';
+import type { Table } from '#table/rows.ts';
+import { Prober } from '../forward/probe.ts';
+import { changesOf, type Delta } from '../receive/delta.ts';
+import { NameResolver } from '../receive/resolve.ts';
+import type { HealthWord } from './messages.ts';
+
+export interface UpkeepOptions {
+  /** The table in force; read when a probe needs a CA bundle. */
+  table(): Table;
+  readonly canUseLoopback: boolean;
+  /** A row whose name came to other addresses. */
+  onAddresses(row: Endpoints): void;
+  onHealth(word: HealthWord): void;
+}
+
+/** What one process does for all workers: it resolves names and probes endpoints. */
+export class Upkeep {
+  readonly #names: NameResolver;
+  readonly #prober: Prober;
+  readonly #problemsByRow = new Map<string, readonly Problem[]>();
+
+  constructor({ table, canUseLoopback, onAddresses, onHealth }: UpkeepOptions) {
+    this.#prober = new Prober({
+      onHealth: (key, backendId, isHealthy) => onHealth({ key, backendId, isHealthy }),
+      caPem: (secretId) => table().secret.get(secretId)?.value ?? null,
+      random: Math.random,
+    });
+    this.#names = new NameResolver({
+      servers: [],
+      canUseLoopback,
+      random: Math.random,
+      onChange: (row, problems) => {
+        this.#problemsByRow.set(row.id, problems);
+        this.#prober.apply({ backends: new Map(), endpoints: new Map([[row.id, row]]) });
+        onAddresses(row);
+      },
+    });
+  }
+
+  /** Takes a change of the table, and returns it with what is known of the names in it: the form that workers get. */
+  follow(delta: Delta): Delta {
+    const endpoints = changesOf(delta, 'endpoints');
+    this.#names.track(endpoints);
+    for (const [id, row] of endpoints) if (row?.dns == null) this.#problemsByRow.delete(id);
+    const filled = this.fill(delta);
+    this.#prober.apply({ backends: changesOf(delta, 'backend'), endpoints: changesOf(filled, 'endpoints') });
+    return filled;
+  }
+
+  /** Rows that name a host, with the addresses known now. */
+  fill({ upserts, deletes }: Delta): Delta {
+    return {
+      upserts: upserts.map((each) =>
+        each.kind === 'endpoints' ? { kind: 'endpoints', row: this.#names.filled(each.row) } : each,
+      ),
+      deletes,
+    };
+  }
+
+  /** For a worker that has just begun. */
+  unhealthy(): HealthWord[] {
+    return this.#prober.unhealthy().map(({ key, backendId }) => ({ key, backendId, isHealthy: false }));
+  }
+
+  problems(): Problem[] {
+    return [...this.#problemsByRow.values()].flat();
+  }
+
+  async close(): Promise<void> {
+    this.#names.close();
+    await this.#prober.close();
+  }
+}

@@ -1,0 +1,253 @@
+import { availableParallelism } from 'node:os';
+import pino from 'pino';
+import type { Log } from '#kit/log.ts';
+import type { Ack, ChangeBatch, Commit } from '#table/change.ts';
+import type { Problem } from '#table/problem.ts';
+import { Crew } from './fleet/crew.ts';
+import { Figures } from './fleet/figures.ts';
+import { Ports } from './fleet/ports.ts';
+import { Upkeep } from './fleet/upkeep.ts';
+import type { Limits } from './listen/limits.ts';
+import { bindAddresses } from './listen/sockets.ts';
+import { openAdmin } from './observe/admin.ts';
+import { TableDisk } from './receive/disk.ts';
+import { Intake } from './receive/intake.ts';
+import { Memory } from './receive/memory.ts';
+import { TimeGuard } from './receive/order.ts';
+import { connectStream } from './receive/stream.ts';
+
+export interface FleetOptions {
+  /** Worker processes; 0: one per core that this process may use. */
+  readonly workers: number;
+  /** Ports of the listeners `http` and `https`; they win over the rows. 0: the kernel chooses. null: the rows rule. */
+  readonly httpPort: number | null;
+  readonly httpsPort: number | null;
+  readonly adminPort: number;
+  readonly adminAddress: string;
+  /** Folder of the last good tables; null: none are kept. */
+  readonly stateDir: string | null;
+  /** Key of the secrets in stateDir, base64 of 32 bytes; null: a file in stateDir, made when absent. */
+  readonly stateKeyFile: string | null;
+  /** `off`, `stdout` or the path of a file. */
+  readonly accessLog: string;
+  readonly limits: Limits;
+  readonly zone: string | null;
+  readonly node: string | null;
+  readonly proxyName: string;
+  /** How long traffic is still taken after readiness went off, ms. */
+  readonly drainDelayMs: number;
+  /** Longest wait for requests in flight after that, ms. */
+  readonly drainGraceMs: number;
+  /** After this long of nothing but tables from the past, they are believed, ms. */
+  readonly staleAcceptMs: number;
+  /** ExternalName Services may lead to this machine. */
+  readonly allowLoopbackDns: boolean;
+  readonly log: Log;
+}
+
+export interface FleetState {
+  /** Content hash of the tables in force; '' before the first. */
+  readonly hash: string;
+  readonly commit: Commit | null;
+  /** null when traffic is taken, else why not. */
+  readonly unreadyReason: string | null;
+  readonly workerPids: readonly number[];
+}
+
+export interface Fleet {
+  /** Brings a batch into force in every worker, listeners included, or refuses it as a whole. Never rejects. */
+  apply(batch: ChangeBatch): Promise<Ack>;
+  state(): FleetState;
+  /** Bound ports by listener id. */
+  ports(): ReadonlyMap<string, number>;
+  readonly adminPort: number;
+  /** Settles when the first tables are in force in every worker. */
+  readonly firstTable: Promise<void>;
+  /** Adds Prometheus text to /metrics. */
+  addMetrics(source: () => Promise<string>): void;
+  /** Adds to /problems. */
+  addProblems(source: () => readonly Problem[]): void;
+  /** Opens the access logs anew, after they were rotated. */
+  reopenLogs(): void;
+  /** Drains: readiness off, drainDelayMs of service as before, then drainGraceMs for what is in flight. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The proxy without its stream: workers, doors, tables, admin pages. Nothing is accepted before the first tables.
+ * @throws when a port is taken, or the state folder cannot be used; the message is for the person who started it
+ */
+export async function startFleet(options: FleetOptions): Promise<Fleet> {
+  const { log } = options;
+  const portsById = portsOf(options);
+  for (const port of portsById.values()) if (port !== 0) probePort(port);
+  const workers = options.workers > 0 ? options.workers : availableParallelism();
+  const disk =
+    options.stateDir === null ? null : await TableDisk.open({ dir: options.stateDir, keyFile: options.stateKeyFile });
+  const memory = disk === null ? null : new Memory(disk, log);
+  const guard = new TimeGuard(options.staleAcceptMs);
+  const first = Promise.withResolvers<void>();
+  const problemSources: (() => readonly Problem[])[] = [];
+  let isDraining = false;
+  let hasBeenReady = false;
+
+  const intake: Intake = new Intake({
+    guard,
+    log,
+    nowMs: () => performance.now(),
+    spread: (delta, hash) => crew.apply(upkeep.follow(delta), hash),
+    async onForce(table, delta, commit) {
+      await ports.follow(table.listener);
+      memory?.changed(intake);
+      first.resolve();
+      const { generation, hash } = commit;
+      log.debug({ generation, hash, upserts: delta.upserts.length, deletes: delta.deletes.length }, 'table in force');
+    },
+  });
+  const figures = new Figures(() => crew, intake);
+  const crew = new Crew({
+    size: workers,
+    start: {
+      limits: options.limits,
+      zone: options.zone,
+      node: options.node,
+      accessLog: options.accessLog,
+    },
+    log,
+    whole() {
+      const whole = intake.whole();
+      return whole && { delta: upkeep.fill(whole.delta), hash: whole.hash };
+    },
+    unhealthy: () => upkeep.unhealthy(),
+    onLastWords: (snapshot) => figures.remember(snapshot),
+  });
+  const upkeep = new Upkeep({
+    table: () => intake.table,
+    canUseLoopback: options.allowLoopbackDns,
+    onAddresses(row) {
+      const delta = { upserts: [{ kind: 'endpoints' as const, row }], deletes: [] };
+      crew
+        .apply(delta, intake.hash)
+        .catch((error: Error) => log.error({ row: row.id, err: error.message }, 'addresses'));
+    },
+    onHealth(word) {
+      log.info(word, word.isHealthy ? 'endpoint is healthy again' : 'endpoint is unhealthy');
+      crew.tell({ type: 'health', words: [word] });
+    },
+  });
+  const ports = new Ports({ portsById, workers, log }, crew);
+
+  function unreadyReason(): string | null {
+    if (isDraining) return 'draining';
+    if (intake.commit === null) return 'no tables yet';
+    if (crew.readyCount < (hasBeenReady ? 1 : workers)) return 'workers are starting';
+    hasBeenReady = true;
+    return null;
+  }
+
+  const admin = await openAdmin({
+    address: options.adminAddress,
+    port: options.adminPort,
+    unreadyReason,
+    metrics: () => figures.text(),
+    table: () => ({ hash: intake.commit?.hash ?? '', generation: intake.commit?.generation ?? 0, rows: intake.table }),
+    problems: () => [
+      ...intake.lastRefusal,
+      ...ports.problems(),
+      ...upkeep.problems(),
+      ...problemSources.flatMap((source) => source()),
+    ],
+  }).catch(async (error: unknown) => {
+    await crew.stop(0);
+    throw error;
+  });
+  const recalled = await memory?.recall(intake, lastGoodAfterMs);
+  if (recalled) guard.tookForce(recalled.holds);
+
+  return {
+    apply: (batch) => intake.take(batch),
+    state: () => ({
+      hash: intake.commit?.hash ?? '',
+      commit: intake.commit,
+      unreadyReason: unreadyReason(),
+      workerPids: crew.pids,
+    }),
+    ports: () => ports.open(),
+    adminPort: admin.port,
+    firstTable: first.promise,
+    addMetrics: (source) => figures.add(source),
+    addProblems: (source) => problemSources.push(source),
+    reopenLogs: () => crew.tell({ type: 'reopen' }),
+    async stop() {
+      const hadTables = intake.commit !== null;
+      isDraining = true;
+      if (hadTables) await new Promise((resolve) => setTimeout(resolve, options.drainDelayMs));
+      await upkeep.close();
+      await crew.stop(options.drainGraceMs);
+      await memory?.close(intake);
+      await admin.close();
+    },
+  };
+}
+
+/** How long a controller is waited for before the tables on disk come into force, ms. */
+const lastGoodAfterMs = 2_000;
+
+export interface ProxyOptions extends Omit<FleetOptions, 'log'> {
+  readonly controllerUrls: readonly string[];
+  readonly controllerCaFile: string;
+  readonly tokenFile: string;
+  readonly logLevel: string;
+}
+
+/**
+ * `sluice proxy`: a fleet that follows a controller. Returns after SIGTERM or SIGINT, drained; a second signal ends it now.
+ * @throws as startFleet
+ */
+export async function runProxy(options: ProxyOptions): Promise<void> {
+  const log = pino(
+    { level: options.logLevel, base: { proxy: options.proxyName } },
+    pino.destination({ fd: 2, sync: true }),
+  );
+  const fleet = await startFleet({ ...options, log });
+  const stream = connectStream({
+    urls: options.controllerUrls,
+    caFile: options.controllerCaFile,
+    tokenFile: options.tokenFile,
+    name: options.proxyName,
+    zone: options.zone,
+    node: options.node,
+    current: () => fleet.state().commit,
+    onBatch: (batch) => fleet.apply(batch),
+    log,
+  });
+  log.info({ admin: fleet.adminPort, workers: fleet.state().workerPids }, 'started');
+  void fleet.firstTable.then(() => {
+    log.info({ ports: Object.fromEntries(fleet.ports()), admin: fleet.adminPort }, 'listening');
+  });
+  process.on('SIGUSR2', () => fleet.reopenLogs());
+  const signal = await endSignal();
+  log.info({ signal }, 'draining');
+  process.once(signal, () => process.exit(1));
+  await fleet.stop();
+  await stream.stop();
+  log.info({}, 'stopped');
+}
+
+function endSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+  });
+}
+
+function portsOf({ httpPort, httpsPort }: FleetOptions): Map<string, number> {
+  const portsById = new Map<string, number>();
+  if (httpPort !== null) portsById.set('http', httpPort);
+  if (httpsPort !== null) portsById.set('https', httpsPort);
+  return portsById;
+}
+
+/** A taken port is said at once, not when the first tables come. */
+function probePort(port: number): void {
+  for (const { handles } of bindAddresses([], port, 1)) for (const handle of handles) handle.close();
+}

@@ -1,0 +1,131 @@
+import type { Ask, FromWorker, ToWorker, WorkerStart } from './fleet/messages.ts';
+import { regexEngineIsLinear } from './match/regex.ts';
+import { AccessLog } from './observe/accesslog.ts';
+import type { Observer } from './observe/record.ts';
+import { WorkerMetrics } from './observe/workermetrics.ts';
+import { Gateway } from './pipeline.ts';
+import { Live } from './receive/apply.ts';
+import { Selector } from './select/selector.ts';
+import { type AffinityEntry, LocalAffinity } from './share/affinity.ts';
+
+/** What a worker consists of once it was told how to start. */
+interface Parts {
+  readonly live: Live;
+  readonly selector: Selector;
+  readonly memory: LocalAffinity;
+  readonly gateway: Gateway;
+  readonly metrics: WorkerMetrics;
+  readonly accessLog: AccessLog;
+}
+
+/** How long a worker without its primary goes on with what is in flight, ms. */
+const orphanGraceMs = 5_000;
+
+let parts: Parts | null = null;
+let untold: AffinityEntry[] = [];
+
+// Signals go to the whole process group at Ctrl-C; when a worker leaves is the primary's decision.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
+process.on('message', (message, handle) => void hear(message as ToWorker, handle));
+// The primary is gone: its successor starts workers of its own.
+process.on('disconnect', () => void leave(orphanGraceMs));
+
+async function hear(message: ToWorker, handle: unknown): Promise<void> {
+  switch (message.type) {
+    case 'affinity':
+      for (const entry of message.entries) parts?.memory.learn(entry);
+      return;
+    case 'health':
+      for (const { key, backendId, isHealthy } of message.words) parts?.selector.setHealth(key, backendId, isHealthy);
+      return;
+    case 'reopen':
+      parts?.accessLog.reopen();
+      return;
+    case 'drain':
+      await leave(message.graceMs);
+      return;
+    default:
+      await answer(message, handle);
+  }
+}
+
+async function answer(question: Ask & { readonly sequence: number }, handle: unknown): Promise<void> {
+  const { sequence } = question;
+  try {
+    if (question.type === 'start') {
+      parts = assemble(question.start);
+    } else if (parts === null) {
+      throw new Error('a worker was asked before it was started');
+    } else if (question.type === 'apply') {
+      parts.live.apply(question.delta, question.hash, performance.now());
+    } else if (question.type === 'listen') {
+      await parts.gateway.openListener(question.listener, handle as never);
+    } else if (question.type === 'unlisten') {
+      parts.gateway.closeListener(question.listenerId);
+    } else {
+      const { live, metrics } = parts;
+      say({ type: 'done', sequence, snapshot: metrics.snapshot() });
+      metrics.letGo((routeId) => live.hasRoute(routeId));
+      return;
+    }
+    say({ type: 'done', sequence });
+  } catch (error) {
+    say({ type: 'failed', sequence, message: (error as Error).stack ?? String(error) });
+  }
+}
+
+function assemble({ limits, zone, node, accessLog: target }: WorkerStart): Parts {
+  const isLinear = regexEngineIsLinear(() => performance.now());
+  if (!isLinear) log('warn', {}, 'the regex engine is not linear: patterns are matched by re2js');
+  const memory = new LocalAffinity();
+  memory.onRemember(tellSiblings);
+  const selector = new Selector({ zone, node, random: Math.random, memory, timeOriginMs: performance.timeOrigin });
+  const live = new Live(selector, (row, reason) => log('error', { row, reason }, 'certificate cannot be used'));
+  const accessLog = new AccessLog({ target });
+  const metrics = new WorkerMetrics(accessLog);
+  const observer = target === 'off' ? metrics : both(metrics, accessLog);
+  return {
+    live,
+    selector,
+    memory,
+    metrics,
+    accessLog,
+    gateway: new Gateway({ tables: live, observer, limits }),
+  };
+}
+
+function both(metrics: WorkerMetrics, accessLog: AccessLog): Observer {
+  return {
+    finished(record) {
+      metrics.finished(record);
+      accessLog.finished(record);
+    },
+    connectionOpened: (listenerId) => metrics.connectionOpened(listenerId),
+    connectionClosed: (listenerId) => metrics.connectionClosed(listenerId),
+    requestStarted: () => metrics.requestStarted(),
+  };
+}
+
+/** One message per turn, however many clients came. */
+function tellSiblings(entry: AffinityEntry): void {
+  if (untold.push(entry) > 1) return;
+  setImmediate(() => {
+    say({ type: 'affinity', entries: untold });
+    untold = [];
+  });
+}
+
+async function leave(graceMs: number): Promise<void> {
+  await parts?.gateway.drain(graceMs);
+  await parts?.accessLog.close();
+  process.exit(0);
+}
+
+function log(level: 'warn' | 'error', fields: object, message: string): void {
+  say({ type: 'log', level, fields, message });
+}
+
+function say(message: FromWorker): void {
+  if (process.connected) process.send?.(message, undefined, {}, () => {});
+}
