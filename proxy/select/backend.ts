@@ -23,6 +23,8 @@ export interface Surroundings {
   readonly place: Place;
   readonly random: () => number;
   readonly memory: AffinityMemory;
+  /** Milliseconds since 1970 at nowMs 0. */
+  readonly timeOriginMs: number;
   /** The fleet's key; without it no cookie can be keyed, and none is issued. */
   affinityKey: Uint8Array | null;
 }
@@ -116,6 +118,10 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
 
   random(): number {
     return this.#around.random();
+  }
+
+  wallMs(nowMs: number): number {
+    return this.#around.timeOriginMs + nowMs;
   }
 
   #hashOf(balance: RingBalance, facts: PickFacts): number | null {

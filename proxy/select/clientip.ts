@@ -15,12 +15,13 @@ export function clientIp(backendId: string, timeoutMs: number, memory: AffinityM
   const membersByKey = new Map<string, Member>(choices.members.map((member) => [member.state.key, member]));
   return {
     pick(facts, tried, nowMs) {
-      const remembered = memory.recall(backendId, facts.clientAddress, timeoutMs, nowMs);
+      const wallMs = choices.wallMs(nowMs);
+      const remembered = memory.recall(backendId, facts.clientAddress, timeoutMs, wallMs);
       const known = remembered === undefined ? undefined : membersByKey.get(remembered);
       if (known?.canKeepSession && !tried.includes(known.state)) return known.state.plainPick;
       const chosen = rank(facts.clientAddress, tried);
       if (chosen === null) return null;
-      memory.remember(backendId, facts.clientAddress, chosen.state.key, timeoutMs, nowMs);
+      memory.remember(backendId, facts.clientAddress, chosen.state.key, timeoutMs, wallMs);
       return chosen.state.plainPick;
     },
   };

@@ -8,7 +8,7 @@ export interface CookieScene {
   readonly isTls: boolean;
   readonly userAgent: string;
   /** Milliseconds since 1970. */
-  readonly nowMs: number;
+  readonly wallMs: number;
 }
 
 /**
@@ -47,7 +47,7 @@ export function isCookieName(name: string): boolean {
 export function serialiseCookie(affinity: CookieAffinity, value: string, scene: CookieScene): string {
   let text = `${affinity.name}=${value}; Path=${safePath(affinity.path ?? pathOfRoute(scene.routePath))}`;
   if (affinity.domain !== null && isDomain(affinity.domain)) text += `; Domain=${affinity.domain}`;
-  if (affinity.expiresSeconds !== null) text += `; Expires=${dateAfter(scene.nowMs, affinity.expiresSeconds)}`;
+  if (affinity.expiresSeconds !== null) text += `; Expires=${dateAfter(scene.wallMs, affinity.expiresSeconds)}`;
   if (affinity.maxAgeSeconds !== null) text += `; Max-Age=${affinity.maxAgeSeconds}`;
   text += '; HttpOnly';
   const isSecure = affinity.secure ?? scene.isTls;
@@ -111,6 +111,6 @@ function isDomain(domain: string): boolean {
 }
 
 /** Dates end in the year 9999; a later one would not be an HTTP date. */
-function dateAfter(nowMs: number, seconds: number): string {
-  return new Date(Math.max(0, Math.min(nowMs + seconds * 1000, 253_402_300_799_000))).toUTCString();
+function dateAfter(wallMs: number, seconds: number): string {
+  return new Date(Math.max(0, Math.min(wallMs + seconds * 1000, 253_402_300_799_000))).toUTCString();
 }

@@ -11,6 +11,8 @@ export interface SelectorOptions {
   /** 0 ≤ n < 1. */
   readonly random: () => number;
   readonly memory: AffinityMemory;
+  /** What nowMs counts from, in milliseconds since 1970 (performance.timeOrigin): dates in cookies, and memory that processes share, need it. */
+  readonly timeOriginMs: number;
 }
 
 /** Changed rows by id; null: the row is gone. */
@@ -32,14 +34,14 @@ export class Selector {
   readonly #endpointsByKey = new Map<string, { state: LiveEndpoint; useCount: number }>();
 
   constructor(options: SelectorOptions) {
-    const { zone, node, random, memory } = options;
-    this.#around = { place: { zone, node }, random, memory, affinityKey: null };
+    const { zone, node, random, memory, timeOriginMs } = options;
+    this.#around = { place: { zone, node }, random, memory, timeOriginMs, affinityKey: null };
   }
 
   /**
    * Takes changed rows into use; cost is that of the backends they touch.
    *
-   * @param nowMs milliseconds since 1970, as in all of this folder
+   * @param nowMs of the same clock as in `pick` and `finished`
    * @returns keys of the endpoints that no row names any more
    */
   apply(change: SelectorChange, nowMs: number): { goneKeys: readonly string[] } {

@@ -16,4 +16,6 @@ export interface Choices {
   /** By the backend's balance, near endpoints first; not one of `tried` while there is another. */
   choose(facts: PickFacts, tried: readonly Pick['endpoint'][], nowMs: number): Member | null;
   random(): number;
+  /** Milliseconds since 1970. */
+  wallMs(nowMs: number): number;
 }

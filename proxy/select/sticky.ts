@@ -32,7 +32,7 @@ export function persistentCookie(affinity: CookieAffinity, key: Uint8Array, choi
       }
       const member = choices.choose(facts, tried, nowMs);
       if (member === null) return null;
-      return withCookie(member, affinity, tokenOf(member, key), facts, nowMs);
+      return withCookie(member, affinity, tokenOf(member, key), facts, choices.wallMs(nowMs));
     },
   };
 }
@@ -70,7 +70,7 @@ export function balancedCookie(affinity: CookieAffinity, key: Uint8Array, choice
       if (member === null) return null;
       if (!tried.includes(member.state)) break;
     }
-    return member === null ? null : withCookie(member, affinity, value, facts, nowMs);
+    return member === null ? null : withCookie(member, affinity, value, facts, choices.wallMs(nowMs));
   }
 
   /** Place on the ring of a value that we issued. Remembered, because a signature costs as much as the rest of a pick. */
@@ -95,9 +95,9 @@ function tokenOf({ state, row: { uid } }: Member, key: Uint8Array): string {
   return state.token.text;
 }
 
-function withCookie(member: Member, affinity: CookieAffinity, value: string, facts: PickFacts, nowMs: number): Pick {
+function withCookie(member: Member, affinity: CookieAffinity, value: string, facts: PickFacts, wallMs: number): Pick {
   const userAgent = affinity.conditionalSameSiteNone ? (facts.header('user-agent') ?? '') : '';
-  const scene = { routePath: facts.routePath, isTls: facts.isTls, userAgent, nowMs };
+  const scene = { routePath: facts.routePath, isTls: facts.isTls, userAgent, wallMs };
   return { endpoint: member.state, setCookie: serialiseCookie(affinity, value, scene) };
 }
 

@@ -2,7 +2,7 @@ import type { Endpoint } from '#table/backend.ts';
 
 /**
  * Live state of one address:port in this worker, shared by all routes and backends that use it.
- * Every nowMs of this folder is milliseconds since 1970; it may be a cached clock.
+ * Every nowMs of this folder is of performance.now() in this process, perhaps some milliseconds old: what the engine has at hand.
  */
 export interface EndpointState {
   /** `address:port`, `[address]:port` for IPv6; key of the connection pool, too. */

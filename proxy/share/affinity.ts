@@ -10,11 +10,11 @@ export interface AffinityEntry {
   readonly expiresMs: number;
 }
 
-/** Which endpoint a client was sent to, for affinity that no cookie carries. */
+/** Which endpoint a client was sent to, for affinity that no cookie carries. Times are milliseconds since 1970: processes share them. */
 export interface AffinityMemory {
   /** @returns the endpoint key, and keeps it for another timeoutMs; undefined when unknown or out of time */
-  recall(backendId: string, client: string, timeoutMs: number, nowMs: number): string | undefined;
-  remember(backendId: string, client: string, endpoint: string, timeoutMs: number, nowMs: number): void;
+  recall(backendId: string, client: string, timeoutMs: number, wallMs: number): string | undefined;
+  remember(backendId: string, client: string, endpoint: string, timeoutMs: number, wallMs: number): void;
 }
 
 interface Remembered {
@@ -60,21 +60,21 @@ export class LocalAffinity implements AffinityMemory {
     this.#entries.set(key, { backendId, client, endpoint, expiresMs, toldMs: expiresMs });
   }
 
-  recall(backendId: string, client: string, timeoutMs: number, nowMs: number): string | undefined {
+  recall(backendId: string, client: string, timeoutMs: number, wallMs: number): string | undefined {
     const key = keyOf(backendId, client);
     const known = this.#entries.get(key);
     if (known === undefined) return undefined;
-    if (known.expiresMs <= nowMs) {
+    if (known.expiresMs <= wallMs) {
       this.#entries.delete(key);
       return undefined;
     }
-    known.expiresMs = nowMs + timeoutMs;
+    known.expiresMs = wallMs + timeoutMs;
     if (known.expiresMs - known.toldMs > timeoutMs / 10) this.#announce(known);
     return known.endpoint;
   }
 
-  remember(backendId: string, client: string, endpoint: string, timeoutMs: number, nowMs: number): void {
-    const entry = { backendId, client, endpoint, expiresMs: nowMs + timeoutMs, toldMs: 0 };
+  remember(backendId: string, client: string, endpoint: string, timeoutMs: number, wallMs: number): void {
+    const entry = { backendId, client, endpoint, expiresMs: wallMs + timeoutMs, toldMs: 0 };
     this.#entries.set(keyOf(backendId, client), entry);
     this.#announce(entry);
   }

@@ -156,7 +156,7 @@ test('a cookie that was written is read back, beside any others', () => {
         routePath: '/',
         isTls: true,
         userAgent: '',
-        nowMs: 0,
+        wallMs: 0,
       });
       const pairs = [
         ...others.filter(([other]) => other !== name).map((pair) => pair.join('=')),
@@ -175,7 +175,7 @@ test('whatever a row and a route hold, a Set-Cookie is one line of visible ASCII
         routePath,
         isTls: false,
         userAgent: '',
-        nowMs: 0,
+        wallMs: 0,
       });
       assert.match(written, /^[\x20-\x7e]+$/);
       const names = written.split(';').map((part) => part.trim().split('=')[0]);

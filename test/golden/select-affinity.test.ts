@@ -199,6 +199,22 @@ test('balanced: another endpoint takes over about its share of the sessions, the
   assert.ok(moved > 100 && moved < 300, `${moved} of 1000 moved, 200 is even`);
 });
 
+test('Expires and the memory that workers share are in wall-clock time, though requests count from the start of the process', () => {
+  const timeOriginMs = Date.UTC(2030, 0, 1);
+  const affinity = { ...cookieAffinity, expiresSeconds: 60 };
+  const sticky = openBackend({ affinity }, endpointRows(1), { timeOriginMs }).backend.pick(factsOf(), [], 5000);
+  assert.match(sticky?.setCookie ?? '', /Expires=Tue, 01 Jan 2030 00:01:05 GMT/);
+  const told: AffinityEntry[] = [];
+  const memory = new LocalAffinity();
+  memory.onRemember((entry) => told.push(entry));
+  const byAddress = openBackend({ affinity: { type: 'client-ip', timeoutSeconds: 10 } }, endpointRows(1), {
+    timeOriginMs,
+    memory,
+  });
+  byAddress.backend.pick(factsOf(), [], 5000);
+  assert.equal(told[0]?.expiresMs, timeOriginMs + 15_000);
+});
+
 describe('client address', () => {
   const timeoutSeconds = 100;
   const clientIp = { affinity: { type: 'client-ip', timeoutSeconds } as Affinity };

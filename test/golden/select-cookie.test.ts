@@ -4,7 +4,7 @@ import { type CookieAffinity, type CookieScene, cookieValues, serialiseCookie } 
 import { cookieAffinity, endpointRows, openBackend, picked } from './selecting.ts';
 
 function write(fields: Partial<CookieAffinity> = {}, scene: Partial<CookieScene> = {}): string {
-  const whole = { routePath: '/', isTls: false, userAgent: '', nowMs: Date.UTC(2030, 0, 1), ...scene };
+  const whole = { routePath: '/', isTls: false, userAgent: '', wallMs: Date.UTC(2030, 0, 1), ...scene };
   return serialiseCookie({ ...cookieAffinity, ...fields }, 'v', whole);
 }
 

@@ -78,7 +78,14 @@ export function openBackend(
 ): Opened {
   const { seed = 1, nowMs = 0, affinityKey = fleetKey, ...rest } = options;
   const random = seeded(seed);
-  const selector = new Selector({ zone: null, node: null, random, memory: new LocalAffinity(), ...rest });
+  const selector = new Selector({
+    zone: null,
+    node: null,
+    random,
+    memory: new LocalAffinity(),
+    timeOriginMs: 0,
+    ...rest,
+  });
   selector.apply(
     {
       backends: new Map([['web', backendRow(fields)]]),
