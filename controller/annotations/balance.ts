@@ -28,9 +28,9 @@ export const balanceFamily = {
   'upstream-hash-by': {
     scope,
     badValue,
-    syntax: 'an expression of text and known variables',
+    syntax: 'an expression of letters, digits, - _ $ and braces',
     default: 'none',
-    help: 'Consistent hash of $request_uri, $uri, $host, $remote_addr, $http_NAME, $cookie_NAME, $arg_NAME and text, joined.',
+    help: 'Consistent hash of $request_uri, $uri, $host, $remote_addr, $http_NAME, $cookie_NAME, $arg_NAME and text, joined. With any other variable it has no effect.',
     parse: parseHashExpression,
   } satisfies Annotation<HashPart[]>,
   'upstream-hash-by-subset': {
@@ -63,16 +63,16 @@ const variables: Readonly<Record<string, HashPart>> = {
   the_real_ip: { type: 'source' },
 };
 
-/** nginx's variables as far as they can be told apart without nginx; any other refuses the whole expression. */
+/** The parts of an expression; none when it needs a variable that only nginx has. */
 function parseHashExpression(value: string): HashPart[] | undefined {
   const text = hashText(value);
   if (text === undefined) return undefined;
   const parts: HashPart[] = [];
   const pattern = /\$\{(\w+)\}|\$(\w+)|([^$]+)|(\$)/g;
   for (const [, braced, plain, literal, stray] of text.matchAll(pattern)) {
-    if (stray !== undefined) return undefined;
+    if (stray !== undefined) return [];
     const part = literal === undefined ? variable(braced ?? plain ?? '') : ({ type: 'text', value: literal } as const);
-    if (part === undefined) return undefined;
+    if (part === undefined) return [];
     parts.push(part);
   }
   return parts;

@@ -13,6 +13,8 @@ export interface ReadAnnotations {
   keys: Readonly<Partial<Record<AnnotationName, string>>>;
   /** Key of an annotation that protects and is not honoured: the paths answer 503. null: none. */
   deniedBy: string | null;
+  /** The same for the whole host, with the paths of others on it. */
+  hostDeniedBy: string | null;
   /** A value that ingress-nginx refuses together with the whole Ingress. */
   isDropped: boolean;
   /** `canary: "true"`: not a main Ingress, whatever its paths say. */
@@ -29,6 +31,7 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
   const keys: Partial<Record<AnnotationName, string>> = {};
   const problems: Problem[] = [];
   let deniedBy: string | null = null;
+  let hostDeniedBy: string | null = null;
   let isDropped = false;
   let isCanary = false;
   for (const { key, name } of ours(annotations)) {
@@ -63,6 +66,7 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
       );
     } else if (missing.denies(value)) {
       deniedBy ??= key;
+      if (missing.isHostWide) hostDeniedBy ??= key;
       problems.push(problem('AnnotationDenies', at, { annotation: key, advice: missing.advice }));
     } else if (!isHarmless(name, value)) {
       isCanary ||= name === 'canary' && parseBoolean(value) === true;
@@ -76,7 +80,7 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
       problem('AnnotationObsolete', { ...source, field: `metadata.annotations[${key}]` }, { annotation: key, advice }),
     );
   }
-  return { settings: settings as Settings, keys, deniedBy, isDropped, isCanary, problems };
+  return { settings: settings as Settings, keys, deniedBy, hostDeniedBy, isDropped, isCanary, problems };
 }
 
 /** Our keys in a stable order, each name once. */

@@ -3,7 +3,7 @@ import { booleanSyntax, parseBoolean, textOf } from './values.ts';
 
 const badValue = 'ignored';
 
-const appRoot = textOf(/^\/[A-Za-z0-9\-._~/:,?&=]*$/);
+const appRoot = textOf(/^\/[A-Za-z0-9\-._~/:,&=]*$/);
 
 /** Redirects that the gateway answers itself. */
 export const redirectFamily = {
@@ -23,18 +23,10 @@ export const redirectFamily = {
     help: 'The same redirect without any TLS section, for TLS that ends at an outer load balancer.',
     parse: parseBoolean,
   } satisfies Annotation<boolean>,
-  'preserve-trailing-slash': {
-    scope: 'path',
-    badValue,
-    syntax: booleanSyntax,
-    default: 'true',
-    help: 'Accepted for compatibility: redirects to https always keep the path as it came, where ingress-nginx cuts a trailing slash.',
-    parse: parseBoolean,
-  } satisfies Annotation<boolean>,
   'app-root': {
     scope: 'host*',
     badValue,
-    syntax: 'an absolute path',
+    syntax: 'an absolute path without query',
     default: 'none',
     help: 'Answers a request for exactly / on the host with 302 to this path.',
     parse: (value) => {

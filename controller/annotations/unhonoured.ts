@@ -7,7 +7,12 @@ export interface Unhonoured {
    * in some of these cases (a bad auth-cache-duration drops auth altogether); that is not copied.
    */
   denies(value: string): boolean;
+  /** true: it protects the whole host, so the paths of other Ingresses on it are closed, too. */
+  isHostWide: boolean;
 }
+
+/** ingress-nginx asks every client of the host for a certificate; a server snippet may hold deny rules for all of it. */
+const hostWide: readonly string[] = ['auth-tls-secret', 'server-snippet'];
 
 const never = (): boolean => false;
 const always = (): boolean => true;
@@ -147,6 +152,11 @@ const groups: readonly { advice: string; denies: (value: string) => boolean; nam
       'affinity-canary-behavior',
     ],
   },
+  {
+    advice: 'Redirects to https drop one trailing slash of the path; link to the https address where it matters.',
+    denies: never,
+    names: ['preserve-trailing-slash'],
+  },
   { advice: 'Write a rule for each further name.', denies: never, names: ['server-alias'] },
   {
     advice: 'Let the backend answer with the redirect for now.',
@@ -253,7 +263,9 @@ const groups: readonly { advice: string; denies: (value: string) => boolean; nam
 
 /** By name without prefix. */
 export const unhonoured: ReadonlyMap<string, Unhonoured> = new Map(
-  groups.flatMap(({ advice, denies, names }) => names.map((name) => [name, { advice, denies }] as const)),
+  groups.flatMap(({ advice, denies, names }) =>
+    names.map((name) => [name, { advice, denies, isHostWide: hostWide.includes(name) }] as const),
+  ),
 );
 
 /** Switches that are off without the annotation, too: turning them off is no wish that goes unheard. */
@@ -266,6 +278,7 @@ export const harmlessWhenOff: ReadonlySet<string> = new Set([
   'enable-owasp-core-rules',
   'enable-rewrite-log',
   'from-to-www-redirect',
+  'preserve-trailing-slash',
   'http2-push-preload',
   'proxy-buffering',
   'proxy-cookie-domain',

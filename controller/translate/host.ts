@@ -1,14 +1,16 @@
+import type { Backend } from '#table/backend.ts';
 import type { Filter } from '#table/filter.ts';
 import type { Host } from '#table/listener.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import type { Row } from '#table/rows.ts';
+import { brokenBackend } from './backendrow.ts';
 import type { Draft, DraftPath } from './draft.ts';
 import type { HostTls } from './hosttls.ts';
 import { everyHost } from './names.ts';
 import type { TranslateOptions } from './options.ts';
 import { problem } from './problems.ts';
-import { plainRegex, regexFault } from './regexcheck.ts';
+import { regexFault } from './regexcheck.ts';
 import { type HostFacts, matchOf, rewriteOf, routeOf } from './route.ts';
 
 /** Everything that one hostname is made of. */
@@ -30,8 +32,14 @@ export function compileHost(input: HostInput, options: TranslateOptions): { rows
   if (drafts.length === 0 && (hostname !== everyHost || fallback === null)) return { rows: [], problems: [] };
   const hostId = `ingress/${hostname}`;
   const regexCause = drafts.find((draft) => asksForRegex(draft, hostname));
-  const facts: HostFacts = { hostId, isRegex: regexCause !== undefined, hasTls: tls.isSet };
-  const problems: Problem[] = [...tls.problems];
+  const denier = drafts.find((draft) => draft.annotations.hostDeniedBy !== null);
+  const facts: HostFacts = {
+    hostId,
+    isRegex: regexCause !== undefined,
+    hasTls: tls.isSet,
+    deniedBackendId: denier === undefined ? null : `${hostId}#denied`,
+  };
+  const problems: Problem[] = [...tls.problems, ...denials(drafts, denier, hostname)];
   const routes: Route[] = [];
   const winners = new Map<string, string>();
 
@@ -45,7 +53,7 @@ export function compileHost(input: HostInput, options: TranslateOptions): { rows
   }
 
   for (const { draft, path } of pathsOf(drafts, hostname)) {
-    const fault = facts.isRegex ? regexFault(plainRegex(path.path)) : undefined;
+    const fault = facts.isRegex ? regexFault(path.path) : undefined;
     if (fault !== undefined) {
       problems.push(problem('PathRegexInvalid', pathSource(path), { path: path.path, host: hostname, fault }));
       continue;
@@ -79,7 +87,27 @@ export function compileHost(input: HostInput, options: TranslateOptions): { rows
     canFallThrough: false,
   };
   const rows: Row[] = [{ kind: 'host', row: host }, ...routes.map((row) => ({ kind: 'route', row }) as const)];
+  if (denier !== undefined) rows.push({ kind: 'backend', row: deniedBackend(hostId, denier, options) });
   return { rows, problems };
+}
+
+/** What stands behind every path of a host that an annotation of one Ingress protects as a whole. */
+function deniedBackend(hostId: string, denier: Draft, options: TranslateOptions): Backend {
+  const { namespace, name } = denier.source;
+  const annotation = denier.annotations.hostDeniedBy ?? '';
+  const source: Source = { ...denier.source, field: `metadata.annotations[${annotation}]` };
+  const message = `${annotation} is not honoured yet, so this host is closed.`;
+  const broken = { status: 503, code: 'HostDenied', message };
+  return brokenBackend(options, `${hostId}#denied`, source, { namespace, name, port: '' }, broken);
+}
+
+/** The others on a closed host hear of it; the Ingress that closes it has been told by its own annotation. */
+function denials(drafts: readonly Draft[], denier: Draft | undefined, hostname: string): Problem[] {
+  if (denier === undefined) return [];
+  const values = { host: hostname, annotation: denier.annotations.hostDeniedBy ?? '', cause: denier.key };
+  return drafts
+    .filter((draft) => draft.face.deniedBy === null)
+    .map((draft) => problem('HostDenied', draft.hosts.get(hostname) ?? draft.source, values));
 }
 
 function asksForRegex(draft: Draft, hostname: string): boolean {
@@ -147,11 +175,10 @@ function appRootRoute(draft: Draft, hostname: string, options: TranslateOptions)
   const value = draft.annotations.settings['app-root'];
   const first = draft.paths.find((path) => path.hostname === hostname);
   if (value === undefined || first === undefined) return null;
-  const facts: HostFacts = { hostId: `ingress/${hostname}`, isRegex: false, hasTls: false };
+  const facts: HostFacts = { hostId: `ingress/${hostname}`, isRegex: false, hasTls: false, deniedBackendId: null };
   const source: Source = { ...draft.source, field: `metadata.annotations[${draft.annotations.keys['app-root']}]` };
   const base = { ...routeOf(draft, first, facts, options), source };
   const { namespace, name } = draft.source;
-  // app-root may carry a query, which the redirect adds the request's own to.
   return answerRoute(base, `ingress/${namespace}/${name}/app-root/${hostname}`, '/', {
     type: 'redirect',
     scheme: null,
@@ -201,7 +228,7 @@ function fallbackRoute(
     // Sorts after every creation time.
     precedence: { priority: 0, order: '~' },
     filters: [],
-    backends: [{ backendId: fallback.backendId, weight: 1, filters: [] }],
+    backends: [{ backendId: facts.deniedBackendId ?? fallback.backendId, weight: 1, filters: [] }],
     timeouts: options.timeouts,
     retry: options.retry,
     bodyLimit: options.bodyLimit,

@@ -57,8 +57,8 @@ export const catalogue = {
   },
   PathConflict: {
     severity: 'error',
-    text: 'The path "{path}" of host {host} is already taken by Ingress {winner}, which is older.',
-    hint: 'Change the path or the pathType, or remove one of the two.',
+    text: 'The path "{path}" of host {host} is already taken by Ingress {winner}.',
+    hint: 'Of equal paths that of the oldest Ingress counts, then the first; change the path or the pathType, or remove one.',
   },
   PathsBecameRegex: {
     severity: 'warning',
@@ -87,7 +87,7 @@ export const catalogue = {
   },
   ServicePortNotFound: {
     severity: 'error',
-    text: 'The Service {service} has no port {port}, so its requests are answered with 503.',
+    text: 'The Service {service} has no port "{port}", so its requests are answered with 503.',
     hint: 'Use a number or name of spec.ports of the Service.',
   },
   ServicePortNotTcp: {
@@ -97,7 +97,7 @@ export const catalogue = {
   },
   ServiceHasNoAddress: {
     severity: 'error',
-    text: 'service-upstream is set, but Service {service} has no cluster IP; its requests are answered with 503.',
+    text: 'The Service {service} has no cluster IP, which service-upstream needs; its requests are answered with 503.',
     hint: 'Remove service-upstream, or give the Service a cluster IP.',
   },
   ExternalNameRefused: {
@@ -169,6 +169,11 @@ export const catalogue = {
     severity: 'error',
     text: '{annotation} protects these paths and is not honoured yet, so they are answered with 503.',
     hint: '{advice}',
+  },
+  HostDenied: {
+    severity: 'error',
+    text: 'Every path of host {host} is answered with 503: {annotation} of Ingress {cause} protects the whole host and is not honoured yet.',
+    hint: 'Remove the annotation there only if the host may be open, or give these paths a host of their own.',
   },
   AnnotationNotHonoured: {
     severity: 'warning',

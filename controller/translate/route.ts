@@ -2,7 +2,6 @@ import type { Filter } from '#table/filter.ts';
 import type { PathMatch, Route } from '#table/route.ts';
 import type { Draft, DraftPath } from './draft.ts';
 import type { TranslateOptions } from './options.ts';
-import { plainRegex } from './regexcheck.ts';
 
 /** What a host as a whole decides for each of its paths. */
 export interface HostFacts {
@@ -10,11 +9,13 @@ export interface HostFacts {
   /** Every path is a case-insensitive regular expression. */
   isRegex: boolean;
   hasTls: boolean;
+  /** Backend row that closes every path; null: open. */
+  deniedBackendId: string | null;
 }
 
 /** The condition of a path. On a regex host the pathType does not matter any more. */
 export function matchOf(path: DraftPath, isRegex: boolean): PathMatch {
-  if (isRegex) return { type: 'regex', value: plainRegex(path.path), ignoreCase: true };
+  if (isRegex) return { type: 'regex', value: path.path, ignoreCase: true };
   if (path.kind === 'exact') return { type: 'exact', value: path.path };
   // "/foo/" does not cover "/foo": that is redirected (see host.ts).
   if (path.path.length > 1 && path.path.endsWith('/')) return { type: 'prefix', value: path.path };
@@ -31,14 +32,15 @@ export function rewriteOf(draft: Draft, path: DraftPath): string | null {
 export function routeOf(draft: Draft, path: DraftPath, facts: HostFacts, options: TranslateOptions): Route {
   const { settings } = draft.annotations;
   const age = `${draft.age}|${path.position}`;
+  const isDenied = draft.face.deniedBy !== null || facts.deniedBackendId !== null;
   return {
     id: path.routeId,
     source: path.source,
     hostIds: [facts.hostId],
     match: { path: matchOf(path, facts.isRegex), methods: null, headers: [], query: [] },
     precedence: facts.isRegex ? regexPrecedence(path, age) : { priority: 0, order: age },
-    filters: draft.face.deniedBy === null ? filtersOf(draft, path, facts, options) : [],
-    backends: [{ backendId: path.backendId, weight: 1, filters: [] }],
+    filters: isDenied ? [] : filtersOf(draft, path, facts, options),
+    backends: [{ backendId: facts.deniedBackendId ?? path.backendId, weight: 1, filters: [] }],
     timeouts: {
       connectMs: settings['proxy-connect-timeout'] ?? options.timeouts.connectMs,
       sendMs: settings['proxy-send-timeout'] ?? options.timeouts.sendMs,
@@ -80,7 +82,7 @@ function filtersOf(draft: Draft, path: DraftPath, facts: HostFacts, options: Tra
     filters.push({
       type: 'rewrite',
       hostname,
-      path: target === null ? null : { type: 'captures', value: rooted(target) },
+      path: target === null ? null : { type: 'captures', value: target },
     });
   }
   const prefix = settings['x-forwarded-prefix'];
@@ -106,11 +108,6 @@ function redirectOf(target: string): Filter | null {
     path: { type: 'captures', value: path },
     status: 302,
   };
-}
-
-/** A target without its leading slash is legal; a request line without one is not. */
-function rooted(target: string): string {
-  return target.startsWith('/') ? target : `/${target}`;
 }
 
 function backendHost(template: string | undefined, path: DraftPath): string | null {

@@ -48,11 +48,11 @@ export function settleService(drafts: readonly Draft[], portKey: string, options
     if (lastSticky !== undefined && draft !== lastSticky) overrule(draft, lastSticky, 'younger', cookieAttributes);
   }
 
-  const hash = settings['upstream-hash-by'];
-  if (oldest !== undefined && hash === undefined) problems.push(...lonelyWords(oldest));
+  const isHashed = (settings['upstream-hash-by'] ?? []).length > 0;
+  if (oldest !== undefined && !isHashed) problems.push(...lonelyWords(oldest));
   return {
     balance: balanceOf(settings, options),
-    isHashed: hash !== undefined,
+    isHashed,
     usesClusterIp: settings['service-upstream'] ?? false,
     cookie: firstSticky === undefined || lastSticky === undefined ? null : cookieOf(firstSticky, lastSticky),
     problems,
@@ -81,7 +81,7 @@ const cookieAttributes: readonly AnnotationName[] = [
 
 function balanceOf(settings: Draft['annotations']['settings'], options: TranslateOptions): Balance {
   const parts = settings['upstream-hash-by'];
-  if (parts !== undefined) {
+  if (parts !== undefined && parts.length > 0) {
     const isSubset = settings['upstream-hash-by-subset'] ?? false;
     return {
       algorithm: 'ring-hash',
@@ -101,8 +101,13 @@ function balanceOf(settings: Draft['annotations']['settings'], options: Translat
   }
 }
 
-/** Words of load-balance that say how something is done which another annotation has to ask for. */
+/** A hash that cannot be computed, and words of load-balance that need another annotation beside them. */
 function lonelyWords(draft: Draft): Problem[] {
+  const hash = draft.annotations.keys['upstream-hash-by'];
+  if (hash !== undefined) {
+    const values = { annotation: hash, value: 'its value', reason: 'it uses a variable that is not known' };
+    return [problem('AnnotationWithoutEffect', { ...draft.source, field: `metadata.annotations[${hash}]` }, values)];
+  }
   const value = draft.annotations.settings['load-balance'];
   const annotation = draft.annotations.keys['load-balance'];
   if (value === undefined || annotation === undefined) return [];
