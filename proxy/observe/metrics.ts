@@ -1,0 +1,145 @@
+import type { ResponseFlag } from './record.ts';
+
+/** Upper bounds of the histogram buckets, seconds; one more bucket holds the rest. */
+export const bucketBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
+
+/** Every flag, in the order in which they are counted. */
+export const responseFlags = [
+  '-',
+  'NR',
+  'NE',
+  'BR',
+  'UF',
+  'UC',
+  'UT',
+  'UPE',
+  'DPE',
+  'DC',
+  'DT',
+  'LR',
+  'RL',
+  'OM',
+] as const satisfies readonly ResponseFlag[];
+
+/** What a status is counted as; the last is a request that ended without a status. */
+export const statusClasses = ['1xx', '2xx', '3xx', '4xx', '5xx', 'none'] as const;
+
+/** Places of a snapshot's `totals`. A histogram is its buckets (not summed up), then the sum in seconds. */
+const histogramSize = bucketBounds.length + 2;
+const flagsAt = statusClasses.length;
+const durationAt = flagsAt + responseFlags.length;
+const upstreamAt = durationAt + histogramSize;
+const bytesReceivedAt = upstreamAt + histogramSize;
+export const totalsLayout = {
+  classes: 0,
+  flags: flagsAt,
+  duration: durationAt,
+  upstream: upstreamAt,
+  bytesReceived: bytesReceivedAt,
+  bytesSent: bytesReceivedAt + 1,
+  retries: bytesReceivedAt + 2,
+  size: bytesReceivedAt + 3,
+} as const;
+
+/** Places of one route's values: its status classes, then these. */
+export const seriesLayout = {
+  classes: 0,
+  durationSeconds: statusClasses.length,
+  bytesReceived: statusClasses.length + 1,
+  bytesSent: statusClasses.length + 2,
+  size: statusClasses.length + 3,
+} as const;
+
+/** Whose requests a series counts. Everything in it comes from rows of the table, never from a request. */
+export interface SeriesName {
+  readonly routeId: string;
+  readonly backendId: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly service: string;
+  readonly servicePort: string;
+}
+
+/** All that a worker has counted, as plain data that can be sent to another process. */
+export interface MetricsSnapshot {
+  readonly totals: Float64Array;
+  readonly inFlight: number;
+  /** Lines that the access log could not write. */
+  readonly droppedLogLines: number;
+  readonly listeners: readonly { readonly listenerId: string; readonly open: number; readonly opened: number }[];
+  readonly series: readonly SeriesName[];
+  /** `seriesLayout.size` values for each element of `series`, in its order. */
+  readonly values: Float64Array;
+}
+
+/** Sums snapshots of several workers. */
+export function mergeSnapshots(snapshots: readonly MetricsSnapshot[]): MetricsSnapshot {
+  const totals = new Float64Array(totalsLayout.size);
+  const listenersById = new Map<string, { listenerId: string; open: number; opened: number }>();
+  const seriesByKey = new Map<string, { name: SeriesName; values: Float64Array }>();
+  let inFlight = 0;
+  let droppedLogLines = 0;
+  for (const snapshot of snapshots) {
+    addInto(totals, snapshot.totals);
+    inFlight += snapshot.inFlight;
+    droppedLogLines += snapshot.droppedLogLines;
+    for (const { listenerId, open, opened } of snapshot.listeners) {
+      const known = listenersById.get(listenerId);
+      if (known) {
+        known.open += open;
+        known.opened += opened;
+      } else {
+        listenersById.set(listenerId, { listenerId, open, opened });
+      }
+    }
+    snapshot.series.forEach((name, i) => {
+      const values = snapshot.values.subarray(i * seriesLayout.size, (i + 1) * seriesLayout.size);
+      const key = `${name.routeId}\n${name.backendId}`;
+      const known = seriesByKey.get(key);
+      if (known) addInto(known.values, values);
+      else seriesByKey.set(key, { name, values: values.slice() });
+    });
+  }
+  const merged = [...seriesByKey.values()];
+  return {
+    totals,
+    inFlight,
+    droppedLogLines,
+    listeners: [...listenersById.values()],
+    series: merged.map(({ name }) => name),
+    values: joinValues(merged.map(({ values }) => values)),
+  };
+}
+
+/**
+ * What is left of a worker that ended: its counts, without which a sum would go down and look like a restart; nothing is
+ * open or in flight there any more.
+ */
+export function endedSnapshot(snapshot: MetricsSnapshot): MetricsSnapshot {
+  return { ...snapshot, inFlight: 0, listeners: snapshot.listeners.map((listener) => ({ ...listener, open: 0 })) };
+}
+
+/** Leaves out series of routes that are gone. To be used after they were shown once more, so that their last counts are seen. */
+export function withoutGoneRoutes(snapshot: MetricsSnapshot, hasRoute: (routeId: string) => boolean): MetricsSnapshot {
+  const kept = snapshot.series.map((_, i) => i).filter((i) => hasRoute((snapshot.series[i] as SeriesName).routeId));
+  return {
+    ...snapshot,
+    series: kept.map((i) => snapshot.series[i] as SeriesName),
+    values: joinValues(kept.map((i) => snapshot.values.subarray(i * seriesLayout.size, (i + 1) * seriesLayout.size))),
+  };
+}
+
+export function joinValues(rows: readonly Float64Array[]): Float64Array {
+  const joined = new Float64Array(rows.length * seriesLayout.size);
+  rows.forEach((row, i) => {
+    joined.set(row, i * seriesLayout.size);
+  });
+  return joined;
+}
+
+function addInto(sums: Float64Array, values: Float64Array): void {
+  values.forEach((value, i) => {
+    sums[i] = (sums[i] ?? 0) + value;
+  });
+}

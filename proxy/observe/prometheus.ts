@@ -1,0 +1,134 @@
+import {
+  bucketBounds,
+  type MetricsSnapshot,
+  responseFlags,
+  type SeriesName,
+  seriesLayout,
+  statusClasses,
+  totalsLayout,
+} from './metrics.ts';
+
+type Labels = Readonly<Record<string, string>>;
+
+/** Counters and gauges of the workers as Prometheus text (exposition format 0.0.4), base units, prefix `sluice_`. */
+export function renderMetrics(snapshot: MetricsSnapshot): string {
+  const { totals } = snapshot;
+  const at = (place: number) => totals[place] ?? 0;
+  const page = new Page();
+  page.family('sluice_http_requests_total', 'counter', 'Requests that ended, by class of the status sent.');
+  statusClasses.forEach((code, i) => {
+    page.sample('', { code }, at(totalsLayout.classes + i));
+  });
+  page.family('sluice_http_responses_flagged_total', 'counter', 'Requests whose end the gateway decided, by reason.');
+  responseFlags.forEach((flag, i) => {
+    if (flag !== '-') page.sample('', { flag }, at(totalsLayout.flags + i));
+  });
+  page.family('sluice_http_requests_in_flight', 'gauge', 'Requests that have begun and not ended.');
+  page.sample('', {}, snapshot.inFlight);
+  page.histogram(
+    'sluice_http_request_duration_seconds',
+    'From the first byte of a request to the last of its response.',
+    {
+      totals,
+      place: totalsLayout.duration,
+    },
+  );
+  page.histogram(
+    'sluice_upstream_response_seconds',
+    'Until the head of a response came from the backend, retries included.',
+    {
+      totals,
+      place: totalsLayout.upstream,
+    },
+  );
+  page.family('sluice_http_request_bytes_total', 'counter', 'Bytes received from clients in requests.');
+  page.sample('', {}, at(totalsLayout.bytesReceived));
+  page.family('sluice_http_response_bytes_total', 'counter', 'Bytes sent to clients in responses.');
+  page.sample('', {}, at(totalsLayout.bytesSent));
+  page.family('sluice_upstream_retries_total', 'counter', 'Tries beyond the first one of a request.');
+  page.sample('', {}, at(totalsLayout.retries));
+  page.family('sluice_connections', 'gauge', 'Client connections that are open, by listener.');
+  for (const { listenerId, open } of snapshot.listeners) page.sample('', { listener: listenerId }, open);
+  page.family('sluice_connections_total', 'counter', 'Client connections that were accepted, by listener.');
+  for (const { listenerId, opened } of snapshot.listeners) page.sample('', { listener: listenerId }, opened);
+  page.family('sluice_access_log_dropped_lines_total', 'counter', 'Lines that the access log could not write.');
+  page.sample('', {}, snapshot.droppedLogLines);
+  renderRoutes(page, snapshot);
+  return page.text();
+}
+
+function renderRoutes(page: Page, { series, values }: MetricsSnapshot): void {
+  const value = (i: number, place: number) => values[i * seriesLayout.size + place] ?? 0;
+  const labels = series.map(labelsOf);
+  const eachRoute = (render: (labels: Labels, i: number) => void) => labels.forEach(render);
+
+  page.family('sluice_route_requests_total', 'counter', 'Requests of a route that ended, by class of the status sent.');
+  eachRoute((route, i) => {
+    statusClasses.forEach((code, place) => {
+      const count = value(i, seriesLayout.classes + place);
+      if (count > 0) page.sample('', { ...route, code }, count);
+    });
+  });
+  page.family('sluice_route_request_duration_seconds', 'summary', 'Duration of the requests of a route.');
+  eachRoute((route, i) => {
+    page.sample('_sum', route, value(i, seriesLayout.durationSeconds));
+    page.sample(
+      '_count',
+      route,
+      statusClasses.reduce((sum, _, place) => sum + value(i, place), 0),
+    );
+  });
+  page.family('sluice_route_request_bytes_total', 'counter', 'Bytes received in requests of a route.');
+  eachRoute((route, i) => page.sample('', route, value(i, seriesLayout.bytesReceived)));
+  page.family('sluice_route_response_bytes_total', 'counter', 'Bytes sent in responses of a route.');
+  eachRoute((route, i) => page.sample('', route, value(i, seriesLayout.bytesSent)));
+}
+
+function labelsOf(name: SeriesName): Labels {
+  return {
+    kind: name.kind,
+    namespace: name.namespace,
+    name: name.name,
+    route: name.routeId,
+    backend: name.backendId,
+    service: name.service,
+    service_port: name.servicePort,
+  };
+}
+
+const bucketLabels = [...bucketBounds.map(String), '+Inf'];
+
+/** Text in the making. A metric's lines stand together below its HELP and TYPE, as the format demands. */
+class Page {
+  #name = '';
+  readonly #lines: string[] = [];
+
+  family(name: string, type: 'counter' | 'gauge' | 'histogram' | 'summary', help: string): void {
+    this.#name = name;
+    this.#lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
+  }
+
+  sample(suffix: string, labels: Labels, value: number): void {
+    const written = Object.entries(labels).map(([name, text]) => `${name}="${escapeLabel(text)}"`);
+    this.#lines.push(`${this.#name}${suffix}${written.length > 0 ? `{${written.join(',')}}` : ''} ${value}`);
+  }
+
+  histogram(name: string, help: string, of: { totals: Float64Array; place: number }): void {
+    this.family(name, 'histogram', help);
+    let count = 0;
+    bucketLabels.forEach((le, i) => {
+      count += of.totals[of.place + i] ?? 0;
+      this.sample('_bucket', { le }, count);
+    });
+    this.sample('_sum', {}, of.totals[of.place + bucketLabels.length] ?? 0);
+    this.sample('_count', {}, count);
+  }
+
+  text(): string {
+    return `${this.#lines.join('\n')}\n`;
+  }
+}
+
+function escapeLabel(text: string): string {
+  return /[\\"\n]/.test(text) ? text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n') : text;
+}

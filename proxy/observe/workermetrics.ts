@@ -1,0 +1,142 @@
+import {
+  bucketBounds,
+  joinValues,
+  type MetricsSnapshot,
+  responseFlags,
+  type SeriesName,
+  seriesLayout,
+  totalsLayout,
+} from './metrics.ts';
+import type { ExchangeRecord, Observer, ResponseFlag } from './record.ts';
+
+/** Counts of one route with one of its backends. */
+interface Series {
+  readonly name: SeriesName;
+  readonly values: Float64Array;
+}
+
+/** A route number is used again after its route is gone; a slot holds this many series at most, so it cannot grow for ever. */
+const mostSeriesPerSlot = 64;
+
+/** Counters of one worker. Per request a few additions in typed arrays; a series is made at its first request only. */
+export class WorkerMetrics implements Observer {
+  readonly #totals = new Float64Array(totalsLayout.size);
+  #inFlight = 0;
+  readonly #listenersById = new Map<string, { open: number; opened: number }>();
+  /** By CompiledRoute.index. */
+  readonly #slots: (Series[] | undefined)[] = [];
+  readonly #log: { readonly droppedLines: number };
+
+  /** @param log the access log of the same worker, which counts what it could not write */
+  constructor(log: { readonly droppedLines: number }) {
+    this.#log = log;
+  }
+
+  requestStarted(): void {
+    this.#inFlight++;
+  }
+
+  finished(record: ExchangeRecord): void {
+    this.#inFlight--;
+    const totals = this.#totals;
+    const statusClass = classOf(record.status);
+    const seconds = Math.max(0, record.durationMs) / 1000;
+    bump(totals, totalsLayout.classes + statusClass, 1);
+    bump(totals, totalsLayout.flags + (flagPlaces.get(record.flag) ?? 0), 1);
+    this.#observe(totalsLayout.duration, seconds);
+    if (record.upstreamMs >= 0) this.#observe(totalsLayout.upstream, record.upstreamMs / 1000);
+    bump(totals, totalsLayout.bytesReceived, record.bytesReceived);
+    bump(totals, totalsLayout.bytesSent, record.bytesSent);
+    if (record.tries > 1) bump(totals, totalsLayout.retries, record.tries - 1);
+    if (record.routeIndex < 0) return;
+    const { values } = this.#seriesOf(record);
+    bump(values, seriesLayout.classes + statusClass, 1);
+    bump(values, seriesLayout.durationSeconds, seconds);
+    bump(values, seriesLayout.bytesReceived, record.bytesReceived);
+    bump(values, seriesLayout.bytesSent, record.bytesSent);
+  }
+
+  connectionOpened(listenerId: string): void {
+    const listener = this.#listenersById.get(listenerId);
+    if (listener) {
+      listener.open++;
+      listener.opened++;
+    } else {
+      this.#listenersById.set(listenerId, { open: 1, opened: 1 });
+    }
+  }
+
+  connectionClosed(listenerId: string): void {
+    const listener = this.#listenersById.get(listenerId);
+    if (listener) listener.open--;
+  }
+
+  snapshot(): MetricsSnapshot {
+    const all = this.#slots.flatMap((slot) => slot ?? []);
+    return {
+      totals: this.#totals.slice(),
+      inFlight: this.#inFlight,
+      droppedLogLines: this.#log.droppedLines,
+      listeners: [...this.#listenersById].map(([listenerId, counts]) => ({ listenerId, ...counts })),
+      series: all.map(({ name }) => name),
+      values: joinValues(all.map(({ values }) => values)),
+    };
+  }
+
+  /** Drops the series of routes that are gone. Called after a snapshot, which has shown them once more. */
+  letGo(hasRoute: (routeId: string) => boolean): void {
+    for (const [index, slot] of this.#slots.entries()) {
+      if (slot === undefined || slot.every(({ name }) => hasRoute(name.routeId))) continue;
+      this.#slots[index] = slot.filter(({ name }) => hasRoute(name.routeId));
+    }
+  }
+
+  #observe(histogramAt: number, seconds: number): void {
+    let bucket = 0;
+    while (bucket < bucketBounds.length && seconds > (bucketBounds[bucket] as number)) bucket++;
+    bump(this.#totals, histogramAt + bucket, 1);
+    bump(this.#totals, histogramAt + bucketBounds.length + 1, seconds);
+  }
+
+  #seriesOf(record: ExchangeRecord): Series {
+    const slot = this.#slots[record.routeIndex];
+    if (slot !== undefined) {
+      for (const series of slot) {
+        if (series.name.routeId === record.routeId && series.name.backendId === record.backendId) return series;
+      }
+    }
+    const series: Series = { name: nameOf(record), values: new Float64Array(seriesLayout.size) };
+    if (slot === undefined) {
+      while (this.#slots.length < record.routeIndex) this.#slots.push(undefined);
+      this.#slots[record.routeIndex] = [series];
+    } else {
+      // The newest first: it is the one that is asked for.
+      slot.unshift(series);
+      if (slot.length > mostSeriesPerSlot) slot.pop();
+    }
+    return series;
+  }
+}
+
+const flagPlaces = new Map<ResponseFlag, number>(responseFlags.map((flag, place) => [flag, place]));
+
+function bump(values: Float64Array, place: number, by: number): void {
+  values[place] = (values[place] as number) + by;
+}
+
+/** Place among statusClasses. */
+function classOf(status: number): number {
+  return status >= 100 && status < 600 ? Math.floor(status / 100) - 1 : 5;
+}
+
+function nameOf(record: ExchangeRecord): SeriesName {
+  return {
+    routeId: record.routeId,
+    backendId: record.backendId,
+    kind: record.routeSource?.kind ?? '',
+    namespace: record.routeSource?.namespace ?? '',
+    name: record.routeSource?.name ?? '',
+    service: record.service?.name ?? '',
+    servicePort: record.service?.port ?? '',
+  };
+}

@@ -1,0 +1,31 @@
+import type { ExchangeRecord } from '../../proxy/observe/record.ts';
+
+/** A finished exchange of which a test cares about a few fields only. */
+export function exchangeRecord(fields: Partial<ExchangeRecord>): ExchangeRecord {
+  return {
+    startMs: Date.UTC(2026, 0, 2, 3, 4, 5, 67),
+    durationMs: 2.34567,
+    upstreamMs: 2.5,
+    method: 'GET',
+    target: '/a?b=c',
+    protocol: 'HTTP/1.1',
+    authority: 'shop.example',
+    status: 200,
+    flag: '-',
+    bytesReceived: 0,
+    bytesSent: 0,
+    clientAddress: '192.0.2.1',
+    requestId: 'id-1',
+    userAgent: 'curl/8',
+    forwardedFor: '',
+    serverName: '',
+    upstreamHost: '10.0.0.1:8080',
+    tries: 1,
+    routeId: 'ingress/shop/web/0/0',
+    routeIndex: 0,
+    routeSource: { kind: 'Ingress', namespace: 'shop', name: 'web' },
+    backendId: 'shop/web/80',
+    service: { namespace: 'shop', name: 'web', port: '80' },
+    ...fields,
+  };
+}
