@@ -3,6 +3,7 @@ import pino from 'pino';
 import type { Log } from '#kit/log.ts';
 import type { Ack, ChangeBatch, Commit } from '#table/change.ts';
 import type { Problem } from '#table/problem.ts';
+import { openCodeCache } from './fleet/codecache.ts';
 import { Crew } from './fleet/crew.ts';
 import { Figures } from './fleet/figures.ts';
 import { Ports } from './fleet/ports.ts';
@@ -105,6 +106,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     },
   });
   const figures = new Figures(() => crew, intake);
+  const codeCache = openCodeCache();
   const crew = new Crew({
     size: workers,
     start: {
@@ -113,6 +115,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       node: options.node,
       accessLog: options.accessLog,
     },
+    codeCache: codeCache.dir,
     log,
     whole() {
       const whole = intake.whole();
@@ -159,6 +162,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     ],
   }).catch(async (error: unknown) => {
     await crew.stop(0);
+    codeCache.remove();
     throw error;
   });
   const recalled = await memory?.recall(intake, lastGoodAfterMs);
@@ -185,6 +189,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       await upkeep.close();
       await crew.stop(options.drainGraceMs);
       await memory?.close(intake);
+      codeCache.remove();
       await admin.close();
     },
   };

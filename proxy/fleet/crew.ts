@@ -3,12 +3,15 @@ import type { Listener } from '#table/listener.ts';
 import type { BoundAddress } from '../listen/sockets.ts';
 import type { MetricsSnapshot } from '../observe/metrics.ts';
 import type { Delta } from '../receive/delta.ts';
+import { KnownClients } from './clients.ts';
 import { Member, type MemberExit, WorkerGone, WorkerRefused } from './member.ts';
 import type { HealthWord, Tell, WorkerStart } from './messages.ts';
 
 export interface CrewOptions {
   readonly size: number;
   readonly start: WorkerStart;
+  /** Folder of compiled code (codecache.ts). */
+  readonly codeCache: string | null;
   readonly log: Log;
   /** The whole table in force and its hash, for a successor; null before the first. */
   whole(): { readonly delta: Delta; readonly hash: string } | null;
@@ -41,6 +44,7 @@ export class Crew {
   readonly #options: CrewOptions;
   readonly #seats: Seat[] = [];
   readonly #listenersById = new Map<string, OpenListener>();
+  readonly #clients = new KnownClients();
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #ends = new Set<() => void>();
   #isStopping = false;
@@ -158,7 +162,9 @@ export class Crew {
   #recruit(index: number, seatOf: () => Seat): Pick<Seat, 'member' | 'ready'> {
     const member = new Member({
       log: this.#options.log,
+      codeCache: this.#options.codeCache,
       onAffinity: (entries) => {
+        this.#clients.learn(entries);
         for (const seat of this.#seats) {
           if (seat.member !== member) seat.member.tell({ type: 'affinity', entries });
         }
@@ -170,6 +176,7 @@ export class Crew {
     if (whole !== null) {
       asked.push(member.ask({ type: 'apply', delta: whole.delta, hash: whole.hash }));
       member.tell({ type: 'health', words: this.#options.unhealthy() });
+      member.tell({ type: 'affinity', entries: this.#clients.known(Date.now()) });
       for (const open of this.#listenersById.values()) asked.push(listenOn(member, index, open));
     }
     return { member, ready: Promise.all(asked).then(() => {}) };

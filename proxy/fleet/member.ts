@@ -14,6 +14,7 @@ export interface MemberExit {
 
 export interface MemberOptions {
   readonly log: Log;
+  readonly codeCache: string | null;
   onAffinity(entries: readonly AffinityEntry[]): void;
   onExit(exit: MemberExit): void;
 }
@@ -40,6 +41,7 @@ export class Member {
     this.#child = fork(workerFile, [], {
       execPath: process.execPath,
       execArgv: workerFlags,
+      env: options.codeCache === null ? process.env : { ...process.env, NODE_COMPILE_CACHE: options.codeCache },
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
