@@ -46,7 +46,8 @@ export interface Cluster {
   close(): Promise<void>;
 }
 
-const connectTimeoutMs = 10_000;
+/** Also the longest that an abort may take: a request that waits for its connection does not hear of it. */
+const connectTimeoutMs = 5_000;
 const callTimeoutMs = 30_000;
 /** A dead peer is found within about 40 s: libuv probes ten times, one second apart. Without it, it takes 15 minutes. */
 const keepAliveDelayMs = 30_000;
