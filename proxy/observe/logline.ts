@@ -1,3 +1,4 @@
+import type { Source } from '#table/problem.ts';
 import type { ExchangeRecord } from './record.ts';
 
 /**
@@ -6,7 +7,6 @@ import type { ExchangeRecord } from './record.ts';
  * null. Written by hand, because JSON.stringify of an object costs several times as much; all text is escaped.
  */
 export function logLine(record: ExchangeRecord): string {
-  const { routeSource, service } = record;
   return (
     `{"start_time":"${isoTime(record.startMs)}"` +
     `,"method":${text(record.method)}` +
@@ -24,15 +24,31 @@ export function logLine(record: ExchangeRecord): string {
     `,"request_id":${text(record.requestId)}` +
     `,"authority":${text(record.authority)}` +
     `,"upstream_host":${text(record.upstreamHost)}` +
-    `,"upstream_cluster":${text(record.backendId)}` +
     `,"upstream_tries":${record.tries}` +
     `,"requested_server_name":${text(record.serverName)}` +
-    `,"route_name":${text(record.routeId)}` +
+    whereTo(record)
+  );
+}
+
+/** The end of the line, which is the same for all requests of a route to one of its backends: the last one is kept. */
+const endsBySource = new WeakMap<
+  Source,
+  { readonly routeId: string; readonly backendId: string; readonly text: string }
+>();
+
+function whereTo(record: ExchangeRecord): string {
+  const { routeId, backendId, routeSource, service } = record;
+  const kept = routeSource ? endsBySource.get(routeSource) : undefined;
+  if (kept && kept.routeId === routeId && kept.backendId === backendId) return kept.text;
+  const end =
+    `,"upstream_cluster":${text(backendId)}` +
+    `,"route_name":${text(routeId)}` +
     `,"ingress":${text(routeSource?.kind === 'Ingress' ? routeSource.name : '')}` +
     `,"namespace":${text(routeSource?.namespace ?? '')}` +
     `,"service":${text(service?.name ?? '')}` +
-    `,"service_port":${text(service?.port ?? '')}}\n`
-  );
+    `,"service_port":${text(service?.port ?? '')}}\n`;
+  if (routeSource) endsBySource.set(routeSource, { routeId, backendId, text: end });
+  return end;
 }
 
 /** JSON of a text; null when it is empty. */
