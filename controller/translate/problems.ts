@@ -197,7 +197,7 @@ export const catalogue = {
   },
   AnnotationWithoutEffect: {
     severity: 'warning',
-    text: '{annotation}: "{value}" has no effect here: {reason}.',
+    text: '{annotation} has no effect here: {reason}.',
     hint: 'Remove the annotation, or add what it needs.',
   },
 } as const satisfies Record<string, CatalogueEntry>;

@@ -7,10 +7,12 @@ import type { Row, RowRef } from '#table/rows.ts';
  */
 export class RowStore {
   readonly #rowsByOwner = new Map<string, readonly Row[]>();
+  /** A row may move: a rule whose host changes takes its route from one host to another, in either order. */
+  readonly #ownerByKey = new Map<string, string>();
   #upserts = new Map<string, Row>();
   #deletes = new Map<string, RowRef>();
 
-  /** @param rows all rows of this owner; ids are unique across owners */
+  /** @param rows all rows of this owner; once every step has run, an id has one owner */
   replace(owner: string, rows: readonly Row[]): void {
     const before = new Map((this.#rowsByOwner.get(owner) ?? []).map((row) => [keyOf(row), row]));
     const after: Row[] = [];
@@ -18,7 +20,9 @@ export class RowStore {
       const key = keyOf(row);
       const old = before.get(key);
       before.delete(key);
-      if (old !== undefined && isDeepStrictEqual(old.row, row.row)) {
+      const isOwn = this.#ownerByKey.get(key) === owner;
+      this.#ownerByKey.set(key, owner);
+      if (isOwn && old !== undefined && isDeepStrictEqual(old.row, row.row)) {
         after.push(old);
         continue;
       }
@@ -27,6 +31,8 @@ export class RowStore {
       this.#deletes.delete(key);
     }
     for (const [key, row] of before) {
+      if (this.#ownerByKey.get(key) !== owner) continue;
+      this.#ownerByKey.delete(key);
       this.#upserts.delete(key);
       this.#deletes.set(key, { kind: row.kind, id: row.row.id });
     }

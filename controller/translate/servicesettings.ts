@@ -105,7 +105,7 @@ function balanceOf(settings: Draft['annotations']['settings'], options: Translat
 function lonelyWords(draft: Draft): Problem[] {
   const hash = draft.annotations.keys['upstream-hash-by'];
   if (hash !== undefined) {
-    const values = { annotation: hash, value: 'its value', reason: 'it uses a variable that is not known' };
+    const values = { annotation: hash, reason: 'it uses a variable that is not known' };
     return [problem('AnnotationWithoutEffect', { ...draft.source, field: `metadata.annotations[${hash}]` }, values)];
   }
   const value = draft.annotations.settings['load-balance'];
@@ -113,7 +113,7 @@ function lonelyWords(draft: Draft): Problem[] {
   if (value === undefined || annotation === undefined) return [];
   const needs = value.startsWith('chash') ? 'upstream-hash-by' : value.startsWith('sticky') ? 'affinity' : null;
   if (needs === null || (needs === 'affinity' && draft.face.isSticky)) return [];
-  const values = { annotation, value, reason: `it needs ${needs} beside it, and round robin is used without` };
+  const values = { annotation, reason: `${value} needs ${needs} beside it, and round robin is used without` };
   return [
     problem('AnnotationWithoutEffect', { ...draft.source, field: `metadata.annotations[${annotation}]` }, values),
   ];

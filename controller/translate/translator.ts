@@ -58,6 +58,7 @@ export class Translator {
     this.#options = options;
     this.#defaultPort = parseDefaultBackend(options.defaultBackendService);
     if (this.#defaultPort !== null) this.#portsByService.add(this.#defaultPort.serviceKey, this.#defaultPort.portKey);
+    this.#summarise();
   }
 
   /**
