@@ -1,6 +1,9 @@
 import type { Balancer, Member, Pool } from './member.ts';
 import { isTooCold } from './slowstart.ts';
 
+/** Draws before a member that is too cold, or the same as the first, is settled for. */
+const mostDraws = 4;
+
 /**
  * The better of two random members: nearly as even as asking all of them, O(1), and workers that know nothing of each
  * other do not herd onto the same idle endpoint (Mitzenmacher, "The power of two choices").
@@ -14,17 +17,24 @@ export function betterOfTwo(
 ): Balancer {
   const { members } = pool;
   const draw = byWeight(members, random);
-  const warmDraw = (nowMs: number): Member => {
-    let member = draw();
-    for (let draws = 1; draws < 4 && isTooCold(pool, member, random, nowMs); draws++) member = draw();
-    return member;
+  const drawWarm = (nowMs: number): number => {
+    let at = draw();
+    for (let draws = 1; draws < mostDraws && isTooCold(pool, members[at] as Member, random, nowMs); draws++)
+      at = draw();
+    return at;
   };
   return {
     next(nowMs) {
-      const first = warmDraw(nowMs);
+      const firstAt = drawWarm(nowMs);
+      const first = members[firstAt] as Member;
       if (members.length === 1) return first;
-      let second = warmDraw(nowMs);
-      for (let draws = 1; draws < 4 && second === first; draws++) second = warmDraw(nowMs);
+      let secondAt = drawWarm(nowMs);
+      for (let draws = 1; draws < mostDraws && secondAt === firstAt; draws++) secondAt = drawWarm(nowMs);
+      if (secondAt === firstAt) {
+        secondAt = (firstAt + 1) % members.length;
+        if (isTooCold(pool, members[secondAt] as Member, random, nowMs)) return first;
+      }
+      const second = members[secondAt] as Member;
       return cost(second, nowMs) < cost(first, nowMs) ? second : first;
     },
   };
@@ -35,9 +45,10 @@ export function requestsInFlight(member: Member): number {
   return member.state.inFlight / member.row.weight;
 }
 
-function byWeight(members: readonly Member[], random: () => number): () => Member {
+/** Draws the index of a member with the odds of its weight. */
+function byWeight(members: readonly Member[], random: () => number): () => number {
   if (members.every((member) => member.row.weight === members[0]?.row.weight)) {
-    return () => members[Math.floor(random() * members.length)] as Member;
+    return () => Math.floor(random() * members.length);
   }
   const sums = new Float64Array(members.length);
   let total = 0;
@@ -54,6 +65,6 @@ function byWeight(members: readonly Member[], random: () => number): () => Membe
       if ((sums[middle] as number) > wanted) high = middle;
       else low = middle + 1;
     }
-    return members[low] as Member;
+    return low;
   };
 }

@@ -174,6 +174,21 @@ test('persistent: sessions stay when endpoints are added, and on an endpoint tha
   assert.notEqual(gone?.lastCookie, null);
 });
 
+test('persistent: an endpoint that terminates and fails loses its sessions', () => {
+  const outlier = { consecutiveFailures: 1, baseEjectionMs: 1000, maxEjectionMs: 1000, maxEjectedPercent: 50 };
+  const opened = openBackend({ ...persistent, outlier }, endpointRows(3));
+  const client = openClient(() => opened.backend);
+  const first = client.request();
+  opened.setEndpoints(endpointRows(3).map((row) => (row.uid === first ? { ...row, ...leaving } : row)));
+  assert.equal(client.request(), first);
+  picked(opened.backend, [], factsOf({ headers: client.headers })).endpoint.finished({
+    failed: true,
+    latencyMs: 1,
+    nowMs: 0,
+  });
+  assert.notEqual(client.request(), first);
+});
+
 test('persistent: the token names the pod, not its address or backend row', () => {
   const opened = openBackend(persistent, endpointRows(3));
   const client = openClient(() => opened.backend);
@@ -229,6 +244,13 @@ describe('client address', () => {
       seen.add([...homes][0]);
     }
     assert.equal(seen.size, 5);
+  });
+
+  test('clients are placed by weight', () => {
+    const { backend } = openBackend(clientIp, [endpointRow(0), endpointRow(1, { weight: 3 })]);
+    const counts = countPicks(backend, 4000, (nth) => factsOf({ clientAddress: `10.${nth >> 8}.${nth & 255}.1` }));
+    const heavy = counts.get('pod-1') ?? 0;
+    assert.ok(heavy > 2850 && heavy < 3150, `${heavy} of 4000, 3000 is its share`);
   });
 
   test('known clients stay when endpoints are added, until the timeout after their last request', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { EndpointState } from '../../proxy/select/types.ts';
 import type { Backend } from '../../proxy/table/backend.ts';
-import { countPicks, endpointRow, endpointRows, factsOf, openBackend, seeded, uidOf } from './selecting.ts';
+import { countPicks, endpointRow, endpointRows, factsOf, openBackend, picked, seeded, uidOf } from './selecting.ts';
 
 type Balance = Backend['balance'];
 
@@ -193,6 +193,46 @@ test('peak EWMA: a failing endpoint is not taken for a fast one', () => {
   assert.ok(failures < 30, `${failures} of 3000 requests went to the failing endpoint`);
 });
 
+describe('peak EWMA, one answer at a time', () => {
+  const open = () => {
+    const { backend } = openBackend({ balance: { algorithm: 'ewma' } }, endpointRows(2));
+    const states = new Map<string, EndpointState>();
+    while (states.size < 2) {
+      const { endpoint } = picked(backend);
+      if (!states.has(endpoint.endpoint.uid)) endpoint.started();
+      states.set(endpoint.endpoint.uid, endpoint);
+    }
+    const answer = (uid: string, latencyMs: number, nowMs: number) =>
+      states.get(uid)?.finished({ failed: false, latencyMs, nowMs });
+    return { backend, states, answer };
+  };
+
+  test('until its first answer an endpoint has one request, while another has answered', () => {
+    const { backend, answer } = open();
+    answer('pod-0', 20, 0);
+    assert.deepEqual([...countPicks(backend, 50).keys()], ['pod-0']);
+    answer('pod-1', 10, 0);
+    assert.equal(countPicks(backend, 50).get('pod-0') ?? 0, 0);
+  });
+
+  test('one slow answer counts in full at once, and fades', () => {
+    const { backend, answer } = open();
+    for (let nowMs = 0; nowMs < 20; nowMs++)
+      for (const uid of ['pod-0', 'pod-1']) answer(uid, uid === 'pod-0' ? 10 : 20, nowMs);
+    answer('pod-0', 500, 20);
+    assert.deepEqual([...countPicks(backend, 50, undefined, 21).keys()], ['pod-1']);
+    for (let nowMs = 1000; nowMs < 60_000; nowMs += 1000) answer('pod-1', 20, nowMs);
+    assert.ok((countPicks(backend, 50, undefined, 60_000).get('pod-0') ?? 0) > 0, 'it has another chance');
+  });
+
+  test('of two equally fast endpoints the one with fewer requests in flight', () => {
+    const { backend, states, answer } = open();
+    for (const uid of ['pod-0', 'pod-1']) answer(uid, 20, 0);
+    states.get('pod-0')?.started();
+    assert.deepEqual([...countPicks(backend, 50).keys()], ['pod-1']);
+  });
+});
+
 describe('ring hash', () => {
   const balance: Balance = { algorithm: 'ring-hash', parts: [{ type: 'target' }], subsetSize: 0 };
   const keys = 20_000;
@@ -251,6 +291,16 @@ describe('ring hash', () => {
       for (const uid of counts.keys()) seen.add(uid);
     }
     assert.ok(seen.size > 15);
+  });
+
+  test('requests that have nothing of the key are spread, fixed text or not', () => {
+    const parts = [
+      { type: 'header' as const, name: 'x-user' },
+      { type: 'text' as const, value: '-v1' },
+    ];
+    const { backend } = openBackend({ balance: { ...balance, parts } }, endpointRows(4));
+    assert.equal(countPicks(backend, 200).size, 4);
+    assert.equal(countPicks(backend, 200, () => factsOf({ headers: { 'x-user': 'u' } })).size, 1);
   });
 
   test('the key is taken of what the row says', () => {

@@ -115,6 +115,14 @@ describe('ejection', () => {
     assert.equal(usedAt(5501).length, 3);
   });
 
+  test('an answer to a request from before the ejection does not end the probation', () => {
+    const { report, usedAt } = open(3);
+    for (let nth = 0; nth < 3; nth++) report(0, fail, 0);
+    report(0, { failed: false }, 500);
+    report(0, fail, 1000);
+    assert.equal(usedAt(1000).length, 2);
+  });
+
   test('time spent inside forgives', () => {
     const { report, usedAt } = open(3);
     for (let nth = 0; nth < 3; nth++) report(0, fail, 0);
@@ -126,7 +134,7 @@ describe('ejection', () => {
   test('at most the given share is out, one always may be, and none with zero', () => {
     const four = open(4);
     for (let nth = 0; nth < 3; nth++) for (let times = 0; times < 3; times++) four.report(nth, fail, nth);
-    assert.equal(four.usedAt(10).length, 2);
+    assert.deepEqual(four.usedAt(10), ['pod-0', 'pod-3'], 'the one that would be back first is used');
     const three = open(3, { outlier: { ...outlier, maxEjectedPercent: 10 } });
     for (let times = 0; times < 3; times++) three.report(1, fail, 0);
     assert.deepEqual(three.usedAt(0), ['pod-0', 'pod-2']);
@@ -206,6 +214,22 @@ describe('probed health', () => {
     opened.setEndpoints(endpointRows(3));
     opened.setEndpoints(endpointRows(4));
     assert.equal(usedNow().length, 4);
+  });
+  test('without a check no result counts', () => {
+    const opened = openBackend(roundRobin, endpointRows(2));
+    opened.selector.setHealth('10.0.0.1:80', 'web', false);
+    assert.equal(countPicks(opened.backend, 50).size, 2);
+  });
+  test('an unhealthy endpoint stays out though the limit of ejections would let it back', () => {
+    const outlier = { consecutiveFailures: 1, baseEjectionMs: 1000, maxEjectionMs: 1000, maxEjectedPercent: 10 };
+    const opened = openBackend({ ...roundRobin, healthCheck, outlier }, endpointRows(3));
+    const states = [0, 1, 2].map(() => picked(opened.backend).endpoint);
+    opened.selector.setHealth('10.0.0.0:80', 'web', false);
+    for (const state of states) {
+      if (state.endpoint.uid === 'pod-2') continue;
+      state.finished({ failed: true, latencyMs: 1, nowMs: state.endpoint.uid === 'pod-0' ? 0 : 1 });
+    }
+    assert.deepEqual([...countPicks(opened.backend, 90, undefined, 2).keys()], ['pod-2']);
   });
   test('when none is healthy, all are used; unknown ids are ignored', () => {
     const opened = openBackend({ ...roundRobin, healthCheck }, endpointRows(2));
