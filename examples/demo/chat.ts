@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import { WebSocketServer } from 'ws';
+import { announceListening } from './announce.ts';
 
 /** A backend with a small page and the WebSocket that it talks to: `node chat.ts <port>`. Sends back what it is sent. */
 const [port = '0'] = process.argv.slice(2);
@@ -39,9 +40,8 @@ sockets.on('connection', (socket) => {
   socket.on('message', (data) => socket.send(`echo: ${data}`));
   socket.on('error', () => socket.terminate());
 });
-server.listen(Number(port), '127.0.0.1', () => process.send?.('listening'));
+server.listen(Number(port), '127.0.0.1', announceListening);
 server.on('error', (error) => {
   console.error(`demo backend chat: ${error.message}`);
   process.exit(1);
 });
-process.on('disconnect', () => process.exit(0));

@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import { announceListening } from './announce.ts';
 
 /**
  * A backend that tells who it is and what it was asked: `node echo.ts <name> <port>`. Answers with text, and with JSON
@@ -20,9 +21,8 @@ const server = createServer((request, response) => {
 });
 // Longer than the gateway keeps a connection, so that it is the gateway that ends it.
 server.keepAliveTimeout = 75_000;
-server.listen(Number(port), '127.0.0.1', () => process.send?.('listening'));
+server.listen(Number(port), '127.0.0.1', announceListening);
 server.on('error', (error) => {
   console.error(`demo backend ${name}: ${error.message}`);
   process.exit(1);
 });
-process.on('disconnect', () => process.exit(0));
