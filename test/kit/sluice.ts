@@ -109,7 +109,12 @@ export class Standalone {
       ...(options.args ?? []),
     ]);
     const standalone = new Standalone(process, dir);
-    await standalone.#ready();
+    try {
+      await standalone.#ready();
+    } catch (error) {
+      await process.stop();
+      throw new Error(`sluice did not start: ${process.stderr.slice(-2000)}`, { cause: error });
+    }
     return standalone;
   }
 

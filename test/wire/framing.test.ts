@@ -96,6 +96,7 @@ test('chunked bodies pass both ways, with trailers that may pass and without tho
 
 test('Expect: 100-continue gets one 100, then one final answer', async () => {
   const client = await open((request) => answer(request, request.body.toString()));
+  recorder.onHead = (request) => answerBytes(request, 'HTTP/1.1 100 Continue\r\n\r\n');
   client.send('POST /e HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n');
   await waitUntil(() => client.receivedBytes > 0, 'the interim answer');
   assert.match(client.received.toString(), /^HTTP\/1\.1 100 Continue\r\n\r\n$/);

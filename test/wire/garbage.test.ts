@@ -17,6 +17,8 @@ before(async () => {
       ingress({ name: 'all', host: 'gw.test', paths: { '/': 'recorder' } }),
       ...service('recorder', [recorder.port]),
     ],
+    // A cut ClientHello is waited for as long as that; nobody wants to see it.
+    args: ['--limit-handshake-ms', '1000'],
   });
 });
 

@@ -37,8 +37,9 @@ after(async () => {
 /** Names in the certificate that a client with this SNI is shown. */
 async function namesFor(servername: string): Promise<string> {
   const client = await RawClient.open({ port: sluice.httpsPort, tls: { servername } });
+  const names = (client.socket as TLSSocket).getPeerCertificate().subjectaltname ?? '';
   client.destroy();
-  return (client.socket as TLSSocket).getPeerCertificate().subjectaltname ?? '';
+  return names;
 }
 
 test('the certificate follows the server name: exact, then wildcard of one label, then the default', async () => {
