@@ -18,12 +18,15 @@ export interface RegexRule {
 /** Longest accepted pattern, in characters. */
 export const longestPattern = 512;
 
-/** Why a pattern is refused, in words for its author; null when it is good. */
+/**
+ * Why a pattern is refused, in words for its author; null when it is good. The writer of tables asks RE2 the same question,
+ * so that a table is never refused here for one user's pattern.
+ */
 export function checkRegex(pattern: string, ignoreCase: boolean): string | null {
   if (pattern.length > longestPattern)
     return `the pattern has ${pattern.length} characters, more than ${longestPattern}`;
   try {
-    RE2JS.compile(patternBytes(pattern), ignoreCase ? RE2JS.CASE_INSENSITIVE : 0);
+    RE2JS.compile(pattern, ignoreCase ? RE2JS.CASE_INSENSITIVE : 0);
     return null;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
@@ -74,22 +77,30 @@ function compileForV8(bytes: string, rule: RegexRule): CompiledRegex | null {
   }
 }
 
-function compileForRe2(bytes: string, rule: RegexRule): CompiledRegex {
-  const regex = RE2JS.compile(anchored(bytes, rule), rule.case === 'ignore' ? RE2JS.CASE_INSENSITIVE : 0);
-  return {
-    test: (text) => regex.matcher(text).find(),
-    captures: (text) => {
+function compileForRe2(bytes: string, rule: RegexRule): CompiledRegex | null {
+  try {
+    const regex = RE2JS.compile(bytes, rule.case === 'ignore' ? RE2JS.CASE_INSENSITIVE : 0);
+    const match = (text: string) => {
       const matcher = regex.matcher(text);
-      if (!matcher.find()) return null;
-      return Array.from({ length: matcher.groupCount() + 1 }, (_, group) => matcher.group(group) ?? '');
-    },
-  };
+      return (rule.anchor === 'start' ? matcher.lookingAt() : matcher.matches()) ? matcher : null;
+    };
+    return {
+      test: (text) => match(text) !== null,
+      captures: (text) => {
+        const matcher = match(text);
+        if (!matcher) return null;
+        return Array.from({ length: matcher.groupCount() + 1 }, (_, group) => matcher.group(group) ?? '');
+      },
+    };
+  } catch {
+    return null;
+  }
 }
 
 /** A character of several bytes is repeated as a whole: `é+`. In a class each of its bytes stands alone, as with nginx. */
 function patternBytes(pattern: string): string {
-  return pattern.replace(/\[[^\]]*\]|[^\x00-\x7f]/gu, (part) =>
-    part.startsWith('[') ? toBytes(part) : `(?:${toBytes(part)})`,
+  return pattern.replace(/\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]|[^\x00-\x7f]/gsu, (part) =>
+    /^[\\[]/.test(part) ? toBytes(part) : `(?:${toBytes(part)})`,
   );
 }
 

@@ -7,7 +7,7 @@ import type { RequestFacts } from '../../proxy/match/facts.ts';
 import type { Match } from '../../proxy/match/match.ts';
 import { Matcher, type MatcherChange } from '../../proxy/match/matcher.ts';
 import { normalisePath } from '../../proxy/match/normalise.ts';
-import { compileRegex, regexEngineIsLinear } from '../../proxy/match/regex.ts';
+import { checkRegex, compileRegex, regexEngineIsLinear } from '../../proxy/match/regex.ts';
 import type { Host } from '../../proxy/table/listener.ts';
 import type { Route, ValueMatch } from '../../proxy/table/route.ts';
 import { factsOf, parseRequest } from '../golden/facts.ts';
@@ -239,6 +239,28 @@ test('V8 and RE2 agree on every pattern, captures included, and neither backtrac
       }
     }),
     runs,
+  );
+});
+
+test('what the writer of tables accepts is never refused here, and compiles', () => {
+  const piece = fc.constantFrom(
+    ...['a', 'é', '\\', '[', ']', '^', '-', '(', ')', '?', '*', '{2}', '|', '\\Q', '[\\]a-é]', '[:alpha:]', '(?i)'],
+  );
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 8 }), fc.boolean(), (pieces, isFolding) => {
+      const pattern = pieces.join('');
+      let isAccepted = true;
+      try {
+        RE2JS.compile(pattern, RE2JS.CASE_INSENSITIVE);
+      } catch {
+        isAccepted = false;
+      }
+      assert.equal(checkRegex(pattern, isFolding) === null, isAccepted, pattern);
+      const compiled = compileRegex(pattern, { case: isFolding ? 'ignore' : 'exact', anchor: 'start' });
+      assert.equal(compiled !== null, isAccepted, pattern);
+      compiled?.test('/aé');
+    }),
+    { ...runs, numRuns: runs.numRuns * 10 },
   );
 });
 
