@@ -10,7 +10,7 @@ export class RowStore {
   /** A row may move: a rule whose host changes takes its route from one host to another, in either order. */
   readonly #ownerByKey = new Map<string, string>();
   #upserts = new Map<string, Row>();
-  #deletes = new Map<string, RowRef>();
+  #deletes = new Map<string, Row>();
 
   /** @param rows all rows of this owner; once every step has run, an id has one owner */
   replace(owner: string, rows: readonly Row[]): void {
@@ -26,15 +26,21 @@ export class RowStore {
         after.push(old);
         continue;
       }
+      const gone = this.#deletes.get(key);
+      this.#deletes.delete(key);
+      // Taken back under another owner within one apply: no change at all.
+      if (gone !== undefined && isDeepStrictEqual(gone.row, row.row)) {
+        after.push(gone);
+        continue;
+      }
       after.push(row);
       this.#upserts.set(key, row);
-      this.#deletes.delete(key);
     }
     for (const [key, row] of before) {
       if (this.#ownerByKey.get(key) !== owner) continue;
       this.#ownerByKey.delete(key);
       this.#upserts.delete(key);
-      this.#deletes.set(key, { kind: row.kind, id: row.row.id });
+      this.#deletes.set(key, row);
     }
     if (after.length === 0) this.#rowsByOwner.delete(owner);
     else this.#rowsByOwner.set(owner, after);
@@ -42,7 +48,8 @@ export class RowStore {
 
   /** What changed since the last call. */
   takeChanges(): { upserts: Row[]; deletes: RowRef[] } {
-    const changes = { upserts: [...this.#upserts.values()], deletes: [...this.#deletes.values()] };
+    const deletes = [...this.#deletes.values()].map(({ kind, row }) => ({ kind, id: row.id }));
+    const changes = { upserts: [...this.#upserts.values()], deletes };
     this.#upserts = new Map();
     this.#deletes = new Map();
     return changes;
