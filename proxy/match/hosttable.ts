@@ -14,8 +14,8 @@ type Bucket = Candidate[];
 
 /**
  * The routes of one host. Tried in this order: exact path; regexes by priority; prefixes from longest to shortest, an
- * element prefix before a string prefix of the same length, a trailing slash of an element not counted. (nginx tries regexes before prefixes, too; the Gateway API
- * leaves their place open.) Within a bucket the order is that of `compareRoutes`.
+ * element prefix before a string prefix of the same length, a trailing slash of an element not counted. (nginx tries
+ * regexes before prefixes, too; the Gateway API leaves their place open.) Within a bucket the order is `compareRoutes`.
  */
 export class HostTable {
   host: Host;
@@ -132,7 +132,7 @@ export class HostTable {
  * parameters, then the row's own precedence. Regexes have no length that says how specific they are, so their priority
  * comes first.
  */
-export function compareRoutes(a: Route, b: Route): number {
+function compareRoutes(a: Route, b: Route): number {
   const byPriority = b.precedence.priority - a.precedence.priority;
   if (a.match.path.type === 'regex' && byPriority !== 0) return byPriority;
   return (

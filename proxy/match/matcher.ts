@@ -62,7 +62,7 @@ export class Matcher {
   #setRoute(row: Route): void {
     const known = this.#routesById.get(row.id);
     if (known) this.#unlink(known.row, known.rule);
-    // A number is free for another route only after the batch's deletes before it; it never changes hands while its id lives.
+    // Dense, and never another route's while this id lives: metrics are counted by it.
     const index = known?.index ?? this.#freeIndexes.pop() ?? this.#routesById.size;
     const rule = compileRule(row, index);
     this.#routesById.set(row.id, { row, index, rule });

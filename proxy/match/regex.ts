@@ -11,12 +11,12 @@ export interface CompiledRegex {
 
 export interface RegexRule {
   readonly case: 'exact' | 'ignore';
-  /** start: the match begins where the text begins (ingress-nginx paths). whole: it also ends there (header and query values). */
+  /** start: begins where the text begins (paths, as ingress-nginx does). whole: also ends where it ends (field values). */
   readonly anchor: 'start' | 'whole';
 }
 
 /** Longest accepted pattern, in characters. */
-export const longestPattern = 512;
+const longestPattern = 512;
 
 /**
  * Why a pattern is refused, in words for its author; null when it is good. The writer of tables asks RE2 the same question,
