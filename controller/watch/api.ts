@@ -12,7 +12,7 @@ export interface ClusterOptions {
   context?: string | undefined;
 }
 
-export interface ApiCall {
+interface ApiCall {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** With query: `/api/v1/nodes?limit=500`. */
   path: string;
@@ -31,7 +31,7 @@ export interface ApiAnswer {
   retryAfterMs: number | null;
 }
 
-export interface ApiStream extends Omit<ApiAnswer, 'body'> {
+interface ApiStream extends Omit<ApiAnswer, 'body'> {
   body: Dispatcher.ResponseData['body'];
 }
 

@@ -34,7 +34,7 @@ export const baseKinds: readonly WatchedKind[] = [
     root: '/apis/discovery.k8s.io/v1',
     plural: 'endpointslices',
     isNamespaced: true,
-    pageSize: 100,
+    pageSize: 25,
     isEssential: true,
   },
   { kind: 'Namespace', root: '/api/v1', plural: 'namespaces', isNamespaced: false, pageSize: 500, isEssential: false },

@@ -17,7 +17,7 @@ export interface LeaderElectionOptions {
 }
 
 /** client-go's times. A leader that could not renew for `renewLimitMs` stops writing before anyone else may begin. */
-export const leaseMs = 15_000;
+const leaseMs = 15_000;
 const renewLimitMs = 10_000;
 const retryMs = 2_000;
 const callTimeoutMs = 5_000;

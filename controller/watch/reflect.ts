@@ -84,6 +84,8 @@ export class Reflector {
   readonly #known = new Map<ObjectKey, { uid: string; version: number }>();
   /** Where to resume; null: list. */
   #resumeAt: string | null = null;
+  /** The latest place in history that was told. */
+  #newest = 0;
   #heardAtMs = Number.NEGATIVE_INFINITY;
   #lists = 0;
   #listedAtMs = Number.NEGATIVE_INFINITY;
@@ -153,8 +155,9 @@ export class Reflector {
     }
     if (isNew) log.warn({ kind: kind.kind, namespace }, `the API server refused: ${message}`);
     if (error.status === 403 || error.status === 404) sink.refused();
-    // Too large a resourceVersion (after a restore from backup), or something else that only a list can mend.
-    if (error.status === 400 || error.status === 404) this.#resumeAt = null;
+    // Overload passes by itself. Anything else may be about the place to resume at (a version from before a restore
+    // from backup answers 504 for ever), which only a list can mend; it tells the difference alone, so it harms nothing.
+    if (error.status !== 403 && error.status !== 429 && error.status !== 503) this.#resumeAt = null;
     return this.#delayMs(error);
   }
 
@@ -205,6 +208,9 @@ export class Reflector {
       this.#heardAtMs = performance.now();
     } while (next);
     if (this.#stop.signal.aborted) return;
+    // History went back, as after a restore from backup: what is there now is true, however old its versions.
+    if (version < this.#newest) this.#known.clear();
+    this.#newest = version;
     for (const key of knownBefore) if (!arrivals.has(key)) this.#gone(key, version);
     for (const { raw, arrival, isNews } of arrivals.values()) {
       if (!this.#isInOrder(raw, arrival)) continue;
@@ -263,7 +269,8 @@ export class Reflector {
     }
     if (at) {
       this.#resumeAt = at;
-      this.#options.sink.seen(versionOf(raw));
+      this.#newest = versionOf(raw);
+      this.#options.sink.seen(this.#newest);
     }
     if (type === 'BOOKMARK') this.#options.sink.bookmarked();
     return type;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { after, afterEach, before, test } from 'node:test';
 import { type Cluster, openCluster } from '../../controller/watch/api.ts';
+import { answeredLimitMs, Backoff, unreachableLimitMs } from '../../controller/watch/backoff.ts';
 import { type ClusterSource, watchCluster } from '../../controller/watch/cluster.ts';
 import { baseKinds, type WatchedKind } from '../../controller/watch/kinds.ts';
 import { Reflector } from '../../controller/watch/reflect.ts';
@@ -253,6 +254,19 @@ test('Secrets: those in use, and no others', { skip, timeout: 60_000 }, async ()
   assert.equal(watch.source.state()['Secret'], undefined);
 });
 
+test('waits double up to a bound, with jitter, and are forgotten after two good minutes', () => {
+  const least = new Backoff(() => 0);
+  const waits = Array.from({ length: 8 }, () => least.nextMs(answeredLimitMs, null));
+  assert.deepEqual(waits, [800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
+  assert.equal(least.nextMs(unreachableLimitMs, null), 5_000);
+  least.wasHealthyFor(119_000);
+  assert.equal(least.nextMs(answeredLimitMs, 60_000), 60_000);
+  least.wasHealthyFor(120_000);
+  assert.equal(least.nextMs(answeredLimitMs, 1), 800);
+  const most = new Backoff(() => 0.999);
+  assert.ok(most.nextMs(answeredLimitMs, null) > 1_500);
+});
+
 test('only the chosen namespaces', { skip, timeout: 60_000 }, async () => {
   const other = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'other' } };
   await api.apply(other, service('inside', 1, 'other'), service('outside', 1));
@@ -312,6 +326,17 @@ test('credentials that have changed on disk are read again when the old are refu
   assert.equal((await cluster.call({ path: '/api/v1/namespaces' })).status, 401);
   await writeFile(path, text);
   assert.equal((await cluster.call({ path: '/api/v1/namespaces' })).status, 200);
+  // And those of a plugin, which prints an ExecCredential.
+  const status = { token: 'admin-of-the-test' };
+  const credential = JSON.stringify({ apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', status });
+  const config = JSON.parse(text) as { users: { user: object }[] };
+  for (const entry of config.users) {
+    entry.user = { exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'echo', args: [credential] } };
+  }
+  await writeFile(`${good}.exec`, JSON.stringify(config));
+  const byPlugin = await openCluster({ kubeconfig: `${good}.exec` });
+  stops.push(() => byPlugin.close());
+  assert.equal((await byPlugin.call({ path: '/api/v1/namespaces' })).status, 200);
   await assert.rejects(openCluster({ kubeconfig: `${good}.missing` }), /cannot be read/);
   await assert.rejects(openCluster({ kubeconfig: good, context: 'nowhere' }), /no context named nowhere/);
 });

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { apiServerAssets } from './assets.ts';
 
-/** What tests send: any Kubernetes object. */
+/** What tests send: a Kubernetes object of whatever kind. */
 export interface Manifest {
   apiVersion: string;
   kind: string;
@@ -215,8 +215,11 @@ export class ApiServer {
       if (said.length > 200) said.shift();
     });
     const kill = () => child.kill('SIGKILL');
+    // A signal ends a process without `exit`, unless somebody listens.
+    const leave = () => process.exit(1);
     process.once('exit', kill);
-    child.once('exit', () => process.off('exit', kill));
+    process.once('SIGTERM', leave);
+    child.once('exit', () => process.off('exit', kill).off('SIGTERM', leave));
     return child;
   }
 
