@@ -71,7 +71,7 @@ for (const file of files) {
     const actual = { rows, problems: problems.map(briefProblem) };
     if (process.env['UPDATE'] === '1') {
       document.set('expect', actual);
-      writeFileSync(path, document.toString({ lineWidth: 120, flowCollectionPadding: false }));
+      writeFileSync(path, document.toString({ lineWidth: 0, flowCollectionPadding: false }));
       return;
     }
     assert.deepEqual(actual, golden.expect);

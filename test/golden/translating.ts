@@ -125,7 +125,7 @@ function endpointText(endpoint: Endpoint): string {
 }
 
 function sourceText(source: Source | null): string {
-  if (source === null) return "none";
+  if (source === null) return 'none';
   const { kind, namespace, name, field } = source;
   return `${kind} ${namespace}/${name}${field === undefined ? '' : ` ${field}`}`;
 }

@@ -1,0 +1,59 @@
+import type { Annotation } from './annotation.ts';
+import { obsoleteNames } from './obsolete.ts';
+import { prefixes, registry } from './registry.ts';
+import { unhonoured } from './unhonoured.ts';
+
+const reach: Readonly<Record<Annotation<unknown>['scope'], string>> = {
+  path: 'paths of the Ingress',
+  host: 'the host (oldest Ingress decides)',
+  'host*': 'the whole host',
+  service: 'the Service port (oldest Ingress decides)',
+};
+
+/** The text of docs/annotations.md. */
+export function annotationsDocument(): string {
+  const honoured = Object.entries<Annotation<unknown>>(registry).sort(byName);
+  const others = [...unhonoured].sort(byName);
+  return [
+    '# Annotations',
+    '',
+    'Generated from the registry in controller/annotations; do not edit.',
+    '',
+    `Annotations of an Ingress are read under ${prefixes.map((prefix) => `\`${prefix}\``).join(' and ')}; where both are there, the first wins. Names, syntaxes and reach are those of ingress-nginx. Every value that is not honoured is a problem on the Ingress.`,
+    '',
+    '## Honoured',
+    '',
+    '| Name | Value | Default | Reach | A bad value | |',
+    '|---|---|---|---|---|---|',
+    ...honoured.map(
+      ([name, { syntax, default: usual, scope, badValue, help }]) =>
+        `| ${[`\`${name}\``, syntax, usual, reach[scope], badValue === 'ignored' ? 'is ignored' : 'drops the Ingress', help].map(cell).join(' | ')} |`,
+    ),
+    '',
+    'Type and mode of affinity are those of the oldest Ingress on the Service port that sets affinity, cookie attributes those of the youngest.',
+    '',
+    '## Known, not honoured yet',
+    '',
+    'Where serving without the annotation would open what it closes, the paths answer 503 instead ("closes the paths"; in some cases only certain values do so).',
+    '',
+    '| Name | Without it | Advice |',
+    '|---|---|---|',
+    ...others.map(([name, { advice, denies, isHostWide }]) => {
+      const effect = isHostWide ? 'closes the host' : denies('true') ? 'closes the paths' : 'served without';
+      return `| ${[`\`${name}\``, effect, advice].map(cell).join(' | ')} |`;
+    }),
+    '',
+    '## Obsolete',
+    '',
+    `These do nothing in ingress-nginx either: ${obsoleteNames.map((name) => `\`${name}\``).join(', ')}, \`lua-resty-waf*\`.`,
+    '',
+  ].join('\n');
+}
+
+function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|');
+}

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { annotationsDocument } from '../../controller/annotations/document.ts';
+import { obsoleteNames } from '../../controller/annotations/obsolete.ts';
+import { readAnnotations } from '../../controller/annotations/parse.ts';
+import { registry } from '../../controller/annotations/registry.ts';
+import { unhonoured } from '../../controller/annotations/unhonoured.ts';
+
+const docs = join(import.meta.dirname, '../../docs');
+const prefix = 'nginx.ingress.kubernetes.io/';
+const source = { kind: 'Ingress', namespace: 'demo', name: 'web' };
+const read = (name: string, value: string) => readAnnotations(source, { [prefix + name]: value });
+
+test('docs/annotations.md is what the registry says (UPDATE=1 writes it)', () => {
+  const text = annotationsDocument();
+  if (process.env['UPDATE'] === '1') {
+    mkdirSync(docs, { recursive: true });
+    writeFileSync(join(docs, 'annotations.md'), text);
+  }
+  assert.equal(readFileSync(join(docs, 'annotations.md'), 'utf8'), text);
+});
+
+test('every name of ingress-nginx is known once', () => {
+  const names = [...Object.keys(registry), ...unhonoured.keys()];
+  assert.equal(names.length, 138);
+  assert.equal(new Set([...names, ...obsoleteNames]).size, names.length + obsoleteNames.length);
+});
+
+test('booleans are those of Go, not of YAML', () => {
+  for (const text of ['1', 't', 'T', 'TRUE', 'true', 'True'])
+    assert.equal(read('use-regex', text).settings['use-regex'], true);
+  for (const text of ['0', 'f', 'F', 'FALSE', 'false', 'False']) {
+    assert.equal(read('use-regex', text).settings['use-regex'], false);
+  }
+  for (const text of ['yes', 'no', 'on', 'off', 'TrUe', ' true', '']) {
+    const { settings, problems } = read('use-regex', text);
+    assert.equal(settings['use-regex'], undefined);
+    assert.deepEqual(
+      problems.map(({ code }) => code),
+      ['AnnotationInvalid'],
+    );
+  }
+});
+
+test('no value of any known annotation throws, passes a line break or goes unheard', () => {
+  const values = ['', ' ', 'x', 'true', '\r\nX: y', '/a\nb', '$', '${', '-1', '1e9', '/'.repeat(100_000), '\u0000'];
+  for (const name of Object.keys(registry)) {
+    for (const value of values) {
+      const { settings, problems } = read(name, value);
+      assert.equal(Object.keys(settings).length + problems.length, 1, `${name}: ${JSON.stringify(value)}`);
+      assert.doesNotMatch(Object.values(settings).map(String).join(), /[\r\n\u0000]/);
+    }
+  }
+});
+
+test('what protects is never served without: it closes the paths', () => {
+  const protecting = [...unhonoured.keys()].filter((name) => /^auth-|snippet$|source-range$|^satisfy$/.test(name));
+  assert.equal(protecting.length, 33);
+  for (const name of protecting) assert.equal(read(name, '10.0.0.0/8').deniedBy, prefix + name);
+  assert.equal(read('whitelist-source-range', '0.0.0.0/0,::/0').deniedBy, null);
+  assert.equal(read('enable-modsecurity', 'yes').deniedBy, `${prefix}enable-modsecurity`);
+});
+
+test('a name that objects inherit is no annotation', () => {
+  for (const name of ['constructor', '__proto__', 'toString']) {
+    assert.deepEqual(
+      read(name, 'x').problems.map(({ code }) => code),
+      ['AnnotationUnknown'],
+    );
+  }
+});
