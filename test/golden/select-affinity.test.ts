@@ -269,16 +269,18 @@ describe('client address', () => {
     );
   });
 
-  test('a lost endpoint moves only its own clients', () => {
-    const opened = openBackend(clientIp, endpointRows(5));
-    const home = Array.from({ length: 200 }, (_, nth) => uidOf(opened.backend.pick(from(nth), [], 0)));
-    opened.setEndpoints(endpointRows(5).slice(1));
-    for (let nth = 0; nth < 200; nth++) {
-      const now = uidOf(opened.backend.pick(from(nth), [], 1));
-      if (home[nth] === 'pod-0') assert.notEqual(now, 'pod-0');
-      else assert.equal(now, home[nth]);
-    }
-  });
+  for (const [how, lost] of Object.entries({ gone: [], unready: [endpointRow(0, { ready: false, serving: false })] })) {
+    test(`an endpoint that is ${how} loses its clients, the others keep theirs`, () => {
+      const opened = openBackend(clientIp, endpointRows(5));
+      const home = Array.from({ length: 200 }, (_, nth) => uidOf(opened.backend.pick(from(nth), [], 0)));
+      opened.setEndpoints([...lost, ...endpointRows(5).slice(1)]);
+      for (let nth = 0; nth < 200; nth++) {
+        const now = uidOf(opened.backend.pick(from(nth), [], 1));
+        if (home[nth] === 'pod-0') assert.notEqual(now, 'pod-0');
+        else assert.equal(now, home[nth]);
+      }
+    });
+  }
 
   test('what one worker remembers, its siblings learn', () => {
     const told: AffinityEntry[] = [];
