@@ -1,0 +1,59 @@
+import net, { type Socket } from 'node:net';
+import tls from 'node:tls';
+import type { LiveBackend } from '../receive/live.ts';
+import type { EndpointState } from '../select/types.ts';
+import { sharedUpstreamBuffer, shortBytes } from './relay.ts';
+import type { UpstreamConnection } from './upstream.ts';
+
+/** Opens the socket of `connection`; its fate is told through the connection's methods. */
+export function dial(connection: UpstreamConnection, endpoint: EndpointState, tlsBackend: LiveBackend | null): void {
+  const socket = tlsBackend === null ? dialPlain(connection, endpoint) : dialTls(connection, endpoint, tlsBackend);
+  connection.socket = socket;
+  socket.setNoDelay(true);
+  // `close` follows and tells the connection; without a listener the error would end the process.
+  socket.on('error', () => {});
+  socket.on('end', () => connection.ended());
+  socket.on('close', () => connection.closed());
+  socket.on('drain', () => connection.drained());
+}
+
+function dialPlain(connection: UpstreamConnection, endpoint: EndpointState): Socket {
+  const socket = new net.Socket({
+    allowHalfOpen: true,
+    writableHighWaterMark: shortBytes,
+    onread: {
+      buffer: () => connection.chunk ?? sharedUpstreamBuffer,
+      callback(length: number, buffer: Buffer): boolean {
+        connection.receive(buffer, 0, length);
+        return true;
+      },
+    },
+  } as net.SocketConstructorOpts);
+  socket.on('connect', () => connection.connected());
+  socket.connect({ host: endpoint.address, port: endpoint.port, autoSelectFamily: false });
+  return socket;
+}
+
+function dialTls(connection: UpstreamConnection, endpoint: EndpointState, backend: LiveBackend): Socket {
+  const serverName = backend.row.tls?.serverName ?? null;
+  const socket = tls.connect({
+    host: endpoint.address,
+    port: endpoint.port,
+    ALPNProtocols: ['http/1.1'],
+    rejectUnauthorized: backend.caPem !== null,
+    ...(backend.caPem === null ? {} : { ca: backend.caPem }),
+    // RFC 6066 §3: an address is no server name.
+    ...(serverName === null || net.isIP(serverName) !== 0 ? { servername: '' } : { servername: serverName }),
+    ...(backend.caPem !== null && serverName !== null
+      ? {
+          checkServerIdentity: (_host: string, certificate: tls.PeerCertificate) =>
+            tls.checkServerIdentity(serverName, certificate),
+        }
+      : {}),
+    allowHalfOpen: true,
+    writableHighWaterMark: shortBytes,
+  } as tls.ConnectionOptions);
+  socket.on('secureConnect', () => connection.connected());
+  socket.on('data', (bytes: Buffer) => connection.receive(bytes, 0, bytes.length));
+  return socket;
+}

@@ -1,0 +1,185 @@
+import type { Source } from '#table/problem.ts';
+import type { CompiledFilters } from '../filters/compiled.ts';
+import type { ClientConnection } from '../listen/client.ts';
+import { Head } from '../listen/head.ts';
+import { nameIds } from '../listen/names.ts';
+import { RequestLine } from '../listen/requestline.ts';
+import type { RequestFacts } from '../match/facts.ts';
+import type { CompiledRoute } from '../match/match.ts';
+import type { ExchangeRecord, ResponseFlag } from '../observe/record.ts';
+import type { LiveBackend } from '../receive/live.ts';
+import type { EndpointState, PickFacts } from '../select/types.ts';
+import type { UpstreamConnection } from './upstream.ts';
+
+/** How a message body ends (RFC 9112 §6.3). */
+export const bodyNone = 0;
+export const bodyLength = 1;
+export const bodyChunked = 2;
+export const bodyUntilClose = 3;
+
+/**
+ * One request and its answer. Everything that the four steps need to know of it is here, in fields that are always
+ * present, so that the object never changes its shape; it is used again for the next request and none is made per request.
+ */
+export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
+  readonly line = new RequestLine();
+  readonly head = new Head();
+  client: ClientConnection | null = null;
+
+  // What the request says.
+  method = '';
+  target = '';
+  rawPath = '';
+  path = '';
+  query = '';
+  /** Host as backends see it. */
+  authority = '';
+  hostname = '';
+  scheme: 'http' | 'https' = 'http';
+  isTls = false;
+  clientAddress = '';
+  requestId = '';
+  serverName = '';
+  bodyKind = bodyNone;
+  contentLength = 0;
+  isKeepAlive = true;
+  expectsContinue = false;
+  wantsWebSocket = false;
+  /** -1: field absent. */
+  maxForwards = -1;
+  /** Lower-case names that Connection nominates, besides the well-known ones. */
+  nominated: string[] | null = null;
+
+  // What the steps decided.
+  route: CompiledRoute | null = null;
+  backend: LiveBackend | null = null;
+  backendFilters: CompiledFilters | null = null;
+  endpoint: EndpointState | null = null;
+  readonly tried: EndpointState[] = [];
+  setCookie: string | null = null;
+
+  // How far it has come.
+  upstream: UpstreamConnection | null = null;
+  upstreamHead = '';
+  /** The head is built but not written: it waits for its connection, or for the body bytes of the same read. */
+  isHeadPending = false;
+  isRequestComplete = false;
+  isResponseStarted = false;
+  willClose = false;
+  hasUsedSpareTry = false;
+  /** Body pieces as written, kept for another try; null when they can no longer be repeated. */
+  replay: (string | Buffer)[] | null = null;
+  replayBytes = 0;
+  interims = 0;
+  replyKind = bodyNone;
+  /** Response head that waits for the body bytes of the same read. */
+  replyPrefix = '';
+  requestDeadlineMs = Number.POSITIVE_INFINITY;
+  tryStartedMs = 0;
+
+  // What is told at the end.
+  startMs = 0;
+  startedAtMs = 0;
+  durationMs = 0;
+  upstreamMs = -1;
+  status = 0;
+  flag: ResponseFlag = '-';
+  bytesReceived = 0;
+  bytesSent = 0;
+  upstreamHost = '';
+  tries = 0;
+
+  /** Makes the object ready for a new request whose head is in `line` and `head`. */
+  begin(client: ClientConnection, nowMs: number): void {
+    this.client = client;
+    this.method = this.line.method;
+    this.target = this.rawPath = this.path = this.query = this.authority = this.hostname = '';
+    this.requestId = '';
+    this.bodyKind = bodyNone;
+    this.contentLength = 0;
+    this.isKeepAlive = true;
+    this.expectsContinue = this.wantsWebSocket = false;
+    this.maxForwards = -1;
+    this.nominated = null;
+    this.route = this.backend = this.backendFilters = this.endpoint = this.setCookie = null;
+    this.tried.length = 0;
+    this.upstream = null;
+    this.isHeadPending =
+      this.isRequestComplete =
+      this.isResponseStarted =
+      this.willClose =
+      this.hasUsedSpareTry =
+        false;
+    this.upstreamHead = '';
+    this.replay = null;
+    this.replayBytes = this.interims = 0;
+    this.replyKind = bodyNone;
+    this.replyPrefix = '';
+    this.requestDeadlineMs = Number.POSITIVE_INFINITY;
+    this.startedAtMs = nowMs;
+    this.startMs = performance.timeOrigin + nowMs;
+    this.durationMs = 0;
+    this.upstreamMs = -1;
+    this.status = 0;
+    this.flag = '-';
+    this.bytesReceived = this.bytesSent = 0;
+    this.upstreamHost = '';
+    this.tries = 0;
+  }
+
+  header(name: string): string | undefined {
+    return this.head.get(name);
+  }
+
+  get routePath(): string {
+    return this.route === null ? '/' : this.route.row.match.path.value;
+  }
+
+  get protocol(): string {
+    return this.line.minor === 1 ? 'HTTP/1.1' : 'HTTP/1.0';
+  }
+
+  get userAgent(): string {
+    return this.head.get('user-agent') ?? '';
+  }
+
+  get forwardedFor(): string {
+    return this.head.find(nameIds['x-forwarded-for']) === -1 ? '' : (this.head.get('x-forwarded-for') ?? '');
+  }
+
+  get routeId(): string {
+    return this.route === null ? '' : this.route.row.id;
+  }
+
+  get routeIndex(): number {
+    return this.route === null ? -1 : this.route.index;
+  }
+
+  get routeSource(): Source | null {
+    return this.route === null ? null : this.route.row.source;
+  }
+
+  get backendId(): string {
+    return this.backend === null ? '' : this.backend.row.id;
+  }
+
+  get service(): ExchangeRecord['service'] {
+    return this.backend === null ? null : this.backend.row.service;
+  }
+}
+
+const spares: Exchange[] = [];
+
+/** Idle connections hold no exchange, so memory follows the requests in flight and not the connections. */
+export function takeExchange(): Exchange {
+  return spares.pop() ?? new Exchange();
+}
+
+export function giveExchange(exchange: Exchange): void {
+  exchange.client = null;
+  exchange.head.count = 0;
+  exchange.head.text = '';
+  exchange.route = exchange.backend = exchange.backendFilters = exchange.endpoint = null;
+  exchange.replay = null;
+  if (spares.length < 1024) spares.push(exchange);
+}

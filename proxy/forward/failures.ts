@@ -1,0 +1,73 @@
+import type { ResponseFlag } from '../observe/record.ts';
+
+/** How a try at a backend can fail. The only place that says what the client and the log are told of it. */
+export interface Failure {
+  readonly status: number;
+  readonly flag: ResponseFlag;
+  readonly sentence: string;
+  /** Which entry of a route's retry.on covers it; null: never tried again. */
+  readonly retriedAs: 'connect' | 'reset' | null;
+  /** false: the backend cannot have seen the request, so even a POST may be sent elsewhere. */
+  readonly mayHaveRun: boolean;
+  /** Counts against the endpoint in passive ejection. */
+  readonly isEndpointsFault: boolean;
+}
+
+export const failures = {
+  refused: {
+    status: 502,
+    flag: 'UF',
+    sentence: 'The gateway could not connect to the backend.',
+    retriedAs: 'connect',
+    mayHaveRun: false,
+    isEndpointsFault: true,
+  },
+  connectTimeout: {
+    status: 504,
+    flag: 'UF',
+    sentence: 'The backend did not accept the connection in time.',
+    retriedAs: 'connect',
+    mayHaveRun: false,
+    isEndpointsFault: true,
+  },
+  reset: {
+    status: 502,
+    flag: 'UC',
+    sentence: 'The backend closed the connection before it had answered.',
+    retriedAs: 'reset',
+    mayHaveRun: true,
+    isEndpointsFault: true,
+  },
+  sendTimeout: {
+    status: 504,
+    flag: 'UT',
+    sentence: 'The backend did not take the request in time.',
+    retriedAs: null,
+    mayHaveRun: true,
+    isEndpointsFault: true,
+  },
+  readTimeout: {
+    status: 504,
+    flag: 'UT',
+    sentence: 'The backend did not answer in time.',
+    retriedAs: null,
+    mayHaveRun: true,
+    isEndpointsFault: true,
+  },
+  requestTimeout: {
+    status: 504,
+    flag: 'UT',
+    sentence: 'The request took longer than this route allows.',
+    retriedAs: null,
+    mayHaveRun: true,
+    isEndpointsFault: false,
+  },
+  malformed: {
+    status: 502,
+    flag: 'UPE',
+    sentence: 'The backend sent an answer that is not valid HTTP.',
+    retriedAs: null,
+    mayHaveRun: true,
+    isEndpointsFault: true,
+  },
+} as const satisfies Record<string, Failure>;

@@ -1,0 +1,114 @@
+import type { CompiledEdits } from '../filters/compiled.ts';
+import { httpDate } from '../listen/date.ts';
+import type { Head } from '../listen/head.ts';
+import { nameIds } from '../listen/names.ts';
+import { bodyChunked, bodyNone, type Exchange } from './exchange.ts';
+import type { ResponseLine } from './responsehead.ts';
+
+/** Hop-by-hop fields of responses (RFC 9110 §7.6.1); framing is written anew where it changes. */
+const isDropped = new Uint8Array(64);
+for (const name of [
+  'connection',
+  'transfer-encoding',
+  'upgrade',
+  'te',
+  'trailer',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+] as const) {
+  isDropped[nameIds[name]] = 1;
+}
+
+/** Head of the response as the client gets it. `exchange.replyKind` and `willClose` are decided before. */
+export function buildReplyHead(exchange: Exchange, line: ResponseLine, head: Head, nowMs: number): string {
+  const door = exchange.client?.door;
+  const hsts = door?.hsts ?? null;
+  const routeEdits = exchange.route?.filters.responseHeaders ?? null;
+  const backendEdits = exchange.backendFilters?.responseHeaders ?? null;
+  const isPlain = line.nominated === null && routeEdits === null && backendEdits === null && hsts === null;
+  // 204 has no length (RFC 9110 §8.6); one that goes out chunked has none either (there is none to drop otherwise).
+  const dropsLength = line.status === 204 || exchange.replyKind === bodyChunked;
+  let text = 'HTTP/1.1';
+  let runStart = 8;
+  if (line.lineEnd < 13) {
+    text = `HTTP/1.1 ${line.status} \r\n`;
+    runStart = -1;
+  }
+  for (let field = 0; field < head.count; field++) {
+    const id = head.ids[field] as number;
+    const start = head.nameStarts[field] as number;
+    let isKept = isDropped[id] === 0 && !(dropsLength && id === nameIds['content-length']);
+    if (isKept && !isPlain) isKept = isPassed(head, field, line, routeEdits, backendEdits, hsts);
+    const isVerbatim =
+      isKept && head.isCanonical(field) && !(id === nameIds['content-length'] && hasLeadingZero(head, field));
+    if (isVerbatim) {
+      if (runStart === -1) runStart = start;
+      continue;
+    }
+    if (runStart !== -1) {
+      text += head.text.slice(runStart, start);
+      runStart = -1;
+    }
+    if (!isKept) continue;
+    const value = id === nameIds['content-length'] ? String(line.contentLength) : head.value(field);
+    text += `${head.name(field)}: ${value}\r\n`;
+  }
+  if (runStart !== -1) text += head.text.slice(runStart, head.text.length - 2);
+  if (exchange.replyKind === bodyChunked) text += 'Transfer-Encoding: chunked\r\n';
+  else if (exchange.replyKind === bodyNone && needsLength(exchange, line)) text += 'Content-Length: 0\r\n';
+  if (!line.hasDate) text += `Date: ${httpDate(nowMs)}\r\n`;
+  if (exchange.setCookie !== null) text += `Set-Cookie: ${exchange.setCookie}\r\n`;
+  if (hsts !== null) text += `Strict-Transport-Security: ${hsts}\r\n`;
+  if (routeEdits !== null) text += routeEdits.lines;
+  if (backendEdits !== null) text += backendEdits.lines;
+  if (exchange.willClose) text += 'Connection: close\r\n';
+  else if (exchange.line.minor === 0) text += 'Connection: keep-alive\r\n';
+  return `${text}\r\n`;
+}
+
+/** A chunked response to HEAD, or a bodiless one of a 1.0 backend, may come without any length. */
+function needsLength(exchange: Exchange, line: ResponseLine): boolean {
+  return line.contentLength === -1 && exchange.method !== 'HEAD' && line.status !== 204 && line.status !== 304;
+}
+
+function hasLeadingZero(head: Head, field: number): boolean {
+  const start = head.valueStarts[field] as number;
+  return head.text.charCodeAt(start) === 48 && (head.valueEnds[field] as number) - start > 1;
+}
+
+function isPassed(
+  head: Head,
+  field: number,
+  line: ResponseLine,
+  routeEdits: CompiledEdits | null,
+  backendEdits: CompiledEdits | null,
+  hsts: string | null,
+): boolean {
+  if (hsts !== null && head.ids[field] === nameIds['strict-transport-security']) return false;
+  const name = head.name(field).toLowerCase();
+  if (line.nominated?.includes(name) && !keptThoughNominated.has(name)) return false;
+  return !routeEdits?.remove.has(name) && !backendEdits?.remove.has(name);
+}
+
+/** A backend's Connection field cannot take away what frames the message or belongs to the user. */
+const keptThoughNominated: ReadonlySet<string> = new Set([
+  'content-length',
+  'content-type',
+  'set-cookie',
+  'cache-control',
+]);
+
+/** Head of a 101 for a client that asked for websocket. */
+export function buildSwitchHead(exchange: Exchange, line: ResponseLine, head: Head): string {
+  let text = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n';
+  for (let field = 0; field < head.count; field++) {
+    const id = head.ids[field] as number;
+    if (isDropped[id] === 1 || id === nameIds['content-length']) continue;
+    if (line.nominated?.includes(head.name(field).toLowerCase())) continue;
+    text += `${head.name(field)}: ${head.value(field)}\r\n`;
+  }
+  if (exchange.setCookie !== null) text += `Set-Cookie: ${exchange.setCookie}\r\n`;
+  return `${text}\r\n`;
+}

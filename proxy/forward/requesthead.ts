@@ -1,0 +1,170 @@
+import type { CompiledEdits } from '../filters/compiled.ts';
+import {
+  clientAddressOf,
+  forwardedForOf,
+  forwardedHostOf,
+  forwardedPortOf,
+  forwardedProtoOf,
+} from '../listen/forwarded.ts';
+import { nameIds } from '../listen/names.ts';
+import { bodyChunked, bodyLength, type Exchange } from './exchange.ts';
+
+/** Fields that never reach a backend as the client sent them: hop-by-hop, framing, and what the gateway itself asserts. */
+const isDropped = new Uint8Array(64);
+for (const name of [
+  'underscore',
+  'host',
+  'connection',
+  'content-length',
+  'transfer-encoding',
+  'expect',
+  'upgrade',
+  'te',
+  'trailer',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authorization',
+  'proxy',
+  'http2-settings',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'x-forwarded-scheme',
+  'x-scheme',
+  'x-real-ip',
+  'x-request-id',
+  'x-original-forwarded-for',
+  'forwarded',
+  'max-forwards',
+] as const) {
+  isDropped[nameIds[name]] = 1;
+}
+
+/** Nominating these does not remove them: they are end-to-end, or the gateway's own word (RFC 9110 §7.6.1). */
+const keptThoughNominated: ReadonlySet<string> = new Set(['authorization', 'cookie', 'cache-control', 'content-type']);
+
+/**
+ * The head that a backend gets, built from validated parts. Lines that pass unchanged are taken over in runs.
+ * @param edits of the route's and the backend's filters, in order of effect
+ */
+export function buildRequestHead(
+  exchange: Exchange,
+  target: string,
+  host: string,
+  edits: readonly CompiledEdits[],
+): string {
+  let text = `${exchange.method} ${target} HTTP/1.1\r\nHost: ${host}\r\n`;
+  text += forwardingLines(exchange, edits);
+  if (exchange.bodyKind === bodyLength) text += `Content-Length: ${exchange.contentLength}\r\n`;
+  else if (exchange.bodyKind === bodyChunked) text += 'Transfer-Encoding: chunked\r\n';
+  else if (needsZeroLength(exchange.method)) text += 'Content-Length: 0\r\n';
+  if (exchange.wantsWebSocket) text += 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
+  if (exchange.expectsContinue) text += 'Expect: 100-continue\r\n';
+  if (exchange.maxForwards > 0) text += `Max-Forwards: ${exchange.maxForwards - 1}\r\n`;
+  text += passedLines(exchange, edits);
+  for (const edit of edits) text += edit.lines;
+  return `${text}\r\n`;
+}
+
+/** A method that usually has a body says so when it has none (RFC 9110 §8.6): some servers answer 411 otherwise. */
+function needsZeroLength(method: string): boolean {
+  return method === 'POST' || method === 'PUT' || method === 'PATCH';
+}
+
+function passedLines(exchange: Exchange, edits: readonly CompiledEdits[]): string {
+  const head = exchange.head;
+  const isPlain = exchange.nominated === null && edits.length === 0;
+  const last = head.text.length - 2;
+  let text = '';
+  let runStart = -1;
+  for (let field = 0; field < head.count; field++) {
+    const start = head.nameStarts[field] as number;
+    const isKept = isDropped[head.ids[field] as number] === 0 && (isPlain || isPassed(exchange, edits, field));
+    if (isKept && head.isCanonical(field)) {
+      if (runStart === -1) runStart = start;
+      continue;
+    }
+    if (runStart !== -1) {
+      text += head.text.slice(runStart, start);
+      runStart = -1;
+    }
+    if (isKept) text += `${head.name(field)}: ${head.value(field)}\r\n`;
+  }
+  return runStart === -1 ? text : text + head.text.slice(runStart, last);
+}
+
+function isPassed(exchange: Exchange, edits: readonly CompiledEdits[], field: number): boolean {
+  const name = exchange.head.name(field).toLowerCase();
+  if (exchange.nominated?.includes(name) && !keptThoughNominated.has(name)) return false;
+  return !isRemoved(edits, name);
+}
+
+function isRemoved(edits: readonly CompiledEdits[], name: string): boolean {
+  for (const edit of edits) if (edit.remove.has(name)) return true;
+  return false;
+}
+
+/**
+ * X-Forwarded-* and kin. From an untrusted peer they are the same for every request of the connection, but for the host and
+ * the id, so most of the text is made once per connection.
+ */
+function forwardingLines(exchange: Exchange, edits: readonly CompiledEdits[]): string {
+  const client = exchange.client;
+  if (client === null) return '';
+  if (edits.some((edit) => forwardingNames.some((name) => edit.remove.has(name)))) {
+    return forwardingLinesOf(exchange)
+      .split('\r\n')
+      .filter((line) => line !== '' && !isRemoved(edits, line.slice(0, line.indexOf(':')).toLowerCase()))
+      .map((line) => `${line}\r\n`)
+      .join('');
+  }
+  return forwardingLinesOf(exchange);
+}
+
+const forwardingNames = [
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'x-forwarded-scheme',
+  'x-scheme',
+  'x-real-ip',
+  'x-request-id',
+  'x-original-forwarded-for',
+];
+
+function forwardingLinesOf(exchange: Exchange): string {
+  const client = exchange.client as NonNullable<Exchange['client']>;
+  const door = client.door;
+  const said = exchange.head.find(nameIds['x-forwarded-for']) === -1 ? '' : exchange.forwardedFor;
+  const own = `X-Request-ID: ${exchange.requestId}\r\nX-Forwarded-Host: `;
+  if (client.isPeerTrusted) {
+    const head = exchange.head;
+    const port = forwardedPortOf(head.get('x-forwarded-port') ?? '') ?? door.publicPort;
+    const host = forwardedHostOf(head.get('x-forwarded-host') ?? '') ?? exchange.authority;
+    const chain = forwardedForOf(client.peerAddress, said, door.isTrusted);
+    return `${own}${host}\r\n${fixedLines(chain, exchange.clientAddress, exchange.scheme, port)}`;
+  }
+  if (client.forwardedLines === '') {
+    client.forwardedLines = fixedLines(client.peerAddress, client.peerAddress, door.scheme, door.publicPort);
+  }
+  // What an untrusted client claims is told apart from what is known, as ingress-nginx does.
+  const claimed = said === '' ? '' : `X-Original-Forwarded-For: ${said}\r\n`;
+  return `${own}${exchange.authority}\r\n${client.forwardedLines}${claimed}`;
+}
+
+function fixedLines(chain: string, address: string, scheme: string, port: number): string {
+  return (
+    `X-Forwarded-For: ${chain}\r\nX-Real-IP: ${address}\r\nX-Forwarded-Proto: ${scheme}\r\n` +
+    `X-Forwarded-Scheme: ${scheme}\r\nX-Scheme: ${scheme}\r\nX-Forwarded-Port: ${port}\r\n`
+  );
+}
+
+/** Sets what a trusted peer says of the client, before anything is matched by it. */
+export function believePeer(exchange: Exchange): void {
+  const client = exchange.client;
+  if (client === null || !client.isPeerTrusted) return;
+  exchange.clientAddress = clientAddressOf(client.peerAddress, exchange.forwardedFor, client.door.isTrusted);
+  exchange.scheme = forwardedProtoOf(exchange.head.get('x-forwarded-proto') ?? '') ?? exchange.scheme;
+}

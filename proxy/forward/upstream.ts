@@ -1,0 +1,332 @@
+import type { Socket } from 'node:net';
+import { ChunkedReader } from '../listen/chunked.ts';
+import { Head, needsMore } from '../listen/head.ts';
+import type { Expiring } from '../listen/sweep.ts';
+import { attemptFailed, upstreamConnected } from './attempt.ts';
+import type { Engine } from './engine.ts';
+import { bodyChunked, bodyLength, bodyNone, bodyUntilClose, type Exchange } from './exchange.ts';
+import { type Failure, failures } from './failures.ts';
+import type { Pool } from './pools.ts';
+import { giveChunk, isFull, sharedUpstreamBuffer, takeChunk } from './relay.ts';
+import { lastChunk, replyBody, replyEnd, replyHead, replyInterim } from './reply.ts';
+import { interpretResponse, parseResponseHead, ResponseLine } from './responsehead.ts';
+import { startTunnel, tunnelFromUpstream, tunnelUpstreamEnded } from './tunnel.ts';
+
+const phaseConnecting = 0;
+/** In the pool: whatever comes now was not asked for. */
+const phaseIdle = 1;
+/** A request is being sent or was; no final response head has come. */
+const phaseHead = 2;
+const phaseBody = 3;
+const phaseTunnel = 4;
+const phaseClosed = 5;
+
+/** Interim answers to one request; a backend that sends more is broken. */
+const mostInterims = 32;
+
+/** One connection to an endpoint: carries one request after the other. */
+export class UpstreamConnection implements Expiring {
+  expiresAtMs: number;
+  sweepIndex = -1;
+  readonly pool: Pool;
+  readonly line = new ResponseLine();
+  readonly head = new Head();
+  exchange: Exchange | null = null;
+  /** Where the next read goes while a long body is read (relay.ts). */
+  chunk: Buffer | null = null;
+  /** It has carried a request before: its end may be the backend's idle close and not a failure. */
+  isReused = false;
+  /** The backend sent FIN. */
+  hasEnded = false;
+  /** Bytes of this response have come. */
+  hasAnswered = false;
+  readonly retireAtMs: number;
+  idleUntilMs = 0;
+  // Set right after construction: reads can start only in a later turn of the loop.
+  socket!: Socket;
+  readonly #engine: Engine;
+  #phase = phaseConnecting;
+  #held: Buffer | null = null;
+  #bodyLeft = 0;
+  #reader: ChunkedReader | null = null;
+  #isPaused = false;
+  #readMs = 0;
+  #sendMs = 0;
+  #isSending = false;
+
+  constructor(engine: Engine, pool: Pool, nowMs: number, connectMs: number) {
+    this.#engine = engine;
+    this.pool = pool;
+    this.expiresAtMs = nowMs + connectMs;
+    this.retireAtMs = nowMs + engine.limits.upstreamLifetimeMs;
+  }
+
+  get isConnected(): boolean {
+    return this.#phase !== phaseConnecting;
+  }
+
+  /** An exchange takes the connection; its request follows at once, or when the connection is there. */
+  assign(exchange: Exchange, nowMs: number, readMs: number, sendMs: number): void {
+    this.exchange = exchange;
+    this.#readMs = readMs;
+    this.#sendMs = sendMs;
+    this.hasAnswered = false;
+    if (this.#phase === phaseConnecting) return;
+    this.isReused = true;
+    this.#phase = phaseHead;
+    this.expiresAtMs = nowMs + readMs;
+  }
+
+  connected(): void {
+    if (this.#phase !== phaseConnecting) return;
+    const exchange = this.exchange;
+    if (exchange === null) {
+      this.destroy();
+      return;
+    }
+    this.#phase = phaseHead;
+    this.expiresAtMs = performance.now() + this.#readMs;
+    upstreamConnected(this.#engine, exchange);
+  }
+
+  receive(buffer: Buffer, start: number, end: number): void {
+    const held = this.#held;
+    if (held === null) {
+      this.#consume(buffer, start, end);
+    } else {
+      this.#held = null;
+      const joined = Buffer.concat([held, buffer.subarray(start, end)]);
+      this.#consume(joined, 0, joined.length);
+    }
+    this.#chooseChunk(buffer);
+  }
+
+  #consume(buffer: Buffer, start: number, end: number): void {
+    let at = start;
+    while (at < end && this.#phase === phaseHead) {
+      at = this.#readHead(buffer, at, end);
+      if (at === -1) return;
+    }
+    if (at >= end) return;
+    if (this.#phase === phaseBody) at = this.#readBody(buffer, at, end);
+    else if (this.#phase === phaseTunnel) {
+      this.expiresAtMs = performance.now() + this.#readMs;
+      tunnelFromUpstream(this.exchange as Exchange, buffer, at, end);
+      at = end;
+    }
+    // Bytes that no request asked for: the next exchange would take them for its answer (response queue poisoning).
+    if (at < end && at !== -1) this.destroy();
+  }
+
+  #chooseChunk(buffer: Buffer): void {
+    const wantsChunk = this.#phase === phaseBody && (this.line.bodyKind !== bodyLength || this.#bodyLeft > 16_384);
+    if (wantsChunk && this.chunk === null && buffer === sharedUpstreamBuffer) this.chunk = takeChunk();
+  }
+
+  /** The body is over; whether the chunk can be used again depends on the client having taken what lies in it. */
+  #dropChunk(client: Socket | undefined): void {
+    if (this.chunk !== null && client !== undefined && client.writableLength === 0) giveChunk(this.chunk);
+    this.chunk = null;
+  }
+
+  /** @returns the offset after the head, `end` when more is needed, -1 when the connection is done for */
+  #readHead(buffer: Buffer, start: number, end: number): number {
+    const exchange = this.exchange as Exchange;
+    const line = this.line;
+    const after = parseResponseHead(line, this.head, buffer, start, end, this.#engine.limits);
+    this.hasAnswered = true;
+    if (after === needsMore) {
+      this.#held = Buffer.from(buffer.subarray(start, end));
+      return end;
+    }
+    if (after < 0 || !interpretResponse(line, this.head, exchange.method === 'HEAD')) return this.#malformed(exchange);
+    if (line.status < 200) {
+      if (line.status === 101) return this.#switch(exchange, after);
+      if (++exchange.interims > mostInterims) return this.#malformed(exchange);
+      replyInterim(exchange, line, this.head);
+      return after;
+    }
+    this.#bodyLeft = line.bodyKind === bodyLength ? line.contentLength : 0;
+    if (line.bodyKind === bodyChunked) {
+      this.#reader ??= new ChunkedReader();
+      this.#reader.restart();
+    }
+    this.#phase = phaseBody;
+    const isWhole = line.bodyKind === bodyLength && this.#bodyLeft <= end - after;
+    const bodyEnd = isWhole ? after + this.#bodyLeft : line.bodyKind === bodyLength ? end : after;
+    this.#bodyLeft -= bodyEnd - after;
+    const isLast = isWhole || line.bodyKind === bodyNone;
+    if (!isLast) this.expiresAtMs = performance.now() + this.#readMs;
+    if (
+      !replyHead(this.#engine, exchange, this, buffer, after, line.bodyKind === bodyLength || isLast ? bodyEnd : after)
+    ) {
+      // Tried again elsewhere: what follows on this connection is of no interest.
+      return -1;
+    }
+    if (isLast) this.#finished(exchange, bodyEnd < end);
+    else if (bodyEnd === end) this.#replyFlush(exchange);
+    return isLast && bodyEnd < end ? -1 : bodyEnd;
+  }
+
+  #readBody(buffer: Buffer, start: number, end: number): number {
+    const exchange = this.exchange as Exchange;
+    this.expiresAtMs = performance.now() + this.#readMs;
+    const isLent = buffer !== sharedUpstreamBuffer;
+    if (this.line.bodyKind === bodyLength) {
+      const after = Math.min(end, start + this.#bodyLeft);
+      this.#bodyLeft -= after - start;
+      replyBody(exchange, buffer, start, after, '', isLent);
+      if (this.#bodyLeft > 0) this.#throttle(exchange);
+      else this.#finished(exchange, after < end);
+      return after === end ? end : -1;
+    }
+    if (this.line.bodyKind === bodyUntilClose) {
+      replyBody(exchange, buffer, start, end, '', isLent);
+      this.#throttle(exchange);
+      return end;
+    }
+    const reader = this.#reader as ChunkedReader;
+    const after = reader.feed(buffer, start, end);
+    if (after === -1) return this.#malformed(exchange);
+    const suffix = reader.isDone && exchange.replyKind === bodyChunked ? lastChunk(reader.trailers) : '';
+    if (reader.payloadEnd > reader.payloadStart || suffix !== '') {
+      replyBody(exchange, buffer, reader.payloadStart, reader.payloadEnd, suffix, isLent);
+    }
+    if (!reader.isDone) {
+      this.#throttle(exchange);
+      return end;
+    }
+    this.#finished(exchange, after < end);
+    return after === end ? end : -1;
+  }
+
+  /** The response is complete. `hasMore`: bytes follow that nobody asked for. */
+  #finished(exchange: Exchange, hasMore: boolean): void {
+    this.exchange = null;
+    this.#dropChunk(exchange.client?.socket);
+    // A request that is still being sent would run into the next one.
+    const mayStay = this.line.isKeepAlive && !hasMore && exchange.isRequestComplete && !this.#isPaused;
+    const isClean = mayStay && this.socket.writableLength === 0 && this.line.bodyKind !== bodyUntilClose;
+    if (isClean) {
+      this.#phase = phaseIdle;
+      this.pool.release(this, this.line.keepAliveMs);
+    } else {
+      this.destroy();
+    }
+    replyEnd(this.#engine, exchange);
+  }
+
+  #switch(exchange: Exchange, after: number): number {
+    if (!exchange.wantsWebSocket || !this.line.isUpgrade) return this.#malformed(exchange);
+    this.#phase = phaseTunnel;
+    this.expiresAtMs = performance.now() + this.#readMs;
+    startTunnel(exchange, this);
+    return after;
+  }
+
+  #malformed(exchange: Exchange): number {
+    this.#fail(exchange, failures.malformed);
+    return -1;
+  }
+
+  #fail(exchange: Exchange, failure: Failure): void {
+    this.destroy();
+    attemptFailed(this.#engine, exchange, this, failure);
+  }
+
+  /** The head came alone: it is not held back until the body comes. */
+  #replyFlush(exchange: Exchange): void {
+    if (exchange.replyPrefix !== '') replyBody(exchange, sharedUpstreamBuffer, 0, 0, '', false);
+    this.#throttle(exchange);
+  }
+
+  /** Reads no more while the client has not taken what it was sent. */
+  #throttle(exchange: Exchange): void {
+    const client = exchange.client;
+    if (client !== null && isFull(client.socket)) this.pause();
+  }
+
+  pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.expiresAtMs = Number.POSITIVE_INFINITY;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.expiresAtMs = performance.now() + this.#readMs;
+    this.socket.resume();
+  }
+
+  /** Request bytes were written; while the backend does not take them, the clock of sending runs and not that of reading. */
+  sent(nowMs: number): void {
+    this.#isSending = isFull(this.socket);
+    this.expiresAtMs = nowMs + (this.#isSending ? this.#sendMs : this.#readMs);
+  }
+
+  drained(): void {
+    if (this.exchange === null) return;
+    this.#isSending = false;
+    if (!this.#isPaused) this.expiresAtMs = performance.now() + this.#readMs;
+    this.exchange.client?.resume();
+  }
+
+  /** The backend sent FIN. */
+  ended(): void {
+    this.hasEnded = true;
+    if (this.#phase === phaseTunnel && this.exchange !== null) {
+      tunnelUpstreamEnded(this.#engine, this.exchange);
+      return;
+    }
+    this.#lost();
+  }
+
+  closed(): void {
+    this.#lost();
+  }
+
+  #lost(): void {
+    const phase = this.#phase;
+    const exchange = this.exchange;
+    const isEnd = phase === phaseBody && this.line.bodyKind === bodyUntilClose && !this.socket.errored;
+    if (isEnd && exchange !== null) {
+      const client = exchange.client;
+      if (exchange.replyKind === bodyChunked) replyBody(exchange, sharedUpstreamBuffer, 0, 0, '0\r\n\r\n', false);
+      this.#dropChunk(client?.socket);
+      this.destroy();
+      replyEnd(this.#engine, exchange);
+      return;
+    }
+    this.destroy();
+    if (exchange === null) return;
+    attemptFailed(this.#engine, exchange, this, phase === phaseConnecting ? failures.refused : failures.reset);
+  }
+
+  expired(): void {
+    const exchange = this.exchange;
+    if (exchange === null) {
+      this.destroy();
+      return;
+    }
+    if (this.#phase === phaseConnecting) this.#fail(exchange, failures.connectTimeout);
+    else this.#fail(exchange, this.#isSending ? failures.sendTimeout : failures.readTimeout);
+  }
+
+  /** Leaves the socket to end by itself. */
+  leave(): void {
+    if (this.#phase === phaseClosed) return;
+    this.#phase = phaseClosed;
+    this.exchange = null;
+    this.chunk = null;
+    this.pool.forget(this);
+  }
+
+  /** Ends the connection without telling the exchange. */
+  destroy(): void {
+    if (this.#phase === phaseClosed) return;
+    this.leave();
+    this.socket.destroy();
+  }
+}

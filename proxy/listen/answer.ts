@@ -1,0 +1,84 @@
+import { STATUS_CODES } from 'node:http';
+import type { LocalAnswer } from '../filters/compiled.ts';
+import { abandonAttempt, endAttempt } from '../forward/attempt.ts';
+import type { Engine } from '../forward/engine.ts';
+import { bodyNone, type Exchange } from '../forward/exchange.ts';
+import type { ResponseFlag } from '../observe/record.ts';
+import { httpDate } from './date.ts';
+import { errorPage } from './errorpage.ts';
+import type { Refusal } from './refusals.ts';
+
+/** Answers with an error page of the gateway and ends the exchange. */
+export function answer(engine: Engine, exchange: Exchange, status: number, flag: ResponseFlag, sentence: string): void {
+  const page = errorPage({ status, sentence, requestId: exchange.requestId, accept: exchange.header('accept') ?? '' });
+  exchange.flag = flag;
+  const extra = status === 503 ? 'Retry-After: 1\r\n' : '';
+  send(engine, exchange, status, `Content-Type: ${page.contentType}\r\nCache-Control: no-store\r\n${extra}`, page.body);
+}
+
+/** Answers with what a filter made and ends the exchange. */
+export function answerLocally(engine: Engine, exchange: Exchange, local: LocalAnswer): void {
+  exchange.flag = 'LR';
+  send(engine, exchange, local.status, local.headers.map((line) => `${line}\r\n`).join(''), local.body);
+}
+
+export function refuse(engine: Engine, exchange: Exchange, refusal: Refusal): void {
+  answer(engine, exchange, refusal.status, refusal.flag, refusal.sentence);
+}
+
+function send(engine: Engine, exchange: Exchange, status: number, lines: string, body: string): void {
+  const client = exchange.client;
+  if (client === null) return;
+  // An upload that nobody will read ends the connection; otherwise its bytes could pass for the next request (CL.0).
+  if (!exchange.isRequestComplete) exchange.willClose = true;
+  exchange.status = status;
+  exchange.isResponseStarted = true;
+  const bytes = Buffer.byteLength(body);
+  const hsts = client.door.hsts === null ? '' : `Strict-Transport-Security: ${client.door.hsts}\r\n`;
+  const id = exchange.requestId === '' ? '' : `X-Request-ID: ${exchange.requestId}\r\n`;
+  const connection = exchange.willClose
+    ? 'Connection: close\r\n'
+    : exchange.line.minor === 0
+      ? 'Connection: keep-alive\r\n'
+      : '';
+  const text =
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nDate: ${httpDate(performance.now())}\r\n` +
+    `${lines}${id}${hsts}${connection}${status === 204 ? '' : `Content-Length: ${bytes}\r\n`}\r\n`;
+  const hasBody = exchange.method !== 'HEAD' && status !== 204 && status !== 304 && bytes > 0;
+  client.socket.write(hasBody ? text + body : text, 'utf8');
+  exchange.bytesSent += text.length + (hasBody ? bytes : 0);
+  exchange.replyKind = bodyNone;
+  finish(engine, exchange);
+}
+
+/** The response cannot be completed: the client must not take what it has for the whole (RFC 9112 §8). */
+export function truncate(engine: Engine, exchange: Exchange): void {
+  const client = exchange.client;
+  exchange.willClose = true;
+  finish(engine, exchange);
+  // A reset and no FIN: to a client that reads until close, FIN is a clean end.
+  client?.socket.resetAndDestroy();
+}
+
+/** The client's connection is gone. */
+export function clientGone(engine: Engine, exchange: Exchange): void {
+  abandonAttempt(exchange);
+  endAttempt(exchange, false);
+  if (exchange.status === 101) exchange.flag = '-';
+  else {
+    exchange.flag = 'DC';
+    // nginx's number for it; the client never sees it.
+    if (exchange.status === 0) exchange.status = 499;
+  }
+  exchange.willClose = true;
+  finish(engine, exchange);
+}
+
+/** The one end of every exchange. */
+export function finish(engine: Engine, exchange: Exchange): void {
+  const client = exchange.client;
+  if (client === null) return;
+  exchange.durationMs = performance.now() - exchange.startedAtMs;
+  engine.observer.finished(exchange);
+  client.exchangeEnded(exchange);
+}

@@ -1,0 +1,47 @@
+/** A validated `uri-host [":" port]`. */
+export interface Authority {
+  /** As sent, lower case: what backends see as Host. */
+  readonly text: string;
+  /** Lower case, no port, no trailing dot: what routes are found by. */
+  readonly hostname: string;
+}
+
+/** Clients repeat the same few names; the bound keeps a scan of random names from filling the worker. */
+const knownByText = new Map<string, Authority>();
+const mostKnown = 4096;
+
+/**
+ * Host field or authority of an absolute target (RFC 9110 §7.2, RFC 3986 §3.2.2), stricter than the grammar: no
+ * percent-encoding, no sub-delims, labels of at most 63 bytes, port at most 65535. Underscores are let through because
+ * internal names have them.
+ *
+ * @returns null when it is not one: 400
+ */
+export function parseAuthority(text: string): Authority | null {
+  const known = knownByText.get(text);
+  if (known !== undefined) return known;
+  const parsed = parse(text);
+  if (parsed === null) return null;
+  if (knownByText.size >= mostKnown) knownByText.clear();
+  knownByText.set(text, parsed);
+  return parsed;
+}
+
+const pattern = /^(?:((?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?)|\[([0-9a-f:.]{2,45})\])(?::(\d{0,5}))?$/;
+
+function parse(text: string): Authority | null {
+  if (text.length > 262) return null;
+  const lower = text.toLowerCase();
+  const parts = pattern.exec(lower);
+  if (parts === null) return null;
+  const port = parts[3];
+  if (port !== undefined && Number(port) > 65535) return null;
+  const name = parts[1];
+  if (name === undefined) {
+    if (!URL.canParse(`http://[${parts[2]}]/`)) return null;
+    return { text: lower, hostname: `[${parts[2]}]` };
+  }
+  // An empty port is legal grammar and means none (RFC 3986 §3.2.3).
+  const plain = port === '' ? lower.slice(0, -1) : lower;
+  return { text: plain, hostname: name.endsWith('.') ? name.slice(0, -1) : name };
+}

@@ -1,0 +1,370 @@
+import type { Socket } from 'node:net';
+import { flushRequest } from '../forward/attempt.ts';
+import type { Engine } from '../forward/engine.ts';
+import { bodyChunked, bodyLength, type Exchange, giveExchange, takeExchange } from '../forward/exchange.ts';
+import { giveChunk, sharedClientBuffer, takeChunk } from '../forward/relay.ts';
+import { clientDrained } from '../forward/reply.ts';
+import { requestBody, requestBroken } from '../forward/requestbody.ts';
+import { tunnelClientEnded, tunnelFromClient } from '../forward/tunnel.ts';
+import { clientGone, refuse } from './answer.ts';
+import { ChunkedReader } from './chunked.ts';
+import type { Door } from './door.ts';
+import { interpretRequest } from './interpret.ts';
+import { type Refusal, refusalOf, refusals } from './refusals.ts';
+import { needsMore, parseRequestHead } from './requestline.ts';
+import type { Expiring } from './sweep.ts';
+
+const phaseIdle = 0;
+/** Part of a head has come. */
+const phaseHead = 1;
+const phaseBody = 2;
+/** The request is complete, its answer is not; what comes now is the next request. */
+const phaseWaiting = 3;
+const phaseTunnel = 4;
+/** Answered for the last time; what still comes is thrown away until the client closes. */
+const phaseLinger = 5;
+const phaseClosed = 6;
+
+/** Bytes of pipelined requests that are kept while an answer is in progress. */
+const mostHeldBytes = 65_536;
+
+/** One client's connection: reads requests one after the other and lets each be answered before the next (RFC 9112 §9.3.2). */
+export class ClientConnection implements Expiring {
+  expiresAtMs: number;
+  sweepIndex = -1;
+  readonly socket: Socket;
+  readonly door: Door;
+  readonly peerAddress: string;
+  readonly isPeerTrusted: boolean;
+  /** SNI; '' without. */
+  readonly serverName: string;
+  /** Where the next read goes, when a body is being read (relay.ts). */
+  chunk: Buffer | null = null;
+  exchange: Exchange | null = null;
+  requests = 0;
+  /** The client sent FIN: it may still read. */
+  hasEnded = false;
+  /** Forwarding fields that are the same for every request of this connection; made at the first. */
+  forwardedLines = '';
+  readonly #engine: Engine;
+  #phase = phaseIdle;
+  #isConsuming = false;
+  #isPaused = false;
+  #held: Buffer | null = null;
+  #bodyLeft = 0;
+  #reader: ChunkedReader | null = null;
+
+  constructor(engine: Engine, door: Door, socket: Socket, peerAddress: string, serverName: string) {
+    this.#engine = engine;
+    this.door = door;
+    this.socket = socket;
+    this.peerAddress = peerAddress;
+    this.serverName = serverName;
+    this.isPeerTrusted = door.isTrusted(peerAddress);
+    this.expiresAtMs = performance.now() + engine.limits.idleMs;
+  }
+
+  get isIdle(): boolean {
+    return this.#phase === phaseIdle;
+  }
+
+  /** Bytes came. They are the caller's again when this returns, unless they lie in `chunk`. */
+  receive(buffer: Buffer, start: number, end: number): void {
+    if (this.#held !== null && this.#phase <= phaseHead) {
+      const held = this.#held;
+      this.#held = null;
+      const joined = Buffer.concat([held, buffer.subarray(start, end)]);
+      // A head is looked at again only when another line of it has ended, or dripping clients would cost their square.
+      if (joined.length < this.#engine.limits.requestLineBytes && !buffer.subarray(start, end).includes(0x0a)) {
+        this.#held = joined;
+        return;
+      }
+      this.#consume(joined, 0, joined.length);
+    } else {
+      this.#consume(buffer, start, end);
+    }
+  }
+
+  #consume(buffer: Buffer, start: number, end: number): void {
+    this.#isConsuming = true;
+    let at = start;
+    while (at < end) {
+      if (this.#phase <= phaseHead) at = this.#readHead(buffer, at, end);
+      else if (this.#phase === phaseBody) at = this.#readBody(buffer, at, end);
+      else if (this.#phase === phaseTunnel) {
+        tunnelFromClient(this.#engine, this.exchange as Exchange, buffer, at, end);
+        at = end;
+      } else {
+        if (this.#phase === phaseWaiting) this.#hold(buffer, at, end);
+        at = end;
+      }
+    }
+    this.#isConsuming = false;
+    const exchange = this.exchange;
+    if (exchange?.isHeadPending) flushRequest(this.#engine, exchange);
+    this.#chooseChunk(buffer);
+  }
+
+  /** A long body, and a tunnel that moves much, are read into a chunk of their own; everything else into the shared buffer. */
+  #chooseChunk(buffer: Buffer): void {
+    const wantsChunk =
+      this.#phase === phaseBody && (this.#bodyLeft > sharedClientBuffer.length || this.#reader !== null);
+    if (wantsChunk && this.chunk === null && buffer === sharedClientBuffer) this.chunk = takeChunk();
+    else if (!wantsChunk && this.chunk !== null) this.#dropChunk();
+  }
+
+  #dropChunk(): void {
+    const chunk = this.chunk;
+    this.chunk = null;
+    const upstream = this.exchange?.upstream;
+    // An unfinished write may still point into it: then the collector has it.
+    if (chunk !== null && upstream !== undefined && upstream !== null && upstream.socket.writableLength === 0) {
+      giveChunk(chunk);
+    }
+  }
+
+  #hold(buffer: Buffer, start: number, end: number): void {
+    const bytes = buffer.subarray(start, end);
+    this.#held = this.#held === null ? Buffer.from(bytes) : Buffer.concat([this.#held, bytes]);
+    if (this.#held.length >= mostHeldBytes) this.pause();
+  }
+
+  /** @returns the offset after what was used */
+  #readHead(buffer: Buffer, start: number, end: number): number {
+    const engine = this.#engine;
+    const exchange = takeExchange();
+    const after = parseRequestHead(exchange.line, exchange.head, buffer, start, end, engine.limits);
+    if (after === needsMore) {
+      giveExchange(exchange);
+      this.#hold(buffer, start, end);
+      if (this.#phase === phaseIdle) {
+        this.#phase = phaseHead;
+        this.expiresAtMs = performance.now() + engine.limits.headMs;
+      }
+      return end;
+    }
+    const nowMs = performance.now();
+    exchange.begin(this, nowMs);
+    this.exchange = exchange;
+    this.requests++;
+    exchange.scheme = this.door.scheme;
+    exchange.isTls = this.door.isTls;
+    exchange.serverName = this.serverName;
+    exchange.clientAddress = this.peerAddress;
+    engine.observer.requestStarted();
+    const refused = after < 0 ? refusalOf(after) : interpretRequest(exchange);
+    if (refused !== null) {
+      if (after < 0) {
+        exchange.method = '';
+        exchange.head.count = 0;
+      }
+      this.#refuse(exchange, refused);
+      return end;
+    }
+    this.expiresAtMs = Number.POSITIVE_INFINITY;
+    this.#enterBody(exchange);
+    const length = exchange.contentLength;
+    const isWhole = exchange.bodyKind === bodyLength && length <= end - after;
+    if (isWhole) exchange.isRequestComplete = true;
+    if (!exchange.isKeepAlive || this.requests >= engine.limits.requestsPerConnection || engine.isDraining) {
+      exchange.willClose = true;
+    }
+    engine.run(exchange);
+    // Answered on the spot: a body that is here already is skipped, for one that is not the connection was given up.
+    if (this.exchange !== exchange) return isWhole ? after + length : after;
+    if (isWhole) exchange.isRequestComplete = false;
+    return after;
+  }
+
+  #enterBody(exchange: Exchange): void {
+    if (exchange.bodyKind === bodyLength) {
+      this.#phase = phaseBody;
+      this.#bodyLeft = exchange.contentLength;
+      this.expiresAtMs = exchange.startedAtMs + this.#engine.limits.bodyIdleMs;
+    } else if (exchange.bodyKind === bodyChunked) {
+      this.#phase = phaseBody;
+      this.#reader ??= new ChunkedReader();
+      this.#reader.restart();
+      this.expiresAtMs = exchange.startedAtMs + this.#engine.limits.bodyIdleMs;
+    } else {
+      this.#phase = phaseWaiting;
+    }
+  }
+
+  #readBody(buffer: Buffer, start: number, end: number): number {
+    const exchange = this.exchange as Exchange;
+    this.expiresAtMs = performance.now() + this.#engine.limits.bodyIdleMs;
+    if (exchange.bodyKind === bodyLength) {
+      const after = Math.min(end, start + this.#bodyLeft);
+      this.#bodyLeft -= after - start;
+      const isLast = this.#bodyLeft === 0;
+      if (isLast) this.#bodyRead(exchange);
+      requestBody(this.#engine, exchange, buffer, start, after, isLast, null);
+      return after;
+    }
+    const reader = this.#reader as ChunkedReader;
+    const after = reader.feed(buffer, start, end);
+    if (after === -1) {
+      requestBroken(this.#engine, exchange, refusals.chunk);
+      return end;
+    }
+    if (reader.isDone) this.#bodyRead(exchange);
+    if (reader.isDone || reader.payloadEnd > reader.payloadStart) {
+      const trailers = reader.isDone ? reader.trailers : null;
+      requestBody(this.#engine, exchange, buffer, reader.payloadStart, reader.payloadEnd, reader.isDone, trailers);
+    }
+    return after;
+  }
+
+  #bodyRead(exchange: Exchange): void {
+    exchange.isRequestComplete = true;
+    this.#phase = phaseWaiting;
+    this.expiresAtMs = Number.POSITIVE_INFINITY;
+  }
+
+  #refuse(exchange: Exchange, refused: Refusal): void {
+    exchange.willClose = true;
+    exchange.isRequestComplete = false;
+    refuse(this.#engine, exchange, refused);
+  }
+
+  /** The exchange is over and its record is written. Goes on with the next request, or closes. */
+  exchangeEnded(exchange: Exchange): void {
+    const mayStay = !exchange.willClose && exchange.isRequestComplete && !this.hasEnded;
+    this.exchange = null;
+    giveExchange(exchange);
+    if (this.#phase === phaseClosed) return;
+    if (!mayStay) {
+      this.#linger();
+      return;
+    }
+    this.#phase = phaseIdle;
+    this.expiresAtMs = performance.now() + this.#engine.limits.idleMs;
+    if (this.#isPaused) this.resume();
+    const held = this.#held;
+    if (held !== null && !this.#isConsuming) {
+      this.#held = null;
+      this.#consume(held, 0, held.length);
+    }
+  }
+
+  /**
+   * Sends FIN and reads on for a while: closing with unread bytes in the kernel's buffer would be a reset, which can
+   * destroy the answer before the client has read it (RFC 9112 §9.6).
+   */
+  #linger(): void {
+    this.#held = null;
+    this.#phase = phaseLinger;
+    this.expiresAtMs = performance.now() + this.#engine.limits.lingerMs;
+    this.socket.end();
+    if (this.hasEnded) return;
+    this.resume();
+  }
+
+  enterTunnel(): void {
+    this.#phase = phaseTunnel;
+    this.expiresAtMs = Number.POSITIVE_INFINITY;
+    const held = this.#held;
+    this.#held = null;
+    if (held !== null) tunnelFromClient(this.#engine, this.exchange as Exchange, held, 0, held.length);
+  }
+
+  pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    // The body's clock stands still while it is the backend that does not take more.
+    if (this.#phase === phaseBody) this.expiresAtMs = Number.POSITIVE_INFINITY;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#isPaused || this.#phase === phaseClosed) return;
+    this.#isPaused = false;
+    if (this.#phase === phaseBody) this.expiresAtMs = performance.now() + this.#engine.limits.bodyIdleMs;
+    this.socket.resume();
+  }
+
+  /** The answer waits for the client to read. */
+  writing(): void {
+    if (this.#phase === phaseWaiting || this.#phase === phaseTunnel) {
+      this.expiresAtMs = performance.now() + this.#engine.limits.writeIdleMs;
+    }
+  }
+
+  /** The client has read what waited for it. */
+  written(): void {
+    if (this.#phase === phaseWaiting || this.#phase === phaseTunnel) this.expiresAtMs = Number.POSITIVE_INFINITY;
+  }
+
+  /** The client sent FIN. */
+  ended(): void {
+    this.hasEnded = true;
+    switch (this.#phase) {
+      case phaseIdle:
+      case phaseLinger:
+        this.socket.end();
+        this.socket.destroySoon();
+        return;
+      case phaseHead:
+        this.#refuseHead(refusals.truncated);
+        return;
+      case phaseBody:
+        requestBroken(this.#engine, this.exchange as Exchange, refusals.truncated);
+        return;
+      case phaseTunnel:
+        tunnelClientEnded(this.#engine, this.exchange as Exchange);
+        return;
+      case phaseWaiting:
+        // Perhaps only half-closed, perhaps gone: the kernel does not say. So it is waited for, but not long.
+        if (!(this.exchange as Exchange).isResponseStarted) {
+          this.expiresAtMs = performance.now() + this.#engine.limits.halfCloseMs;
+        }
+    }
+  }
+
+  drained(): void {
+    if (this.exchange !== null) clientDrained(this.#engine, this.exchange);
+  }
+
+  closed(): void {
+    if (this.#phase === phaseClosed) return;
+    this.#phase = phaseClosed;
+    this.#held = null;
+    this.chunk = null;
+    if (this.exchange !== null) clientGone(this.#engine, this.exchange);
+    this.#engine.clientClosed(this);
+  }
+
+  expired(nowMs: number): void {
+    this.expiresAtMs = nowMs + this.#engine.limits.lingerMs;
+    switch (this.#phase) {
+      case phaseHead:
+        this.#refuseHead(refusals.headTimeout);
+        return;
+      case phaseBody:
+        requestBroken(this.#engine, this.exchange as Exchange, refusals.bodyTimeout);
+        return;
+      default:
+        this.socket.destroy();
+    }
+  }
+
+  /** A head that will never be complete. */
+  #refuseHead(refused: Refusal): void {
+    const exchange = takeExchange();
+    exchange.line.method = '';
+    exchange.head.count = 0;
+    exchange.begin(this, performance.now());
+    exchange.clientAddress = this.peerAddress;
+    exchange.serverName = this.serverName;
+    this.exchange = exchange;
+    this.#engine.observer.requestStarted();
+    this.#refuse(exchange, refused);
+  }
+
+  /** Closes as soon as no exchange is in progress. */
+  drain(): void {
+    if (this.exchange !== null) this.exchange.willClose = true;
+    else if (this.#phase === phaseIdle) this.socket.destroySoon();
+  }
+}

@@ -1,0 +1,130 @@
+import type { AddressInfo, Server } from 'node:net';
+import type { Listener } from '#table/listener.ts';
+import type { Engine } from '../forward/engine.ts';
+import type { ClientConnection } from './client.ts';
+import { type Door, doorOf } from './door.ts';
+import { createPlainServer, createTlsServer, type ServerOptions } from './server.ts';
+import { Sweep } from './sweep.ts';
+import { refreshTls, tlsOptions } from './tls.ts';
+
+/** The open ports of one listener: several when it binds several addresses. */
+interface OpenDoor {
+  door: Door;
+  port: number;
+  readonly servers: Server[];
+}
+
+/** All listeners of a worker and the client connections that came through them. */
+export class Doors {
+  readonly #engine: Engine;
+  readonly #doorsById = new Map<string, OpenDoor>();
+  readonly #clients = new Sweep<ClientConnection>();
+  #onEmpty: (() => void) | null = null;
+  /** Port for redirects to https. */
+  httpsPort = 443;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  async open(listener: Listener, target: number | object): Promise<{ port: number }> {
+    const open: OpenDoor = this.#doorsById.get(listener.id) ?? { door: doorOf(listener, 0), port: 0, servers: [] };
+    const addresses = typeof target === 'number' && listener.addresses.length > 0 ? listener.addresses : [undefined];
+    for (const address of addresses) {
+      const server = this.#createServer(listener, open);
+      if (typeof target !== 'number') await listen(server, target);
+      else
+        await listen(server, {
+          port: open.port === 0 ? target : open.port,
+          ...(address === undefined ? {} : { host: address }),
+        });
+      open.servers.push(server);
+      open.port = (server.address() as AddressInfo | null)?.port ?? open.port;
+    }
+    open.door = doorOf(listener, open.port);
+    this.#doorsById.set(listener.id, open);
+    this.refresh();
+    return { port: open.port };
+  }
+
+  #createServer(listener: Listener, open: OpenDoor): Server {
+    const options: ServerOptions = {
+      engine: this.#engine,
+      listenerId: listener.id,
+      door: () => open.door,
+      hasRoom: () => this.#clients.size < this.#engine.limits.connections,
+      opened: (client) => {
+        this.#clients.add(client);
+        this.#engine.observer.connectionOpened(listener.id);
+      },
+    };
+    return listener.protocol === 'https'
+      ? createTlsServer(options, tlsOptions(this.#engine, listener))
+      : createPlainServer(options);
+  }
+
+  /** Rows changed: new connections see the new ones. */
+  refresh(): void {
+    for (const [id, open] of this.#doorsById) {
+      const row = this.#engine.tables.listeners.get(id);
+      if (row !== undefined) open.door = doorOf(row, open.port);
+      if (open.door.isTls) for (const server of open.servers) refreshTls(this.#engine, id, server);
+      if (open.door.isTls && (id === 'https' || !this.#doorsById.has('https'))) this.httpsPort = open.door.publicPort;
+    }
+  }
+
+  close(id: string): void {
+    for (const server of this.#doorsById.get(id)?.servers ?? []) server.close();
+    this.#doorsById.delete(id);
+  }
+
+  forget(client: ClientConnection): void {
+    this.#clients.remove(client);
+    this.#engine.observer.connectionClosed(client.door.listenerId);
+    if (this.#clients.size === 0) this.#onEmpty?.();
+  }
+
+  async drain(graceMs: number): Promise<void> {
+    for (const id of [...this.#doorsById.keys()]) this.close(id);
+    this.#clients.forEach((client) => {
+      client.drain();
+    });
+    if (this.#clients.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, graceMs);
+      this.#onEmpty = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#onEmpty = null;
+    this.#clients.forEach((client) => {
+      client.socket.destroy();
+    });
+  }
+
+  connectionCount(): number {
+    return this.#clients.size;
+  }
+
+  requestCount(): number {
+    let count = 0;
+    this.#clients.forEach((client) => {
+      if (client.exchange !== null) count++;
+    });
+    return count;
+  }
+}
+
+function listen(server: Server, target: object): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.once('listening', () => {
+      server.removeListener('error', reject);
+      // Errors of accept are not the end of the listener.
+      server.on('error', () => {});
+      resolve();
+    });
+    server.listen(target, 4096);
+  });
+}

@@ -1,0 +1,121 @@
+import { isValueByte, nameClass } from './chars.ts';
+import { nameIdOf, nameIds } from './names.ts';
+
+/** More fields than this fit in no head; Limits cannot allow more. */
+const mostFields = 250;
+
+/** A head could not be parsed yet: more bytes are needed. */
+export const needsMore = 0;
+
+/** Why a field section was refused. Negative, so that they cannot be taken for offsets. */
+export const badSyntax = -1;
+export const tooManyFields = -2;
+
+/**
+ * Where the parts of one head are. Names and values are not copied: `text` is the whole head as one latin1 string
+ * (byte n of the head is character n), and everything else is offsets into it. Reused for the next head.
+ */
+export class Head {
+  text = '';
+  count = 0;
+  /** Id of each field's name (names.ts). */
+  readonly ids = new Uint8Array(mostFields);
+  readonly nameStarts = new Int32Array(mostFields);
+  readonly nameEnds = new Int32Array(mostFields);
+  readonly valueStarts = new Int32Array(mostFields);
+  readonly valueEnds = new Int32Array(mostFields);
+
+  name(field: number): string {
+    return this.text.slice(this.nameStarts[field], this.nameEnds[field]);
+  }
+
+  value(field: number): string {
+    return this.text.slice(this.valueStarts[field], this.valueEnds[field]);
+  }
+
+  /** @returns the first field with that id, or -1 */
+  find(id: number): number {
+    for (let field = 0; field < this.count; field++) if (this.ids[field] === id) return field;
+    return -1;
+  }
+
+  /** @param name lower case. @returns values of all such fields joined by `, `; undefined without any */
+  get(name: string): string | undefined {
+    let joined: string | undefined;
+    for (let field = 0; field < this.count; field++) {
+      const start = this.nameStarts[field] as number;
+      if ((this.nameEnds[field] as number) - start !== name.length) continue;
+      if (this.name(field).toLowerCase() !== name) continue;
+      const value = this.value(field);
+      // RFC 6265 §5.4 has one Cookie field; should there be two, `; ` is the separator that keeps the pairs apart.
+      joined = joined === undefined ? value : joined + (name === 'cookie' ? '; ' : ', ') + value;
+    }
+    return joined;
+  }
+
+  /** @returns whether line `field` is exactly `name: value` CRLF, so that its bytes may be emitted as they are */
+  isCanonical(field: number): boolean {
+    const nameEnd = this.nameEnds[field] as number;
+    const valueEnd = this.valueEnds[field] as number;
+    return (
+      this.valueStarts[field] === nameEnd + 2 &&
+      this.text.charCodeAt(nameEnd + 1) === 0x20 &&
+      this.text.charCodeAt(valueEnd) === 0x0d
+    );
+  }
+}
+
+/**
+ * Field lines up to and including the empty line (RFC 9112 §5), strictly: token names, no space before the colon,
+ * no folding, CRLF only, no control bytes in values. Trailers have the same grammar.
+ *
+ * @param at offset in `bytes` of the first field line; `base` that of the head's first byte
+ * @returns the offset after the empty line, needsMore, or a negative refusal
+ */
+export function parseFields(
+  head: Head,
+  bytes: Uint8Array,
+  base: number,
+  at: number,
+  end: number,
+  limit: number,
+): number {
+  let i = at;
+  let count = 0;
+  for (;;) {
+    if (i >= end) return needsMore;
+    let byte = bytes[i] as number;
+    if (byte === 0x0d) {
+      if (i + 1 >= end) return needsMore;
+      if (bytes[i + 1] !== 0x0a) return badSyntax;
+      head.count = count;
+      return i + 2;
+    }
+    if (count >= limit) return tooManyFields;
+    const nameStart = i;
+    let seen = 0;
+    for (;;) {
+      const kind = nameClass[byte] as number;
+      if (kind === 0) break;
+      seen |= kind;
+      if (++i >= end) return needsMore;
+      byte = bytes[i] as number;
+    }
+    if (byte !== 0x3a || i === nameStart) return badSyntax;
+    const nameEnd = i++;
+    while (i < end && (bytes[i] === 0x20 || bytes[i] === 0x09)) i++;
+    const valueStart = i;
+    while (i < end && isValueByte[bytes[i] as number] === 1) i++;
+    if (i + 1 >= end) return i < end && bytes[i] !== 0x0d ? badSyntax : needsMore;
+    if (bytes[i] !== 0x0d || bytes[i + 1] !== 0x0a) return badSyntax;
+    let valueEnd = i;
+    while (valueEnd > valueStart && (bytes[valueEnd - 1] === 0x20 || bytes[valueEnd - 1] === 0x09)) valueEnd--;
+    i += 2;
+    head.ids[count] = seen === 1 ? nameIdOf(bytes, nameStart, nameEnd) : nameIds.underscore;
+    head.nameStarts[count] = nameStart - base;
+    head.nameEnds[count] = nameEnd - base;
+    head.valueStarts[count] = valueStart - base;
+    head.valueEnds[count] = valueEnd - base;
+    count++;
+  }
+}

@@ -1,0 +1,170 @@
+import { bodyChunked, bodyLength, type Exchange } from '../forward/exchange.ts';
+import { normalisePath } from '../match/normalise.ts';
+import { parseAuthority } from './authority.ts';
+import type { Head } from './head.ts';
+import { nameIds } from './names.ts';
+import { type Refusal, refusals } from './refusals.ts';
+import { isSaneRequestId, newRequestId } from './requestid.ts';
+
+/**
+ * Reads what a parsed head means: framing, host, target, persistence, expectations. Everything ambiguous is refused here,
+ * before a route, let alone a backend, is looked for.
+ */
+export function interpretRequest(exchange: Exchange): Refusal | null {
+  const head = exchange.head;
+  let host = -1;
+  let hosts = 0;
+  let lengths = 0;
+  let codings = 0;
+  let upgrade = -1;
+  let hasUpgradeOption = false;
+  let hasKeepAliveOption = false;
+  let expect = -1;
+  let hasSocketKey = false;
+  for (let field = 0; field < head.count; field++) {
+    switch (head.ids[field]) {
+      case nameIds.host:
+        hosts++;
+        host = field;
+        break;
+      case nameIds['content-length']:
+        lengths++;
+        exchange.contentLength = parseLength(head, field);
+        break;
+      case nameIds['transfer-encoding']:
+        codings++;
+        if (!isChunked(head, field)) return refusals.coding;
+        break;
+      case nameIds.connection: {
+        const options = readConnection(exchange, head.value(field));
+        hasUpgradeOption ||= (options & optionUpgrade) !== 0;
+        hasKeepAliveOption ||= (options & optionKeepAlive) !== 0;
+        if ((options & optionClose) !== 0) exchange.isKeepAlive = false;
+        break;
+      }
+      case nameIds.upgrade:
+        upgrade = field;
+        break;
+      case nameIds.expect:
+        expect = field;
+        break;
+      case nameIds['sec-websocket-key']:
+        hasSocketKey = true;
+        break;
+      case nameIds['max-forwards']:
+        exchange.maxForwards = parseMaxForwards(head.value(field));
+        break;
+      case nameIds['x-request-id']:
+        exchange.requestId = head.value(field);
+        break;
+    }
+  }
+  if (exchange.requestId === '' || !isSaneRequestId(exchange.requestId)) exchange.requestId = newRequestId();
+
+  const isOne = exchange.line.minor === 1;
+  // A 1.0 client gets keep-alive only by asking (RFC 9112 §9.3).
+  if (!isOne && !hasKeepAliveOption) exchange.isKeepAlive = false;
+  if (lengths > 1 || (lengths === 1 && exchange.contentLength < 0)) return refusals.contentLength;
+  if (codings > 1 || (codings === 1 && (lengths > 0 || !isOne))) return refusals.transferEncoding;
+  exchange.bodyKind = codings === 1 ? bodyChunked : exchange.contentLength > 0 ? bodyLength : 0;
+  exchange.isRequestComplete = exchange.bodyKind === 0;
+
+  if (hosts > 1 || (hosts === 0 && isOne)) return refusals.host;
+  const hostText = hosts === 0 ? '' : head.value(host);
+  const refused = readTarget(exchange, hostText, hosts === 1);
+  if (refused !== null) return refused;
+
+  if (expect !== -1 && isOne) {
+    if (head.value(expect).toLowerCase() !== '100-continue') return refusals.expectation;
+    exchange.expectsContinue = exchange.bodyKind !== 0;
+  }
+  // Only websocket, only as a plain GET on 1.1: any other protocol is stripped and the request stays plain HTTP.
+  exchange.wantsWebSocket =
+    upgrade !== -1 &&
+    hasUpgradeOption &&
+    isOne &&
+    hasSocketKey &&
+    exchange.bodyKind === 0 &&
+    exchange.method === 'GET' &&
+    head.value(upgrade).toLowerCase() === 'websocket';
+  return null;
+}
+
+function readTarget(exchange: Exchange, hostText: string, hasHost: boolean): Refusal | null {
+  const target = exchange.head.text.slice(exchange.line.targetStart, exchange.line.targetEnd);
+  let origin = target;
+  let authorityText = hostText;
+  // A Host that is not one is refused even where the target's authority would replace it.
+  const fromHost = parseAuthority(hostText);
+  if (fromHost === null && hasHost) return refusals.host;
+  if (target.charCodeAt(0) !== 0x2f) {
+    if (target === '*') {
+      if (exchange.method !== 'OPTIONS') return refusals.target;
+    } else {
+      const parts = /^https?:\/\/([^/?]+)(.*)$/i.exec(target);
+      if (parts === null) return refusals.target;
+      authorityText = parts[1] as string;
+      origin = parts[2] as string;
+      if (!origin.startsWith('/')) origin = `/${origin}`;
+    }
+  }
+  if (authorityText !== '') {
+    const authority = authorityText === hostText ? fromHost : parseAuthority(authorityText);
+    if (authority === null) return refusals.target;
+    exchange.authority = authority.text;
+    exchange.hostname = authority.hostname;
+  }
+  exchange.target = origin;
+  const question = origin.indexOf('?');
+  exchange.rawPath = question === -1 ? origin : origin.slice(0, question);
+  exchange.query = question === -1 ? '' : origin.slice(question + 1);
+  const path = origin === '*' ? '/' : normalisePath(exchange.rawPath);
+  if (path === null) return refusals.path;
+  exchange.path = path;
+  return null;
+}
+
+/** @returns bytes, or -1 unless it is 1 to 15 digits: everything that fits a double exactly (RFC 9110 §8.6) */
+export function parseLength(head: Head, field: number): number {
+  const start = head.valueStarts[field] as number;
+  const end = head.valueEnds[field] as number;
+  if (end === start || end - start > 15) return -1;
+  let length = 0;
+  for (let i = start; i < end; i++) {
+    const digit = head.text.charCodeAt(i) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    length = length * 10 + digit;
+  }
+  return length;
+}
+
+export function isChunked(head: Head, field: number): boolean {
+  return head.value(field).toLowerCase() === 'chunked';
+}
+
+const optionClose = 1;
+const optionKeepAlive = 2;
+const optionUpgrade = 4;
+
+/** Reads one Connection field (RFC 9110 §7.6.1): well-known options as bits, other names into `nominated`. */
+function readConnection(exchange: Exchange, value: string): number {
+  if (value === 'keep-alive') return optionKeepAlive;
+  if (value === 'close') return optionClose;
+  let options = 0;
+  for (const part of value.toLowerCase().split(',')) {
+    const option = part.trim();
+    if (option === 'close') options |= optionClose;
+    else if (option === 'keep-alive') options |= optionKeepAlive;
+    else if (option === 'upgrade') options |= optionUpgrade;
+    else if (option !== '') {
+      exchange.nominated ??= [];
+      exchange.nominated.push(option);
+    }
+  }
+  return options;
+}
+
+/** -1 for what is not a number: such a field is ignored and not forwarded. */
+function parseMaxForwards(value: string): number {
+  return /^\d{1,9}$/.test(value) ? Number(value) : -1;
+}

@@ -1,0 +1,44 @@
+import { z } from 'zod';
+
+/** What one worker allows its clients. Every number is a safe default for a gateway on the open internet. */
+export const Limits = z.object({
+  /** Request line, bytes: 414. */
+  requestLineBytes: z.int().min(256).max(65_536).default(8_192),
+  /** Whole request head, bytes: 431. Larger than nginx's 4 × 8 KiB would only help attackers. */
+  headBytes: z.int().min(1_024).max(65_536).default(32_768),
+  /** Fields of a request head: 431. */
+  headFields: z.int().min(10).max(250).default(100),
+  /** Head of a backend's response, bytes: 502. */
+  responseHeadBytes: z.int().min(1_024).max(65_536).default(65_536),
+  /** Fields of a response head: 502. */
+  responseHeadFields: z.int().min(10).max(250).default(250),
+  /** Open client connections of one worker; above it new ones get 503 and are closed. */
+  connections: z.int().min(1).default(20_000),
+  /** Requests on one client connection before it is closed, so that long-lived clients spread again. */
+  requestsPerConnection: z.int().min(1).default(10_000),
+  /** Silence between two requests (or before the first) before the connection is closed, ms. */
+  idleMs: z.int().min(1).default(75_000),
+  /** From the first byte of a head to its last, ms: 408. */
+  headMs: z.int().min(1).default(15_000),
+  /** Silence inside a request body, ms: 408. */
+  bodyIdleMs: z.int().min(1).default(60_000),
+  /** How long a client may take nothing of an answer that waits for it, ms. */
+  writeIdleMs: z.int().min(1).default(60_000),
+  /** How long a client that half-closed its side is waited for by a backend that has not answered yet, ms. */
+  halfCloseMs: z.int().min(1).default(5_000),
+  /** How long unread upload bytes are thrown away after an early answer, so that the client can read that answer, ms. */
+  lingerMs: z.int().min(1).default(2_000),
+  /** TLS handshake, ms. */
+  handshakeMs: z.int().min(1).default(10_000),
+  /** Longest request body that is kept to be sent again, bytes (Linkerd: no retry above 64 KiB). */
+  replayBytes: z.int().min(0).default(65_536),
+  /** Idle backend connections kept per endpoint and worker. */
+  upstreamIdleConnections: z.int().min(0).default(128),
+  /** Idle time of a kept backend connection, ms; a shorter `Keep-Alive: timeout` of the backend wins. */
+  upstreamIdleMs: z.int().min(1).default(60_000),
+  /** Age at which a backend connection is not reused any more, ms, so that load spreads again. */
+  upstreamLifetimeMs: z.int().min(1).default(3_600_000),
+  /** Retries allowed per second of one worker besides a fifth of the requests (Finagle, Linkerd: 20 % + 10/s). */
+  retriesPerSecond: z.int().min(0).default(10),
+});
+export type Limits = z.infer<typeof Limits>;

@@ -1,0 +1,61 @@
+/**
+ * Field names that mean something to a gateway, numbered. Everything else is `other` and passes through unread.
+ * `underscore` stands for any name with `_`: CGI-like backends fold `X_Forwarded_For` onto the real one, so it is dropped.
+ */
+export const nameIds = {
+  other: 0,
+  underscore: 1,
+  host: 2,
+  connection: 3,
+  'content-length': 4,
+  'transfer-encoding': 5,
+  expect: 6,
+  upgrade: 7,
+  te: 8,
+  trailer: 9,
+  'keep-alive': 10,
+  'proxy-connection': 11,
+  'proxy-authorization': 12,
+  'proxy-authenticate': 13,
+  proxy: 14,
+  'http2-settings': 15,
+  'x-forwarded-for': 16,
+  'x-forwarded-proto': 17,
+  'x-forwarded-host': 18,
+  'x-forwarded-port': 19,
+  'x-real-ip': 20,
+  'x-request-id': 21,
+  'x-original-forwarded-for': 22,
+  forwarded: 23,
+  'max-forwards': 24,
+  date: 25,
+  'x-forwarded-scheme': 26,
+  'x-scheme': 27,
+  'strict-transport-security': 28,
+  'sec-websocket-key': 29,
+  'proxy-authentication-info': 30,
+  authorization: 31,
+  cookie: 32,
+} as const;
+
+/** Candidates by (length, first letter); almost every bucket is empty or has one entry. */
+const buckets: { id: number; bytes: Uint8Array }[][] = Array.from({ length: 1024 }, () => []);
+for (const [name, id] of Object.entries(nameIds)) {
+  if (id < 2) continue;
+  const bytes = Buffer.from(name, 'latin1');
+  buckets[(bytes.length << 5) | ((bytes[0] ?? 0) & 31)]?.push({ id, bytes });
+}
+
+/** @returns the id of the name in `bytes[start, end)`, which holds tchars only; case does not matter */
+export function nameIdOf(bytes: Uint8Array, start: number, end: number): number {
+  const length = end - start;
+  if (length > 31) return nameIds.other;
+  const bucket = buckets[(length << 5) | ((bytes[start] ?? 0) & 31)] as (typeof buckets)[number];
+  for (let b = 0; b < bucket.length; b++) {
+    const candidate = bucket[b] as { id: number; bytes: Uint8Array };
+    let i = 0;
+    while (i < length && ((bytes[start + i] as number) | 0x20) === candidate.bytes[i]) i++;
+    if (i === length) return candidate.id;
+  }
+  return nameIds.other;
+}

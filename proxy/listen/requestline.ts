@@ -1,0 +1,108 @@
+import { isTargetByte } from './chars.ts';
+import { badSyntax, type Head, needsMore, parseFields, tooManyFields } from './head.ts';
+import { latin1 } from './latin1.ts';
+import type { Limits } from './limits.ts';
+
+/** Further refusals of a request head, beside those of head.ts. */
+export const unknownMethod = -3;
+export const badVersion = -4;
+export const lineTooLong = -5;
+export const headTooLong = -6;
+export { badSyntax, needsMore, tooManyFields };
+
+/** RFC 9110 §9, RFC 5789, and the WebDAV and cache methods that real backends speak. CONNECT, TRACE, TRACK are not for us. */
+const knownMethods = new Set(
+  `GET HEAD POST PUT DELETE PATCH OPTIONS PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH
+  MKCALENDAR ACL BIND UNBIND REBIND CHECKOUT MERGE MKACTIVITY LINK UNLINK PURGE QUERY`.split(/\s+/),
+);
+
+/** The first line of a request head: where it is, and what it says. Fields are in `head`. */
+export class RequestLine {
+  method = '';
+  /** Offsets of the target in the head's text. */
+  targetStart = 0;
+  targetEnd = 0;
+  /** 1 for HTTP/1.1, 0 for HTTP/1.0. */
+  minor = 1;
+}
+
+/**
+ * Parses one request head strictly (RFC 9112 §3): `method SP target SP HTTP/1.x CRLF`, single spaces, CRLF only.
+ * One empty line before it is skipped (§2.2) and never forwarded.
+ *
+ * @returns the offset after the head, needsMore, or a negative refusal. `head.text` is set on success only.
+ */
+export function parseRequestHead(
+  line: RequestLine,
+  head: Head,
+  buffer: Buffer,
+  start: number,
+  end: number,
+  limits: Limits,
+): number {
+  let base = start;
+  if (buffer[base] === 0x0d) {
+    if (end - base < 2) return needsMore;
+    if (buffer[base + 1] !== 0x0a) return badSyntax;
+    base += 2;
+    if (base === end) return needsMore;
+  }
+  const lineLimit = Math.min(end, base + limits.requestLineBytes);
+  let i = base;
+  if (
+    end - base > 4 &&
+    buffer[base] === 0x47 &&
+    buffer[base + 1] === 0x45 &&
+    buffer[base + 2] === 0x54 &&
+    buffer[base + 3] === 0x20
+  ) {
+    line.method = 'GET';
+    i = base + 3;
+  } else {
+    while (i < lineLimit && i - base < 20 && isMethodByte(buffer[i] as number)) i++;
+    if (i === lineLimit) return needsMore;
+    if (i === base || (buffer[i] !== 0x20 && i - base < 20)) return badSyntax;
+    line.method = latin1(buffer, base, i);
+    if (buffer[i] !== 0x20) return badSyntax;
+    if (i + 1 === lineLimit) return needsMore;
+    // Only a line that is at least shaped like a request gets the courtesy of 501; garbage is 400.
+    if (!knownMethods.has(line.method)) return isTargetStart(buffer[i + 1] as number) ? unknownMethod : badSyntax;
+  }
+  const targetStart = ++i;
+  while (i < lineLimit && isTargetByte[buffer[i] as number] === 1) i++;
+  if (i === lineLimit) return lineLimit === end && end - base < limits.requestLineBytes ? needsMore : lineTooLong;
+  if (buffer[i] !== 0x20 || i === targetStart) return badSyntax;
+  line.targetStart = targetStart - base;
+  line.targetEnd = i - base;
+  i++;
+  for (let v = 0; v < 7; v++) {
+    if (i + v >= end) return needsMore;
+    if (buffer[i + v] !== versionBytes[v]) return badVersionOf(buffer, i, end);
+  }
+  i += 7;
+  if (end - i < 3) return needsMore;
+  const minor = (buffer[i] as number) - 0x30;
+  if ((minor !== 0 && minor !== 1) || buffer[i + 1] !== 0x0d || buffer[i + 2] !== 0x0a) {
+    return badVersionOf(buffer, i - 7, end);
+  }
+  line.minor = minor;
+  const after = parseFields(head, buffer, base, i + 3, Math.min(end, base + limits.headBytes), limits.headFields);
+  if (after === needsMore) return end - base >= limits.headBytes ? headTooLong : needsMore;
+  if (after > 0) head.text = latin1(buffer, base, after);
+  return after;
+}
+
+function isMethodByte(byte: number): boolean {
+  return (byte >= 0x41 && byte <= 0x5a) || byte === 0x2d || byte === 0x5f || (byte >= 0x61 && byte <= 0x7a);
+}
+
+function isTargetStart(byte: number): boolean {
+  return byte === 0x2f || byte === 0x2a;
+}
+
+const versionBytes = [...'HTTP/1.'].map((char) => char.charCodeAt(0));
+
+/** 505 is for other versions of HTTP; a line that goes on in another way is malformed. */
+function badVersionOf(buffer: Buffer, start: number, end: number): number {
+  return /^HTTP\/\d\.\d\r\n$/.test(latin1(buffer, start, Math.min(end, start + 10))) ? badVersion : badSyntax;
+}

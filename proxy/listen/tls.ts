@@ -1,0 +1,32 @@
+import type { Server } from 'node:net';
+import type tls from 'node:tls';
+import type { Listener } from '#table/listener.ts';
+import type { Engine } from '../forward/engine.ts';
+
+/** TLS settings of an https listener: the certificate is chosen per handshake from the tables in force. */
+export function tlsOptions(engine: Engine, listener: Listener): tls.TlsOptions {
+  return {
+    minVersion: listener.tls?.minVersion ?? 'TLSv1.2',
+    // Sessions are resumed only under the context that issued them; all workers and replicas share this one.
+    sessionIdContext: 'sluice',
+    ...(engine.tables.ticketKeys === null ? {} : { ticketKeys: engine.tables.ticketKeys }),
+    // Must not throw and must not wait: it runs inside the handshake (CVE-2026-21637).
+    SNICallback(serverName, done) {
+      const context = engine.tables.secureContext(listener.id, serverName.toLowerCase());
+      if (context === undefined) done(new Error('no certificate for this name'));
+      else done(null, context);
+    },
+  };
+}
+
+/** Where node:tls keeps the context of handshakes without a server name; it asks SNICallback only when there is one. */
+interface DefaultContext {
+  _sharedCreds: tls.SecureContext;
+}
+
+/** Rows changed: handshakes from now on use the new keys and the new default certificate. */
+export function refreshTls(engine: Engine, listenerId: string, server: Server): void {
+  const context = engine.tables.secureContext(listenerId, '');
+  if (context !== undefined) (server as unknown as DefaultContext)._sharedCreds = context;
+  else if (engine.tables.ticketKeys !== null) (server as tls.Server).setTicketKeys(engine.tables.ticketKeys);
+}

@@ -1,0 +1,138 @@
+import type { Listener } from '#table/listener.ts';
+import { sendTo } from './forward/attempt.ts';
+import { RetryBudget } from './forward/budget.ts';
+import type { Engine } from './forward/engine.ts';
+import type { Exchange } from './forward/exchange.ts';
+import { Pools } from './forward/pools.ts';
+import { believePeer } from './forward/requesthead.ts';
+import { answer, answerLocally, refuse } from './listen/answer.ts';
+import type { ClientConnection } from './listen/client.ts';
+import { Doors } from './listen/doors.ts';
+import type { Limits } from './listen/limits.ts';
+import { answerMaxForwards } from './listen/maxforwards.ts';
+import { refusals } from './listen/refusals.ts';
+import type { CompiledRoute } from './match/match.ts';
+import type { Observer } from './observe/record.ts';
+import type { LiveTables } from './receive/live.ts';
+
+export interface GatewayOptions {
+  tables: LiveTables;
+  observer: Observer;
+  limits: Limits;
+}
+
+/** What moves the bytes of one worker. Opens listeners, and lives until drain() has resolved. */
+export class Gateway implements Engine {
+  readonly tables: LiveTables;
+  readonly observer: Observer;
+  readonly limits: Limits;
+  readonly pools: Pools;
+  readonly budget: RetryBudget;
+  isDraining = false;
+  readonly #doors: Doors;
+
+  constructor(options: GatewayOptions) {
+    this.tables = options.tables;
+    this.observer = options.observer;
+    this.limits = options.limits;
+    this.pools = new Pools(this);
+    this.budget = new RetryBudget(options.limits.retriesPerSecond, performance.now());
+    this.#doors = new Doors(this);
+    this.tables.onEndpointGone((key) => this.pools.endpointGone(key));
+    this.tables.onListenersChanged(() => this.#doors.refresh());
+  }
+
+  /** The life of a request, from its parsed head: match → filter → select → forward. It ends in listen/answer.ts, finish(). */
+  run(exchange: Exchange): void {
+    believePeer(exchange);
+    if (answerMaxForwards(this, exchange)) return;
+
+    const { route } = this.tables.match((exchange.client as ClientConnection).door.listenerId, exchange);
+    if (route === null) {
+      answer(this, exchange, 404, 'NR', 'No route matches this host and path.');
+      return;
+    }
+    exchange.route = route;
+    const { timeouts, bodyLimit } = route.row;
+    if (timeouts.requestMs !== null) exchange.requestDeadlineMs = exchange.startedAtMs + timeouts.requestMs;
+    if (bodyLimit !== null && exchange.contentLength > bodyLimit) {
+      refuse(this, exchange, refusals.bodyTooLong);
+      return;
+    }
+
+    const local = route.filters.answer?.(exchange, { httpsPort: this.#doors.httpsPort }) ?? null;
+    if (local !== null) {
+      answerLocally(this, exchange, local);
+      return;
+    }
+
+    const chosen = chooseBackend(route);
+    const backend = chosen === null ? undefined : this.tables.backend(chosen.backendId);
+    if (chosen === null || backend === undefined) {
+      answer(this, exchange, 503, 'NE', 'The route has no backend that takes traffic.');
+      return;
+    }
+    exchange.backend = backend;
+    exchange.backendFilters = chosen.filters;
+    if (backend.row.broken !== null) {
+      answer(this, exchange, backend.row.broken.status, 'BR', backend.row.broken.message);
+      return;
+    }
+
+    const pick = backend.state.pick(exchange, exchange.tried, exchange.startedAtMs);
+    if (pick === null) {
+      answer(this, exchange, 503, 'NE', 'No endpoint of the service can take this request now.');
+      return;
+    }
+    exchange.setCookie = pick.setCookie;
+    this.budget.deposit();
+    sendTo(this, exchange, pick.endpoint);
+  }
+
+  /**
+   * @param target a port to bind on the listener's addresses (0: any), or a bound socket of another process
+   * @returns the bound port
+   * @throws the system's error when the port cannot be had
+   */
+  openListener(listener: Listener, target: number | object): Promise<{ port: number }> {
+    return this.#doors.open(listener, target);
+  }
+
+  /** Stops accepting there. Connections go on. */
+  closeListener(id: string): void {
+    this.#doors.close(id);
+  }
+
+  clientClosed(client: ClientConnection): void {
+    this.#doors.forget(client);
+  }
+
+  /** Accepts no more, ends idle connections now and others after their request; resolves when all are closed or time is up. */
+  async drain(graceMs: number): Promise<void> {
+    this.isDraining = true;
+    await this.#doors.drain(graceMs);
+    this.pools.closeIdle();
+  }
+
+  counts(): { connections: number; requests: number; idleUpstream: number; upstream: number } {
+    return {
+      connections: this.#doors.connectionCount(),
+      requests: this.#doors.requestCount(),
+      idleUpstream: this.pools.idleCount(),
+      upstream: this.pools.sweep.size,
+    };
+  }
+}
+
+/** By weight; null when no backend takes traffic. */
+function chooseBackend(route: CompiledRoute): CompiledRoute['backends'][number] | null {
+  const { backends } = route;
+  if (backends.length === 1) {
+    const only = backends[0] as CompiledRoute['backends'][number];
+    return only.weightUpTo > 0 ? only : null;
+  }
+  const total = backends[backends.length - 1]?.weightUpTo ?? 0;
+  if (total === 0) return null;
+  const drawn = Math.random() * total;
+  return backends.find((backend) => drawn < backend.weightUpTo) ?? null;
+}
