@@ -124,6 +124,7 @@ export class Reflector {
     while (!signal.aborted) {
       const beganMs = performance.now();
       try {
+        if (this.#failure !== null && this.#resumeAt !== null) await this.#compareHistory();
         if (this.#resumeAt === null) await this.#list();
         await this.#watch(this.#resumeAt ?? '');
         const lastedMs = performance.now() - beganMs;
@@ -223,6 +224,20 @@ export class Reflector {
     this.#heard();
     sink.seen(version);
     sink.listed();
+  }
+
+  /**
+   * An API server that was down may have been restored from a backup. It lets a watch begin at a version that it has
+   * not reached, says nothing is wrong, and keeps silent about everything until it gets there.
+   */
+  async #compareHistory(): Promise<void> {
+    const { cluster, kind, namespace } = this.#options;
+    const answer = await cluster.call({
+      path: `${collectionPath(kind, namespace)}?limit=1`,
+      signal: this.#stop.signal,
+    });
+    if (answer.status !== 200) throw failureOf(answer.status, answer.body, answer.retryAfterMs);
+    if (versionOf(answer.body) < this.#newest) this.#resumeAt = null;
   }
 
   async #watch(from: string): Promise<void> {

@@ -186,6 +186,22 @@ test('an API server that dies and comes back is followed again', { skip, timeout
   await api.delete(service('a'));
 });
 
+test('data restored from an older backup are believed', { skip, timeout: 120_000 }, async () => {
+  await api.apply(service('a', 1));
+  await api.backup();
+  const watch = await started('admin', relay.url);
+  await api.apply(service('a', 2), service('b', 1));
+  await hasPort(watch, 'b', 1);
+  await relay.cut();
+  await api.restore();
+  await relay.mend();
+  await hasPort(watch, 'b', undefined);
+  assert.equal(portOf(watch, 'a'), 1);
+  await api.apply(service('a', 3));
+  await hasPort(watch, 'a', 3);
+  await api.delete(service('a'));
+});
+
 test('more objects than fit on a page all come before the first update', { skip, timeout: 120_000 }, async () => {
   const names = Array.from({ length: 1201 }, (_, index) => `many-${index}`);
   for (let start = 0; start < names.length; start += 50) {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -65,18 +65,17 @@ export class ApiServer {
     await writeFile(join(this.#dir, 'sa.key'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
     const tokens = Object.entries(users).map(([user, group]) => `${tokenOf(user)},${user},${user},"${group}"`);
     await writeFile(join(this.#dir, 'tokens.csv'), `${tokens.join('\n')}\n`);
-    const [client, peer] = this.#ports.map((port) => `http://127.0.0.1:${port}`);
-    this.#etcd = this.#spawn('etcd', [
-      `--data-dir=${join(this.#dir, 'etcd')}`,
-      `--listen-client-urls=${client}`,
-      `--advertise-client-urls=${client}`,
-      `--listen-peer-urls=${peer}`,
-      `--initial-advertise-peer-urls=${peer}`,
-      `--initial-cluster=default=${peer}`,
-      '--unsafe-no-fsync',
-      '--log-level=error',
-    ]);
+    this.#startEtcd();
     await this.startApi();
+  }
+
+  /** Backs up all data, or goes back to the backup; the servers are down meanwhile. */
+  async backup(): Promise<void> {
+    await this.#exchangeData('etcd', 'backup');
+  }
+
+  async restore(): Promise<void> {
+    await this.#exchangeData('backup', 'etcd');
   }
 
   /** Starts (again) the kube-apiserver, on the same port with the same data, and waits until it is ready. */
@@ -201,6 +200,29 @@ export class ApiServer {
   }
 
   readonly #said = new Map<string, string[]>();
+
+  async #exchangeData(from: string, to: string): Promise<void> {
+    await this.stopApi();
+    await end(this.#etcd);
+    await rm(join(this.#dir, to), { recursive: true, force: true });
+    await cp(join(this.#dir, from), join(this.#dir, to), { recursive: true });
+    this.#startEtcd();
+    await this.startApi();
+  }
+
+  #startEtcd(): void {
+    const [client, peer] = this.#ports.map((port) => `http://127.0.0.1:${port}`);
+    this.#etcd = this.#spawn('etcd', [
+      `--data-dir=${join(this.#dir, 'etcd')}`,
+      `--listen-client-urls=${client}`,
+      `--advertise-client-urls=${client}`,
+      `--listen-peer-urls=${peer}`,
+      `--initial-advertise-peer-urls=${peer}`,
+      `--initial-cluster=default=${peer}`,
+      '--unsafe-no-fsync',
+      '--log-level=error',
+    ]);
+  }
 
   #certificate(): string {
     return join(this.#dir, 'certs', 'apiserver.crt');
