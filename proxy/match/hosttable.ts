@@ -27,6 +27,8 @@ export class HostTable {
   readonly #prefixes = new Map<string, Bucket>();
   /** Distinct lengths of the string prefixes, longest first. Few, however many routes there are. */
   #prefixLengths: number[] = [];
+  /** How many string prefixes have each of these lengths. */
+  readonly #prefixesByLength = new Map<number, number>();
   readonly #regexes: Bucket = [];
 
   constructor(host: Host) {
@@ -48,7 +50,7 @@ export class HostTable {
       return;
     }
     map.set(rule.key, [candidate]);
-    if (rule.kind === 'prefix') this.#listPrefixLengths();
+    if (rule.kind === 'prefix') this.#countPrefix(rule.key.length, 1);
   }
 
   /** Takes out a rule that was added. */
@@ -63,7 +65,7 @@ export class HostTable {
     drop(bucket, rule);
     if (bucket.length > 0) return;
     map.delete(rule.key);
-    if (rule.kind === 'prefix') this.#listPrefixLengths();
+    if (rule.kind === 'prefix') this.#countPrefix(rule.key.length, -1);
   }
 
   /** @returns the match of the first route that accepts, or null */
@@ -120,10 +122,12 @@ export class HostTable {
     return kind === 'element' ? this.#elements : this.#prefixes;
   }
 
-  #listPrefixLengths(): void {
-    const lengths = new Set<number>();
-    for (const key of this.#prefixes.keys()) lengths.add(key.length);
-    this.#prefixLengths = [...lengths].sort((a, b) => b - a);
+  #countPrefix(length: number, by: 1 | -1): void {
+    const before = this.#prefixesByLength.get(length) ?? 0;
+    if (before + by === 0) this.#prefixesByLength.delete(length);
+    else this.#prefixesByLength.set(length, before + by);
+    if (before + by > 0 && before > 0) return;
+    this.#prefixLengths = [...this.#prefixesByLength.keys()].sort((a, b) => b - a);
   }
 }
 
