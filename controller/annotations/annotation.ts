@@ -3,7 +3,7 @@
  * sets it decides. `host*`: turned on for the whole host by any Ingress on it. `service`: every Ingress that uses the same
  * Service port; the oldest that uses the port decides.
  */
-export type Scope = 'path' | 'host' | 'host*' | 'service';
+type Scope = 'path' | 'host' | 'host*' | 'service';
 
 /** One annotation that is honoured. The registry, its documentation and the migration report are read from these. */
 export interface Annotation<T> {

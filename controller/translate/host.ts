@@ -10,8 +10,7 @@ import type { HostTls } from './hosttls.ts';
 import { everyHost } from './names.ts';
 import type { TranslateOptions } from './options.ts';
 import { problem } from './problems.ts';
-import { regexFault } from './regexcheck.ts';
-import { type HostFacts, matchOf, rewriteOf, routeOf } from './route.ts';
+import { type HostFacts, matchOf, type RouteRows, rewriteOf, routeOf } from './route.ts';
 
 /** Everything that one hostname is made of. */
 export interface HostInput {
@@ -27,7 +26,11 @@ export interface HostInput {
  * Makes the host row and its route rows. What the Ingresses on a host have in common is settled here: whether paths are
  * regular expressions, TLS, app-root, and which of several equal paths counts.
  */
-export function compileHost(input: HostInput, options: TranslateOptions): { rows: Row[]; problems: Problem[] } {
+export function compileHost(
+  input: HostInput,
+  routeRows: RouteRows,
+  options: TranslateOptions,
+): { rows: Row[]; problems: Problem[] } {
   const { hostname, drafts, tls, fallback } = input;
   if (drafts.length === 0 && (hostname !== everyHost || fallback === null)) return { rows: [], problems: [] };
   const hostId = `ingress/${hostname}`;
@@ -53,7 +56,7 @@ export function compileHost(input: HostInput, options: TranslateOptions): { rows
   }
 
   for (const { draft, path } of pathsOf(drafts, hostname)) {
-    const fault = facts.isRegex ? regexFault(path.path) : undefined;
+    const fault = facts.isRegex ? routeRows.regexFaultOf(path) : undefined;
     if (fault !== undefined) {
       problems.push(problem('PathRegexInvalid', pathSource(path), { path: path.path, host: hostname, fault }));
       continue;
@@ -68,7 +71,7 @@ export function compileHost(input: HostInput, options: TranslateOptions): { rows
       continue;
     }
     winners.set(key, draft.key);
-    routes.push(routeOf(draft, path, facts, options));
+    routes.push(routeRows.of(draft, path, facts));
   }
 
   problems.push(...defaultConflicts(drafts, hostname));

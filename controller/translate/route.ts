@@ -2,6 +2,7 @@ import type { Filter } from '#table/filter.ts';
 import type { PathMatch, Route } from '#table/route.ts';
 import type { Draft, DraftPath } from './draft.ts';
 import type { TranslateOptions } from './options.ts';
+import { regexFault } from './regexcheck.ts';
 
 /** What a host as a whole decides for each of its paths. */
 export interface HostFacts {
@@ -26,6 +27,41 @@ export function matchOf(path: DraftPath, isRegex: boolean): PathMatch {
 export function rewriteOf(draft: Draft, path: DraftPath): string | null {
   const target = draft.annotations.settings['rewrite-target'];
   return target === undefined || target === path.path ? null : target;
+}
+
+/**
+ * Makes route rows, and keeps each while its Ingress and what its host decides stay as they are: on a host that thousands
+ * of Ingresses share, a change of one then costs a look at the others, not their rows.
+ */
+export class RouteRows {
+  readonly #options: TranslateOptions;
+  readonly #rowsByPath = new WeakMap<DraftPath, { row: Route; facts: HostFacts }>();
+  readonly #regexFaultsByPath = new WeakMap<DraftPath, { fault: string | undefined }>();
+
+  constructor(options: TranslateOptions) {
+    this.#options = options;
+  }
+
+  of(draft: Draft, path: DraftPath, facts: HostFacts): Route {
+    const known = this.#rowsByPath.get(path);
+    if (known !== undefined && isSame(known.facts, facts)) return known.row;
+    const row = routeOf(draft, path, facts, this.#options);
+    this.#rowsByPath.set(path, { row, facts });
+    return row;
+  }
+
+  /** What is wrong with the path as a regular expression; undefined when nothing is. */
+  regexFaultOf(path: DraftPath): string | undefined {
+    const known = this.#regexFaultsByPath.get(path);
+    if (known !== undefined) return known.fault;
+    const fault = regexFault(path.path);
+    this.#regexFaultsByPath.set(path, { fault });
+    return fault;
+  }
+}
+
+function isSame(a: HostFacts, b: HostFacts): boolean {
+  return a.isRegex === b.isRegex && a.hasTls === b.hasTls && a.deniedBackendId === b.deniedBackendId;
 }
 
 /** The row of one path of one Ingress. */

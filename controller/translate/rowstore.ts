@@ -22,7 +22,7 @@ export class RowStore {
       before.delete(key);
       const isOwn = this.#ownerByKey.get(key) === owner;
       this.#ownerByKey.set(key, owner);
-      if (isOwn && old !== undefined && isDeepStrictEqual(old.row, row.row)) {
+      if (isOwn && old !== undefined && (old.row === row.row || isDeepStrictEqual(old.row, row.row))) {
         after.push(old);
         continue;
       }

@@ -13,6 +13,7 @@ import { everyHost, wildcardOf } from './names.ts';
 import type { TranslateOptions, Translation } from './options.ts';
 import { problem } from './problems.ts';
 import { ProblemStore } from './problemstore.ts';
+import { RouteRows } from './route.ts';
 import { RowStore } from './rowstore.ts';
 import { compilePort } from './serviceport.ts';
 import { SliceIndex } from './sliceindex.ts';
@@ -35,6 +36,7 @@ interface Dirty {
 export class Translator {
   readonly #options: TranslateOptions;
   readonly #rows = new RowStore();
+  readonly #routeRows: RouteRows;
   readonly #problems = new ProblemStore();
   readonly #drafts = new Map<ObjectKey, Draft>();
   readonly #certificates = new Map<ObjectKey, CertificateState>();
@@ -56,6 +58,7 @@ export class Translator {
 
   constructor(options: TranslateOptions) {
     this.#options = options;
+    this.#routeRows = new RouteRows(options);
     this.#defaultPort = parseDefaultBackend(options.defaultBackendService);
     if (this.#defaultPort !== null) this.#portsByService.add(this.#defaultPort.serviceKey, this.#defaultPort.portKey);
     this.#summarise();
@@ -239,7 +242,11 @@ export class Translator {
       (secret) => this.#certificate(view, secret),
     );
     const drafts = this.#draftsOf(this.#ingressesByHost.get(hostname));
-    const { rows, problems } = compileHost({ hostname, drafts, tls, fallback: this.#fallback() }, this.#options);
+    const { rows, problems } = compileHost(
+      { hostname, drafts, tls, fallback: this.#fallback() },
+      this.#routeRows,
+      this.#options,
+    );
     this.#rows.replace(`host:${hostname}`, rows);
     this.#problems.replace(`host:${hostname}`, problems);
     this.#serve(view, hostname, rows.length === 0 ? [] : tls.certificates);
