@@ -44,7 +44,7 @@ function compilePrefix(value: string, match: Route['match']): PathOf {
     path.type === 'element' ? normaliseRulePath(path.value).replace(/\/$/, '') : normaliseRulePath(path.value);
   return (request) => {
     const rest = restAfter(request, prefix);
-    if (rest === '') return replacement === '' ? '/' : replacement;
+    if (rest === '') return finish(replacement);
     return finish(rest.startsWith('/') ? replacement + rest : `${replacement}/${rest}`);
   };
 }
@@ -53,7 +53,8 @@ function compilePrefix(value: string, match: Route['match']): PathOf {
 function restAfter(request: RequestFacts, prefix: string): string {
   const { path, rawPath } = request;
   if (rawPath === path) return percentEncodePath(path.slice(prefix.length));
-  const canCutRaw = rawPath.startsWith(prefix) && !prefix.includes('%') && isOnlyEncoded(rawPath);
+  const isVisible = /^[!-~]*$/.test(rawPath);
+  const canCutRaw = isVisible && rawPath.startsWith(prefix) && !prefix.includes('%') && isOnlyEncoded(rawPath);
   return canCutRaw ? rawPath.slice(prefix.length) : percentEncodePath(path.slice(prefix.length));
 }
 

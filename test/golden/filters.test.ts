@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { compileFilters } from '../../proxy/filters/compile.ts';
@@ -132,4 +133,52 @@ test('header edits that could break the message are left out', () => {
     match,
   );
   assert.equal(compiled.responseHeaders, null);
+});
+
+test('whatever a request or a row holds, a path and a location stay one visible word, and no path climbs', () => {
+  const piece = fc.constantFrom(
+    '/',
+    '..',
+    '.',
+    '%2e',
+    '%2F',
+    '%0d%0a',
+    '%00',
+    '%',
+    ' ',
+    '\r\n',
+    'é',
+    'a',
+    ';',
+    '$1',
+    '?',
+    '%25',
+    '"',
+    '\u2028',
+  );
+  const text = fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join(''));
+  const rewrite = fc.record({
+    type: fc.constantFrom('full' as const, 'prefix' as const, 'captures' as const),
+    value: text,
+  });
+  const match = fc.constantFrom<PathMatch>(
+    { type: 'element', value: '/' },
+    { type: 'element', value: '/a' },
+    { type: 'prefix', value: '/a' },
+    { type: 'regex', value: '/a?(.*)', ignoreCase: true },
+  );
+  fc.assert(
+    fc.property(rewrite, match, text, (path, rule, target) => {
+      const facts = factsOf(parseRequest(`GET http://h.example/a${target.replaceAll(/[\r\n?]/g, '')}`));
+      if (!facts) return;
+      const { match: row } = routeRow({ id: 'r', match: { path: rule } });
+      const rewritten = compileFilters([{ type: 'rewrite', hostname: null, path }], row).path?.(facts) ?? '';
+      assert.match(rewritten, /^\/[\x21-\x7e]*$/);
+      assert.ok(!rewritten.split('/').some((segment) => /^(\.|%2e){1,2}$/i.test(segment)), rewritten);
+      const redirect = { type: 'redirect', scheme: null, hostname: null, port: null, path, status: 302 } as const;
+      const answer = compileFilters([redirect], row).answer?.(facts, { httpsPort: 443 });
+      assert.match(answer?.headers[0] ?? '', /^location: http:\/\/h\.example\/[\x21-\x7e]*$/);
+    }),
+    { numRuns: Number(process.env['FUZZ_RUNS'] ?? 2000), seed: 20261121 },
+  );
 });
