@@ -53,11 +53,9 @@ function send(engine: Engine, exchange: Exchange, status: number, lines: string,
 
 /** The response cannot be completed: the client must not take what it has for the whole (RFC 9112 §8). */
 export function truncate(engine: Engine, exchange: Exchange): void {
-  const client = exchange.client;
   exchange.willClose = true;
+  exchange.client?.cutOff();
   finish(engine, exchange);
-  // A reset and no FIN: to a client that reads until close, FIN is a clean end.
-  client?.socket.resetAndDestroy();
 }
 
 /** The client's connection is gone. */

@@ -255,6 +255,7 @@ export class ClientConnection implements Expiring {
   #linger(): void {
     this.#held = null;
     this.#phase = phaseLinger;
+    if (this.socket.destroyed) return;
     this.expiresAtMs = performance.now() + this.#engine.limits.lingerMs;
     this.socket.end();
     if (this.hasEnded) return;
@@ -360,6 +361,15 @@ export class ClientConnection implements Expiring {
     this.exchange = exchange;
     this.#engine.observer.requestStarted();
     this.#refuse(exchange, refused);
+  }
+
+  /**
+   * Ends the connection so that what was sent cannot be taken for a whole: to a client that reads until close, FIN is a
+   * clean end, and libuv resets only a socket that has not been shut down. TLS says it by leaving out close_notify.
+   */
+  cutOff(): void {
+    if (this.door.isTls) this.socket.destroy();
+    else this.socket.resetAndDestroy();
   }
 
   /** Closes as soon as no exchange is in progress. */

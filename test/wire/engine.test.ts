@@ -73,9 +73,9 @@ test('pipelined requests are answered in order, a bad one after the good ones', 
   await waitUntil(() => client.isEnded, 'the connection to end');
 });
 
-test('a body of several megabytes passes unchanged both ways', async () => {
+test('a body of a megabyte passes unchanged both ways', async () => {
   const { client, recorder } = await rig();
-  const body = Buffer.alloc(5_000_000, 'abcdefghijklmnopqrstuvwxyz0123456789');
+  const body = Buffer.alloc(1_000_000, 'abcdefghijklmnopqrstuvwxyz0123456789');
   recorder.onRequest = (request) =>
     answerBytes(
       request,
@@ -111,6 +111,7 @@ test('a backend that is not there is 502 with a page, one that dies in a body tr
 
 test('websocket bytes pass both ways, and the end of one side ends the other', async () => {
   const { client, recorder } = await rig();
+  recorder.onRequest = () => undefined;
   recorder.onHead = (request) => {
     request.connection.socket.removeAllListeners('data');
     request.connection.socket.on('data', (bytes: Buffer) => request.connection.socket.write(`<${bytes}>`));
