@@ -13,7 +13,8 @@ const block = Buffer.alloc(1 << 20, 'sluice carries this line without looking at
 
 /**
  * A backend for bodies of any size: `GET /down?<bytes>` answers with that many, `POST /up` counts what comes and
- * answers with the count. It keeps nothing, and stops reading or writing when the other side does.
+ * answers with the count. One request per connection. It keeps nothing, and stops reading or writing when the other
+ * side does.
  */
 export async function startFlowBackend(): Promise<Server> {
   const server = createServer((socket) => {
@@ -76,8 +77,9 @@ async function serve(socket: Socket, first: Buffer): Promise<void> {
   const text = first.toString('latin1');
   const down = /^GET \/down\?(\d+) /.exec(text);
   if (down?.[1] !== undefined) {
-    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${down[1]}\r\n\r\n`);
+    socket.write(`HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ${down[1]}\r\n\r\n`);
     await pour(socket, Number(down[1]));
+    socket.end();
     return;
   }
   const expected = Number(/content-length: *(\d+)/i.exec(text)?.[1]);
@@ -85,7 +87,7 @@ async function serve(socket: Socket, first: Buffer): Promise<void> {
   const reply = () => {
     if (bytes < expected) return;
     const count = String(bytes);
-    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${count.length}\r\n\r\n${count}`);
+    socket.end(`HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ${count.length}\r\n\r\n${count}`);
   };
   socket.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
