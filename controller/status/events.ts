@@ -41,6 +41,7 @@ export class EventWriter {
   /** How often each was told by us; bounded by `longestMemory`. */
   readonly #toldByName = new Map<string, number>();
   readonly #queue = new Map<string, Waiting>();
+  readonly #names = new WeakMap<Problem, { uid: string; name: string }>();
   #isLeader = false;
   #isWriting = false;
   #refusal = '';
@@ -57,12 +58,21 @@ export class EventWriter {
       if (!isKnownKind(problem.source.kind)) continue; // A file has no Events.
       const { kind, namespace, name: object } = problem.source;
       const uid = view.get(kind as ObjectKind, `${namespace}/${object}`)?.metadata.uid ?? '';
-      const name = eventName(problem, uid);
+      const name = this.#nameOf(problem, uid);
       this.#current.set(name, { name, problem, uid });
     }
     for (const [name, waiting] of this.#current) if (!before.has(name)) this.#queue.set(name, waiting);
     for (const name of this.#queue.keys()) if (!this.#current.has(name)) this.#queue.delete(name);
     void this.#drain();
+  }
+
+  /** Reports come with every change of anything; the digests of what stays are not made anew. */
+  #nameOf(problem: Problem, uid: string): string {
+    const made = this.#names.get(problem);
+    if (made?.uid === uid) return made.name;
+    const name = eventName(problem, uid);
+    this.#names.set(problem, { uid, name });
+    return name;
   }
 
   lead(isLeader: boolean): void {
