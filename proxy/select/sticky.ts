@@ -16,19 +16,24 @@ import type { Pick, PickFacts } from './types.ts';
  * again, as ingress-nginx does, because another endpoint does not know the session.
  */
 export function persistentCookie(affinity: CookieAffinity, key: Uint8Array, choices: Choices): Session {
-  const membersByToken = new Map<string, Member>();
+  const membersByToken = new Map<string, Member[]>();
   for (const member of choices.members) {
     const token = tokenOf(member, key);
-    // The addresses of a dual-stack pod share its uid; the first that is usable stands for the pod.
-    if (membersByToken.get(token)?.isUsable !== true) membersByToken.set(token, member);
+    // The addresses of a dual-stack pod share its uid: the session is at home on any of them.
+    const known = membersByToken.get(token);
+    if (known === undefined) membersByToken.set(token, [member]);
+    else known.push(member);
   }
   return {
     pick(facts, tried, nowMs) {
       for (const value of cookieValues(facts.header('cookie'), affinity.name)) {
-        const member = membersByToken.get(value);
-        if (member === undefined || !member.canKeepSession) continue;
-        const hasFailed = tried.includes(member.state);
-        if (!hasFailed || !(affinity.changeOnFailure || member.row.terminating)) return member.state.plainPick;
+        let failed: Member | null = null;
+        for (const member of membersByToken.get(value) ?? noMembers) {
+          if (!member.canKeepSession) continue;
+          if (!tried.includes(member.state)) return member.state.plainPick;
+          failed ??= member;
+        }
+        if (failed !== null && !affinity.changeOnFailure && !failed.row.terminating) return failed.state.plainPick;
       }
       const member = choices.choose(facts, tried, nowMs);
       if (member === null) return null;
@@ -87,6 +92,8 @@ export function balancedCookie(affinity: CookieAffinity, key: Uint8Array, choice
     return hash;
   }
 }
+
+const noMembers: readonly Member[] = [];
 
 function tokenOf({ state, row: { uid } }: Member, key: Uint8Array): string {
   if (state.token === null || state.token.uid !== uid || state.token.key !== key) {

@@ -33,12 +33,13 @@ interface Remembered {
  * Bounded: the clients that were quiet longest are forgotten first, and are then placed by hash like new ones.
  */
 export class LocalAffinity implements AffinityMemory {
-  readonly #entries: LRUCache<string, Remembered>;
+  readonly #maxClients: number;
+  #entries: LRUCache<string, Remembered> | null = null;
   #tell: (entry: AffinityEntry) => void = () => undefined;
 
   /** @param maxClients about 300 bytes each */
   constructor(maxClients = 100_000) {
-    this.#entries = new LRUCache({ max: maxClients });
+    this.#maxClients = maxClients;
   }
 
   /** Called for each entry that is new, changed, or whose expiry moved by more than a tenth of its timeout. */
@@ -50,22 +51,22 @@ export class LocalAffinity implements AffinityMemory {
   learn(entry: AffinityEntry): void {
     const { backendId, client, endpoint, expiresMs } = entry;
     const key = keyOf(backendId, client);
-    const known = this.#entries.get(key);
+    const known = this.#entries?.get(key);
     if (
       known !== undefined &&
       (known.expiresMs > expiresMs || (known.expiresMs === expiresMs && known.endpoint <= endpoint))
     ) {
       return;
     }
-    this.#entries.set(key, { backendId, client, endpoint, expiresMs, toldMs: expiresMs });
+    this.#set(key, { backendId, client, endpoint, expiresMs, toldMs: expiresMs });
   }
 
   recall(backendId: string, client: string, timeoutMs: number, wallMs: number): string | undefined {
     const key = keyOf(backendId, client);
-    const known = this.#entries.get(key);
+    const known = this.#entries?.get(key);
     if (known === undefined) return undefined;
     if (known.expiresMs <= wallMs) {
-      this.#entries.delete(key);
+      this.#entries?.delete(key);
       return undefined;
     }
     known.expiresMs = wallMs + timeoutMs;
@@ -75,8 +76,14 @@ export class LocalAffinity implements AffinityMemory {
 
   remember(backendId: string, client: string, endpoint: string, timeoutMs: number, wallMs: number): void {
     const entry = { backendId, client, endpoint, expiresMs: wallMs + timeoutMs, toldMs: 0 };
-    this.#entries.set(keyOf(backendId, client), entry);
+    this.#set(keyOf(backendId, client), entry);
     this.#announce(entry);
+  }
+
+  /** The cache takes its room at once, some megabytes; a worker without such backends never needs it. */
+  #set(key: string, entry: Remembered): void {
+    this.#entries ??= new LRUCache({ max: this.#maxClients });
+    this.#entries.set(key, entry);
   }
 
   #announce(entry: Remembered): void {

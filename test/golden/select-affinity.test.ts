@@ -174,6 +174,20 @@ test('persistent: sessions stay when endpoints are added, and on an endpoint tha
   assert.notEqual(gone?.lastCookie, null);
 });
 
+test('persistent: the addresses of a dual-stack pod are one home', () => {
+  const rows = endpointRows(6, (nth) => ({ uid: `dual-${nth >> 1}` }));
+  const opened = openBackend(persistent, rows);
+  const client = openClient(() => opened.backend);
+  const first = client.request();
+  const { endpoint } = picked(opened.backend, [], factsOf({ headers: client.headers }));
+  const again = picked(opened.backend, [endpoint], factsOf({ headers: client.headers }));
+  assert.notEqual(again.endpoint, endpoint, 'the other address is tried');
+  assert.equal(uidOf(again), first);
+  opened.setEndpoints(rows.filter((row) => row.address !== endpoint.address));
+  assert.equal(client.request(), first);
+  assert.equal(client.lastCookie, null);
+});
+
 test('persistent: an endpoint that terminates and fails loses its sessions', () => {
   const outlier = { consecutiveFailures: 1, baseEjectionMs: 1000, maxEjectionMs: 1000, maxEjectedPercent: 50 };
   const opened = openBackend({ ...persistent, outlier }, endpointRows(3));
