@@ -1,4 +1,3 @@
-import { isIPv6 } from 'node:net';
 import type { Endpoint, Outlier } from '#table/backend.ts';
 import { hashText } from './hash.ts';
 import { afterFailure, afterSuccess, type Ejection, noEjection } from './outlier.ts';
@@ -18,7 +17,7 @@ export interface EndpointUser {
 
 /** Key of an endpoint: `address:port`, `[address]:port` for IPv6. */
 export function endpointKey(address: string, port: number): string {
-  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 /** What a worker knows of one address and port, whichever backends and routes use it. */

@@ -2,7 +2,7 @@ import type { Endpoint } from '#table/backend.ts';
 
 /**
  * Live state of one address:port in this worker, shared by all routes and backends that use it.
- * Every nowMs of this folder is of performance.now() in this process, perhaps some milliseconds old: what the engine has at hand.
+ * Every nowMs of this folder is of the monotonic clock that the engine has at hand, milliseconds since the process began.
  */
 export interface EndpointState {
   /** `address:port`, `[address]:port` for IPv6; key of the connection pool, too. */
