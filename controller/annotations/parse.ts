@@ -1,6 +1,7 @@
 import type { Problem, Source } from '#table/problem.ts';
 import { problem } from '../translate/problems.ts';
 import type { Annotation } from './annotation.ts';
+import { withoutEffect } from './effect.ts';
 import { foreignAdvice, obsoleteAdvice } from './obsolete.ts';
 import { type AnnotationName, prefixes, registry, type Settings } from './registry.ts';
 import { harmlessWhenOff, unhonoured } from './unhonoured.ts';
@@ -80,6 +81,7 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
       problem('AnnotationObsolete', { ...source, field: `metadata.annotations[${key}]` }, { annotation: key, advice }),
     );
   }
+  problems.push(...withoutEffect(source, settings as Settings, keys));
   return { settings: settings as Settings, keys, deniedBy, hostDeniedBy, isDropped, isCanary, problems };
 }
 

@@ -1,7 +1,19 @@
 import type { Annotation, Family } from './annotation.ts';
 import { booleanSyntax, parseBoolean, textOf } from './values.ts';
 
-const pathCapture = textOf(/^\/?[A-Za-z0-9\-._~/:$]*$/);
+const pathCapture = textOf(/^[A-Za-z0-9\-._~/:$]+$/);
+
+/** The parts of a rewrite-target that is a URL. Only its path may hold groups. */
+export function targetUrl(
+  target: string,
+): { scheme: 'http' | 'https'; hostname: string; port: number | null; path: string } | undefined {
+  const parts = /^(https?):\/\/([A-Za-z0-9\-._]+)(?::(\d{1,5}))?(\/.*)?$/.exec(target);
+  if (parts === null) return undefined;
+  const [, scheme, hostname = '', digits, path = '/'] = parts;
+  const port = digits === undefined ? null : Number(digits);
+  if (port !== null && (port < 1 || port > 65535)) return undefined;
+  return { scheme: scheme === 'https' ? 'https' : 'http', hostname, port, path };
+}
 
 /** What the backend sees instead of the request's own path and host. */
 export const rewriteFamily = {
@@ -13,7 +25,8 @@ export const rewriteFamily = {
     help: "Replaces the whole path; $1 to $9 are groups of the rule's path. Turns every path of the host into a case-insensitive regular expression.",
     parse: (value) => {
       const target = pathCapture(value);
-      return target === '' ? undefined : target;
+      if (target === undefined) return undefined;
+      return target.startsWith('http:') || target.startsWith('https:') ? targetUrl(target) && target : target;
     },
   } satisfies Annotation<string>,
   'use-regex': {

@@ -1,5 +1,6 @@
 import type { Filter } from '#table/filter.ts';
 import type { PathMatch, Route } from '#table/route.ts';
+import { targetUrl } from '../annotations/rewrite.ts';
 import type { Draft, DraftPath } from './draft.ts';
 import type { TranslateOptions } from './options.ts';
 import { regexFault } from './regexcheck.ts';
@@ -122,7 +123,7 @@ function filtersOf(draft: Draft, path: DraftPath, facts: HostFacts, options: Tra
     });
   }
   const prefix = settings['x-forwarded-prefix'];
-  if (target !== null && prefix !== undefined && prefix !== '' && !prefix.includes('$')) {
+  if (target !== null && prefix !== undefined && !prefix.includes('$')) {
     const edits = { set: [{ name: 'X-Forwarded-Prefix', value: prefix }], add: [], remove: [] };
     filters.push({ type: 'request-headers', edits });
   }
@@ -131,19 +132,9 @@ function filtersOf(draft: Draft, path: DraftPath, facts: HostFacts, options: Tra
 
 /** A rewrite-target that is a URL makes nginx answer 302 with it instead of forwarding. */
 function redirectOf(target: string): Filter | null {
-  const url = /^(https?):\/\/([A-Za-z0-9\-._]+)(?::(\d{1,5}))?(\/.*)?$/.exec(target);
-  if (url === null) return null;
-  const [, scheme, hostname = '', port, path = '/'] = url;
-  const number = port === undefined ? null : Number(port);
-  if (number !== null && (number < 1 || number > 65535)) return null;
-  return {
-    type: 'redirect',
-    scheme: scheme === 'https' ? 'https' : 'http',
-    hostname,
-    port: number,
-    path: { type: 'captures', value: path },
-    status: 302,
-  };
+  const url = targetUrl(target);
+  if (url === undefined) return null;
+  return { type: 'redirect', ...url, path: { type: 'captures', value: url.path }, status: 302 };
 }
 
 function backendHost(template: string | undefined, path: DraftPath): string | null {

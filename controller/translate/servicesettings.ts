@@ -48,11 +48,9 @@ export function settleService(drafts: readonly Draft[], portKey: string, options
     if (lastSticky !== undefined && draft !== lastSticky) overrule(draft, lastSticky, 'younger', cookieAttributes);
   }
 
-  const isHashed = (settings['upstream-hash-by'] ?? []).length > 0;
-  if (oldest !== undefined && !isHashed) problems.push(...lonelyWords(oldest));
   return {
     balance: balanceOf(settings, options),
-    isHashed,
+    isHashed: (settings['upstream-hash-by'] ?? []).length > 0,
     usesClusterIp: settings['service-upstream'] ?? false,
     cookie: firstSticky === undefined || lastSticky === undefined ? null : cookieOf(firstSticky, lastSticky),
     problems,
@@ -99,24 +97,6 @@ function balanceOf(settings: Draft['annotations']['settings'], options: Translat
     default:
       return { algorithm: 'round-robin' };
   }
-}
-
-/** A hash that cannot be computed, and words of load-balance that need another annotation beside them. */
-function lonelyWords(draft: Draft): Problem[] {
-  const hash = draft.annotations.keys['upstream-hash-by'];
-  if (hash !== undefined) {
-    const values = { annotation: hash, reason: 'it uses a variable that is not known' };
-    return [problem('AnnotationWithoutEffect', { ...draft.source, field: `metadata.annotations[${hash}]` }, values)];
-  }
-  const value = draft.annotations.settings['load-balance'];
-  const annotation = draft.annotations.keys['load-balance'];
-  if (value === undefined || annotation === undefined) return [];
-  const needs = value.startsWith('chash') ? 'upstream-hash-by' : value.startsWith('sticky') ? 'affinity' : null;
-  if (needs === null || (needs === 'affinity' && draft.face.isSticky)) return [];
-  const values = { annotation, reason: `${value} needs ${needs} beside it, and round robin is used without` };
-  return [
-    problem('AnnotationWithoutEffect', { ...draft.source, field: `metadata.annotations[${annotation}]` }, values),
-  ];
 }
 
 function cookieOf(first: Draft, last: Draft): Affinity {

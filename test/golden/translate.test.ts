@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { catalogue } from '../../controller/translate/problems.ts';
 import { Translator } from '../../controller/translate/translator.ts';
 import { rowKinds, rowSchemas } from '../../proxy/table/rows.ts';
+import { answerOf } from './answering.ts';
 import { brief, briefProblem, optionsOf, readObjects, viewOf } from './translating.ts';
 
 /**
@@ -25,8 +26,14 @@ const Case = z.strictObject({
   services: z.array(z.string()).default([]),
   secrets: z.record(z.string(), z.string()).default({}),
   objects: z.array(z.looseObject({ kind: z.string() })).default([]),
+  /** What the proxy's own matcher and filters make of the rows: `GET http://shop.example.com/x`. */
+  requests: z.array(z.string()).default([]),
   expect: z
-    .strictObject({ rows: z.partialRecord(z.enum(rowKinds), Rows), problems: z.array(z.unknown()) })
+    .strictObject({
+      requests: z.record(z.string(), z.string()).optional(),
+      rows: z.partialRecord(z.enum(rowKinds), Rows),
+      problems: z.array(z.unknown()),
+    })
     .default({ rows: {}, problems: [] }),
 });
 
@@ -68,7 +75,12 @@ for (const file of files) {
       triggered.add(code);
       assert.doesNotMatch(message + hint, /\{\w+\}/, 'a placeholder was not filled in');
     }
-    const actual = { rows, problems: problems.map(briefProblem) };
+    const answers = Object.fromEntries(golden.requests.map((line) => [line, answerOf(line, upserts)]));
+    const actual = {
+      ...(golden.requests.length > 0 && { requests: answers }),
+      rows,
+      problems: problems.map(briefProblem),
+    };
     if (process.env['UPDATE'] === '1') {
       document.set('expect', actual);
       writeFileSync(path, document.toString({ lineWidth: 0, flowCollectionPadding: false }));

@@ -1,0 +1,49 @@
+import type { Problem, Source } from '#table/problem.ts';
+import { problem } from '../translate/problems.ts';
+import type { AnnotationName, Settings } from './registry.ts';
+
+type Keys = Readonly<Partial<Record<AnnotationName, string>>>;
+
+/** Good values that do nothing for want of another annotation. ingress-nginx skips them in silence, and people wonder why. */
+export function withoutEffect(source: Source, settings: Settings, keys: Keys): Problem[] {
+  const problems: Problem[] = [];
+  const tell = (name: AnnotationName, reason: string): void => {
+    const annotation = keys[name];
+    if (annotation === undefined) return;
+    const at: Source = { ...source, field: `metadata.annotations[${annotation}]` };
+    problems.push(problem('AnnotationWithoutEffect', at, { annotation, reason }));
+  };
+
+  const hasAffinity = settings.affinity !== undefined;
+  const hash = settings['upstream-hash-by'];
+  for (const name of needsAffinity) if (!hasAffinity) tell(name, 'it needs affinity beside it');
+  for (const name of needsHash) if (hash === undefined) tell(name, 'it needs upstream-hash-by beside it');
+  if (hash?.length === 0) tell('upstream-hash-by', 'it uses a variable that is not known');
+
+  const word = settings['load-balance'] ?? '';
+  if (word.startsWith('chash') && (hash ?? []).length === 0) {
+    tell('load-balance', `${word} needs upstream-hash-by beside it, and round robin is used without`);
+  }
+  if (word.startsWith('sticky') && !hasAffinity) {
+    tell('load-balance', `${word} needs affinity beside it, and round robin is used without`);
+  }
+
+  if (settings['rewrite-target'] === undefined) tell('x-forwarded-prefix', 'it needs rewrite-target beside it');
+  else if (settings['x-forwarded-prefix']?.includes('$')) tell('x-forwarded-prefix', 'groups are not filled in yet');
+  return problems;
+}
+
+const needsAffinity: readonly AnnotationName[] = [
+  'affinity-mode',
+  'session-cookie-name',
+  'session-cookie-path',
+  'session-cookie-domain',
+  'session-cookie-expires',
+  'session-cookie-max-age',
+  'session-cookie-samesite',
+  'session-cookie-conditional-samesite-none',
+  'session-cookie-secure',
+  'session-cookie-change-on-failure',
+];
+
+const needsHash: readonly AnnotationName[] = ['upstream-hash-by-subset', 'upstream-hash-by-subset-size'];
