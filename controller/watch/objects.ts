@@ -17,7 +17,6 @@ const Meta = z.object({
   annotations: strings.nullish().transform((value) => value ?? {}),
   labels: strings.nullish().transform((value) => value ?? {}),
 });
-export type Meta = z.infer<typeof Meta>;
 
 const list = <T extends z.ZodType>(item: T) =>
   z

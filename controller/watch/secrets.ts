@@ -21,6 +21,11 @@ export interface SecretLookupsOptions {
 
 /** A Secret that takes longer is treated as missing until it comes, so that one slow namespace holds up nothing else. */
 const patienceMs = 2_000;
+/**
+ * Of those that the first table needs: no table of ours is in force yet, and proxies keep the one that they have, with
+ * its certificates. A thousand namespaces take some seconds to list.
+ */
+const firstPatienceMs = 15_000;
 
 /**
  * Secrets in use, and no others: one reflector for each namespace that has any, which drops the rest unread, and one
@@ -34,6 +39,7 @@ export class SecretLookups {
   #wanted: ReadonlySet<ObjectKey> = new Set();
   /** Secrets for which a GET is under way, each with the version of a deletion told meanwhile: the answer may be older. */
   readonly #deletedAtByFetch = new Map<ObjectKey, number>();
+  #isFirst = true;
   readonly #stop = new AbortController();
 
   constructor(options: SecretLookupsOptions) {
@@ -50,11 +56,13 @@ export class SecretLookups {
       reflector.stop();
       this.#reflectors.delete(namespace);
     }
+    const limitMs = this.#isFirst ? firstPatienceMs : patienceMs;
+    if (keys.size > 0) this.#isFirst = false;
     const added = [...keys].filter((key) => !before.has(key));
     for (const key of added) {
       this.#pending.set(
         key,
-        setTimeout(() => this.#settle([key]), patienceMs),
+        setTimeout(() => this.#settle([key]), limitMs),
       );
       const reflector = this.#reflectors.get(namespaceOf(key));
       if (reflector) void this.#fetch(key, reflector);
