@@ -119,11 +119,12 @@ export function attemptFailed(
     connect(engine, exchange, exchange.endpoint as EndpointState, false);
     return;
   }
+  const endpoint = exchange.endpoint;
   endAttempt(exchange, failure.isEndpointsFault);
   const route = exchange.route?.row;
   const isListed = failure.retriedAs !== null && route?.retry.on.includes(failure.retriedAs) === true;
   const isSafe = !failure.mayHaveRun || isIdempotent(exchange.method) || route?.retry.canRepeatUnsafe === true;
-  if (isListed && canRepeat(exchange, isSafe) && retry(engine, exchange, nowMs)) return;
+  if (isListed && canRepeat(exchange, isSafe) && retry(engine, exchange, endpoint, nowMs)) return;
   if (exchange.isResponseStarted) {
     exchange.flag = failure.flag;
     truncate(engine, exchange);
@@ -133,13 +134,14 @@ export function attemptFailed(
 }
 
 /**
+ * @param failed the endpoint of the try that has just ended
  * @returns true when another endpoint gets the request; false when tries, budget or endpoints are used up
  */
-export function retry(engine: Engine, exchange: Exchange, nowMs: number): boolean {
+export function retry(engine: Engine, exchange: Exchange, failed: EndpointState | null, nowMs: number): boolean {
   const route = exchange.route?.row;
   if (route === undefined || exchange.tries >= route.retry.attempts || exchange.client === null) return false;
   if (nowMs >= exchange.requestDeadlineMs || !engine.budget.withdraw(nowMs)) return false;
-  if (exchange.endpoint !== null) exchange.tried.push(exchange.endpoint);
+  if (failed !== null) exchange.tried.push(failed);
   const pick = exchange.backend?.state.pick(exchange, exchange.tried, nowMs) ?? null;
   if (pick === null) return false;
   exchange.setCookie = pick.setCookie ?? exchange.setCookie;

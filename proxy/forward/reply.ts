@@ -62,14 +62,12 @@ function isRetried(engine: Engine, exchange: Exchange, status: number, nowMs: nu
   const endpoint = exchange.endpoint;
   const upstream = exchange.upstream;
   endAttempt(exchange, status >= 502 && status <= 504);
-  exchange.endpoint = endpoint;
   exchange.upstream = null;
-  if (retry(engine, exchange, nowMs)) {
+  if (retry(engine, exchange, endpoint, nowMs)) {
     upstream?.destroy();
     return true;
   }
   exchange.upstream = upstream;
-  exchange.endpoint = null;
   return false;
 }
 
