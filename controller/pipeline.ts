@@ -21,7 +21,7 @@ export interface PipelineOptions<S extends Source> {
 }
 
 /** What the last published table was made of. */
-export interface Published extends Pick<Translation, 'problems' | 'ingresses'> {
+interface Published extends Pick<Translation, 'problems' | 'ingresses'> {
   view: ClusterView;
 }
 

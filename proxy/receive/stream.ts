@@ -29,7 +29,7 @@ export interface StreamOptions {
   log: Log;
 }
 
-export interface StreamState {
+interface StreamState {
   isConnected: boolean;
   /** The controller that is, or was last, spoken to. */
   url: string | null;
