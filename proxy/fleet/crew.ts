@@ -79,12 +79,12 @@ export class Crew {
     await this.#everywhere((member, index) => listenOn(member, index, { listener, bound }));
   }
 
-  /** Stops accepting on a listener everywhere, and closes its sockets after that. */
+  /** Stops accepting on a listener everywhere. Its connections go on. */
   async unlisten(listenerId: string): Promise<void> {
     const open = this.#listenersById.get(listenerId);
     this.#listenersById.delete(listenerId);
+    if (open !== undefined) closeAll(open);
     await this.#everywhere((member) => member.ask({ type: 'unlisten', listenerId }));
-    for (const { handles } of open?.bound ?? []) for (const handle of handles) handle.close();
   }
 
   tell(message: Tell): void {
@@ -101,20 +101,18 @@ export class Crew {
     return this.#seats.flatMap(({ member }) => (member.snapshot !== null ? [member.snapshot] : []));
   }
 
-  /** Ends every worker: those in flight get graceMs, then what is left is killed. */
+  /** Ends every worker: no new connections, those in flight get graceMs, then what is left is killed. */
   async stop(graceMs: number): Promise<void> {
     this.#isStopping = true;
     for (const timer of this.#timers) clearTimeout(timer);
+    for (const open of this.#listenersById.values()) closeAll(open);
+    this.#listenersById.clear();
     this.tell({ type: 'drain', graceMs });
     const killer = setTimeout(() => this.#killAll(), graceMs + killAfterMs);
     while (this.#seats.some((seat) => !seat.member.hasExited)) {
       await new Promise<void>((resolve) => this.#ends.add(resolve));
     }
     clearTimeout(killer);
-    for (const { bound } of this.#listenersById.values()) {
-      for (const { handles } of bound) for (const handle of handles) handle.close();
-    }
-    this.#listenersById.clear();
   }
 
   async #everywhere(work: (member: Member, index: number) => Promise<void>): Promise<void> {
@@ -250,6 +248,11 @@ const earlyEndMs = 10_000;
 const maxBackoffMs = 5_000;
 /** What a drained worker gets beyond its grace to leave by itself, ms. */
 const killAfterMs = 2_000;
+
+/** The primary's descriptors go first: one that is left would listen on, with nobody who accepts, and keep clients waiting. */
+function closeAll({ bound }: OpenListener): void {
+  for (const { handles } of bound) for (const handle of handles) handle.close();
+}
 
 async function listenOn(member: Member, index: number, { listener, bound }: OpenListener): Promise<void> {
   await Promise.all(bound.map(({ handles }, part) => member.ask({ type: 'listen', listener, part }, handles[index])));

@@ -66,7 +66,8 @@ export class Live implements LiveTables {
     }
     this.hash = hash;
     for (const callback of this.#endpointGone) for (const key of goneKeys) callback(key);
-    if (listeners.size > 0 || fleetKey !== null) for (const callback of this.#listenersChanged) callback();
+    if (listeners.size > 0 || certificates.size > 0 || fleetKey !== null)
+      for (const callback of this.#listenersChanged) callback();
   }
 
   match(listenerId: string, facts: RequestFacts): Match {

@@ -32,6 +32,6 @@ export interface LiveTables {
   secureContext(listenerId: string, serverName: string): SecureContext | undefined;
   /** Calls back when an endpoint (`address:port`) left every backend: its idle connections are to be closed. */
   onEndpointGone(callback: (key: string) => void): void;
-  /** Calls back after listener rows or ticketKeys changed. */
+  /** Calls back after listener rows, certificates or ticketKeys changed. */
   onListenersChanged(callback: () => void): void;
 }
