@@ -135,9 +135,10 @@ export class StatusWriter {
     if (this.#isWriting) return this.#lookIn(batchMs);
     this.#isWriting = true;
     let nextMs = Number.POSITIVE_INFINITY;
-    for (const [key, entry] of [...this.#entries]) {
+    for (const key of [...this.#entries.keys()]) {
       if (!this.#isLeader || this.#stop.signal.aborted) break;
-      if (!this.#isDue(key)) continue;
+      const entry = this.#entries.get(key);
+      if (!entry || !this.#isDue(key)) continue;
       if (entry.notBeforeMs <= performance.now()) await this.#write(key, entry);
       if (this.#isDue(key)) nextMs = Math.min(nextMs, entry.notBeforeMs);
     }

@@ -85,8 +85,8 @@ export class ClusterSource implements Source {
 
   useSecrets(keys: ReadonlySet<ObjectKey>): ReadonlySet<ObjectKey> {
     const { namespaces } = this.#options;
-    const isInScope = (key: ObjectKey) =>
-      namespaces.length === 0 || namespaces.includes(key.slice(0, key.indexOf('/')));
+    if (namespaces.length === 0) return this.#secrets.use(keys);
+    const isInScope = (key: ObjectKey) => namespaces.includes(key.slice(0, key.indexOf('/')));
     return this.#secrets.use(new Set([...keys].filter(isInScope)));
   }
 

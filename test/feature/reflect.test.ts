@@ -1,33 +1,30 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
 import { after, afterEach, before, test } from 'node:test';
-import { type Cluster, openCluster } from '../../controller/watch/api.ts';
-import { answeredLimitMs, Backoff, unreachableLimitMs } from '../../controller/watch/backoff.ts';
-import { type ClusterSource, watchCluster } from '../../controller/watch/cluster.ts';
 import { baseKinds, type WatchedKind } from '../../controller/watch/kinds.ts';
 import { Reflector } from '../../controller/watch/reflect.ts';
 import type { ViewUpdate } from '../../controller/watch/view.ts';
-import { type ApiServer, type Manifest, pathOf, startApiServer, type TestUser } from '../kit/apiserver.ts';
+import { type ApiServer, type Manifest, pathOf, startApiServer } from '../kit/apiserver.ts';
 import { skipWithoutApiServer } from '../kit/assets.ts';
 import { quiet } from '../kit/quiet.ts';
 import { Relay } from '../kit/relay.ts';
 import { waitUntil } from '../kit/wait.ts';
+import { service, Watchers, type Watching } from '../kit/watching.ts';
 
 const skip = await skipWithoutApiServer();
 let api: ApiServer;
+let watchers: Watchers;
 let relay: Relay;
-let stops: (() => unknown)[] = [];
 
 before(async () => {
   if (skip) return;
   api = await startApiServer();
+  watchers = new Watchers(api);
   relay = new Relay(Number(new URL(api.url).port));
   await relay.mend();
 });
 
 afterEach(async () => {
-  for (const stop of stops.reverse()) await stop();
-  stops = [];
+  await watchers?.stop();
 });
 
 after(async () => {
@@ -36,52 +33,6 @@ after(async () => {
   await api.stop();
 });
 
-interface Watching {
-  source: ClusterSource;
-  updates: ViewUpdate[];
-  /** Keys that have changed since the last time this was asked. */
-  taken(): string[];
-}
-
-async function clusterOf(user: TestUser, url: string): Promise<Cluster> {
-  const cluster = await openCluster({ kubeconfig: await api.kubeconfig(user, url) });
-  stops.push(() => cluster.close());
-  return cluster;
-}
-
-async function watching(user: TestUser = 'admin', url = api.url, namespaces: string[] = []): Promise<Watching> {
-  const updates: ViewUpdate[] = [];
-  const cluster = await clusterOf(user, url);
-  const source = watchCluster({ cluster, namespaces, log: quiet, onUpdate: (update) => updates.push(update) });
-  stops.push(() => source.stop());
-  let count = 0;
-  const taken = () => {
-    const news = updates.slice(count).flatMap(({ changes }) => changes.map(({ key }) => key));
-    count = updates.length;
-    return news;
-  };
-  return { source, updates, taken };
-}
-
-async function started(...args: Parameters<typeof watching>): Promise<Watching> {
-  const watch = await watching(...args);
-  await waitUntil(() => watch.updates.length > 0, 'the first update');
-  watch.taken();
-  return watch;
-}
-
-const service = (name: string, port = 80, namespace = 'default'): Manifest => ({
-  apiVersion: 'v1',
-  kind: 'Service',
-  metadata: { name, namespace },
-  spec: { ports: [{ port }] },
-});
-const secret = (name: string, value: string, namespace = 'default'): Manifest => ({
-  apiVersion: 'v1',
-  kind: 'Secret',
-  metadata: { name, namespace },
-  stringData: { value },
-});
 const ingress = (name: string): Manifest => ({
   apiVersion: 'networking.k8s.io/v1',
   kind: 'Ingress',
@@ -99,7 +50,7 @@ test('what is created, changed and deleted arrives; what changes nothing does no
   timeout: 60_000,
 }, async () => {
   await api.apply(service('early'));
-  const watch = await started();
+  const watch = await watchers.started();
   assert.equal(portOf(watch, 'early'), 80);
   await api.apply(service('a', 80));
   await hasPort(watch, 'a', 80);
@@ -125,7 +76,7 @@ test('a lost connection changes nothing, and what happened meanwhile is told aft
   timeout: 60_000,
 }, async () => {
   await api.apply(service('kept', 1), service('changed', 1), service('gone', 1), service('replaced', 1));
-  const watch = await started('admin', relay.url);
+  const watch = await watchers.started({ url: relay.url });
   const uid = watch.updates.at(-1)?.view.get('Service', 'default/replaced')?.metadata.uid;
   await relay.cut();
   await waitUntil(() => watch.source.state()['Service']?.failure !== null, 'the loss to be noticed');
@@ -152,7 +103,7 @@ test('a place in history that is forgotten (410) leads to a list, and only the d
   timeout: 120_000,
 }, async () => {
   await api.apply(service('kept', 1), service('changed', 1), service('gone', 1));
-  const watch = await started('admin', relay.url);
+  const watch = await watchers.started({ url: relay.url });
   await relay.cut();
   await waitUntil(() => watch.source.state()['Service']?.failure !== null, 'the loss to be noticed');
   await api.delete(service('gone'));
@@ -175,7 +126,7 @@ test('a place in history that is forgotten (410) leads to a list, and only the d
 
 test('an API server that dies and comes back is followed again', { skip, timeout: 120_000 }, async () => {
   await api.apply(service('a', 1));
-  const watch = await started();
+  const watch = await watchers.started();
   await api.stopApi();
   await waitUntil(() => watch.source.state()['Service']?.failure !== null, 'the loss to be noticed');
   assert.equal(portOf(watch, 'a'), 1);
@@ -189,7 +140,7 @@ test('an API server that dies and comes back is followed again', { skip, timeout
 test('data restored from an older backup are believed', { skip, timeout: 120_000 }, async () => {
   await api.apply(service('a', 1));
   await api.backup();
-  const watch = await started('admin', relay.url);
+  const watch = await watchers.started({ url: relay.url });
   await api.apply(service('a', 2), service('b', 1));
   await hasPort(watch, 'b', 1);
   await relay.cut();
@@ -202,12 +153,53 @@ test('data restored from an older backup are believed', { skip, timeout: 120_000
   await api.delete(service('a'));
 });
 
+test('whatever happens in whatever order, with the wire cut in between: in the end the view is what is there', {
+  skip,
+  timeout: 120_000,
+}, async () => {
+  const watch = await watchers.started({ url: relay.url });
+  const random = randomFrom(20_260_101);
+  const pick = (count: number) => Math.floor(random() * count);
+  const existing = new Set<string>();
+  for (let step = 0; step < 300; step++) {
+    const name = `random-${pick(12)}`;
+    if (step % 60 === 30) await relay.cut();
+    if (step % 60 === 50) await relay.mend();
+    if (existing.has(name) && pick(3) === 0) {
+      await api.delete(service(name));
+      existing.delete(name);
+    } else {
+      await api.apply(service(name, 1 + pick(9)));
+      existing.add(name);
+    }
+  }
+  await api.apply(service('last'));
+  await hasPort(watch, 'last', 80);
+  const fresh = await watchers.started();
+  const servicesOf = ({ updates }: Watching) =>
+    new Map([...(updates.at(-1)?.view.all('Service') ?? [])].map((object) => [object.metadata.name, object]));
+  assert.deepEqual(servicesOf(watch), servicesOf(fresh));
+  assert.ok([...existing].every((name) => servicesOf(fresh).has(name)));
+  await api.delete(service('last'), ...[...existing].map((name) => service(name)));
+});
+
+/** A small generator (mulberry32), so that every run does the same. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
 test('more objects than fit on a page all come before the first update', { skip, timeout: 120_000 }, async () => {
   const names = Array.from({ length: 1201 }, (_, index) => `many-${index}`);
   for (let start = 0; start < names.length; start += 50) {
     await Promise.all(names.slice(start, start + 50).map((name) => api.apply(ingress(name))));
   }
-  const watch = await started();
+  const watch = await watchers.started();
   const [first] = watch.updates as [ViewUpdate];
   assert.equal([...first.view.all('Ingress')].length, names.length);
   assert.equal(first.changes.filter(({ kind }) => kind === 'Ingress').length, names.length);
@@ -216,87 +208,10 @@ test('more objects than fit on a page all come before the first update', { skip,
   await waitUntil(() => [...first.view.all('Ingress')].length === 0, 'all to be gone');
 });
 
-test('forbidden kinds: the first update waits for those that routes need, and for no other', {
-  skip,
-  timeout: 60_000,
-}, async () => {
-  const watch = await watching('limited');
-  await waitUntil(() => /403/.test(watch.source.state()['Ingress']?.failure ?? ''), 'the refusal');
-  assert.deepEqual(watch.updates, []);
-  const rules = [
-    { apiGroups: ['networking.k8s.io'], resources: ['ingresses', 'ingressclasses'], verbs: ['list', 'watch'] },
-    { apiGroups: [''], resources: ['services'], verbs: ['list', 'watch'] },
-    { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
-  ];
-  const group = 'rbac.authorization.k8s.io';
-  await api.apply(
-    { apiVersion: `${group}/v1`, kind: 'ClusterRole', metadata: { name: 'reader' }, rules },
-    {
-      apiVersion: `${group}/v1`,
-      kind: 'ClusterRoleBinding',
-      metadata: { name: 'reader' },
-      roleRef: { apiGroup: group, kind: 'ClusterRole', name: 'reader' },
-      subjects: [{ apiGroup: group, kind: 'User', name: 'limited' }],
-    },
-  );
-  await waitUntil(() => watch.updates.length > 0, 'the first update');
-  assert.match(watch.source.state()['Node']?.failure ?? '', /^403/);
-  assert.equal(watch.source.state()['Ingress']?.failure, null);
-  // Secrets may not be read at all: that is an answer too.
-  assert.deepEqual(watch.source.useSecrets(new Set(['default/tls'])), new Set(['default/tls']));
-  await waitUntil(() => watch.updates.at(-1)?.pendingSecrets.size === 0, 'the refusal of Secrets');
-});
-
-test('Secrets: those in use, and no others', { skip, timeout: 60_000 }, async () => {
-  await api.apply(secret('used', '1'), secret('unused', '1'), secret('later', '1'));
-  const watch = await started();
-  const dataOf = (key: string) => watch.updates.at(-1)?.view.get('Secret', key)?.data['value'];
-  const base64 = (text: string) => Buffer.from(text).toString('base64');
-  const first = new Set(['default/used', 'default/missing']);
-  assert.deepEqual(watch.source.useSecrets(first), first);
-  await waitUntil(() => dataOf('default/used') === base64('1'), 'the Secret');
-  assert.equal(watch.updates.at(-1)?.pendingSecrets.size, 0);
-  assert.deepEqual(watch.taken(), ['default/used']);
-  await api.apply(secret('unused', '2'), secret('used', '2'), secret('missing', 'no more'));
-  await waitUntil(() => dataOf('default/missing') !== undefined && dataOf('default/used') === base64('2'), 'changes');
-  assert.equal(dataOf('default/unused'), undefined);
-  const pending = watch.source.useSecrets(new Set([...first, 'default/later']));
-  assert.deepEqual(pending, new Set(['default/later']));
-  await waitUntil(() => dataOf('default/later') === base64('1'), 'the Secret that came into use later');
-  await api.delete(secret('later', ''));
-  await waitUntil(() => dataOf('default/later') === undefined, 'its deletion');
-  watch.source.useSecrets(new Set());
-  assert.deepEqual([...(watch.updates.at(-1)?.view.all('Secret') ?? [])], []);
-  assert.equal(watch.source.state()['Secret'], undefined);
-});
-
-test('waits double up to a bound, with jitter, and are forgotten after two good minutes', () => {
-  const least = new Backoff(() => 0);
-  const waits = Array.from({ length: 8 }, () => least.nextMs(answeredLimitMs, null));
-  assert.deepEqual(waits, [800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
-  assert.equal(least.nextMs(unreachableLimitMs, null), 5_000);
-  least.wasHealthyFor(119_000);
-  assert.equal(least.nextMs(answeredLimitMs, 60_000), 60_000);
-  least.wasHealthyFor(120_000);
-  assert.equal(least.nextMs(answeredLimitMs, 1), 800);
-  const most = new Backoff(() => 0.999);
-  assert.ok(most.nextMs(answeredLimitMs, null) > 1_500);
-});
-
-test('only the chosen namespaces', { skip, timeout: 60_000 }, async () => {
-  const other = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'other' } };
-  await api.apply(other, service('inside', 1, 'other'), service('outside', 1));
-  const watch = await started('admin', api.url, ['other']);
-  const names = [...(watch.updates[0]?.view.all('Service') ?? [])].map(({ metadata }) => metadata.name);
-  assert.deepEqual(names, ['inside']);
-  assert.deepEqual(watch.source.useSecrets(new Set(['default/x'])), new Set());
-  await api.delete(service('outside'));
-});
-
-test('a watch that goes silent is given up and taken up again', { skip, timeout: 60_000 }, async () => {
+test('a watch that goes silent is given up and taken up again', { skip, timeout: 60_000 }, async (t) => {
   const heard: string[] = [];
   const reflector = new Reflector({
-    cluster: await clusterOf('admin', api.url),
+    cluster: await watchers.cluster(),
     kind: baseKinds.find(({ kind }) => kind === 'Service') as WatchedKind,
     namespace: 'default',
     log: quiet,
@@ -313,8 +228,8 @@ test('a watch that goes silent is given up and taken up again', { skip, timeout:
       refused: () => undefined,
     },
   });
-  stops.push(() => reflector.stop());
   reflector.start();
+  t.after(() => reflector.stop());
   await waitUntil(() => heard.includes('listed'), 'the list');
   await api.apply(service('before-the-silence'));
   await waitUntil(() => heard.includes('default/before-the-silence'), 'the watch');
@@ -327,32 +242,4 @@ test('a watch that goes silent is given up and taken up again', { skip, timeout:
   await api.apply(service('after-the-silence'));
   await waitUntil(() => heard.includes('default/after-the-silence'), 'the watch to go on');
   await api.delete(service('before-the-silence'), service('after-the-silence'));
-});
-
-test('credentials that have changed on disk are read again when the old are refused', {
-  skip,
-  timeout: 60_000,
-}, async () => {
-  const good = await api.kubeconfig();
-  const text = await readFile(good, 'utf8');
-  const path = `${good}.rotating`;
-  await writeFile(path, text.replace('admin-of-the-test', 'expired'));
-  const cluster = await openCluster({ kubeconfig: path });
-  stops.push(() => cluster.close());
-  assert.equal((await cluster.call({ path: '/api/v1/namespaces' })).status, 401);
-  await writeFile(path, text);
-  assert.equal((await cluster.call({ path: '/api/v1/namespaces' })).status, 200);
-  // And those of a plugin, which prints an ExecCredential.
-  const status = { token: 'admin-of-the-test' };
-  const credential = JSON.stringify({ apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', status });
-  const config = JSON.parse(text) as { users: { user: object }[] };
-  for (const entry of config.users) {
-    entry.user = { exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'echo', args: [credential] } };
-  }
-  await writeFile(`${good}.exec`, JSON.stringify(config));
-  const byPlugin = await openCluster({ kubeconfig: `${good}.exec` });
-  stops.push(() => byPlugin.close());
-  assert.equal((await byPlugin.call({ path: '/api/v1/namespaces' })).status, 200);
-  await assert.rejects(openCluster({ kubeconfig: `${good}.missing` }), /cannot be read/);
-  await assert.rejects(openCluster({ kubeconfig: good, context: 'nowhere' }), /no context named nowhere/);
 });

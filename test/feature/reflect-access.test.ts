@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { after, afterEach, before, test } from 'node:test';
+import { openCluster } from '../../controller/watch/api.ts';
+import { answeredLimitMs, Backoff, unreachableLimitMs } from '../../controller/watch/backoff.ts';
+import { type ApiServer, type Manifest, startApiServer } from '../kit/apiserver.ts';
+import { skipWithoutApiServer } from '../kit/assets.ts';
+import { waitUntil } from '../kit/wait.ts';
+import { service, Watchers } from '../kit/watching.ts';
+
+const skip = await skipWithoutApiServer();
+let api: ApiServer;
+let watchers: Watchers;
+
+before(async () => {
+  if (skip) return;
+  api = await startApiServer();
+  watchers = new Watchers(api);
+});
+
+afterEach(async () => {
+  await watchers?.stop();
+});
+
+after(async () => {
+  if (skip) return;
+  await api.stop();
+});
+
+const secret = (name: string, value: string, namespace = 'default'): Manifest => ({
+  apiVersion: 'v1',
+  kind: 'Secret',
+  metadata: { name, namespace },
+  stringData: { value },
+});
+
+test('forbidden kinds: the first update waits for those that routes need, and for no other', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const watch = await watchers.begin({ user: 'limited' });
+  await waitUntil(() => /403/.test(watch.source.state()['Ingress']?.failure ?? ''), 'the refusal');
+  assert.deepEqual(watch.updates, []);
+  const rules = [
+    { apiGroups: ['networking.k8s.io'], resources: ['ingresses', 'ingressclasses'], verbs: ['list', 'watch'] },
+    { apiGroups: [''], resources: ['services'], verbs: ['list', 'watch'] },
+    { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
+  ];
+  const group = 'rbac.authorization.k8s.io';
+  await api.apply(
+    { apiVersion: `${group}/v1`, kind: 'ClusterRole', metadata: { name: 'reader' }, rules },
+    {
+      apiVersion: `${group}/v1`,
+      kind: 'ClusterRoleBinding',
+      metadata: { name: 'reader' },
+      roleRef: { apiGroup: group, kind: 'ClusterRole', name: 'reader' },
+      subjects: [{ apiGroup: group, kind: 'User', name: 'limited' }],
+    },
+  );
+  await waitUntil(() => watch.updates.length > 0, 'the first update');
+  assert.match(watch.source.state()['Node']?.failure ?? '', /^403/);
+  assert.equal(watch.source.state()['Ingress']?.failure, null);
+  // Secrets may not be read at all: that is an answer too.
+  assert.deepEqual(watch.source.useSecrets(new Set(['default/tls'])), new Set(['default/tls']));
+  await waitUntil(() => watch.updates.at(-1)?.pendingSecrets.size === 0, 'the refusal of Secrets');
+});
+
+test('Secrets: those in use, and no others', { skip, timeout: 60_000 }, async () => {
+  await api.apply(secret('used', '1'), secret('unused', '1'), secret('later', '1'));
+  const watch = await watchers.started();
+  const dataOf = (key: string) => watch.updates.at(-1)?.view.get('Secret', key)?.data['value'];
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  const first = new Set(['default/used', 'default/missing']);
+  assert.deepEqual(watch.source.useSecrets(first), first);
+  await waitUntil(() => dataOf('default/used') === base64('1'), 'the Secret');
+  assert.equal(watch.updates.at(-1)?.pendingSecrets.size, 0);
+  assert.deepEqual(watch.taken(), ['default/used']);
+  await api.apply(secret('unused', '2'), secret('used', '2'), secret('missing', 'no more'));
+  await waitUntil(() => dataOf('default/missing') !== undefined && dataOf('default/used') === base64('2'), 'changes');
+  assert.equal(dataOf('default/unused'), undefined);
+  const pending = watch.source.useSecrets(new Set([...first, 'default/later']));
+  assert.deepEqual(pending, new Set(['default/later']));
+  await waitUntil(() => dataOf('default/later') === base64('1'), 'the Secret that came into use later');
+  await api.delete(secret('later', ''));
+  await waitUntil(() => dataOf('default/later') === undefined, 'its deletion');
+  watch.source.useSecrets(new Set());
+  assert.deepEqual([...(watch.updates.at(-1)?.view.all('Secret') ?? [])], []);
+  assert.equal(watch.source.state()['Secret'], undefined);
+});
+
+test('waits double up to a bound, with jitter, and are forgotten after two good minutes', () => {
+  const least = new Backoff(() => 0);
+  const waits = Array.from({ length: 8 }, () => least.nextMs(answeredLimitMs, null));
+  assert.deepEqual(waits, [800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
+  assert.equal(least.nextMs(unreachableLimitMs, null), 5_000);
+  least.wasHealthyFor(119_000);
+  assert.equal(least.nextMs(answeredLimitMs, 60_000), 60_000);
+  least.wasHealthyFor(120_000);
+  assert.equal(least.nextMs(answeredLimitMs, 1), 800);
+  const most = new Backoff(() => 0.999);
+  assert.ok(most.nextMs(answeredLimitMs, null) > 1_500);
+});
+
+test('only the chosen namespaces', { skip, timeout: 60_000 }, async () => {
+  const other = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'other' } };
+  await api.apply(other, service('inside', 1, 'other'), service('outside', 1));
+  const watch = await watchers.started({ namespaces: ['other'] });
+  const names = [...(watch.updates[0]?.view.all('Service') ?? [])].map(({ metadata }) => metadata.name);
+  assert.deepEqual(names, ['inside']);
+  assert.deepEqual(watch.source.useSecrets(new Set(['default/x'])), new Set());
+  await api.delete(service('outside'));
+});
+
+test('credentials that have changed on disk are read again when the old are refused', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  const good = await api.kubeconfig();
+  const text = await readFile(good, 'utf8');
+  const path = `${good}.rotating`;
+  await writeFile(path, text.replace('admin-of-the-test', 'expired'));
+  const cluster = await openCluster({ kubeconfig: path });
+  t.after(() => cluster.close());
+  assert.equal((await cluster.call({ path: '/api/v1/namespaces' })).status, 401);
+  await writeFile(path, text);
+  assert.equal((await cluster.call({ path: '/api/v1/namespaces' })).status, 200);
+  // And those of a plugin, which prints an ExecCredential.
+  const status = { token: 'admin-of-the-test' };
+  const credential = JSON.stringify({ apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', status });
+  const config = JSON.parse(text) as { users: { user: object }[] };
+  for (const entry of config.users) {
+    entry.user = { exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'echo', args: [credential] } };
+  }
+  await writeFile(`${good}.exec`, JSON.stringify(config));
+  const byPlugin = await openCluster({ kubeconfig: `${good}.exec` });
+  t.after(() => byPlugin.close());
+  assert.equal((await byPlugin.call({ path: '/api/v1/namespaces' })).status, 200);
+  await assert.rejects(openCluster({ kubeconfig: `${good}.missing` }), /cannot be read/);
+  await assert.rejects(openCluster({ kubeconfig: good, context: 'nowhere' }), /no context named nowhere/);
+});

@@ -1,0 +1,70 @@
+import { type Cluster, openCluster } from '../../controller/watch/api.ts';
+import { type ClusterSource, watchCluster } from '../../controller/watch/cluster.ts';
+import type { ViewUpdate } from '../../controller/watch/view.ts';
+import type { ApiServer, Manifest, TestUser } from './apiserver.ts';
+import { quiet } from './quiet.ts';
+import { waitUntil } from './wait.ts';
+
+export interface Watching {
+  source: ClusterSource;
+  updates: ViewUpdate[];
+  /** Keys that have changed since the last time this was asked. */
+  taken(): string[];
+}
+
+interface WatchingOptions {
+  user?: TestUser;
+  /** Of a relay in between. */
+  url?: string;
+  namespaces?: string[];
+}
+
+/** Sources that follow one API server, all ended by `stop`. */
+export class Watchers {
+  readonly #api: ApiServer;
+  readonly #stops: (() => unknown)[] = [];
+
+  constructor(api: ApiServer) {
+    this.#api = api;
+  }
+
+  async cluster(user: TestUser = 'admin', url = this.#api.url): Promise<Cluster> {
+    const cluster = await openCluster({ kubeconfig: await this.#api.kubeconfig(user, url) });
+    this.#stops.push(() => cluster.close());
+    return cluster;
+  }
+
+  /** Watches; nothing has been listed yet. */
+  async begin({ user, url, namespaces = [] }: WatchingOptions = {}): Promise<Watching> {
+    const updates: ViewUpdate[] = [];
+    const cluster = await this.cluster(user, url);
+    const source = watchCluster({ cluster, namespaces, log: quiet, onUpdate: (update) => updates.push(update) });
+    this.#stops.push(() => source.stop());
+    let count = 0;
+    const taken = () => {
+      const news = updates.slice(count).flatMap(({ changes }) => changes.map(({ key }) => key));
+      count = updates.length;
+      return news;
+    };
+    return { source, updates, taken };
+  }
+
+  /** Watches, and has the first update, whose changes count as taken. */
+  async started(options: WatchingOptions = {}): Promise<Watching> {
+    const watch = await this.begin(options);
+    await waitUntil(() => watch.updates.length > 0, 'the first update');
+    watch.taken();
+    return watch;
+  }
+
+  async stop(): Promise<void> {
+    for (const stop of this.#stops.splice(0).reverse()) await stop();
+  }
+}
+
+export const service = (name: string, port = 80, namespace = 'default'): Manifest => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name, namespace },
+  spec: { ports: [{ port }] },
+});
