@@ -1,15 +1,15 @@
-import type { Problem } from '#table/problem.ts';
-import type { Row } from '#table/rows.ts';
+import type { Problem, Source } from '#table/problem.ts';
 import type { ClusterView, ObjectKey, ReadProblem, ViewChange } from '../watch/view.ts';
 import { brokenBackend } from './backendrow.ts';
-import { type CertificateState, certificateProblem, readCertificate } from './certificates.ts';
-import { classNameOf, isOurs } from './classes.ts';
+import { type CertificateState, certificateProblem } from './certificates.ts';
+import { CertificateStore } from './certificatestore.ts';
+import { ClassIndex, isOurs } from './classes.ts';
 import { type Draft, draftIngress } from './draft.ts';
 import { compileHost } from './host.ts';
 import { settleTls } from './hosttls.ts';
+import { Links } from './links.ts';
 import { listenerRows } from './listeners.ts';
-import { MultiMap } from './multimap.ts';
-import { everyHost, wildcardOf } from './names.ts';
+import { everyHost } from './names.ts';
 import type { TranslateOptions, Translation } from './options.ts';
 import { problem } from './problems.ts';
 import { ProblemStore } from './problemstore.ts';
@@ -36,22 +36,13 @@ interface Dirty {
 export class Translator {
   readonly #options: TranslateOptions;
   readonly #rows = new RowStore();
-  readonly #routeRows: RouteRows;
   readonly #problems = new ProblemStore();
-  readonly #drafts = new Map<ObjectKey, Draft>();
-  readonly #certificates = new Map<ObjectKey, CertificateState>();
+  readonly #links = new Links();
+  readonly #classes = new ClassIndex();
   readonly #slices = new SliceIndex();
-  readonly #classByIngress = new Map<ObjectKey, string>();
-  readonly #ingressesByClass = new MultiMap();
-  readonly #ingressesByHost = new MultiMap();
-  readonly #hostsByWildcard = new MultiMap();
-  readonly #ingressesByPort = new MultiMap();
-  readonly #portsByService = new MultiMap();
-  readonly #ingressesBySecret = new MultiMap();
-  readonly #hostsByCertificate = new MultiMap();
-  readonly #certificatesByHost = new Map<string, readonly ObjectKey[]>();
-  readonly #defaultPort: { portKey: string; serviceKey: ObjectKey; port: string | null } | null;
-  #nextExpiryMs = Number.POSITIVE_INFINITY;
+  readonly #certificates = new CertificateStore();
+  readonly #routeRows: RouteRows;
+  readonly #defaultPort: DefaultPort | null;
   #isFirst = true;
   #secretsInUse: ReadonlySet<ObjectKey> = new Set();
   #ingresses: readonly ObjectKey[] = [];
@@ -60,7 +51,6 @@ export class Translator {
     this.#options = options;
     this.#routeRows = new RouteRows(options);
     this.#defaultPort = parseDefaultBackend(options.defaultBackendService);
-    if (this.#defaultPort !== null) this.#portsByService.add(this.#defaultPort.serviceKey, this.#defaultPort.portKey);
     this.#summarise();
   }
 
@@ -78,23 +68,23 @@ export class Translator {
   ): Translation {
     const dirty: Dirty = { ingresses: new Set(), tls: new Set(), hosts: new Set(), ports: new Set(), listeners: false };
     for (const change of this.#isFirst ? everything(view) : changes) this.#note(view, change, dirty);
+    for (const expired of this.#certificates.takeExpired(nowMs)) this.#noteExpired(expired, dirty);
     if (this.#isFirst) {
       dirty.listeners = true;
       dirty.hosts.add(everyHost);
       if (this.#defaultPort !== null) dirty.ports.add(this.#defaultPort.portKey);
     }
     this.#isFirst = false;
-    if (nowMs > this.#nextExpiryMs) this.#noteExpired(nowMs, dirty);
 
     for (const key of dirty.ingresses) this.#draft(view, key, dirty);
     for (const key of dirty.tls) this.#checkTls(view, key, nowMs);
     for (const host of [...dirty.hosts]) {
-      for (const covered of this.#hostsByWildcard.get(host)) dirty.hosts.add(covered);
+      for (const covered of this.#links.hostsUnder(host)) dirty.hosts.add(covered);
     }
     for (const hostname of dirty.hosts) this.#host(view, hostname);
     for (const portKey of dirty.ports) this.#port(view, portKey);
     if (dirty.listeners) this.#listeners(view, nowMs);
-    this.#problems.replace('', unreadable.map(readProblem));
+    this.#problems.replace('unreadable', unreadable.map(readProblem));
 
     if (dirty.ingresses.size > 0) this.#summarise();
     const problems = this.#problems.all();
@@ -108,25 +98,17 @@ export class Translator {
         dirty.ingresses.add(key);
         break;
       case 'IngressClass':
-        // Without a class an Ingress hangs on which class is the default.
-        for (const className of [key.slice(1), '']) {
-          for (const ingress of this.#ingressesByClass.get(className)) dirty.ingresses.add(ingress);
-        }
+        for (const ingress of this.#classes.touchedBy(key)) dirty.ingresses.add(ingress);
         break;
       case 'Service':
-        for (const port of this.#portsByService.get(key)) dirty.ports.add(port);
+        this.#noteService(key, dirty);
         break;
       case 'EndpointSlice':
       case 'Endpoints':
-        for (const service of this.#slices.note(view, kind, key)) {
-          for (const port of this.#portsByService.get(service)) dirty.ports.add(port);
-        }
+        for (const service of this.#slices.note(view, kind, key)) this.#noteService(service, dirty);
         break;
       case 'Secret':
-        this.#certificates.delete(key);
-        for (const ingress of this.#ingressesBySecret.get(key)) this.#touchTls(ingress, dirty);
-        for (const host of this.#hostsByCertificate.get(key)) dirty.hosts.add(host);
-        if (key === this.#options.defaultCertificateSecret) dirty.listeners = true;
+        this.#noteSecret(key, dirty);
         break;
       case 'ConfigMap':
       case 'Namespace':
@@ -135,171 +117,99 @@ export class Translator {
     }
   }
 
-  #touchTls(ingress: ObjectKey, dirty: Dirty): void {
-    dirty.tls.add(ingress);
-    for (const host of this.#drafts.get(ingress)?.hosts.keys() ?? []) dirty.hosts.add(host);
+  #noteService(service: ObjectKey, dirty: Dirty): void {
+    for (const port of this.#links.portsOf(service)) dirty.ports.add(port);
+    if (service === this.#defaultPort?.serviceKey) dirty.ports.add(this.#defaultPort.portKey);
   }
 
-  /** Certificates that expired since the last look: their Ingresses are told. */
-  #noteExpired(nowMs: number, dirty: Dirty): void {
-    this.#nextExpiryMs = Number.POSITIVE_INFINITY;
-    for (const [key, state] of this.#certificates) {
-      if (state.type !== 'good') continue;
-      if (nowMs <= state.row.notAfterMs) {
-        this.#nextExpiryMs = Math.min(this.#nextExpiryMs, state.row.notAfterMs);
-        continue;
-      }
-      for (const ingress of this.#ingressesBySecret.get(key)) dirty.tls.add(ingress);
-      if (key === this.#options.defaultCertificateSecret) dirty.listeners = true;
+  #noteSecret(secret: ObjectKey, dirty: Dirty): void {
+    this.#certificates.forget(secret);
+    for (const ingress of this.#links.ofSecret(secret)) {
+      dirty.tls.add(ingress);
+      for (const host of this.#links.draft(ingress)?.hosts.keys() ?? []) dirty.hosts.add(host);
     }
+    for (const host of this.#certificates.hostsOf(secret)) dirty.hosts.add(host);
+    if (secret === this.#options.defaultCertificateSecret) dirty.listeners = true;
   }
 
-  /** Reads an Ingress again and moves it from its old places in the indexes to its new ones. */
-  #draft(view: ClusterView, key: ObjectKey, dirty: Dirty): void {
-    const old = this.#drafts.get(key);
-    if (old !== undefined) this.#unlink(old, dirty);
-    const oldClass = this.#classByIngress.get(key);
-    if (oldClass !== undefined) this.#ingressesByClass.delete(oldClass, key);
+  #noteExpired(secret: ObjectKey, dirty: Dirty): void {
+    for (const ingress of this.#links.ofSecret(secret)) dirty.tls.add(ingress);
+    if (secret === this.#options.defaultCertificateSecret) dirty.listeners = true;
+  }
 
+  /** Reads an Ingress again; what it named before and what it names now is touched. */
+  #draft(view: ClusterView, key: ObjectKey, dirty: Dirty): void {
     const ingress = view.get('Ingress', key);
-    if (ingress === undefined) this.#classByIngress.delete(key);
-    else {
-      this.#classByIngress.set(key, classNameOf(ingress));
-      this.#ingressesByClass.add(classNameOf(ingress), key);
+    this.#classes.note(key, ingress);
+    const before = this.#links.draft(key);
+    const isServed = ingress !== undefined && isOurs(ingress, view, this.#options);
+    const draft = isServed ? draftIngress(ingress, (...row) => brokenBackend(this.#options, ...row)) : undefined;
+    this.#links.replace(key, draft);
+    for (const { hosts, portRefs } of [before, draft].filter((one) => one !== undefined)) {
+      for (const host of hosts.keys()) dirty.hosts.add(host);
+      for (const { portKey } of portRefs) dirty.ports.add(portKey);
+    }
+    for (const { secretKey } of before?.tls ?? []) {
+      const isNamed = secretKey === null || this.#links.ofSecret(secretKey).size > 0;
+      if (!isNamed && secretKey !== this.#options.defaultCertificateSecret) this.#certificates.forget(secretKey);
     }
     dirty.tls.add(key);
-    if (ingress === undefined || !isOurs(ingress, view, this.#options)) {
-      this.#drafts.delete(key);
-      this.#problems.replace(`ingress:${key}`, []);
-      this.#rows.replace(`ingress:${key}`, []);
-      return;
-    }
-    const draft = draftIngress(ingress, (...row) => brokenBackend(this.#options, ...row));
-    this.#drafts.set(key, draft);
-    this.#link(draft, dirty);
-    this.#problems.replace(`ingress:${key}`, draft.problems);
+    this.#problems.replace(`ingress:${key}`, draft?.problems ?? []);
+    const broken = draft?.brokenBackends ?? [];
     this.#rows.replace(
       `ingress:${key}`,
-      draft.brokenBackends.map((row) => ({ kind: 'backend', row })),
+      broken.map((row) => ({ kind: 'backend', row })),
     );
-  }
-
-  #link(draft: Draft, dirty: Dirty): void {
-    for (const host of draft.hosts.keys()) {
-      this.#ingressesByHost.add(host, draft.key);
-      const wildcard = wildcardOf(host);
-      if (wildcard !== undefined) this.#hostsByWildcard.add(wildcard, host);
-      dirty.hosts.add(host);
-    }
-    for (const { portKey, serviceKey } of draft.portRefs) {
-      this.#ingressesByPort.add(portKey, draft.key);
-      this.#portsByService.add(serviceKey, portKey);
-      dirty.ports.add(portKey);
-    }
-    for (const { secretKey } of draft.tls) {
-      if (secretKey !== null) this.#ingressesBySecret.add(secretKey, draft.key);
-    }
-  }
-
-  #unlink(draft: Draft, dirty: Dirty): void {
-    for (const host of draft.hosts.keys()) {
-      this.#ingressesByHost.delete(host, draft.key);
-      const wildcard = wildcardOf(host);
-      if (wildcard !== undefined && this.#ingressesByHost.get(host).size === 0)
-        this.#hostsByWildcard.delete(wildcard, host);
-      dirty.hosts.add(host);
-    }
-    for (const { portKey, serviceKey } of draft.portRefs) {
-      this.#ingressesByPort.delete(portKey, draft.key);
-      const isUsed = this.#ingressesByPort.get(portKey).size > 0 || portKey === this.#defaultPort?.portKey;
-      if (!isUsed) this.#portsByService.delete(serviceKey, portKey);
-      dirty.ports.add(portKey);
-    }
-    for (const { secretKey } of draft.tls) {
-      if (secretKey === null) continue;
-      this.#ingressesBySecret.delete(secretKey, draft.key);
-      const isUsed =
-        this.#ingressesBySecret.get(secretKey).size > 0 || secretKey === this.#options.defaultCertificateSecret;
-      if (!isUsed) this.#certificates.delete(secretKey);
-    }
   }
 
   #checkTls(view: ClusterView, key: ObjectKey, nowMs: number): void {
     const problems: Problem[] = [];
-    for (const { secretKey, source } of this.#drafts.get(key)?.tls ?? []) {
+    for (const { secretKey, source } of this.#links.draft(key)?.tls ?? []) {
       if (secretKey === null) continue;
       const at = { ...source, field: `${source.field}.secretName` };
-      const found = certificateProblem(this.#certificate(view, secretKey), secretKey, at, nowMs);
+      const found = certificateProblem(this.#certificates.state(view, secretKey), secretKey, at, nowMs);
       if (found !== undefined) problems.push(found);
     }
     this.#problems.replace(`tls:${key}`, problems);
   }
 
   #host(view: ClusterView, hostname: string): void {
-    const tls = settleTls(
-      hostname,
-      (name) => this.#draftsOf(this.#ingressesByHost.get(name)),
-      (secret) => this.#certificate(view, secret),
-    );
-    const drafts = this.#draftsOf(this.#ingressesByHost.get(hostname));
-    const { rows, problems } = compileHost(
-      { hostname, drafts, tls, fallback: this.#fallback() },
-      this.#routeRows,
-      this.#options,
-    );
+    const draftsOf = (name: string): Draft[] => this.#links.ofHost(name);
+    const stateOf = (secret: ObjectKey): CertificateState => this.#certificates.state(view, secret);
+    const tls = settleTls(hostname, draftsOf, stateOf);
+    const fallback = this.#defaultPort && { backendId: this.#defaultPort.portKey, source: this.#defaultPort.source };
+    const input = { hostname, drafts: draftsOf(hostname), tls, fallback };
+    const { rows, problems } = compileHost(input, this.#routeRows, this.#options);
     this.#rows.replace(`host:${hostname}`, rows);
     this.#problems.replace(`host:${hostname}`, problems);
-    this.#serve(view, hostname, rows.length === 0 ? [] : tls.certificates);
+    const touched = this.#certificates.serve(hostname, rows.length === 0 ? [] : tls.certificates);
+    for (const key of touched) this.#certificateRow(view, key);
   }
 
   /** A certificate row is there exactly while a host or the default listener serves it: proxies get no other keys. */
-  #serve(view: ClusterView, hostname: string, certificates: readonly ObjectKey[]): void {
-    const before = this.#certificatesByHost.get(hostname) ?? [];
-    for (const key of before) this.#hostsByCertificate.delete(key, hostname);
-    for (const key of certificates) this.#hostsByCertificate.add(key, hostname);
-    if (certificates.length === 0) this.#certificatesByHost.delete(hostname);
-    else this.#certificatesByHost.set(hostname, certificates);
-    for (const key of new Set([...before, ...certificates])) this.#certificateRow(view, key);
-  }
-
   #certificateRow(view: ClusterView, key: ObjectKey): void {
-    const isServed = this.#hostsByCertificate.get(key).size > 0 || key === this.#options.defaultCertificateSecret;
-    const state = isServed ? this.#certificate(view, key) : undefined;
+    const isServed = this.#certificates.hostsOf(key).size > 0 || key === this.#options.defaultCertificateSecret;
+    const state = isServed ? this.#certificates.state(view, key) : undefined;
     this.#rows.replace(`certificate:${key}`, state?.type === 'good' ? [{ kind: 'certificate', row: state.row }] : []);
   }
 
-  #certificate(view: ClusterView, key: ObjectKey): CertificateState {
-    const known = this.#certificates.get(key);
-    if (known !== undefined) return known;
-    const state = readCertificate(view.get('Secret', key), key);
-    this.#certificates.set(key, state);
-    if (state.type === 'good') this.#nextExpiryMs = Math.min(this.#nextExpiryMs, state.row.notAfterMs);
-    return state;
-  }
-
   #port(view: ClusterView, portKey: string): void {
-    const drafts = this.#draftsOf(this.#ingressesByPort.get(portKey));
-    const users = drafts.map((draft) => ({ draft, refs: draft.portRefs.filter((ref) => ref.portKey === portKey) }));
+    const users = this.#links
+      .ofPort(portKey)
+      .map((draft) => ({ draft, refs: draft.portRefs.filter((ref) => ref.portKey === portKey) }));
     const isDefaultBackend = portKey === this.#defaultPort?.portKey;
-    const ref = users[0]?.refs[0] ?? (isDefaultBackend ? this.#defaultPort : null);
-    if (ref === null || ref === undefined) {
+    const named = users[0]?.refs[0] ?? (isDefaultBackend ? this.#defaultPort : null);
+    if (named === null) {
       this.#rows.replace(`port:${portKey}`, []);
       this.#problems.replace(`port:${portKey}`, []);
       return;
     }
-    const { serviceKey, port } = ref;
-    const slash = serviceKey.indexOf('/');
+    const { serviceKey, port } = named;
+    const service = view.get('Service', serviceKey);
+    const slices = this.#slices.of(view, serviceKey);
+    const [namespace, serviceName] = splitKey(serviceKey);
     const { rows, problems } = compilePort(
-      {
-        portKey,
-        namespace: serviceKey.slice(0, slash),
-        serviceName: serviceKey.slice(slash + 1),
-        port,
-        users,
-        isDefaultBackend,
-        service: view.get('Service', serviceKey),
-        slices: this.#slices.of(view, serviceKey),
-      },
+      { portKey, namespace, serviceName, port, users, isDefaultBackend, service, slices },
       this.#options,
     );
     this.#rows.replace(`port:${portKey}`, rows);
@@ -308,57 +218,52 @@ export class Translator {
 
   #listeners(view: ClusterView, nowMs: number): void {
     const secret = this.#options.defaultCertificateSecret;
-    const state = secret === null ? undefined : this.#certificate(view, secret);
-    const rows: Row[] = listenerRows(this.#options, state?.type === 'good' ? state.row.id : null);
-    this.#rows.replace('listeners', rows);
+    const state = secret === null ? undefined : this.#certificates.state(view, secret);
+    this.#rows.replace('listeners', listenerRows(this.#options, state?.type === 'good' ? state.row.id : null));
     if (secret === null || state === undefined) return;
     this.#certificateRow(view, secret);
-    const slash = secret.indexOf('/');
-    const source = { kind: 'Secret', namespace: secret.slice(0, slash), name: secret.slice(slash + 1) };
-    const found = certificateProblem(state, secret, source, nowMs);
+    const [namespace, name] = splitKey(secret);
+    const found = certificateProblem(state, secret, { kind: 'Secret', namespace, name }, nowMs);
     this.#problems.replace('listeners', found === undefined ? [] : [found]);
   }
 
-  #fallback(): { backendId: string; source: Problem['source'] } | null {
-    if (this.#defaultPort === null) return null;
-    const { portKey, serviceKey } = this.#defaultPort;
-    const slash = serviceKey.indexOf('/');
-    const source = { kind: 'Service', namespace: serviceKey.slice(0, slash), name: serviceKey.slice(slash + 1) };
-    return { backendId: portKey, source };
-  }
-
-  /** Oldest first. */
-  #draftsOf(keys: ReadonlySet<ObjectKey>): Draft[] {
-    const drafts: Draft[] = [];
-    for (const key of keys) {
-      const draft = this.#drafts.get(key);
-      if (draft !== undefined) drafts.push(draft);
-    }
-    return drafts.sort((a, b) => (a.age < b.age ? -1 : a.age > b.age ? 1 : 0));
-  }
-
   #summarise(): void {
-    const secrets = new Set(this.#ingressesBySecret.keys());
+    const secrets = new Set(this.#links.secrets());
     if (this.#options.defaultCertificateSecret !== null) secrets.add(this.#options.defaultCertificateSecret);
     this.#secretsInUse = secrets;
-    this.#ingresses = [...this.#drafts.keys()].sort();
+    this.#ingresses = [...this.#links.ingresses()].sort();
   }
 }
 
 function* everything(view: ClusterView): Iterable<ViewChange> {
-  // Slices before all that reads them.
+  // All else is read when an Ingress names it.
   for (const kind of ['EndpointSlice', 'Endpoints', 'Ingress'] as const) {
     for (const { metadata } of view.all(kind)) yield { kind, key: `${metadata.namespace}/${metadata.name}` };
   }
 }
 
-function parseDefaultBackend(
-  text: string | null,
-): { portKey: string; serviceKey: ObjectKey; port: string | null } | null {
+/** The Service port of the operator's default backend. */
+interface DefaultPort {
+  portKey: string;
+  serviceKey: ObjectKey;
+  /** null: the first. */
+  port: string | null;
+  source: Source;
+}
+
+function parseDefaultBackend(text: string | null): DefaultPort | null {
   if (text === null) return null;
   const [serviceKey = '', port] = text.split(':');
+  const [namespace, name] = splitKey(serviceKey);
   // "*" cannot be the name of a port, so this key is never that of an Ingress's backend.
-  return { portKey: `${serviceKey}/${port ?? '*'}`, serviceKey, port: port ?? null };
+  const portKey = `${serviceKey}/${port ?? '*'}`;
+  return { portKey, serviceKey, port: port ?? null, source: { kind: 'Service', namespace, name } };
+}
+
+/** A name from a file may hold a slash; a namespace may not. */
+function splitKey(key: ObjectKey): [namespace: string, name: string] {
+  const slash = key.indexOf('/');
+  return [key.slice(0, slash), key.slice(slash + 1)];
 }
 
 function readProblem({ code, kind, namespace, name, field, message }: ReadProblem): Problem {

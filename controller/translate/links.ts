@@ -1,0 +1,92 @@
+import type { ObjectKey } from '../watch/view.ts';
+import type { Draft } from './draft.ts';
+import { MultiMap } from './multimap.ts';
+import { wildcardOf } from './names.ts';
+
+/** Our Ingresses by everything that they name: who is touched when that changes. */
+export class Links {
+  readonly #drafts = new Map<ObjectKey, Draft>();
+  readonly #byHost = new MultiMap();
+  readonly #byPort = new MultiMap();
+  readonly #bySecret = new MultiMap();
+  readonly #hostsByWildcard = new MultiMap();
+  readonly #portsByService = new MultiMap();
+
+  /** Puts an Ingress in the place of what it was before; undefined takes it out. */
+  replace(key: ObjectKey, draft: Draft | undefined): void {
+    const old = this.#drafts.get(key);
+    if (old !== undefined) this.#unlink(old);
+    if (draft === undefined) {
+      this.#drafts.delete(key);
+      return;
+    }
+    this.#drafts.set(key, draft);
+    for (const host of draft.hosts.keys()) {
+      this.#byHost.add(host, key);
+      const wildcard = wildcardOf(host);
+      if (wildcard !== undefined) this.#hostsByWildcard.add(wildcard, host);
+    }
+    for (const { portKey, serviceKey } of draft.portRefs) {
+      this.#byPort.add(portKey, key);
+      this.#portsByService.add(serviceKey, portKey);
+    }
+    for (const { secretKey } of draft.tls) if (secretKey !== null) this.#bySecret.add(secretKey, key);
+  }
+
+  draft(key: ObjectKey): Draft | undefined {
+    return this.#drafts.get(key);
+  }
+
+  /** Oldest first. */
+  ofHost(hostname: string): Draft[] {
+    return this.#oldestFirst(this.#byHost.get(hostname));
+  }
+
+  /** Oldest first. */
+  ofPort(portKey: string): Draft[] {
+    return this.#oldestFirst(this.#byPort.get(portKey));
+  }
+
+  ofSecret(secret: ObjectKey): ReadonlySet<ObjectKey> {
+    return this.#bySecret.get(secret);
+  }
+
+  portsOf(service: ObjectKey): ReadonlySet<string> {
+    return this.#portsByService.get(service);
+  }
+
+  /** Exact hosts that a wildcard covers. */
+  hostsUnder(wildcard: string): ReadonlySet<string> {
+    return this.#hostsByWildcard.get(wildcard);
+  }
+
+  secrets(): IterableIterator<ObjectKey> {
+    return this.#bySecret.keys();
+  }
+
+  ingresses(): IterableIterator<ObjectKey> {
+    return this.#drafts.keys();
+  }
+
+  #unlink(draft: Draft): void {
+    for (const host of draft.hosts.keys()) {
+      this.#byHost.delete(host, draft.key);
+      const wildcard = wildcardOf(host);
+      if (wildcard !== undefined && this.#byHost.get(host).size === 0) this.#hostsByWildcard.delete(wildcard, host);
+    }
+    for (const { portKey, serviceKey } of draft.portRefs) {
+      this.#byPort.delete(portKey, draft.key);
+      if (this.#byPort.get(portKey).size === 0) this.#portsByService.delete(serviceKey, portKey);
+    }
+    for (const { secretKey } of draft.tls) if (secretKey !== null) this.#bySecret.delete(secretKey, draft.key);
+  }
+
+  #oldestFirst(keys: ReadonlySet<ObjectKey>): Draft[] {
+    const drafts: Draft[] = [];
+    for (const key of keys) {
+      const draft = this.#drafts.get(key);
+      if (draft !== undefined) drafts.push(draft);
+    }
+    return drafts.sort((a, b) => (a.age < b.age ? -1 : a.age > b.age ? 1 : 0));
+  }
+}
