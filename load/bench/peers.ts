@@ -45,7 +45,7 @@ export function backendConfig(folder: string, port: number): string {
   const path = join(folder, 'backend.conf');
   writeFileSync(
     path,
-    `daemon off; worker_processes 1; pid ${folder}/backend.pid; error_log ${folder}/backend.log crit;
+    `user root; daemon off; worker_processes 1; pid ${folder}/backend.pid; error_log ${folder}/backend.log crit;
 events { worker_connections 16384; }
 http { ${nginxPaths(folder)} access_log off; keepalive_requests 1000000000; keepalive_timeout 300s; sendfile on; default_type text/plain;
   server { listen 127.0.0.1:${port} backlog=4096;
