@@ -2,7 +2,7 @@ import type { Log } from '#kit/log.ts';
 import type { Listener } from '#table/listener.ts';
 import type { BoundAddress } from '../listen/sockets.ts';
 import type { MetricsSnapshot } from '../observe/metrics.ts';
-import type { Delta } from '../receive/delta.ts';
+import type { Delta } from '../receive/changes.ts';
 import { KnownClients } from './clients.ts';
 import { Member, type MemberExit, WorkerGone, WorkerRefused } from './member.ts';
 import type { HealthWord, Tell, WorkerStart } from './messages.ts';

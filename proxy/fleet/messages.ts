@@ -1,7 +1,7 @@
 import type { Listener } from '#table/listener.ts';
 import type { Limits } from '../listen/limits.ts';
 import type { MetricsSnapshot } from '../observe/metrics.ts';
-import type { Delta } from '../receive/delta.ts';
+import type { Delta } from '../receive/changes.ts';
 import type { AffinityEntry } from '../share/affinity.ts';
 
 /** What every worker of a fleet is started with. */

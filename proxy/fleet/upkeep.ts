@@ -2,7 +2,7 @@ import type { Endpoints } from '#table/backend.ts';
 import type { Problem } from '#table/problem.ts';
 import type { Table } from '#table/rows.ts';
 import { Prober } from '../forward/probe.ts';
-import { changesOf, type Delta } from '../receive/delta.ts';
+import { changesOf, type Delta } from '../receive/changes.ts';
 import { NameResolver } from '../receive/resolve.ts';
 import type { HealthWord } from './messages.ts';
 

@@ -7,7 +7,7 @@ import type { RequestFacts } from '../match/facts.ts';
 import type { Match } from '../match/match.ts';
 import { Matcher } from '../match/matcher.ts';
 import type { Selector } from '../select/selector.ts';
-import { changesOf, type Delta } from './delta.ts';
+import { changesOf, type Delta } from './changes.ts';
 import type { LiveBackend, LiveTables } from './live.ts';
 
 /** Id of the secret row that all keys of the fleet are derived from. */

@@ -1,12 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ChangeBatch } from '#table/change.ts';
-import { type Row, type RowKind, type RowOf, type RowRef, rowKinds, type Table } from '#table/rows.ts';
-
-/** What really changes between two tables. No row is in both lists. */
-export interface Delta {
-  upserts: Row[];
-  deletes: RowRef[];
-}
+import { type Row, type RowKind, type RowRef, rowKinds, type Table } from '#table/rows.ts';
+import type { Delta } from './changes.ts';
 
 /**
  * The rows of a batch that differ from the table. A snapshot is reduced to its differences, too: a proxy that
@@ -52,14 +47,6 @@ export function deltaFromNothing(table: Table): Delta {
     for (const row of table[kind].values()) upserts.push({ kind, row } as Row);
   }
   return { upserts, deletes: [] };
-}
-
-/** The changes of one kind by id; null: the row went. */
-export function changesOf<K extends RowKind>(delta: Delta, kind: K): Map<string, RowOf<K> | null> {
-  const changes = new Map<string, RowOf<K> | null>();
-  for (const ref of delta.deletes) if (ref.kind === kind) changes.set(ref.id, null);
-  for (const row of delta.upserts) if (row.kind === kind) changes.set(row.row.id, row.row as RowOf<K>);
-  return changes;
 }
 
 /** true when only endpoints change: then nothing is checked or compiled but addresses. */

@@ -2,7 +2,8 @@ import type { Log } from '#kit/log.ts';
 import type { Ack, ChangeBatch, Commit } from '#table/change.ts';
 import type { Problem } from '#table/problem.ts';
 import { emptyTable, type Table } from '#table/rows.ts';
-import { applyDelta, type Delta, deltaFromNothing, deltaOf } from './delta.ts';
+import type { Delta } from './changes.ts';
+import { applyDelta, deltaFromNothing, deltaOf } from './delta.ts';
 import type { TimeGuard } from './order.ts';
 import { faultsOf } from './validate.ts';
 

@@ -5,7 +5,8 @@ import type { Route } from '#table/route.ts';
 import type { Table } from '#table/rows.ts';
 import type { Certificate } from '#table/secret.ts';
 import { checkRegex } from '../match/regex.ts';
-import { type Delta, isEndpointsOnly } from './delta.ts';
+import type { Delta } from './changes.ts';
+import { isEndpointsOnly } from './delta.ts';
 
 /**
  * What a change would break, looked for before any worker sees it: pointers that lead nowhere, patterns that do not compile,
