@@ -51,6 +51,9 @@ addCommand('proxy', 'Serve the traffic as controllers say.', { ...proxyFlags, ..
   }),
 );
 
+// Whoever read our output may go (`sluice standalone | head`); that is no reason to stop serving.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
 // Started by sluice.js on an older Node: when that process goes, by whatever way, so does this one.
 if (process.channel !== undefined && process.channel !== null) {
   process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { ValuesOf } from './controller/ops/flag.ts';
 import type { standaloneFlags } from './controller/ops/flags.ts';
 import { openLog } from './controller/ops/log.ts';
+import { ProblemLog } from './controller/ops/problemlog.ts';
 import { translateOptions } from './controller/ops/translateoptions.ts';
 import { startPipeline } from './controller/pipeline.ts';
 import { fleetRows } from './controller/publish/fleetrows.ts';
@@ -40,15 +41,14 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
   });
   const demo = settings.demo ? await startDemo() : null;
   const publisher = new Publisher();
+  const problemLog = new ProblemLog(log);
   const pipeline = startPipeline({
     openSource: (onUpdate) => watchFiles({ dir: settings.manifests, onUpdate, log }),
     translator: new Translator(translateOptions(settings, true)),
     publisher,
     fixedRows: await fleetRows(store, Date.now()),
     nowMs: Date.now,
-    onPublished: ({ problems }) => {
-      for (const { code, severity, source, message } of problems) log.warn({ code, severity, source }, message);
-    },
+    onPublished: ({ problems }) => problemLog.report(problems),
   });
   fleet.addProblems(() => pipeline.problems());
   publisher.subscribe({
@@ -62,15 +62,10 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
   });
 
   const ended = endSignal();
-  await Promise.race([fleet.firstTable, ended]);
-  console.log(
-    greeting({
-      ports: fleet.ports(),
-      adminPort: fleet.adminPort,
-      manifests: settings.manifests,
-      isDemo: settings.demo,
-    }),
-  );
+  process.on('SIGUSR2', () => fleet.reopenLogs());
+  const hasTables = await Promise.race([fleet.firstTable.then(() => true), ended.then(() => false)]);
+  const { manifests, demo: isDemo } = settings;
+  if (hasTables) console.log(greeting({ ports: fleet.ports(), adminPort: fleet.adminPort, manifests, isDemo }));
   await ended;
   process.once('SIGINT', () => process.exit(1));
   process.once('SIGTERM', () => process.exit(1));

@@ -9,6 +9,7 @@ import type { controllerFlags } from './ops/flags.ts';
 import { openPages } from './ops/health.ts';
 import { openLog } from './ops/log.ts';
 import { renderFigures } from './ops/metrics.ts';
+import { ProblemLog } from './ops/problemlog.ts';
 import { SettingError } from './ops/settings.ts';
 import { translateOptions } from './ops/translateoptions.ts';
 import { startPipeline } from './pipeline.ts';
@@ -73,6 +74,7 @@ export async function runController(settings: Settings): Promise<void> {
     log,
   });
 
+  const problemLog = new ProblemLog(log);
   const pipeline = startPipeline({
     openSource: (onUpdate) => watchCluster({ cluster, namespaces: settings.namespace, onUpdate, log }),
     translator: new Translator(translateOptions(settings, false)),
@@ -81,6 +83,7 @@ export async function runController(settings: Settings): Promise<void> {
     nowMs: Date.now,
     onPublished: ({ problems, view }) => {
       isReady = true;
+      problemLog.report(problems);
       events.report(problems, view);
     },
     onApplied: ({ view, ingresses }) => {
