@@ -1,7 +1,7 @@
 import type { Endpoint } from '#table/backend.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { ObjectOf } from '../watch/objects.ts';
-import { localFault } from './names.ts';
+import { isAddress, localFault } from './names.ts';
 import { compareText, problem } from './problems.ts';
 
 type Slice = ObjectOf<'EndpointSlice'>;
@@ -47,7 +47,7 @@ export function mergeSlices(
       if (port === null || port === undefined) continue;
       for (const item of slice.endpoints) {
         for (const address of item.addresses) {
-          if (!rules.allowsLoopback && localFault(address) !== undefined) {
+          if (!isAddress(address) || (!rules.allowsLoopback && localFault(address) !== undefined)) {
             refused.add(address);
             continue;
           }

@@ -40,6 +40,11 @@ export function localFault(addressOrName: string): 'loopback' | 'link-local' | '
   return range === 'linkLocal' ? 'link-local' : undefined;
 }
 
+/** An address as endpoints hold it: four decimal parts, or IPv6; not the short and hexadecimal forms that inet_aton takes. */
+export function isAddress(text: string): boolean {
+  return ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text);
+}
+
 /** A name that a resolver can be asked for; underscores are common inside clusters. */
 export function isResolvableName(name: string): boolean {
   return name.length <= 253 && /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?$/.test(name) && !name.includes('..');

@@ -108,7 +108,7 @@ export const catalogue = {
   EndpointAddressRefused: {
     severity: 'warning',
     text: 'Endpoints of Service {service} hold addresses that are refused: {addresses}.',
-    hint: 'Use addresses of pods or machines; loopback, link-local and unspecified ones would reach the gateway itself.',
+    hint: 'Use IP addresses of pods or machines; loopback, link-local and unspecified ones would reach the gateway itself.',
   },
   EndpointSliceNotAddresses: {
     severity: 'warning',

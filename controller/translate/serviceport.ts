@@ -1,4 +1,3 @@
-import ipaddr from 'ipaddr.js';
 import type { Affinity, Backend, Endpoints } from '#table/backend.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Row } from '#table/rows.ts';
@@ -6,7 +5,7 @@ import type { ObjectOf } from '../watch/objects.ts';
 import { brokenBackend } from './backendrow.ts';
 import type { Draft, Face, PortRef } from './draft.ts';
 import { mergeSlices } from './endpoints.ts';
-import { isResolvableName, localFault } from './names.ts';
+import { isAddress, isResolvableName, localFault } from './names.ts';
 import type { TranslateOptions } from './options.ts';
 import { type ProblemCode, problem } from './problems.ts';
 import { settleService } from './servicesettings.ts';
@@ -122,7 +121,7 @@ function externalTarget(
   const fault =
     local !== undefined && !(local === 'loopback' && options.allowsLoopbackEndpoints)
       ? local
-      : isResolvableName(name) || ipaddr.isValid(name)
+      : isResolvableName(name) || isAddress(name)
         ? null
         : 'not a DNS name';
   if (fault !== null) return { fault: { code: 'ExternalNameRefused', values: { ...values, name, fault } } };
@@ -130,6 +129,7 @@ function externalTarget(
   const targetPort = typeof port?.targetPort === 'number' ? port.targetPort : port?.port;
   const number = targetPort ?? (wanted !== null && /^\d{1,5}$/.test(wanted) ? Number(wanted) : 0);
   if (number < 1 || number > 65535) return { fault: { code: 'ServicePortNotFound', values } };
+  if (isAddress(name)) return { endpoints: [fixedEndpoint(name, number)], dns: null, problems: [] };
   return { endpoints: [], dns: { name, port: number }, problems: [] };
 }
 
