@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 
 /** Counts the bytes of a body that passes, without keeping any. */
 export interface FlowReport {
@@ -7,6 +8,13 @@ export interface FlowReport {
   bytes: number;
   /** Every byte was the one that was sent. */
   isIntact: boolean;
+}
+
+/** Where a body goes to or comes from: a host behind a port of the gateway. */
+export interface FlowTarget {
+  port: number;
+  host: string;
+  isTls?: boolean;
 }
 
 const block = Buffer.alloc(1 << 20, 'sluice carries this line without looking at it\n');
@@ -26,31 +34,28 @@ export async function startFlowBackend(): Promise<Server> {
   return server;
 }
 
-/** Sends a body of `bytes` through the gateway on `port`, as fast as it is taken; the count that the backend answers. */
-export async function upload(port: number, host: string, bytes: number): Promise<number> {
-  const socket = connect({ port, host: '127.0.0.1' });
-  await once(socket, 'connect');
+/** Sends a body of `bytes` through the gateway, as fast as it is taken; the count that the backend answers. */
+export async function upload(target: FlowTarget, bytes: number): Promise<number> {
+  const socket = await open(target);
   const answer = collect(socket);
-  socket.write(`POST /up HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nContent-Length: ${bytes}\r\n\r\n`);
+  socket.write(`POST /up HTTP/1.1\r\nHost: ${target.host}\r\nConnection: close\r\nContent-Length: ${bytes}\r\n\r\n`);
   await pour(socket, bytes);
   const text = await answer;
   return Number(text.split('\r\n\r\n')[1]);
 }
 
 /**
- * Reads a body of `bytes` through the gateway on `port`.
+ * Reads a body of `bytes` through the gateway.
  *
- * @param pauseAt after this many bytes the client stops reading until `resume` settles; null: it never stops
+ * @param pause after this many bytes the client stops reading until `resume` settles; null: it never stops
  */
 export async function download(
-  port: number,
-  host: string,
+  target: FlowTarget,
   bytes: number,
   pause: { atBytes: number; resume: () => Promise<void> } | null = null,
 ): Promise<FlowReport> {
-  const socket = connect({ port, host: '127.0.0.1' });
-  await once(socket, 'connect');
-  socket.write(`GET /down?${bytes} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+  const socket = await open(target);
+  socket.write(`GET /down?${bytes} HTTP/1.1\r\nHost: ${target.host}\r\nConnection: close\r\n\r\n`);
   const report: FlowReport = { bytes: 0, isIntact: true };
   let isPausePending = pause !== null;
   let head = '';
@@ -71,6 +76,14 @@ export async function download(
     }
   }
   return report;
+}
+
+async function open({ port, host, isTls }: FlowTarget): Promise<Socket> {
+  const socket = isTls
+    ? connectTls({ port, host: '127.0.0.1', servername: host, rejectUnauthorized: false })
+    : connect({ port, host: '127.0.0.1' });
+  await once(socket, isTls ? 'secureConnect' : 'connect');
+  return socket;
 }
 
 async function serve(socket: Socket, first: Buffer): Promise<void> {
@@ -100,8 +113,21 @@ async function serve(socket: Socket, first: Buffer): Promise<void> {
 async function pour(socket: Socket, bytes: number): Promise<void> {
   for (let sent = 0; sent < bytes && !socket.destroyed; sent += block.length) {
     const part = bytes - sent >= block.length ? block : block.subarray(0, bytes - sent);
-    if (!socket.write(part)) await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
+    if (!socket.write(part)) await writable(socket);
   }
+}
+
+/** Settles when the socket takes more, or never will. */
+function writable(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      socket.off('drain', done);
+      socket.off('close', done);
+      resolve();
+    };
+    socket.on('drain', done);
+    socket.on('close', done);
+  });
 }
 
 async function collect(socket: Socket): Promise<string> {

@@ -21,12 +21,12 @@ const sluice = await Standalone.start({
 });
 try {
   const { httpPort } = sluice;
-  await download(httpPort, 'flow.test', 64 * mib);
-  await upload(httpPort, 'flow.test', 64 * mib);
+  await download({ port: httpPort, host: 'flow.test' }, 64 * mib);
+  await upload({ port: httpPort, host: 'flow.test' }, 64 * mib);
   await measure('down', async () => {
-    assert.deepEqual(await download(httpPort, 'flow.test', bytes), { bytes, isIntact: true });
+    assert.deepEqual(await download({ port: httpPort, host: 'flow.test' }, bytes), { bytes, isIntact: true });
   });
-  await measure('up', async () => assert.equal(await upload(httpPort, 'flow.test', bytes), bytes));
+  await measure('up', async () => assert.equal(await upload({ port: httpPort, host: 'flow.test' }, bytes), bytes));
 } finally {
   await sluice.stop();
   backend.close();

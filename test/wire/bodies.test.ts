@@ -25,8 +25,8 @@ before(async () => {
     ],
   });
   // Buffers and compiled code of the first bodies are not growth.
-  await download(sluice.httpPort, 'flow.test', 32 * mib);
-  await upload(sluice.httpPort, 'flow.test', 32 * mib);
+  await download({ port: sluice.httpPort, host: 'flow.test' }, 32 * mib);
+  await upload({ port: sluice.httpPort, host: 'flow.test' }, 32 * mib);
 });
 
 after(async () => {
@@ -52,7 +52,7 @@ async function growthOf(run: () => Promise<void>): Promise<number> {
 
 test('a download of 256 MiB passes whole, in constant memory', async (context) => {
   const growth = await growthOf(async () => {
-    const report = await download(sluice.httpPort, 'flow.test', bodyBytes);
+    const report = await download({ port: sluice.httpPort, host: 'flow.test' }, bodyBytes);
     assert.deepEqual(report, { bytes: bodyBytes, isIntact: true });
   });
   context.diagnostic(`worker grew by ${(growth / mib).toFixed(1)} MiB`);
@@ -61,7 +61,7 @@ test('a download of 256 MiB passes whole, in constant memory', async (context) =
 
 test('an upload of 256 MiB passes whole, in constant memory', async (context) => {
   const growth = await growthOf(async () => {
-    assert.equal(await upload(sluice.httpPort, 'flow.test', bodyBytes), bodyBytes);
+    assert.equal(await upload({ port: sluice.httpPort, host: 'flow.test' }, bodyBytes), bodyBytes);
   });
   context.diagnostic(`worker grew by ${(growth / mib).toFixed(1)} MiB`);
   assert.ok(growth < growthBound);
@@ -69,7 +69,7 @@ test('an upload of 256 MiB passes whole, in constant memory', async (context) =>
 
 test('a client that stops reading stops the backend, and others are served meanwhile', async (context) => {
   const growth = await growthOf(async () => {
-    const report = await download(sluice.httpPort, 'flow.test', bodyBytes, {
+    const report = await download({ port: sluice.httpPort, host: 'flow.test' }, bodyBytes, {
       atBytes: mib,
       async resume() {
         for (let i = 0; i < 50; i++) {

@@ -206,6 +206,21 @@ test('a client that goes away frees the backend', async () => {
   await waitUntil(() => connection.isEnded, 'the backend connection to be given up');
 });
 
+test('a client that goes away inside its answer frees the backend', async () => {
+  const client = await open((request) => {
+    answerBytes(request, 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n');
+  });
+  client.send(get('/endless', 'gw.test'));
+  await waitUntil(() => client.received.includes('hello'), 'the start of the answer');
+  client.destroy();
+  const request = await recorder.request();
+  // A client that is gone looks like one that has half-closed, until something more is sent to it.
+  await waitUntil(() => {
+    answerBytes(request, '5\r\nhello\r\n');
+    return request.connection.isEnded;
+  }, 'the backend connection to be given up');
+});
+
 test('a client that goes away in its own body aborts the backend request, which is never completed', async () => {
   const client = await open((request) => answer(request, 'ok'));
   client.send('POST /cut HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 100\r\n\r\nabc');

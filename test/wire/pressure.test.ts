@@ -61,7 +61,7 @@ async function assertOthersAreServed(): Promise<void> {
 test('a backend that stops reading stops the client, and nothing is lost', async () => {
   const startBytes = workerBytes();
   const bytes = 128 * mib;
-  const done = upload(sluice.httpPort, 'stall.test', bytes);
+  const done = upload({ port: sluice.httpPort, host: 'stall.test' }, bytes);
   await waitUntil(() => stalled.length === 1, 'the upload to reach the backend');
   await assertOthersAreServed();
   assert.ok(workerBytes() - startBytes < growthBound);

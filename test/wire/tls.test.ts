@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import type { AddressInfo, Server } from 'node:net';
 import { after, before, test } from 'node:test';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { WebSocket, WebSocketServer } from 'ws';
 import { certificateFor } from '../kit/certificate.ts';
+import { download, startFlowBackend, upload } from '../kit/flow.ts';
 import { ingress, ingressClass, service, tlsSecret } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
@@ -11,16 +14,30 @@ import { fieldValue } from '../kit/splitter.ts';
 import { within } from '../kit/wait.ts';
 
 let recorder: Recorder;
+let flow: Server;
+let sockets: WebSocketServer;
 let sluice: Standalone;
 
 before(async () => {
   recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
+  flow = await startFlowBackend();
+  sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  sockets.on('connection', (peer) => peer.on('message', (data, isBinary) => peer.send(data, { binary: isBinary })));
+  await once(sockets, 'listening');
   sluice = await Standalone.start({
     manifests: [
       ingressClass(),
       ingress({ name: 'exact', host: 'shop.tls.test', paths: { '/': 'recorder' }, tlsSecret: 'exact' }),
       ingress({ name: 'wild', host: '*.tls.test', paths: { '/': 'recorder' }, tlsSecret: 'wild' }),
       ingress({ name: 'plain', host: 'plain.test', paths: { '/': 'recorder' } }),
+      ingress({
+        name: 'flow',
+        host: 'flow.test',
+        paths: { '/': 'flow', '/ws': 'sockets' },
+        annotations: { 'proxy-body-size': '0' },
+      }),
+      ...service('flow', [(flow.address() as AddressInfo).port]),
+      ...service('sockets', [(sockets.address() as AddressInfo).port]),
       tlsSecret('exact', await certificateFor(['shop.tls.test'])),
       tlsSecret('wild', await certificateFor(['*.tls.test'])),
       ...service('recorder', [recorder.port]),
@@ -32,6 +49,9 @@ before(async () => {
 after(async () => {
   await sluice?.stop();
   await recorder?.stop();
+  for (const peer of sockets.clients) peer.terminate();
+  sockets.close();
+  flow?.close();
 });
 
 /** Names in the certificate that a client with this SNI is shown. */
@@ -127,4 +147,22 @@ test('a client that ends inside the handshake, or in an answer, hurts nobody', a
   }
   const tls = { servername: 'shop.tls.test' };
   assert.equal((await exchange({ port: sluice.httpsPort, tls }, get('/', 'shop.tls.test'))).status, 200);
+});
+
+test('large bodies pass whole through TLS, both ways', async () => {
+  const target = { port: sluice.httpsPort, host: 'flow.test', isTls: true };
+  const bytes = 64 << 20;
+  assert.deepEqual(await download(target, bytes), { bytes, isIntact: true });
+  assert.equal(await upload(target, bytes), bytes);
+});
+
+test('a WebSocket works through TLS', async () => {
+  const options = { headers: { host: 'flow.test' }, servername: 'flow.test', rejectUnauthorized: false };
+  const peer = new WebSocket(`wss://127.0.0.1:${sluice.httpsPort}/ws`, options);
+  await within(once(peer, 'open'), 'the WebSocket to open');
+  peer.send(Buffer.alloc(500_000, 3));
+  const [data] = (await within(once(peer, 'message'), 'the echo')) as [Buffer];
+  assert.ok(data.equals(Buffer.alloc(500_000, 3)));
+  peer.close();
+  await within(once(peer, 'close'), 'the WebSocket to close');
 });

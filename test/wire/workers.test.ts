@@ -110,7 +110,7 @@ test('SIGTERM lets everything in flight finish, a long download included, and th
   const bytes = 64 << 20;
   const paused = Promise.withResolvers<void>();
   const goOn = Promise.withResolvers<void>();
-  const long = download(sluice.httpPort, 'flow.test', bytes, {
+  const long = download({ port: sluice.httpPort, host: 'flow.test' }, bytes, {
     atBytes: 1 << 20,
     resume() {
       paused.resolve();
