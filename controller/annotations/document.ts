@@ -23,12 +23,17 @@ export function annotationsDocument(): string {
     '',
     '## Honoured',
     '',
-    '| Name | Value | Default | Reach | A bad value | |',
-    '|---|---|---|---|---|---|',
-    ...honoured.map(
-      ([name, { syntax, default: usual, scope, badValue, help }]) =>
-        `| ${[`\`${name}\``, syntax, usual, reach[scope], badValue === 'ignored' ? 'is ignored' : 'drops the Ingress', help].map(cell).join(' | ')} |`,
-    ),
+    ...table([
+      ['Name', 'Value', 'Default', 'Reach', 'A bad value', 'What it does'],
+      ...honoured.map(([name, { syntax, default: usual, scope, badValue, help }]) => [
+        `\`${name}\``,
+        syntax,
+        usual,
+        reach[scope],
+        badValue === 'ignored' ? 'is ignored' : 'drops the Ingress',
+        help,
+      ]),
+    ]),
     '',
     'Type and mode of affinity are those of the oldest Ingress on the Service port that sets affinity, cookie attributes those of the youngest.',
     '',
@@ -36,12 +41,14 @@ export function annotationsDocument(): string {
     '',
     'Where serving without the annotation would open what it closes, the paths answer 503 instead ("closes the paths"; in some cases only certain values do so).',
     '',
-    '| Name | Without it | Advice |',
-    '|---|---|---|',
-    ...others.map(([name, { advice, denies, isHostWide }]) => {
-      const effect = isHostWide ? 'closes the host' : denies('true') ? 'closes the paths' : 'served without';
-      return `| ${[`\`${name}\``, effect, advice].map(cell).join(' | ')} |`;
-    }),
+    ...table([
+      ['Name', 'Without it', 'Advice'],
+      ...others.map(([name, { advice, denies, isHostWide }]) => [
+        `\`${name}\``,
+        isHostWide ? 'closes the host' : denies('true') ? 'closes the paths' : 'served without',
+        advice,
+      ]),
+    ]),
     '',
     '## On purpose otherwise than ingress-nginx',
     '',
@@ -62,6 +69,10 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
   return a < b ? -1 : 1;
 }
 
-function cell(text: string): string {
-  return text.replaceAll('|', '\\|');
+/** A table with its columns aligned, as the formatter wants Markdown. */
+function table([head = [], ...body]: readonly (readonly string[])[]): string[] {
+  const widths = head.map((_, column) => Math.max(...[head, ...body].map((row) => row[column]?.length ?? 0)));
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((text, column) => text.padEnd(widths[column] ?? 0)).join(' | ')} |`;
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...body.map(line)];
 }
