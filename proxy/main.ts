@@ -186,6 +186,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       const hadTables = intake.commit !== null;
       isDraining = true;
       if (hadTables) await new Promise((resolve) => setTimeout(resolve, options.drainDelayMs));
+      ports.close();
       await upkeep.close();
       await crew.stop(options.drainGraceMs);
       await memory?.close(intake);

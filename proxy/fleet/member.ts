@@ -46,13 +46,12 @@ export class Member {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     this.#child.on('message', (message) => this.#heard(message as FromWorker, options));
-    this.#child.on('error', (error) => this.#log.error({ pid: this.pid, err: error.message }, 'worker process'));
-    this.#child.once('exit', (code, signal) => {
-      this.#hasExited = true;
-      for (const answer of this.#answers.values()) answer.reject(new WorkerGone(`worker ${this.pid} ended`));
-      this.#answers.clear();
-      options.onExit({ code, signal });
+    this.#child.on('error', (error) => {
+      this.#log.error({ pid: this.pid, err: error.message }, 'worker process');
+      // A fork that failed has no exit to wait for.
+      if (this.#child.pid === undefined) this.#ended({ code: null, signal: null }, options);
     });
+    this.#child.once('exit', (code, signal) => this.#ended({ code, signal }, options));
   }
 
   get pid(): number {
@@ -81,6 +80,13 @@ export class Member {
 
   kill(): void {
     this.#child.kill('SIGKILL');
+  }
+
+  #ended(exit: MemberExit, { onExit }: MemberOptions): void {
+    this.#hasExited = true;
+    for (const answer of this.#answers.values()) answer.reject(new WorkerGone(`worker ${this.pid} ended`));
+    this.#answers.clear();
+    onExit(exit);
   }
 
   #send(message: object, handle?: SocketHandle): void {

@@ -1,7 +1,7 @@
 import type { Log } from '#kit/log.ts';
 import type { Listener } from '#table/listener.ts';
 import type { Problem } from '#table/problem.ts';
-import { BindError, bindAddresses } from '../listen/sockets.ts';
+import { bindAddresses } from '../listen/sockets.ts';
 import type { Crew } from './crew.ts';
 
 export interface PortOptions {
@@ -24,6 +24,9 @@ export class Ports {
   readonly #crew: Crew;
   readonly #openById = new Map<string, OpenPort>();
   readonly #problemsById = new Map<string, Problem>();
+  #turn: Promise<void> = Promise.resolve();
+  #retry: NodeJS.Timeout | null = null;
+  #isClosed = false;
 
   constructor(options: PortOptions, crew: Crew) {
     this.#options = options;
@@ -41,37 +44,50 @@ export class Ports {
 
   /**
    * Opens and closes what the rows ask for; returns when every worker listens. A port that cannot be had is a problem of
-   * its listener and of no other; it is tried again at the next call.
+   * its listener and of no other; it is tried again every few seconds and at the next call. Never rejects.
    */
-  async follow(listenersById: ReadonlyMap<string, Listener>): Promise<void> {
-    for (const id of [...this.#openById.keys()]) {
+  follow(listenersById: ReadonlyMap<string, Listener>): Promise<void> {
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#turn = this.#turn.then(() => this.#follow(listenersById));
+    return this.#turn;
+  }
+
+  /** No more tries. */
+  close(): void {
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#isClosed = true;
+  }
+
+  async #follow(listenersById: ReadonlyMap<string, Listener>): Promise<void> {
+    for (const [id, { wish }] of [...this.#openById]) {
       const row = listenersById.get(id);
-      if (row !== undefined && this.#wishOf(row) === this.#openById.get(id)?.wish) continue;
+      if (row !== undefined && this.#wishOf(row) === wish) continue;
       this.#openById.delete(id);
-      await this.#crew.unlisten(id);
+      await this.#crew.unlisten(id).catch((error: Error) => this.#log('listener not closed', id, error));
     }
     this.#problemsById.clear();
     for (const row of listenersById.values()) if (!this.#openById.has(row.id)) await this.#open(row);
+    if (this.#problemsById.size > 0 && !this.#isClosed) {
+      this.#retry = setTimeout(() => void this.follow(listenersById), retryMs);
+    }
   }
 
   async #open(row: Listener): Promise<void> {
-    const { workers, log } = this.#options;
     try {
-      const bound = bindAddresses(row.addresses, this.#portOf(row), workers);
+      const bound = bindAddresses(row.addresses, this.#portOf(row), this.#options.workers);
       const port = bound[0]?.port ?? 0;
-      await this.#crew.listen(row, bound);
+      // From here on workers may listen, so closing is their affair, too.
       this.#openById.set(row.id, { wish: this.#wishOf(row), port });
+      await this.#crew.listen(row, bound);
     } catch (error) {
-      if (!(error instanceof BindError)) throw error;
-      log.error({ row: row.id, source: row.source, err: error.message }, 'listener not open');
-      this.#problemsById.set(row.id, {
-        code: 'PortUnavailable',
-        severity: 'error',
-        source: row.source ?? { kind: 'Listener', namespace: '', name: row.id },
-        message: `The proxy ${error.message}.`,
-        hint: 'Free the port or choose another one; the proxy tries again by itself.',
-      });
+      if (this.#openById.delete(row.id)) await this.#crew.unlisten(row.id).catch(() => {});
+      this.#log('listener not open', row.id, error as Error);
+      this.#problemsById.set(row.id, problemOf(row, error as Error));
     }
+  }
+
+  #log(what: string, row: string, error: Error): void {
+    this.#options.log.error({ row, err: error.message }, what);
   }
 
   #portOf(row: Listener): number {
@@ -81,4 +97,16 @@ export class Ports {
   #wishOf(row: Listener): string {
     return `${this.#portOf(row)} ${row.addresses.join()}`;
   }
+}
+
+const retryMs = 5_000;
+
+function problemOf(row: Listener, error: Error): Problem {
+  return {
+    code: 'PortUnavailable',
+    severity: 'error',
+    source: row.source ?? { kind: 'Listener', namespace: '', name: row.id },
+    message: `The proxy does not serve the listener ${row.id}: ${error.message}.`,
+    hint: 'Free the port or choose another one; the proxy tries again every few seconds.',
+  };
 }
