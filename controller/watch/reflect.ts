@@ -11,6 +11,7 @@ import type { ObjectKey } from './view.ts';
 /** An object as it came, with the number that orders it (0 if the server's is no number). */
 export interface Arrival {
   key: ObjectKey;
+  uid: string;
   result: ReadResult;
   version: number;
 }
@@ -182,6 +183,8 @@ export class Reflector {
     const { cluster, kind, namespace, sink } = this.#options;
     const path = collectionPath(kind, namespace);
     const arrivals = new Map<ObjectKey, { raw: unknown; arrival: Arrival; isNews: boolean }>();
+    // A raw object is many times as large as what is read of it.
+    const hasTap = sink.tap !== undefined;
     // What is learned while the pages come may be missing in them without being gone.
     const knownBefore = [...this.#known.keys()];
     let at = '';
@@ -197,7 +200,7 @@ export class Reflector {
       const items = propertyOf(answer.body, 'items');
       for (const raw of Array.isArray(items) ? items : []) {
         const arrival = this.#read(raw);
-        if (arrival) arrivals.set(arrival.key, { raw, arrival, isNews: sink.isNews(arrival) });
+        if (arrival) arrivals.set(arrival.key, { raw: hasTap ? raw : null, arrival, isNews: sink.isNews(arrival) });
         if (performance.now() - sliceBeganMs < sliceMs) continue;
         await setImmediate();
         sliceBeganMs = performance.now();
@@ -214,7 +217,7 @@ export class Reflector {
     this.#newest = version;
     for (const key of knownBefore) if (!arrivals.has(key)) this.#gone(key, version);
     for (const { raw, arrival, isNews } of arrivals.values()) {
-      if (!this.#isInOrder(raw, arrival)) continue;
+      if (!this.#isInOrder(arrival)) continue;
       sink.tap?.(arrival.key, raw);
       if (isNews) sink.put(arrival);
     }
@@ -294,18 +297,18 @@ export class Reflector {
   #read(raw: unknown): Arrival | null {
     const key = keyOfRaw(raw);
     if (!this.#options.sink.isWanted(key)) return null;
-    return { key, version: versionOf(raw), result: readObject(this.#options.kind.kind, raw) };
+    const uid = textOf(propertyOf(propertyOf(raw, 'metadata'), 'uid'));
+    return { key, uid, version: versionOf(raw), result: readObject(this.#options.kind.kind, raw) };
   }
 
   #came(raw: unknown, arrival: Arrival): void {
-    if (!this.#isInOrder(raw, arrival)) return;
+    if (!this.#isInOrder(arrival)) return;
     this.#options.sink.tap?.(arrival.key, raw);
     this.#options.sink.put(arrival);
   }
 
   /** Notes the object's version. A server that lags behind the one that we asked before must not take us back. */
-  #isInOrder(raw: unknown, { key, version }: Arrival): boolean {
-    const uid = textOf(propertyOf(propertyOf(raw, 'metadata'), 'uid'));
+  #isInOrder({ key, uid, version }: Arrival): boolean {
     const before = this.#known.get(key);
     if (before && before.uid === uid && before.version > version && version > 0) return false;
     this.#known.set(key, { uid, version });

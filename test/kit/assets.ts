@@ -53,63 +53,51 @@ async function build(folder: string): Promise<void> {
   say(
     `building kube-apiserver 1.${kubernetesMinor} and etcd ${etcdVersion} into ${folder}, once; this takes some minutes`,
   );
-  await buildEtcd(folder);
-  await buildApiServer(folder);
-  say(`built in ${Math.round((performance.now() - began) / 1000)} s`);
+  const seconds = () => Math.round((performance.now() - began) / 1000);
+  const progress = setInterval(() => say(`  still building after ${seconds()} s`), 30_000);
+  try {
+    await buildEtcd(folder);
+    await buildApiServer(folder);
+  } finally {
+    clearInterval(progress);
+  }
+  say(`built in ${seconds()} s`);
 }
 
 async function buildEtcd(folder: string): Promise<void> {
-  const work = await module(
-    folder,
-    'etcd',
-    [`go.etcd.io/etcd/server/v3 ${etcdVersion}`],
-    'go.etcd.io/etcd/server/v3',
-    '',
-  );
-  await compile(work, 'go.etcd.io/etcd/server/v3', join(folder, 'etcd'), '-s -w');
+  const program = 'go.etcd.io/etcd/server/v3';
+  const work = await module(folder, 'etcd', [`require ${program} ${etcdVersion}`]);
+  await compile(work, program, join(folder, 'etcd'), '-s -w');
 }
 
 async function buildApiServer(folder: string): Promise<void> {
   // k8s.io/kubernetes asks for its staging modules as v0.0.0, which do not exist: each is replaced by its release.
-  const listed = await module(folder, 'kubernetes-mod', [], '', '');
-  const mod = await output(listed, ['mod', 'download', '-json', `k8s.io/kubernetes@v1.${kubernetesMinor}`]);
-  const { GoMod } = JSON.parse(mod) as { GoMod: string };
-  const wanted = JSON.parse(await output(listed, ['mod', 'edit', '-json', GoMod])) as {
+  const work = await module(folder, 'kubernetes', []);
+  const found = await output(work, ['mod', 'download', '-json', `k8s.io/kubernetes@v1.${kubernetesMinor}`]);
+  const { GoMod } = JSON.parse(found) as { GoMod: string };
+  const { Require } = JSON.parse(await output(work, ['mod', 'edit', '-json', GoMod])) as {
     Require: { Path: string; Version: string }[];
-    Replace: { Old: { Path: string } }[] | null;
   };
-  const staging = new Set((wanted.Replace ?? []).map(({ Old }) => Old.Path));
-  for (const { Path, Version } of wanted.Require) if (Version === 'v0.0.0') staging.add(Path);
-  const replaces = [...staging].map((path) => `replace ${path} => ${path} v0.${kubernetesMinor}`).join('\n');
-  const requires = [`k8s.io/kubernetes v1.${kubernetesMinor}`];
-  const program = 'k8s.io/kubernetes/cmd/kube-apiserver';
-  const work = await module(folder, 'kubernetes', requires, program, replaces);
+  const staging = Require.filter(({ Version }) => Version === 'v0.0.0').map(({ Path }) => Path);
+  await module(folder, 'kubernetes', [
+    `require k8s.io/kubernetes v1.${kubernetesMinor}`,
+    ...staging.map((path) => `replace ${path} => ${path} v0.${kubernetesMinor}`),
+  ]);
   const stamp = ['gitMajor=1', `gitMinor=${kubernetesMinor.split('.')[0]}`, `gitVersion=v1.${kubernetesMinor}`];
   const flags = `-s -w ${stamp.map((value) => `-X k8s.io/component-base/version.${value}`).join(' ')}`;
-  await compile(work, program, join(folder, 'kube-apiserver'), flags);
+  await compile(work, 'k8s.io/kubernetes/cmd/kube-apiserver', join(folder, 'kube-apiserver'), flags);
 }
 
-/** A Go module of its own that requires these and imports that package, so that `go mod tidy` keeps it. */
-async function module(
-  folder: string,
-  name: string,
-  requires: string[],
-  imports: string,
-  more: string,
-): Promise<string> {
+/** A Go module of its own; what it needs beyond this, Go adds to its go.mod (GOFLAGS=-mod=mod). Returns its folder. */
+async function module(folder: string, name: string, lines: readonly string[]): Promise<string> {
   const work = join(folder, 'build', name);
   await mkdir(work, { recursive: true });
-  const lines = [`module sluice.test/${name}`, 'go 1.26.0', ...requires.map((line) => `require ${line}`), more];
-  await writeFile(join(work, 'go.mod'), `${lines.join('\n')}\n`);
-  const tools = `//go:build tools\n\npackage tools\n\n${imports ? `import _ "${imports}"\n` : ''}`;
-  await writeFile(join(work, 'tools.go'), tools);
+  await writeFile(join(work, 'go.mod'), `${[`module sluice.test/${name}`, 'go 1.26.0', ...lines].join('\n')}\n`);
   return work;
 }
 
 async function compile(work: string, program: string, target: string, flags: string): Promise<void> {
-  say(`  ${program}: fetching modules`);
-  await output(work, ['mod', 'tidy']);
-  say(`  ${program}: compiling`);
+  say(`  ${program}`);
   await output(work, ['build', '-trimpath', '-buildvcs=false', '-ldflags', flags, '-o', `${target}.new`, program]);
   await rename(`${target}.new`, target);
 }
