@@ -17,9 +17,15 @@ export class ProblemStore {
     this.#isStale = true;
   }
 
-  /** In a stable order; the same array while nothing changed. */
+  /** Each once, in a stable order; the same array while nothing changed. */
   all(): readonly Problem[] {
-    if (this.#isStale) this.#all = [...this.#problemsByOwner.values()].flat().sort(compareProblems);
+    if (!this.#isStale) return this.#all;
+    const sorted = [...this.#problemsByOwner.values()].flat().sort(compareProblems);
+    // Two ports of a Service may find the same fault in its slices.
+    this.#all = sorted.filter((one, index) => {
+      const before = sorted[index - 1];
+      return before === undefined || compareProblems(before, one) !== 0;
+    });
     this.#isStale = false;
     return this.#all;
   }
