@@ -1,0 +1,203 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { request } from 'undici';
+import { z } from 'zod';
+import { type ApiServer, type Manifest, startApiServer } from '../kit/apiserver.ts';
+import { answer, Recorder } from '../kit/recorder.ts';
+import { SluiceProcess } from '../kit/sluice.ts';
+import { eventually } from '../kit/wait.ts';
+
+/** An API server takes no loopback addresses as endpoints, so backends listen on an address of this machine. */
+const address =
+  Object.values(networkInterfaces())
+    .flat()
+    .find((found) => found?.family === 'IPv4' && !found.internal)?.address ?? '';
+
+/** Why tests with a ClusterRig cannot run here; false: they can. */
+export const skip = address === '' && 'this machine has no address but loopback, and an API server takes no others';
+
+export interface RunningController {
+  process: SluiceProcess;
+  publish: number;
+  admin: number;
+}
+
+export interface RunningProxy {
+  process: SluiceProcess;
+  http: number;
+  https: number;
+  admin: number;
+}
+
+/** A real API server, with real controllers, proxies and backends around it. */
+export class ClusterRig {
+  readonly api: ApiServer;
+  readonly controllers: RunningController[] = [];
+  readonly proxies: RunningProxy[] = [];
+  readonly #folder: string;
+  readonly #backends: Recorder[] = [];
+  readonly #processes: SluiceProcess[] = [];
+
+  private constructor(api: ApiServer, folder: string) {
+    this.api = api;
+    this.#folder = folder;
+  }
+
+  /** Backends answer with their names. Proxies prove themselves by tokens of the service account sluice-proxy. */
+  static async start(counts: { backends: readonly string[]; controllers: number; proxies: number; workers: number }) {
+    const folder = await mkdtemp(join(tmpdir(), 'sluice-cluster-'));
+    const rig = new ClusterRig(await startApiServer(), folder);
+    try {
+      for (const name of counts.backends) {
+        rig.#backends.push(await Recorder.start({ address, onRequest: (asked) => answer(asked, name) }));
+      }
+      await rig.api.apply(ingressClass, serviceAccount('sluice-proxy'));
+      await rig.#keepToken('sluice-proxy');
+      for (let i = 0; i < counts.controllers; i++) rig.controllers.push(await rig.startController());
+      const { body } = await rig.api.call('GET', '/api/v1/namespaces/default/secrets/sluice-authority');
+      const data = z.record(z.string(), z.string()).parse(body['data']);
+      await writeFile(join(folder, 'ca.crt'), Buffer.from(data['ca.crt'] ?? '', 'base64'));
+      for (let i = 0; i < counts.proxies; i++) rig.proxies.push(await rig.startProxy(`proxy-${i + 1}`, counts.workers));
+      return rig;
+    } catch (error) {
+      await rig.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const process of this.#processes) await process.stop();
+    for (const backend of this.#backends) await backend.stop();
+    await this.api.stop();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  portOf(backend: number): number {
+    return this.#backends[backend]?.port ?? 0;
+  }
+
+  async startController(): Promise<RunningController> {
+    const process = this.#start([
+      'controller',
+      ...['--kubeconfig', await this.api.kubeconfig(), '--proxy-service-account', 'default/sluice-proxy'],
+      ...['--publish-bind-address', '127.0.0.1', '--publish-port', '0', '--publish-address', '192.0.2.80'],
+      ...['--admin-address', '127.0.0.1', '--admin-port', '0'],
+    ]);
+    const ports = await listening(process, z.object({ publish: z.number(), admin: z.number() }));
+    return { process, ...ports };
+  }
+
+  async startProxy(name: string, workers = 1): Promise<RunningProxy> {
+    const process = this.startProxyProcess(name, 'sluice-proxy', workers);
+    const Ports = z.object({ http: z.number(), https: z.number() });
+    const { ports, admin } = await listening(process, z.object({ ports: Ports, admin: z.number() }));
+    return { process, ...ports, admin };
+  }
+
+  /** Does not wait. */
+  startProxyProcess(name: string, account: string, workers = 1): SluiceProcess {
+    const file = (base: string) => join(this.#folder, base);
+    return this.#start([
+      'proxy',
+      ...this.controllers.flatMap(({ publish }) => ['--controller', `https://localhost:${publish}`]),
+      ...['--controller-ca', file('ca.crt'), '--token-file', file(`${account}.token`), '--state-dir', file(name)],
+      ...['--name', name, '--http-port', '0', '--https-port', '0', '--workers', String(workers)],
+      ...['--admin-address', '127.0.0.1', '--admin-port', '0'],
+    ]);
+  }
+
+  /** A token as a proxy would have it, of an account that the controllers were not told of. */
+  async makeStranger(account: string): Promise<void> {
+    await this.api.apply(serviceAccount(account));
+    await this.#keepToken(account);
+  }
+
+  /** Waits until every proxy answers this. */
+  async allAnswer(host: string, status: number, text?: string): Promise<void> {
+    await eventually(
+      async () => {
+        const replies = await Promise.all(this.proxies.map(({ http }) => get(http, host)));
+        const isAll = replies.every((reply) => reply.status === status && (text === undefined || reply.text === text));
+        return isAll || undefined;
+      },
+      `all proxies to answer ${status} ${text ?? ''} for ${host}`,
+    );
+  }
+
+  async #keepToken(account: string): Promise<void> {
+    const spec = { audiences: ['sluice'], expirationSeconds: 3_600 };
+    const path = `/api/v1/namespaces/default/serviceaccounts/${account}/token`;
+    const { body } = await this.api.call('POST', path, {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenRequest',
+      spec,
+    });
+    const { token } = z.object({ token: z.string() }).parse(body['status']);
+    await writeFile(join(this.#folder, `${account}.token`), token);
+  }
+
+  #start(args: readonly string[]): SluiceProcess {
+    const process = new SluiceProcess(args);
+    this.#processes.push(process);
+    return process;
+  }
+}
+
+export async function page(port: number, path: string): Promise<string> {
+  return (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+}
+
+export async function get(port: number, host: string): Promise<{ status: number; text: string }> {
+  const response = await request(`http://127.0.0.1:${port}/`, { headers: { host } });
+  return { status: response.statusCode, text: await response.body.text() };
+}
+
+export function service(name: string): Manifest {
+  const spec = { ports: [{ name: 'http', port: 80, protocol: 'TCP' }] };
+  return { apiVersion: 'v1', kind: 'Service', metadata: { name }, spec };
+}
+
+export function slice(service: string, port: number, name = service): Manifest {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name, labels: { 'kubernetes.io/service-name': service } },
+    addressType: 'IPv4',
+    ports: [{ name: 'http', port, protocol: 'TCP' }],
+    endpoints: [{ addresses: [address], conditions: { ready: true } }],
+  };
+}
+
+export function ingress(
+  name: string,
+  host: string,
+  backend: string,
+  annotations: Record<string, string> = {},
+  tls: readonly { hosts: string[]; secretName: string }[] = [],
+): Manifest {
+  const path = { path: '/', pathType: 'Prefix', backend: { service: { name: backend, port: { number: 80 } } } };
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'Ingress',
+    metadata: { name, annotations },
+    spec: { ingressClassName: 'sluice', rules: [{ host, http: { paths: [path] } }], tls },
+  };
+}
+
+const ingressClass: Manifest = {
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'IngressClass',
+  metadata: { name: 'sluice' },
+  spec: { controller: 'sluice.dev/ingress-controller' },
+};
+
+function serviceAccount(name: string): Manifest {
+  return { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name } };
+}
+
+/** Values of the log line that says that a process listens. */
+async function listening<T>(process: SluiceProcess, schema: z.ZodType<T>): Promise<T> {
+  const [line] = await process.printed(/^\{.*"msg":"listening".*$/m);
+  return schema.parse(JSON.parse(line));
+}
