@@ -98,7 +98,7 @@ export class Gateway implements Engine {
     return this.#doors.open(listener, target);
   }
 
-  /** Stops accepting there. Connections go on. */
+  /** Stops accepting there. Connections end after the request that they are in. */
   closeListener(id: string): void {
     this.#doors.close(id);
   }

@@ -66,7 +66,7 @@ function buildHead(exchange: Exchange, backend: LiveBackend): string {
 const noEdits: CompiledEdits[] = [];
 
 /** End of a read: if the head still waits (its body has not come), it goes alone. */
-export function flushRequest(_engine: Engine, exchange: Exchange): void {
+export function flushRequest(exchange: Exchange): void {
   const upstream = exchange.upstream;
   if (upstream === null || !upstream.isConnected) return;
   exchange.isHeadPending = false;
@@ -74,7 +74,7 @@ export function flushRequest(_engine: Engine, exchange: Exchange): void {
 }
 
 /** The new connection is there: head, and what has come of the body, go out. */
-export function upstreamConnected(_engine: Engine, exchange: Exchange): void {
+export function upstreamConnected(exchange: Exchange): void {
   const upstream = exchange.upstream;
   if (upstream === null) return;
   writeAgain(exchange, upstream);
@@ -131,6 +131,16 @@ export function attemptFailed(
   } else {
     answer(engine, exchange, failure.status, failure.flag, failure.sentence);
   }
+}
+
+/** The route's limit for the whole request is over. */
+export function requestTimedOut(engine: Engine, exchange: Exchange): void {
+  const { status, flag, sentence, isEndpointsFault } = failures.requestTimeout;
+  abandonAttempt(exchange);
+  endAttempt(exchange, isEndpointsFault);
+  exchange.flag = flag;
+  if (exchange.isResponseStarted) truncate(engine, exchange);
+  else answer(engine, exchange, status, flag, sentence);
 }
 
 /**

@@ -123,7 +123,7 @@ export function replyInterim(exchange: Exchange, line: ResponseLine, head: Head)
 }
 
 /** The client has taken what waited for it. */
-export function clientDrained(_engine: Engine, exchange: Exchange): void {
+export function clientDrained(exchange: Exchange): void {
   exchange.client?.written();
   exchange.upstream?.resume();
 }

@@ -10,7 +10,7 @@ import { trailerLines } from './trailers.ts';
 
 /**
  * Body bytes of a request, in `buffer[start, end)`, decoded.
- * @param trailers set with the last piece of a chunked body
+ * @param trailers complete with the last piece
  */
 export function requestBody(
   engine: Engine,
@@ -19,7 +19,7 @@ export function requestBody(
   start: number,
   end: number,
   isLast: boolean,
-  trailers: Head | null,
+  trailers: Head,
 ): void {
   exchange.bytesReceived += end - start;
   const limit = exchange.route?.row.bodyLimit ?? null;
@@ -36,7 +36,7 @@ export function requestBody(
       prefix = `${(end - start).toString(16)}\r\n`;
       suffix = '\r\n';
     }
-    if (isLast) suffix += trailers === null ? '0\r\n\r\n' : `0\r\n${trailerLines(trailers)}\r\n`;
+    if (isLast) suffix += `0\r\n${trailerLines(trailers)}\r\n`;
   }
   const upstream = exchange.upstream;
   const isReady = upstream.isConnected;

@@ -19,13 +19,7 @@ export function startTunnel(exchange: Exchange, upstream: UpstreamConnection): v
   client.enterTunnel();
 }
 
-export function tunnelFromClient(
-  _engine: Engine,
-  exchange: Exchange,
-  buffer: Buffer,
-  start: number,
-  end: number,
-): void {
+export function tunnelFromClient(exchange: Exchange, buffer: Buffer, start: number, end: number): void {
   const upstream = exchange.upstream;
   if (upstream === null) return;
   exchange.bytesReceived += end - start;

@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net';
-import { ChunkedReader } from '../listen/chunked.ts';
+import { BodyReader } from '../listen/bodyreader.ts';
 import { Head, needsMore } from '../listen/head.ts';
 import type { Expiring } from '../listen/sweep.ts';
 import { attemptFailed, upstreamConnected } from './attempt.ts';
 import type { Engine } from './engine.ts';
-import { bodyChunked, bodyLength, bodyNone, bodyUntilClose, type Exchange } from './exchange.ts';
+import { bodyChunked, bodyLength, bodyUntilClose, type Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
 import type { Pool } from './pools.ts';
-import { giveChunk, isFull, sharedUpstreamBuffer, takeChunk } from './relay.ts';
+import { giveChunk, isFull, sharedUpstreamBuffer, shortBytes, takeChunk } from './relay.ts';
 import { lastChunk, replyBody, replyEnd, replyHead, replyInterim } from './reply.ts';
 import { interpretResponse, parseResponseHead, ResponseLine } from './responsehead.ts';
 import { startTunnel, tunnelFromUpstream, tunnelUpstreamEnded } from './tunnel.ts';
@@ -47,8 +47,7 @@ export class UpstreamConnection implements Expiring {
   readonly #engine: Engine;
   #phase = phaseConnecting;
   #held: Buffer | null = null;
-  #bodyLeft = 0;
-  #reader: ChunkedReader | null = null;
+  readonly #body = new BodyReader();
   #isPaused = false;
   #readMs = 0;
   #sendMs = 0;
@@ -86,7 +85,7 @@ export class UpstreamConnection implements Expiring {
     }
     this.#phase = phaseHead;
     this.expiresAtMs = performance.now() + this.#readMs;
-    upstreamConnected(this.#engine, exchange);
+    upstreamConnected(exchange);
   }
 
   receive(buffer: Buffer, start: number, end: number): void {
@@ -119,7 +118,7 @@ export class UpstreamConnection implements Expiring {
   }
 
   #chooseChunk(buffer: Buffer): void {
-    const wantsChunk = this.#phase === phaseBody && (this.line.bodyKind !== bodyLength || this.#bodyLeft > 16_384);
+    const wantsChunk = this.#phase === phaseBody && this.#body.expectsMoreThan(shortBytes);
     if (wantsChunk && this.chunk === null && buffer === sharedUpstreamBuffer) this.chunk = takeChunk();
   }
 
@@ -146,20 +145,14 @@ export class UpstreamConnection implements Expiring {
       replyInterim(exchange, line, this.head);
       return after;
     }
-    this.#bodyLeft = line.bodyKind === bodyLength ? line.contentLength : 0;
-    if (line.bodyKind === bodyChunked) {
-      this.#reader ??= new ChunkedReader();
-      this.#reader.restart();
-    }
+    const body = this.#body;
+    body.begin(line.bodyKind, line.contentLength);
     this.#phase = phaseBody;
-    const isWhole = line.bodyKind === bodyLength && this.#bodyLeft <= end - after;
-    const bodyEnd = isWhole ? after + this.#bodyLeft : line.bodyKind === bodyLength ? end : after;
-    this.#bodyLeft -= bodyEnd - after;
-    const isLast = isWhole || line.bodyKind === bodyNone;
+    // What comes with the head goes out with it, in one write.
+    const bodyEnd = line.bodyKind === bodyLength ? body.feed(buffer, after, end) : after;
+    const isLast = body.isDone;
     if (!isLast) this.expiresAtMs = performance.now() + this.#readMs;
-    if (
-      !replyHead(this.#engine, exchange, this, buffer, after, line.bodyKind === bodyLength || isLast ? bodyEnd : after)
-    ) {
+    if (!replyHead(this.#engine, exchange, this, buffer, after, bodyEnd)) {
       // Tried again elsewhere: what follows on this connection is of no interest.
       return -1;
     }
@@ -172,27 +165,19 @@ export class UpstreamConnection implements Expiring {
     const exchange = this.exchange as Exchange;
     this.expiresAtMs = performance.now() + this.#readMs;
     const isLent = buffer !== sharedUpstreamBuffer;
-    if (this.line.bodyKind === bodyLength) {
-      const after = Math.min(end, start + this.#bodyLeft);
-      this.#bodyLeft -= after - start;
-      replyBody(exchange, buffer, start, after, '', isLent);
-      if (this.#bodyLeft > 0) this.#throttle(exchange);
-      else this.#finished(exchange, after < end);
-      return after === end ? end : -1;
-    }
-    if (this.line.bodyKind === bodyUntilClose) {
-      replyBody(exchange, buffer, start, end, '', isLent);
-      this.#throttle(exchange);
-      return end;
-    }
-    const reader = this.#reader as ChunkedReader;
-    const after = reader.feed(buffer, start, end);
+    const body = this.#body;
+    const after = body.feed(buffer, start, end);
     if (after === -1) return this.#malformed(exchange);
-    const suffix = reader.isDone && exchange.replyKind === bodyChunked ? lastChunk(reader.trailers) : '';
-    if (reader.payloadEnd > reader.payloadStart || suffix !== '') {
-      replyBody(exchange, buffer, reader.payloadStart, reader.payloadEnd, suffix, isLent);
-    }
-    if (!reader.isDone) {
+    const isChunkedEnd = body.isDone && exchange.replyKind === bodyChunked;
+    replyBody(
+      exchange,
+      buffer,
+      body.payloadStart,
+      body.payloadEnd,
+      isChunkedEnd ? lastChunk(body.trailers) : '',
+      isLent,
+    );
+    if (!body.isDone) {
       this.#throttle(exchange);
       return end;
     }
@@ -263,13 +248,19 @@ export class UpstreamConnection implements Expiring {
   /** Request bytes were written; while the backend does not take them, the clock of sending runs and not that of reading. */
   sent(nowMs: number): void {
     this.#isSending = isFull(this.socket);
-    this.expiresAtMs = nowMs + (this.#isSending ? this.#sendMs : this.#readMs);
+    this.expiresAtMs = this.#isSending ? nowMs + this.#sendMs : this.#readDeadline(nowMs);
+  }
+
+  /** A backend that is still being uploaded to need not answer yet: whether the client stalls is the client's clock. */
+  #readDeadline(nowMs: number): number {
+    const isUploading = this.#phase === phaseHead && this.exchange?.isRequestComplete === false;
+    return isUploading ? Number.POSITIVE_INFINITY : nowMs + this.#readMs;
   }
 
   drained(): void {
     if (this.exchange === null) return;
     this.#isSending = false;
-    if (!this.#isPaused) this.expiresAtMs = performance.now() + this.#readMs;
+    if (!this.#isPaused) this.expiresAtMs = this.#readDeadline(performance.now());
     this.exchange.client?.resume();
   }
 

@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net';
-import { flushRequest } from '../forward/attempt.ts';
+import { flushRequest, requestTimedOut } from '../forward/attempt.ts';
 import type { Engine } from '../forward/engine.ts';
-import { bodyChunked, bodyLength, type Exchange, giveExchange, takeExchange } from '../forward/exchange.ts';
-import { giveChunk, sharedClientBuffer, takeChunk } from '../forward/relay.ts';
+import { bodyLength, type Exchange, giveExchange, takeExchange } from '../forward/exchange.ts';
+import { chunkBytes, giveChunk, sharedClientBuffer, takeChunk } from '../forward/relay.ts';
 import { clientDrained } from '../forward/reply.ts';
 import { requestBody, requestBroken } from '../forward/requestbody.ts';
 import { tunnelClientEnded, tunnelFromClient } from '../forward/tunnel.ts';
 import { clientGone, refuse } from './answer.ts';
-import { ChunkedReader } from './chunked.ts';
+import { BodyReader } from './bodyreader.ts';
 import type { Door } from './door.ts';
 import { interpretRequest } from './interpret.ts';
 import { type Refusal, refusalOf, refusals } from './refusals.ts';
@@ -51,8 +51,9 @@ export class ClientConnection implements Expiring {
   #isConsuming = false;
   #isPaused = false;
   #held: Buffer | null = null;
-  #bodyLeft = 0;
-  #reader: ChunkedReader | null = null;
+  /** Bytes of the answer that were written when a half-closed client was last looked at. */
+  #sentAtLook = 0;
+  readonly #body = new BodyReader();
 
   constructor(engine: Engine, door: Door, socket: Socket, peerAddress: string, serverName: string) {
     this.#engine = engine;
@@ -92,7 +93,7 @@ export class ClientConnection implements Expiring {
       if (this.#phase <= phaseHead) at = this.#readHead(buffer, at, end);
       else if (this.#phase === phaseBody) at = this.#readBody(buffer, at, end);
       else if (this.#phase === phaseTunnel) {
-        tunnelFromClient(this.#engine, this.exchange as Exchange, buffer, at, end);
+        tunnelFromClient(this.exchange as Exchange, buffer, at, end);
         at = end;
       } else {
         if (this.#phase === phaseWaiting) this.#hold(buffer, at, end);
@@ -101,14 +102,13 @@ export class ClientConnection implements Expiring {
     }
     this.#isConsuming = false;
     const exchange = this.exchange;
-    if (exchange?.isHeadPending) flushRequest(this.#engine, exchange);
+    if (exchange?.isHeadPending) flushRequest(exchange);
     this.#chooseChunk(buffer);
   }
 
   /** A long body, and a tunnel that moves much, are read into a chunk of their own; everything else into the shared buffer. */
   #chooseChunk(buffer: Buffer): void {
-    const wantsChunk =
-      this.#phase === phaseBody && (this.#bodyLeft > sharedClientBuffer.length || this.#reader !== null);
+    const wantsChunk = this.#phase === phaseBody && this.#body.expectsMoreThan(chunkBytes);
     if (wantsChunk && this.chunk === null && buffer === sharedClientBuffer) this.chunk = takeChunk();
     else if (!wantsChunk && this.chunk !== null) this.#dropChunk();
   }
@@ -161,7 +161,7 @@ export class ClientConnection implements Expiring {
       this.#refuse(exchange, refused);
       return end;
     }
-    this.expiresAtMs = Number.POSITIVE_INFINITY;
+    this.#waitUntil(Number.POSITIVE_INFINITY);
     this.#enterBody(exchange);
     const length = exchange.contentLength;
     const isWhole = exchange.bodyKind === bodyLength && length <= end - after;
@@ -172,46 +172,34 @@ export class ClientConnection implements Expiring {
     engine.run(exchange);
     // Answered on the spot: a body that is here already is skipped, for one that is not the connection was given up.
     if (this.exchange !== exchange) return isWhole ? after + length : after;
+    if (exchange.requestDeadlineMs < this.expiresAtMs) this.expiresAtMs = exchange.requestDeadlineMs;
     if (isWhole) exchange.isRequestComplete = false;
     return after;
   }
 
+  /** Inside a request no wait is longer than what is left of its own time. */
+  #waitUntil(deadlineMs: number): void {
+    this.expiresAtMs = Math.min(deadlineMs, (this.exchange as Exchange).requestDeadlineMs);
+  }
+
   #enterBody(exchange: Exchange): void {
-    if (exchange.bodyKind === bodyLength) {
-      this.#phase = phaseBody;
-      this.#bodyLeft = exchange.contentLength;
-      this.expiresAtMs = exchange.startedAtMs + this.#engine.limits.bodyIdleMs;
-    } else if (exchange.bodyKind === bodyChunked) {
-      this.#phase = phaseBody;
-      this.#reader ??= new ChunkedReader();
-      this.#reader.restart();
-      this.expiresAtMs = exchange.startedAtMs + this.#engine.limits.bodyIdleMs;
-    } else {
-      this.#phase = phaseWaiting;
-    }
+    this.#body.begin(exchange.bodyKind, exchange.contentLength);
+    this.#phase = this.#body.isDone ? phaseWaiting : phaseBody;
+    if (this.#phase === phaseBody) this.#waitUntil(exchange.startedAtMs + this.#engine.limits.bodyIdleMs);
   }
 
   #readBody(buffer: Buffer, start: number, end: number): number {
     const exchange = this.exchange as Exchange;
-    this.expiresAtMs = performance.now() + this.#engine.limits.bodyIdleMs;
-    if (exchange.bodyKind === bodyLength) {
-      const after = Math.min(end, start + this.#bodyLeft);
-      this.#bodyLeft -= after - start;
-      const isLast = this.#bodyLeft === 0;
-      if (isLast) this.#bodyRead(exchange);
-      requestBody(this.#engine, exchange, buffer, start, after, isLast, null);
-      return after;
-    }
-    const reader = this.#reader as ChunkedReader;
-    const after = reader.feed(buffer, start, end);
+    this.#waitUntil(performance.now() + this.#engine.limits.bodyIdleMs);
+    const body = this.#body;
+    const after = body.feed(buffer, start, end);
     if (after === -1) {
       requestBroken(this.#engine, exchange, refusals.chunk);
       return end;
     }
-    if (reader.isDone) this.#bodyRead(exchange);
-    if (reader.isDone || reader.payloadEnd > reader.payloadStart) {
-      const trailers = reader.isDone ? reader.trailers : null;
-      requestBody(this.#engine, exchange, buffer, reader.payloadStart, reader.payloadEnd, reader.isDone, trailers);
+    if (body.isDone) this.#bodyRead(exchange);
+    if (body.isDone || body.payloadEnd > body.payloadStart) {
+      requestBody(this.#engine, exchange, buffer, body.payloadStart, body.payloadEnd, body.isDone, body.trailers);
     }
     return after;
   }
@@ -219,7 +207,7 @@ export class ClientConnection implements Expiring {
   #bodyRead(exchange: Exchange): void {
     exchange.isRequestComplete = true;
     this.#phase = phaseWaiting;
-    this.expiresAtMs = Number.POSITIVE_INFINITY;
+    this.#waitUntil(Number.POSITIVE_INFINITY);
   }
 
   #refuse(exchange: Exchange, refused: Refusal): void {
@@ -267,34 +255,36 @@ export class ClientConnection implements Expiring {
     this.expiresAtMs = Number.POSITIVE_INFINITY;
     const held = this.#held;
     this.#held = null;
-    if (held !== null) tunnelFromClient(this.#engine, this.exchange as Exchange, held, 0, held.length);
+    if (held !== null) tunnelFromClient(this.exchange as Exchange, held, 0, held.length);
   }
 
   pause(): void {
     if (this.#isPaused) return;
     this.#isPaused = true;
     // The body's clock stands still while it is the backend that does not take more.
-    if (this.#phase === phaseBody) this.expiresAtMs = Number.POSITIVE_INFINITY;
+    if (this.#phase === phaseBody) this.#waitUntil(Number.POSITIVE_INFINITY);
     this.socket.pause();
   }
 
   resume(): void {
     if (!this.#isPaused || this.#phase === phaseClosed) return;
     this.#isPaused = false;
-    if (this.#phase === phaseBody) this.expiresAtMs = performance.now() + this.#engine.limits.bodyIdleMs;
+    if (this.#phase === phaseBody) this.#waitUntil(performance.now() + this.#engine.limits.bodyIdleMs);
     this.socket.resume();
   }
 
   /** The answer waits for the client to read. */
   writing(): void {
     if (this.#phase === phaseWaiting || this.#phase === phaseTunnel) {
-      this.expiresAtMs = performance.now() + this.#engine.limits.writeIdleMs;
+      this.#waitUntil(performance.now() + this.#engine.limits.writeIdleMs);
     }
   }
 
   /** The client has read what waited for it. */
   written(): void {
-    if (this.#phase === phaseWaiting || this.#phase === phaseTunnel) this.expiresAtMs = Number.POSITIVE_INFINITY;
+    if (this.#phase !== phaseWaiting && this.#phase !== phaseTunnel) return;
+    const isHalfClosed = this.hasEnded && this.#phase === phaseWaiting;
+    this.#waitUntil(isHalfClosed ? performance.now() + this.#engine.limits.halfCloseMs : Number.POSITIVE_INFINITY);
   }
 
   /** The client sent FIN. */
@@ -316,15 +306,14 @@ export class ClientConnection implements Expiring {
         tunnelClientEnded(this.#engine, this.exchange as Exchange);
         return;
       case phaseWaiting:
-        // Perhaps only half-closed, perhaps gone: the kernel does not say. So it is waited for, but not long.
-        if (!(this.exchange as Exchange).isResponseStarted) {
-          this.expiresAtMs = performance.now() + this.#engine.limits.halfCloseMs;
-        }
+        // Perhaps only half-closed, perhaps gone: the kernel does not say. So it is waited for while its answer moves.
+        this.#sentAtLook = (this.exchange as Exchange).bytesSent;
+        this.#waitUntil(performance.now() + this.#engine.limits.halfCloseMs);
     }
   }
 
   drained(): void {
-    if (this.exchange !== null) clientDrained(this.#engine, this.exchange);
+    if (this.exchange !== null) clientDrained(this.exchange);
   }
 
   closed(): void {
@@ -337,13 +326,26 @@ export class ClientConnection implements Expiring {
   }
 
   expired(nowMs: number): void {
+    const exchange = this.exchange;
     this.expiresAtMs = nowMs + this.#engine.limits.lingerMs;
+    if (exchange !== null && nowMs >= exchange.requestDeadlineMs && this.#phase !== phaseTunnel) {
+      requestTimedOut(this.#engine, exchange);
+      return;
+    }
     switch (this.#phase) {
       case phaseHead:
         this.#refuseHead(refusals.headTimeout);
         return;
       case phaseBody:
         requestBroken(this.#engine, this.exchange as Exchange, refusals.bodyTimeout);
+        return;
+      case phaseWaiting:
+        if (this.hasEnded && exchange !== null && exchange.bytesSent > this.#sentAtLook) {
+          this.#sentAtLook = exchange.bytesSent;
+          this.#waitUntil(nowMs + this.#engine.limits.halfCloseMs);
+          return;
+        }
+        this.socket.destroy();
         return;
       default:
         this.socket.destroy();

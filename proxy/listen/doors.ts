@@ -76,6 +76,9 @@ export class Doors {
   close(id: string): void {
     for (const server of this.#doorsById.get(id)?.servers ?? []) server.close();
     this.#doorsById.delete(id);
+    this.#clients.forEach((client) => {
+      if (client.door.listenerId === id) client.drain();
+    });
   }
 
   forget(client: ClientConnection): void {
@@ -86,9 +89,6 @@ export class Doors {
 
   async drain(graceMs: number): Promise<void> {
     for (const id of [...this.#doorsById.keys()]) this.close(id);
-    this.#clients.forEach((client) => {
-      client.drain();
-    });
     if (this.#clients.size === 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, graceMs);

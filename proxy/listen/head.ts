@@ -65,6 +65,9 @@ export class Head {
   }
 }
 
+/** The trailer section of a body that has none. */
+export const noTrailers: Head = new Head();
+
 /**
  * Field lines up to and including the empty line (RFC 9112 §5), strictly: token names, no space before the colon,
  * no folding, CRLF only, no control bytes in values. Trailers have the same grammar.

@@ -24,7 +24,7 @@ export const Limits = z.object({
   bodyIdleMs: z.int().min(1).default(60_000),
   /** How long a client may take nothing of an answer that waits for it, ms. */
   writeIdleMs: z.int().min(1).default(60_000),
-  /** How long a client that half-closed its side is waited for by a backend that has not answered yet, ms. */
+  /** How long an answer to a client that half-closed its side may rest before the client is taken for gone, ms. */
   halfCloseMs: z.int().min(1).default(5_000),
   /** How long unread upload bytes are thrown away after an early answer, so that the client can read that answer, ms. */
   lingerMs: z.int().min(1).default(2_000),

@@ -41,7 +41,7 @@ export function bindAddresses(addresses: readonly string[], port: number, count:
 }
 
 /** A listener's port could not be had. */
-export class BindError extends Error {
+class BindError extends Error {
   readonly code: string;
 
   constructor(code: string, address: string, port: number) {
