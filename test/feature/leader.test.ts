@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
 import { type Cluster, openCluster } from '../../controller/watch/api.ts';
 import { type LeaderElection, standForElection } from '../../controller/watch/leader.ts';
 import { secretStore } from '../../controller/watch/secretstore.ts';
@@ -57,23 +60,46 @@ test('one of two leads; when it stops, the other takes over at once', { skip, ti
   assert.equal((released.body['spec'] as Record<string, unknown>)['holderIdentity'], '');
 });
 
-test('a leader that is cut off resigns before the other one leads', { skip, timeout: 90_000 }, async () => {
-  const changes: string[] = [];
-  const cutOff = candidate(await clusterAt(relay.url), 'cut-off', 'one', changes);
-  await waitUntil(() => cutOff.isLeader(), 'the first to lead');
-  const other = candidate(await clusterAt(), 'cut-off', 'two', changes);
-  await relay.cut();
-  // The Lease runs for 15 s; the time limit of the test is the bound.
-  while (!other.isLeader()) await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.deepEqual(changes, ['one leads', 'one resigns', 'two leads']);
-  await relay.mend();
-  const lease = await api.call('GET', leasePath('cut-off'));
-  const spec = lease.body['spec'] as Record<string, unknown>;
-  assert.deepEqual([spec['holderIdentity'], spec['leaseTransitions']], ['two', 1]);
-  await cutOff.stop();
-  assert.equal(other.isLeader(), true);
-  await other.stop();
+describe('a leader that goes without a word', { concurrency: true }, () => {
+  test('a leader that is cut off resigns before the other one leads', { skip, timeout: 90_000 }, async () => {
+    const changes: string[] = [];
+    const cutOff = candidate(await clusterAt(relay.url), 'cut-off', 'one', changes);
+    await waitUntil(() => cutOff.isLeader(), 'the first to lead');
+    const other = candidate(await clusterAt(), 'cut-off', 'two', changes);
+    await relay.cut();
+    await leads(other);
+    assert.deepEqual(changes, ['one leads', 'one resigns', 'two leads']);
+    await relay.mend();
+    const lease = await api.call('GET', leasePath('cut-off'));
+    const spec = lease.body['spec'] as Record<string, unknown>;
+    assert.deepEqual([spec['holderIdentity'], spec['leaseTransitions']], ['two', 1]);
+    await cutOff.stop();
+    assert.equal(other.isLeader(), true);
+    await other.stop();
+  });
+
+  test('a leader that is killed is followed by the other', { skip, timeout: 90_000 }, async () => {
+    const changes: string[] = [];
+    const killed = spawn(process.execPath, [
+      join(import.meta.dirname, '../kit/candidate.ts'),
+      await api.kubeconfig(),
+      'killed',
+    ]);
+    const [said] = await once(killed.stdout, 'data');
+    assert.equal(String(said), 'leads\n');
+    const other = candidate(await clusterAt(), 'killed', 'two', changes);
+    killed.kill('SIGKILL');
+    await once(killed, 'exit');
+    await leads(other);
+    assert.deepEqual(changes, ['two leads']);
+    await other.stop();
+  });
 });
+
+/** The Lease runs for 15 s; the time limit of the test is the bound. */
+async function leads(candidate: LeaderElection): Promise<void> {
+  while (!candidate.isLeader()) await new Promise((resolve) => setTimeout(resolve, 50));
+}
 
 test('a token is accepted for its audience only', { skip, timeout: 60_000 }, async () => {
   const cluster = await clusterAt();
