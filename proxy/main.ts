@@ -5,7 +5,7 @@ import type { Ack, ChangeBatch, Commit } from '#table/change.ts';
 import type { Problem } from '#table/problem.ts';
 import { openCodeCache } from './fleet/codecache.ts';
 import { Crew } from './fleet/crew.ts';
-import { Figures } from './fleet/figures.ts';
+import { Figures, streamFigures } from './fleet/figures.ts';
 import { Ports } from './fleet/ports.ts';
 import { Upkeep } from './fleet/upkeep.ts';
 import type { Limits } from './listen/limits.ts';
@@ -105,7 +105,13 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       log.debug({ generation, hash, upserts: delta.upserts.length, deletes: delta.deletes.length }, 'table in force');
     },
   });
-  const figures = new Figures(() => crew, intake);
+  const problems = () => [
+    ...intake.lastRefusal,
+    ...ports.problems(),
+    ...upkeep.problems(),
+    ...problemSources.flatMap((source) => source()),
+  ];
+  const figures = new Figures(() => crew, intake, problems);
   const codeCache = openCodeCache();
   const crew = new Crew({
     size: workers,
@@ -154,12 +160,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     unreadyReason,
     metrics: () => figures.text(),
     table: () => ({ hash: intake.commit?.hash ?? '', generation: intake.commit?.generation ?? 0, rows: intake.table }),
-    problems: () => [
-      ...intake.lastRefusal,
-      ...ports.problems(),
-      ...upkeep.problems(),
-      ...problemSources.flatMap((source) => source()),
-    ],
+    problems,
   }).catch(async (error: unknown) => {
     await crew.stop(0);
     codeCache.remove();
@@ -227,6 +228,7 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
     onBatch: (batch) => fleet.apply(batch),
     log,
   });
+  fleet.addMetrics(async () => streamFigures(stream.state()));
   log.info({ admin: fleet.adminPort, workers: fleet.state().workerPids }, 'started');
   void fleet.firstTable.then(() => {
     log.info({ ports: Object.fromEntries(fleet.ports()), admin: fleet.adminPort }, 'listening');

@@ -11,7 +11,7 @@ import { changesOf, type Delta } from './changes.ts';
 import type { LiveBackend, LiveTables } from './live.ts';
 
 /** Id of the secret row that all keys of the fleet are derived from. */
-export const fleetSecretId = 'fleet/affinity';
+const fleetSecretId = 'fleet/affinity';
 
 /** The tables of one worker, compiled; a change costs what it touches. */
 export class Live implements LiveTables {

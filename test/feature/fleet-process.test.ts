@@ -71,6 +71,8 @@ test('a proxy follows its controller without a failed request, and leaves draine
   try {
     const { http, admin } = await portsOf(proxy);
     assert.equal((await fetch(`http://127.0.0.1:${admin}/readyz`)).status, 200);
+    const metrics = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text();
+    assert.match(metrics, /sluice_stream_connected 1\n/);
     const answers = new Map<string, number>();
     let isOver = false;
     const load = Array.from({ length: 4 }, async () => {

@@ -34,6 +34,10 @@ test('nothing is accepted before the first table; then every worker serves and t
     const metrics = await adminPage(fleet, '/metrics');
     assert.match(metrics.text, new RegExp(`sluice_table_info\\{hash="${hash}"\\} 1`));
     assert.match(metrics.text, /sluice_workers_ready 2/);
+    assert.match(metrics.text, /sluice_http_requests_total\{code="2xx"\} 20\n/);
+    assert.match(metrics.text, /sluice_table_rows\{kind="route"\} 1\n/);
+    const names = metrics.text.split('\n').filter((line) => line.startsWith('# TYPE'));
+    assert.equal(new Set(names).size, names.length, 'no family appears twice');
     assert.equal((await adminPage(fleet, '/nothing')).status, 404);
   } finally {
     await fleet.stop();
@@ -51,6 +55,7 @@ test('a table with a broken pointer is refused whole and the last good one stays
     assert.ok(ack.type === 'refused' && ack.problems.every(({ code }) => code === 'PointerBroken'));
     assert.equal(await fetchOnce(port), 'one');
     assert.match((await adminPage(fleet, '/problems')).text, /PointerBroken/);
+    assert.match((await adminPage(fleet, '/metrics')).text, /sluice_problems\{code="PointerBroken"\} [1-9]/);
     const moved = snapshot([...rows.filter(({ kind }) => kind !== 'endpoints'), endpointsRow([second.endpoint])]);
     assert.equal((await fleet.apply(moved)).type, 'applied');
     for (let count = 0; count < 10; count++) assert.equal(await fetchOnce(port), 'two');
