@@ -3,7 +3,6 @@ import { rowKinds } from '#table/rows.ts';
 import { endedSnapshot, type MetricsSnapshot, mergeSnapshots, withoutGoneRoutes } from '../observe/metrics.ts';
 import { renderMetrics } from '../observe/prometheus.ts';
 import type { Intake } from '../receive/intake.ts';
-import type { StreamState } from '../receive/stream.ts';
 import type { Crew } from './crew.ts';
 
 /** Everything that /metrics shows: the workers' counters summed, the fleet's own, and what others add. */
@@ -65,7 +64,7 @@ export class Figures {
 }
 
 /** The table stream of a proxy that follows controllers. */
-export function streamFigures({ isConnected, connects }: StreamState): string {
+export function streamFigures({ isConnected, connects }: { isConnected: boolean; connects: number }): string {
   return [
     family('sluice_stream_connected', 'gauge', 'Whether a controller is connected.', isConnected ? 1 : 0),
     family('sluice_stream_connects_total', 'counter', 'Connections to controllers that were made.', connects),
