@@ -99,5 +99,6 @@ export const affinityFamily = {
 
 function parseAge(value: string): number | undefined {
   const seconds = parseInteger(value.trim());
-  return seconds === undefined || seconds < 0 ? undefined : seconds;
+  // Later than any browser keeps a cookie, and still a date that can be written.
+  return seconds === undefined || seconds < 0 || seconds > 2_147_483_647 ? undefined : seconds;
 }

@@ -1,4 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Certificate } from '#table/secret.ts';
 import type { ObjectOf } from '../watch/objects.ts';
@@ -27,6 +28,13 @@ export function readCertificate(secret: ObjectOf<'Secret'> | undefined, key: Obj
   const privateKey = attempt(() => createPrivateKey(keyPem));
   if (privateKey === undefined) return { type: 'malformed', fault: 'holds no private key in PEM form in tls.key' };
   if (attempt(() => leaf.checkPrivateKey(privateKey)) !== true) return { type: 'mismatched' };
+  // A pair that fits may still be refused: a short key, a weak digest. A proxy would refuse the whole table for it.
+  if (attempt(() => createSecureContext({ cert: chainPem, key: keyPem })) === undefined) {
+    return {
+      type: 'malformed',
+      fault: 'holds a pair that TLS refuses (a short key, a weak digest or a curve that is not spoken)',
+    };
+  }
   const { namespace, name } = secret.metadata;
   const row = {
     id: key,

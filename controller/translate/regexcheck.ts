@@ -8,6 +8,8 @@ const longestRegex = 512;
  */
 export function regexFault(pattern: string): string | undefined {
   if (pattern.length > longestRegex) return `it is longer than ${longestRegex} characters`;
+  // Patterns are matched against bytes, and a class of characters has no meaning there.
+  if (/[^\x00-\x7f]/.test(pattern) && pattern.includes('[')) return 'it holds both a class and characters beyond ASCII';
   try {
     RE2JS.compile(pattern, RE2JS.CASE_INSENSITIVE);
     return undefined;

@@ -5,8 +5,10 @@ import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import type { TranslateOptions, Translation } from '../../controller/translate/options.ts';
+import { regexFault } from '../../controller/translate/regexcheck.ts';
 import { Translator } from '../../controller/translate/translator.ts';
 import type { AnyObject, ObjectKind } from '../../controller/watch/objects.ts';
+import { checkRegex } from '../../proxy/match/regex.ts';
 import { rowSchemas } from '../../proxy/table/rows.ts';
 import { optionsOf, readObjects, viewOf } from '../golden/translating.ts';
 
@@ -148,6 +150,26 @@ test('any order of changes ends in what a full translation makes', () => {
       check(changes, optionsOf(options));
     }),
     { numRuns: Number(process.env['FUZZ_RUNS'] ?? 300), seed: 20261121 },
+  );
+});
+
+test('a pattern that passes here passes in the proxy, which would refuse the whole table for it', () => {
+  const pieces = fc.constantFrom(
+    ...'a/()[]{}-^$.*+?|\\,019éß漢😀',
+    '(?i)',
+    '(?:',
+    '[:alpha:]',
+    '\\d',
+    '\\Q',
+    '\\E',
+    '{3}',
+  );
+  fc.assert(
+    fc.property(fc.array(pieces, { maxLength: 14 }), (parts) => {
+      const pattern = parts.join('');
+      if (regexFault(pattern) === undefined) assert.equal(checkRegex(pattern, true), null, pattern);
+    }),
+    { numRuns: 20 * Number(process.env['FUZZ_RUNS'] ?? 300), seed: 20261121 },
   );
 });
 
