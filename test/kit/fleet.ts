@@ -28,10 +28,10 @@ export function testFleet(options: Partial<FleetOptions> = {}): Promise<Fleet> {
   });
 }
 
-/** A backend that answers every request with its own name; `held` requests wait for release. */
+/** A backend that answers with its own name. `/held` waits for release; `/broken` is 500 while the backend is broken. */
 export class NamedBackend {
   readonly port: number;
-  requests = 0;
+  isBroken = false;
   readonly #server: Server;
   readonly #held: (() => void)[] = [];
 
@@ -45,7 +45,7 @@ export class NamedBackend {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const backend = new NamedBackend(server);
     server.on('request', (request, response) => {
-      backend.requests++;
+      if (request.url === '/broken' && backend.isBroken) response.statusCode = 500;
       if (request.url === '/held') backend.#held.push(() => response.end(name));
       else response.end(name);
     });
