@@ -43,7 +43,8 @@ export class Publisher {
   readonly #elsewhere = new Map<string, Elsewhere>();
   readonly #callbacks: (() => void)[] = [];
   readonly #nowMs: () => number;
-  #staged = new Map<string, RowRef>();
+  /** Rows to put, and null for rows to drop; kept apart, because proxies are sent rows of the last commit at any time. */
+  readonly #staged = new Map<string, { ref: RowRef; entry: Row | null }>();
   #commit: Commit | null = null;
   #wasApplied = false;
 
@@ -58,20 +59,26 @@ export class Publisher {
 
   /** Changes the table; proxies hear of it at the next commit. A row that is put as it is already costs nothing. */
   stage(upserts: readonly Row[], deletes: readonly RowRef[]): void {
-    for (const ref of deletes) this.#drop(ref);
-    for (const entry of upserts) this.#put(entry);
+    for (const ref of deletes) this.#staged.set(keyOf(ref.kind, ref.id), { ref, entry: null });
+    for (const entry of upserts) {
+      const ref = { kind: entry.kind, id: entry.row.id };
+      this.#staged.set(keyOf(ref.kind, ref.id), { ref, entry });
+    }
   }
 
   /** Makes what was staged the table. The generation counts only commits that changed something. */
   commit(seen: Readonly<Record<string, number>>, holds: Readonly<Record<string, number>>): Commit {
     const previous = this.#commit;
+    const changed = new Map<string, RowRef>();
+    for (const [key, { ref, entry }] of this.#staged) {
+      if (entry === null ? this.#drop(key) : this.#put(key, entry)) changed.set(key, ref);
+    }
+    this.#staged.clear();
     const hash = this.#hash.text();
     const hasChanged = previous === null || previous.hash !== hash;
     const generation = (previous?.generation ?? 0) + (hasChanged ? 1 : 0);
     const commit = { schemaVersion, generation, hash, seen: { ...seen }, holds: { ...holds } };
     this.#commit = commit;
-    const changed = this.#staged;
-    this.#staged = new Map();
     for (const subscription of this.#subscriptions) subscription.changed(changed);
     this.#settle();
     return commit;
@@ -157,26 +164,25 @@ export class Publisher {
     return counts;
   }
 
-  #put(entry: Row): void {
-    const key = keyOf(entry.kind, entry.row.id);
+  /** false: the row was like that already. */
+  #put(key: string, entry: Row): boolean {
     const json = canonicalJson(entry.row);
     const line = rowLine(entry.kind, json);
     const old = this.#rows.get(key);
-    if (old?.line === line) return;
+    if (old?.line === line) return false;
     if (old) this.#hash.remove(old.hash);
     const hash = rowHash(entry.kind, json);
     this.#hash.add(hash);
     this.#rows.set(key, { entry, line, hash });
-    this.#staged.set(key, { kind: entry.kind, id: entry.row.id });
+    return true;
   }
 
-  #drop(ref: RowRef): void {
-    const key = keyOf(ref.kind, ref.id);
+  /** false: there was no such row. */
+  #drop(key: string): boolean {
     const old = this.#rows.get(key);
-    if (!old) return;
+    if (!old) return false;
     this.#hash.remove(old.hash);
-    this.#rows.delete(key);
-    this.#staged.set(key, ref);
+    return this.#rows.delete(key);
   }
 
   #settle(): void {

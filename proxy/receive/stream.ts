@@ -11,6 +11,7 @@ import {
   streamHeader,
 } from '#table/wire.ts';
 import { type Controller, findControllers, readCredentials } from './controllers.ts';
+import { OtherControllers } from './others.ts';
 
 export interface StreamOptions {
   /** Controllers, `https://host:port`. A name with several addresses stands for that many controllers. */
@@ -58,6 +59,11 @@ export function connectStream(options: StreamOptions): TableStreamClient {
   let connected: Connected | null = null;
   let lastAck: Ack | null = null;
   let failures = 0;
+  const others = new OtherControllers({
+    openAgent: () => openAgent(options),
+    post: (controller, agent, ack) => post({ controller, stream: '', agent }, ack),
+    onFailure: ({ url }, error) => log.debug({ controller: url, reason: reasonOf(error) }, 'a controller was not told'),
+  });
 
   async function run(): Promise<void> {
     for (let turn = Math.floor(Math.random() * 1_000); !stopping.signal.aborted; turn++) {
@@ -81,9 +87,9 @@ export function connectStream(options: StreamOptions): TableStreamClient {
   /** Returns when the controller has nothing for us; throws when the connection fails. */
   async function follow(controller: Controller): Promise<void> {
     state.url = controller.url;
-    const { ca, token } = await readCredentials(options);
-    const agent = new Agent({ connect: { ca, servername: controllerServerName, timeout: connectTimeoutMs } });
+    const agent = await openAgent(options);
     try {
+      const { token } = await readCredentials(options);
       const response = await request(`${controller.origin}/v1/tables?${queryOf(options)}`, {
         dispatcher: agent,
         signal: stopping.signal,
@@ -148,26 +154,12 @@ export function connectStream(options: StreamOptions): TableStreamClient {
     if (response.statusCode !== 204) throw new Error(`the acknowledgement was answered ${response.statusCode}`);
   }
 
-  /** Best effort: what is lost is told again in a few seconds. */
   function tellOthers(ack: Ack): void {
-    for (const controller of controllers) {
-      if (controller.origin === connected?.controller.origin) continue;
-      void tell(controller, ack);
-    }
-  }
-
-  async function tell(controller: Controller, ack: Ack): Promise<void> {
-    try {
-      const { ca } = await readCredentials(options);
-      const agent = new Agent({ connect: { ca, servername: controllerServerName, timeout: connectTimeoutMs } });
-      try {
-        await post({ controller, stream: '', agent }, ack);
-      } finally {
-        await agent.destroy();
-      }
-    } catch (error) {
-      log.debug({ controller: controller.url, reason: reasonOf(error) }, 'a controller could not be told');
-    }
+    const serving = connected?.controller.origin;
+    void others.tell(
+      controllers.filter(({ origin }) => origin !== serving),
+      ack,
+    );
   }
 
   const life = setInterval(async () => {
@@ -189,6 +181,7 @@ export function connectStream(options: StreamOptions): TableStreamClient {
     async stop() {
       clearInterval(life);
       stopping.abort();
+      others.close();
       await running;
     },
   };
@@ -206,6 +199,15 @@ const firstBackoffMs = 100;
 const maxBackoffMs = 10_000;
 /** Longer than any row: a stream without line ends must not fill the memory. */
 const maxLineLength = 32 * 1_048_576;
+
+/** Trusts what our authority signed, and nothing else. The file is read now: authorities are replaced, too. */
+async function openAgent(options: StreamOptions): Promise<Agent> {
+  const { ca } = await readCredentials(options);
+  return new Agent({
+    connect: { ca, servername: controllerServerName, timeout: connectTimeoutMs },
+    keepAliveTimeout: 3 * lifeMs,
+  });
+}
 
 /** Grows with whole rounds over the controllers, not with each of them; full jitter keeps a fleet from marching in step. */
 function backoffMs(failures: number, controllerCount: number): number {

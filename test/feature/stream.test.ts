@@ -51,6 +51,26 @@ describe('table stream', () => {
     await stopAll(proxy, controller);
   });
 
+  test('what is staged and not committed is sent to nobody', async () => {
+    const controller = await startController();
+    controller.publisher.stage([secret('a', '1'), secret('b', '2')], []);
+    const { hash } = controller.publisher.commit({}, {});
+    controller.publisher.stage([secret('a', 'later')], [{ kind: 'secret', id: 'b' }]);
+    const proxy = new TestProxy([controller.url]);
+    await proxy.until(() => proxy.hash === hash);
+    assert.deepEqual(
+      [...proxy.table.secret.values()].map(({ id, value }) => [id, value]),
+      [
+        ['a', '1'],
+        ['b', '2'],
+      ],
+    );
+    controller.publisher.commit({}, {});
+    await proxy.until(() => proxy.batches.length === 2);
+    assert.deepEqual([...proxy.table.secret.values()], [{ id: 'a', value: 'later' }]);
+    await stopAll(proxy, controller);
+  });
+
   test('without a valid token there is no table', async () => {
     const controller = await startController();
     controller.publisher.stage([secret('a', '1')], []);
