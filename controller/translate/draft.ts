@@ -106,7 +106,8 @@ export function draftIngress(
       return;
     }
     const port = service.port.name ?? (service.port.number === undefined ? '' : String(service.port.number));
-    const portKey = `${namespace}/${service.name}/${port}`;
+    // No Service can have a slash in its name; two that a file calls "a/b" and "a" must not meet in one key.
+    const portKey = `${namespace}/${service.name.replaceAll('/', '%2F')}/${port}`;
     portRefs.push({ portKey, serviceKey: `${namespace}/${service.name}`, port, source: backendSource });
     const names = { namespace, name: service.name, port };
     paths.push({ ...route, source: at, backendId: portKey + face.suffix, service: names });
@@ -153,23 +154,29 @@ export function draftIngress(
     problems.push(problem('IngressEmpty', source));
   }
 
-  const tls = ingress.spec.tls.map((entry, index) => ({
-    hosts: entry.hosts.map((host) => host.toLowerCase()),
-    secretKey: entry.secretName === undefined || entry.secretName === '' ? null : `${namespace}/${entry.secretName}`,
-    source: { ...source, field: `spec.tls[${index}]` },
-  }));
-  for (const entry of tls) {
-    for (const host of entry.hosts) {
-      if ([...hosts.keys()].some((hostname) => coversHost(host, hostname))) continue;
-      problems.push(problem('TlsHostWithoutRule', { ...entry.source, field: `${entry.source.field}.hosts` }, { host }));
-    }
-  }
+  const tls = tlsOf(ingress, source);
+  problems.push(...tls.flatMap((entry) => hostsWithoutRule(entry, [...hosts.keys()])));
 
   const whole = { key: keyOf(ingress), source, age: `${creationTimestamp}|${namespace}/${name}`, annotations, face };
   if (annotations.isDropped || annotations.isCanary) {
     return { ...whole, hosts: new Map(), paths: [], tls: [], portRefs: [], brokenBackends: [], problems };
   }
   return { ...whole, hosts, paths, tls, portRefs: uniqueRefs(portRefs), brokenBackends, problems: unique(problems) };
+}
+
+function tlsOf(ingress: ObjectOf<'Ingress'>, source: Source): DraftTls[] {
+  const { namespace } = ingress.metadata;
+  return ingress.spec.tls.map(({ hosts, secretName }, index) => ({
+    hosts: hosts.map((host) => host.toLowerCase()),
+    secretKey: secretName === undefined || secretName === '' ? null : `${namespace}/${secretName}`,
+    source: { ...source, field: `spec.tls[${index}]` },
+  }));
+}
+
+function hostsWithoutRule({ hosts, source }: DraftTls, hostnames: readonly string[]): Problem[] {
+  return hosts
+    .filter((host) => !hostnames.some((hostname) => coversHost(host, hostname)))
+    .map((host) => problem('TlsHostWithoutRule', { ...source, field: `${source.field}.hosts` }, { host }));
 }
 
 function faceOf({ settings, deniedBy }: ReadAnnotations, ingressName: string): Face {
