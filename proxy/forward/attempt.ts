@@ -1,5 +1,6 @@
 import type { CompiledEdits } from '../filters/compiled.ts';
 import { answer, truncate } from '../listen/answer.ts';
+import { clock } from '../listen/clock.ts';
 import type { LiveBackend } from '../receive/live.ts';
 import type { EndpointState } from '../select/types.ts';
 import type { Engine } from './engine.ts';
@@ -27,7 +28,7 @@ export function sendTo(engine: Engine, exchange: Exchange, endpoint: EndpointSta
 function connect(engine: Engine, exchange: Exchange, endpoint: EndpointState, canReuse: boolean): void {
   const route = (exchange.route as NonNullable<Exchange['route']>).row;
   const backend = exchange.backend as LiveBackend;
-  const nowMs = performance.now();
+  const nowMs = clock.nowMs;
   exchange.tryStartedMs = nowMs;
   if (exchange.upstreamHead === '') exchange.upstreamHead = buildHead(exchange, backend);
   const upstream = engine.pools.take(endpoint, backend, exchange.isTls, route.timeouts.connectMs, canReuse, nowMs);
@@ -97,7 +98,7 @@ function writeAgain(exchange: Exchange, upstream: UpstreamConnection): void {
     else socket.write(piece);
   }
   socket.uncork();
-  upstream.sent(performance.now());
+  upstream.sent(clock.nowMs);
   if (!isFull(socket)) exchange.client?.resume();
 }
 
@@ -110,7 +111,7 @@ export function attemptFailed(
 ): void {
   if (exchange.upstream !== upstream) return;
   exchange.upstream = null;
-  const nowMs = performance.now();
+  const nowMs = clock.nowMs;
   // A kept connection that dies before the first byte is mostly the backend's idle close crossing our request: 4.7-8.5 %
   // of the requests in the worst case, and no fault of the endpoint (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
   const isIdleRace = failure === failures.reset && upstream.isReused && !upstream.hasAnswered;
@@ -177,7 +178,7 @@ export function endAttempt(exchange: Exchange, isFailed: boolean): void {
   const endpoint = exchange.endpoint;
   if (endpoint === null) return;
   exchange.endpoint = null;
-  const nowMs = performance.now();
+  const nowMs = clock.nowMs;
   outcome.failed = isFailed;
   outcome.nowMs = nowMs;
   outcome.latencyMs = exchange.upstreamMs === -1 ? nowMs - exchange.tryStartedMs : exchange.upstreamMs;

@@ -1,3 +1,4 @@
+import { clock } from '../listen/clock.ts';
 import { Sweep } from '../listen/sweep.ts';
 import type { LiveBackend } from '../receive/live.ts';
 import type { EndpointState } from '../select/types.ts';
@@ -36,7 +37,7 @@ export class Pool {
 
   /** @param keepAliveMs what the backend said that it keeps the connection for; -1: nothing */
   release(connection: UpstreamConnection, keepAliveMs: number): void {
-    const nowMs = performance.now();
+    const nowMs = clock.nowMs;
     const { upstreamIdleMs, upstreamIdleConnections } = this.#engine.limits;
     // One second less than the backend's word, because its clock started first.
     const idleMs = keepAliveMs === -1 ? upstreamIdleMs : Math.min(upstreamIdleMs, keepAliveMs - 1000);

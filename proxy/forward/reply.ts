@@ -1,4 +1,5 @@
 import { finish } from '../listen/answer.ts';
+import { clock } from '../listen/clock.ts';
 import type { Head } from '../listen/head.ts';
 import { canRepeat, endAttempt, isIdempotent, retry } from './attempt.ts';
 import type { Engine } from './engine.ts';
@@ -21,7 +22,7 @@ export function replyHead(
   start: number,
   end: number,
 ): boolean {
-  const nowMs = performance.now();
+  const nowMs = clock.nowMs;
   const line = upstream.line;
   exchange.upstreamMs = nowMs - exchange.tryStartedMs;
   if (line.status >= 400 && isRetried(engine, exchange, line.status, nowMs)) return false;

@@ -1,4 +1,5 @@
 import { answer, truncate } from '../listen/answer.ts';
+import { clock } from '../listen/clock.ts';
 import type { Head } from '../listen/head.ts';
 import { latin1 } from '../listen/latin1.ts';
 import { type Refusal, refusals } from '../listen/refusals.ts';
@@ -52,7 +53,7 @@ export function requestBody(
   }
   const isLent = buffer !== sharedClientBuffer;
   relay(upstream.socket, prefix, buffer, start, end, suffix, isLent);
-  upstream.sent(performance.now());
+  upstream.sent(clock.nowMs);
   if (isFull(upstream.socket)) exchange.client?.pause();
 }
 

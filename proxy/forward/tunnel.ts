@@ -1,4 +1,5 @@
 import { finish } from '../listen/answer.ts';
+import { clock } from '../listen/clock.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { isFull, relay, sharedClientBuffer, sharedUpstreamBuffer } from './relay.ts';
@@ -11,7 +12,7 @@ export function startTunnel(exchange: Exchange, upstream: UpstreamConnection): v
   const client = exchange.client;
   if (client === null) return;
   exchange.status = 101;
-  exchange.upstreamMs = performance.now() - exchange.tryStartedMs;
+  exchange.upstreamMs = clock.nowMs - exchange.tryStartedMs;
   exchange.isResponseStarted = true;
   exchange.willClose = true;
   const line: ResponseLine = upstream.line;
@@ -24,7 +25,7 @@ export function tunnelFromClient(exchange: Exchange, buffer: Buffer, start: numb
   if (upstream === null) return;
   exchange.bytesReceived += end - start;
   relay(upstream.socket, '', buffer, start, end, '', buffer !== sharedClientBuffer);
-  upstream.sent(performance.now());
+  upstream.sent(clock.nowMs);
   if (isFull(upstream.socket)) exchange.client?.pause();
 }
 

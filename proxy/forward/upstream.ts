@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { BodyReader } from '../listen/bodyreader.ts';
+import { clock, readClock } from '../listen/clock.ts';
 import { Head, needsMore } from '../listen/head.ts';
 import type { Expiring } from '../listen/sweep.ts';
 import { attemptFailed, upstreamConnected } from './attempt.ts';
@@ -77,6 +78,7 @@ export class UpstreamConnection implements Expiring {
   }
 
   connected(): void {
+    readClock();
     if (this.#phase !== phaseConnecting) return;
     const exchange = this.exchange;
     if (exchange === null) {
@@ -84,11 +86,12 @@ export class UpstreamConnection implements Expiring {
       return;
     }
     this.#phase = phaseHead;
-    this.expiresAtMs = performance.now() + this.#readMs;
+    this.expiresAtMs = clock.nowMs + this.#readMs;
     upstreamConnected(exchange);
   }
 
   receive(buffer: Buffer, start: number, end: number): void {
+    readClock();
     const held = this.#held;
     if (held === null) {
       this.#consume(buffer, start, end);
@@ -109,7 +112,7 @@ export class UpstreamConnection implements Expiring {
     if (at >= end) return;
     if (this.#phase === phaseBody) at = this.#readBody(buffer, at, end);
     else if (this.#phase === phaseTunnel) {
-      this.expiresAtMs = performance.now() + this.#readMs;
+      this.expiresAtMs = clock.nowMs + this.#readMs;
       tunnelFromUpstream(this.exchange as Exchange, buffer, at, end);
       at = end;
     }
@@ -151,7 +154,7 @@ export class UpstreamConnection implements Expiring {
     // What comes with the head goes out with it, in one write.
     const bodyEnd = line.bodyKind === bodyLength ? body.feed(buffer, after, end) : after;
     const isLast = body.isDone;
-    if (!isLast) this.expiresAtMs = performance.now() + this.#readMs;
+    if (!isLast) this.expiresAtMs = clock.nowMs + this.#readMs;
     if (!replyHead(this.#engine, exchange, this, buffer, after, bodyEnd)) {
       // Tried again elsewhere: what follows on this connection is of no interest.
       return -1;
@@ -163,7 +166,7 @@ export class UpstreamConnection implements Expiring {
 
   #readBody(buffer: Buffer, start: number, end: number): number {
     const exchange = this.exchange as Exchange;
-    this.expiresAtMs = performance.now() + this.#readMs;
+    this.expiresAtMs = clock.nowMs + this.#readMs;
     const isLent = buffer !== sharedUpstreamBuffer;
     const body = this.#body;
     const after = body.feed(buffer, start, end);
@@ -204,7 +207,7 @@ export class UpstreamConnection implements Expiring {
   #switch(exchange: Exchange, after: number): number {
     if (!exchange.wantsWebSocket || !this.line.isUpgrade) return this.#malformed(exchange);
     this.#phase = phaseTunnel;
-    this.expiresAtMs = performance.now() + this.#readMs;
+    this.expiresAtMs = clock.nowMs + this.#readMs;
     startTunnel(exchange, this);
     return after;
   }
@@ -241,7 +244,7 @@ export class UpstreamConnection implements Expiring {
   resume(): void {
     if (!this.#isPaused) return;
     this.#isPaused = false;
-    this.expiresAtMs = performance.now() + this.#readMs;
+    this.expiresAtMs = clock.nowMs + this.#readMs;
     this.socket.resume();
   }
 
@@ -258,14 +261,16 @@ export class UpstreamConnection implements Expiring {
   }
 
   drained(): void {
+    readClock();
     if (this.exchange === null) return;
     this.#isSending = false;
-    if (!this.#isPaused) this.expiresAtMs = this.#readDeadline(performance.now());
+    if (!this.#isPaused) this.expiresAtMs = this.#readDeadline(clock.nowMs);
     this.exchange.client?.resume();
   }
 
   /** The backend sent FIN. */
   ended(): void {
+    readClock();
     this.hasEnded = true;
     if (this.#phase === phaseTunnel && this.exchange !== null) {
       tunnelUpstreamEnded(this.#engine, this.exchange);
@@ -275,6 +280,7 @@ export class UpstreamConnection implements Expiring {
   }
 
   closed(): void {
+    readClock();
     this.#lost();
   }
 

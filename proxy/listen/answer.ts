@@ -4,6 +4,7 @@ import { abandonAttempt, endAttempt } from '../forward/attempt.ts';
 import type { Engine } from '../forward/engine.ts';
 import { bodyNone, type Exchange } from '../forward/exchange.ts';
 import type { ResponseFlag } from '../observe/record.ts';
+import { clock } from './clock.ts';
 import { httpDate } from './date.ts';
 import { errorPage } from './errorpage.ts';
 import type { Refusal } from './refusals.ts';
@@ -42,7 +43,7 @@ function send(engine: Engine, exchange: Exchange, status: number, lines: string,
       ? 'Connection: keep-alive\r\n'
       : '';
   const text =
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nDate: ${httpDate(performance.now())}\r\n` +
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nDate: ${httpDate(clock.nowMs)}\r\n` +
     `${lines}${id}${hsts}${connection}${status === 204 ? '' : `Content-Length: ${bytes}\r\n`}\r\n`;
   const hasBody = exchange.method !== 'HEAD' && status !== 204 && status !== 304 && bytes > 0;
   client.socket.write(hasBody ? text + body : text, 'utf8');
@@ -76,7 +77,7 @@ export function clientGone(engine: Engine, exchange: Exchange): void {
 export function finish(engine: Engine, exchange: Exchange): void {
   const client = exchange.client;
   if (client === null) return;
-  exchange.durationMs = performance.now() - exchange.startedAtMs;
+  exchange.durationMs = clock.nowMs - exchange.startedAtMs;
   engine.observer.finished(exchange);
   client.exchangeEnded(exchange);
 }

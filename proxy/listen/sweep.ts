@@ -1,3 +1,5 @@
+import { clock, readClock } from './clock.ts';
+
 /** Something that ends when its time is up. */
 export interface Expiring {
   /** performance.now() based; Infinity while nothing is waited for. */
@@ -47,7 +49,8 @@ export class Sweep<T extends Expiring> {
   }
 
   #sweep(): void {
-    const nowMs = performance.now();
+    readClock();
+    const nowMs = clock.nowMs;
     for (let i = this.#items.length - 1; i >= 0; i--) {
       const item = this.#items[i];
       if (item !== undefined && item.expiresAtMs <= nowMs) item.expired(nowMs);
