@@ -106,6 +106,26 @@ describe('table stream', () => {
     assert.equal(reviews, 3, 'a verdict is kept for a while');
   });
 
+  test('while the API server is away, a token that it knew goes on counting, and a new one does not', async () => {
+    let nowMs = 0;
+    let isAway = false;
+    const review = async () => {
+      if (isAway) throw new Error('connection refused');
+      return { ok: true, who: 'system:serviceaccount:edge:sluice-proxy' } as const;
+    };
+    const authorize = serviceAccounts(review, ['edge/sluice-proxy'], () => nowMs);
+    assert.equal((await authorize('known')).ok, true);
+    isAway = true;
+    nowMs = 3_599_000;
+    assert.equal((await authorize('known')).ok, true);
+    assert.deepEqual(await authorize('new'), {
+      ok: false,
+      reason: 'the token cannot be reviewed: connection refused',
+    });
+    nowMs = 3_601_000;
+    assert.equal((await authorize('known')).ok, false);
+  });
+
   test('a proxy that comes back with the same content, to any replica, gets no snapshot', async () => {
     const [first, second] = [await startController(), await startController()];
     first.publisher.stage([secret('a', '1'), secret('b', '2')], []);
