@@ -43,6 +43,8 @@ export interface FleetOptions {
   readonly staleAcceptMs: number;
   /** ExternalName Services may lead to this machine. */
   readonly allowLoopbackDns: boolean;
+  /** How long a worker may be silent before it is taken for hung and replaced, ms; 30 000 when absent. */
+  readonly workerTimeoutMs?: number;
   readonly log: Log;
 }
 
@@ -122,6 +124,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       accessLog: options.accessLog,
     },
     codeCache: codeCache.dir,
+    answerTimeoutMs: options.workerTimeoutMs ?? 30_000,
     log,
     whole() {
       const whole = intake.whole();

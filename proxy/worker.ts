@@ -66,7 +66,7 @@ async function answer(question: Ask & { readonly sequence: number }, handle: unk
       await parts.gateway.openListener(question.listener, handle as never);
     } else if (question.type === 'unlisten') {
       parts.gateway.closeListener(question.listenerId);
-    } else {
+    } else if (question.type === 'metrics') {
       const { live, metrics } = parts;
       say({ type: 'done', sequence, snapshot: metrics.snapshot() });
       metrics.letGo((routeId) => live.hasRoute(routeId));

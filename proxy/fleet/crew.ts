@@ -12,6 +12,8 @@ export interface CrewOptions {
   readonly start: WorkerStart;
   /** Folder of compiled code (codecache.ts). */
   readonly codeCache: string | null;
+  /** How long a worker may leave a question open before it is taken for hung and killed, ms. */
+  readonly answerTimeoutMs: number;
   readonly log: Log;
   /** The whole table in force and its hash, for a successor; null before the first. */
   whole(): { readonly delta: Delta; readonly hash: string } | null;
@@ -47,12 +49,20 @@ export class Crew {
   readonly #clients = new KnownClients();
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #ends = new Set<() => void>();
+  readonly #pulse: NodeJS.Timeout;
   #isStopping = false;
   restarts = 0;
 
   constructor(options: CrewOptions) {
     this.#options = options;
     for (let index = 0; index < options.size; index++) this.#seats.push(this.#seat(index));
+    // A worker that hangs keeps its share of the connections waiting, and nothing else would notice.
+    this.#pulse = setInterval(() => {
+      for (const seat of this.#seats) {
+        if (seat.isReady) this.#atSeat(seat, (member) => member.ask({ type: 'ping' })).catch(() => {});
+      }
+    }, pulseMs);
+    this.#pulse.unref();
   }
 
   /** Workers that have the tables in force and listen. */
@@ -104,6 +114,7 @@ export class Crew {
   /** Ends every worker: no new connections, those in flight get graceMs, then what is left is killed. */
   async stop(graceMs: number): Promise<void> {
     this.#isStopping = true;
+    clearInterval(this.#pulse);
     for (const timer of this.#timers) clearTimeout(timer);
     for (const open of this.#listenersById.values()) closeAll(open);
     this.#listenersById.clear();
@@ -121,10 +132,13 @@ export class Crew {
 
   async #atSeat(seat: Seat, work: (member: Member, index: number) => Promise<void>): Promise<void> {
     const { member } = seat;
-    const watchdog = setTimeout(() => {
-      this.#options.log.error({ pid: member.pid }, 'worker does not answer: killed');
-      member.kill();
-    }, answerTimeoutMs);
+    // A machine that slept wakes up with every timer due: what workers have answered is heard before the last word.
+    let watchdog = setTimeout(() => {
+      watchdog = setTimeout(() => {
+        this.#options.log.error({ pid: member.pid }, 'worker does not answer: killed');
+        member.kill();
+      }, lastChanceMs);
+    }, this.#options.answerTimeoutMs);
     try {
       await work(member, seat.index);
     } catch (error) {
@@ -240,8 +254,8 @@ export class Crew {
   }
 }
 
-/** A worker that takes longer than this for one table hangs, ms. */
-const answerTimeoutMs = 30_000;
+const pulseMs = 2_000;
+const lastChanceMs = 500;
 const maxSuccessors = 3;
 /** A worker that ends sooner than this after its start is part of a crash loop, ms. */
 const earlyEndMs = 10_000;

@@ -28,7 +28,9 @@ export type Ask =
   /** Comes with the worker's own socket. `part` counts the addresses of a listener. */
   | { readonly type: 'listen'; readonly listener: Listener; readonly part: number }
   | { readonly type: 'unlisten'; readonly listenerId: string }
-  | { readonly type: 'metrics' };
+  | { readonly type: 'metrics' }
+  /** Only whether it answers. */
+  | { readonly type: 'ping' };
 
 /** Told by the primary; no answer. */
 export type Tell =

@@ -155,6 +155,19 @@ test('a worker killed under load costs its own requests in flight and nothing el
   }
 });
 
+test('a worker that hangs is replaced, and its clients are answered', async () => {
+  const fleet = await testFleet({ workerTimeoutMs: 3_000 });
+  try {
+    await fleet.apply(snapshot(rows));
+    const port = fleet.ports().get('http') ?? 0;
+    process.kill(fleet.state().workerPids[0] ?? 0, 'SIGSTOP');
+    const answers = await Promise.all(Array.from({ length: 40 }, () => fetchOnce(port)));
+    assert.deepEqual(new Set(answers), new Set(['one']));
+  } finally {
+    await fleet.stop();
+  }
+});
+
 test('a batch that arrives while a worker dies is in force in its successor', async () => {
   const fleet = await testFleet();
   try {
