@@ -3,7 +3,7 @@ import type { Problem, Source } from '#table/problem.ts';
 import { type ReadAnnotations, readAnnotations } from '../annotations/parse.ts';
 import type { IngressBackend, ObjectOf } from '../watch/objects.ts';
 import { keyOf, type ObjectKey } from '../watch/view.ts';
-import { coversHost, everyHost, hostnameOf } from './names.ts';
+import { everyHost, hostnameOf, wildcardOf } from './names.ts';
 import { problem } from './problems.ts';
 
 /** How an Ingress speaks to the Service ports that it names. Ingresses that speak alike share a backend row. */
@@ -59,9 +59,12 @@ export interface Draft {
   face: Face;
   /** Hostname → field that names it first. */
   hosts: ReadonlyMap<string, Source>;
-  paths: readonly DraftPath[];
+  /** By hostname; a big Ingress has thousands of hosts, and each is made on its own. */
+  pathsByHost: ReadonlyMap<string, readonly DraftPath[]>;
   tls: readonly DraftTls[];
-  portRefs: readonly PortRef[];
+  /** The first entry that lists a host, by that host. */
+  tlsByHost: ReadonlyMap<string, DraftTls>;
+  refsByPort: ReadonlyMap<string, readonly PortRef[]>;
   /** Backends that no Service stands behind. */
   brokenBackends: readonly Backend[];
   problems: readonly Problem[];
@@ -99,9 +102,7 @@ export function draftIngress(
       );
       const broken = { status: 404, code: 'BackendMissing', message: 'No Service stands behind this path.' };
       const nowhere = { namespace, name: '', port: '' };
-      if (!brokenBackends.some((row) => row.id === route.routeId)) {
-        brokenBackends.push(brokenBackend(route.routeId, backendSource, nowhere, broken));
-      }
+      brokenBackends.push(brokenBackend(route.routeId, backendSource, nowhere, broken));
       paths.push({ ...route, source: at, backendId: route.routeId, service: nowhere });
       return;
     }
@@ -155,14 +156,34 @@ export function draftIngress(
   }
 
   const tls = tlsOf(ingress, source);
-  problems.push(...tls.flatMap((entry) => hostsWithoutRule(entry, [...hosts.keys()])));
+  const ruled = new Set([...hosts.keys()].flatMap((hostname) => [hostname, wildcardOf(hostname) ?? hostname]));
+  for (const entry of tls) problems.push(...hostsWithoutRule(entry, ruled));
 
   const whole = { key: keyOf(ingress), source, age: `${creationTimestamp}|${namespace}/${name}`, annotations, face };
   if (annotations.isDropped || annotations.isCanary) {
-    return { ...whole, hosts: new Map(), paths: [], tls: [], portRefs: [], brokenBackends: [], problems };
+    return { ...whole, ...nothing, problems };
   }
-  return { ...whole, hosts, paths, tls, portRefs: uniqueRefs(portRefs), brokenBackends, problems: unique(problems) };
+  return {
+    ...whole,
+    hosts,
+    pathsByHost: Map.groupBy(paths, ({ hostname }) => hostname),
+    tls,
+    tlsByHost: new Map(tls.toReversed().flatMap((entry) => entry.hosts.map((host) => [host, entry]))),
+    refsByPort: Map.groupBy(uniqueRefs(portRefs), ({ portKey }) => portKey),
+    brokenBackends,
+    problems: unique(problems),
+  };
 }
+
+/** What an Ingress that is left out as a whole has. */
+const nothing: Pick<Draft, 'hosts' | 'pathsByHost' | 'tls' | 'tlsByHost' | 'refsByPort' | 'brokenBackends'> = {
+  hosts: new Map(),
+  pathsByHost: new Map(),
+  tls: [],
+  tlsByHost: new Map(),
+  refsByPort: new Map(),
+  brokenBackends: [],
+};
 
 function tlsOf(ingress: ObjectOf<'Ingress'>, source: Source): DraftTls[] {
   const { namespace } = ingress.metadata;
@@ -173,9 +194,10 @@ function tlsOf(ingress: ObjectOf<'Ingress'>, source: Source): DraftTls[] {
   }));
 }
 
-function hostsWithoutRule({ hosts, source }: DraftTls, hostnames: readonly string[]): Problem[] {
+/** @param ruled hosts of rules, and the wildcards that cover them */
+function hostsWithoutRule({ hosts, source }: DraftTls, ruled: ReadonlySet<string>): Problem[] {
   return hosts
-    .filter((host) => !hostnames.some((hostname) => coversHost(host, hostname)))
+    .filter((host) => !ruled.has(host))
     .map((host) => problem('TlsHostWithoutRule', { ...source, field: `${source.field}.hosts` }, { host }));
 }
 

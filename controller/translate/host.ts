@@ -115,15 +115,17 @@ function denials(drafts: readonly Draft[], denier: Draft | undefined, hostname: 
 
 function asksForRegex(draft: Draft, hostname: string): boolean {
   const isAsked = draft.annotations.settings['use-regex'] ?? false;
-  return draft.paths.some((path) => path.hostname === hostname && (isAsked || rewriteOf(draft, path) !== null));
+  return pathsOn(draft, hostname).some((path) => isAsked || rewriteOf(draft, path) !== null);
 }
 
 /** Paths of rules first, oldest Ingress first; default backends after them, for a rule goes before a default. */
 function pathsOf(drafts: readonly Draft[], hostname: string): { draft: Draft; path: DraftPath }[] {
-  const all = drafts.flatMap((draft) =>
-    draft.paths.filter((path) => path.hostname === hostname).map((path) => ({ draft, path })),
-  );
+  const all = drafts.flatMap((draft) => pathsOn(draft, hostname).map((path) => ({ draft, path })));
   return [...all.filter(({ path }) => path.kind !== 'default'), ...all.filter(({ path }) => path.kind === 'default')];
+}
+
+function pathsOn(draft: Draft, hostname: string): readonly DraftPath[] {
+  return draft.pathsByHost.get(hostname) ?? [];
 }
 
 function pathSource(path: DraftPath): Source {
@@ -133,8 +135,8 @@ function pathSource(path: DraftPath): Source {
 /** The oldest default backend of a host counts; one that a rule for "/" covers is no conflict, only unreached. */
 function defaultConflicts(drafts: readonly Draft[], hostname: string): Problem[] {
   const defaults = drafts.flatMap((draft) =>
-    draft.paths
-      .filter((path) => path.kind === 'default' && path.hostname === hostname)
+    pathsOn(draft, hostname)
+      .filter((path) => path.kind === 'default')
       .map((path) => ({ draft, path })),
   );
   const [winner, ...losers] = defaults;
@@ -146,7 +148,7 @@ function defaultConflicts(drafts: readonly Draft[], hostname: string): Problem[]
 
 function regexWarnings(drafts: readonly Draft[], hostname: string, cause: Draft): Problem[] {
   return drafts
-    .filter((draft) => !asksForRegex(draft, hostname) && draft.paths.some((path) => path.hostname === hostname))
+    .filter((draft) => !asksForRegex(draft, hostname) && pathsOn(draft, hostname).length > 0)
     .map((draft) =>
       problem('PathsBecameRegex', draft.hosts.get(hostname) ?? draft.source, { host: hostname, cause: cause.key }),
     );
@@ -176,7 +178,7 @@ function slashRedirects(routes: readonly Route[], winners: ReadonlyMap<string, s
 
 function appRootRoute(draft: Draft, hostname: string, options: TranslateOptions): Route | null {
   const value = draft.annotations.settings['app-root'];
-  const first = draft.paths.find((path) => path.hostname === hostname);
+  const [first] = pathsOn(draft, hostname);
   if (value === undefined || first === undefined) return null;
   const facts: HostFacts = { hostId: `ingress/${hostname}`, isRegex: false, hasTls: false, deniedBackendId: null };
   const source: Source = { ...draft.source, field: `metadata.annotations[${draft.annotations.keys['app-root']}]` };

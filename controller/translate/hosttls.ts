@@ -69,10 +69,9 @@ function entryFor(
   stateOf: (secret: ObjectKey) => CertificateState,
 ): DraftTls | undefined {
   if (hostname === everyHost) return undefined;
-  const listed = draft.tls.find((entry) => entry.hosts.includes(hostname));
-  if (listed !== undefined) return listed;
-  const covered = draft.tls.find((entry) => entry.hosts.some((host) => coversHost(host, hostname)));
-  if (covered !== undefined) return covered;
+  const wildcard = wildcardOf(hostname);
+  const listed = draft.tlsByHost.get(hostname) ?? (wildcard && draft.tlsByHost.get(wildcard));
+  if (listed) return listed;
   return draft.tls.find((entry) => {
     const state = entry.secretKey === null ? null : stateOf(entry.secretKey);
     return state?.type === 'good' && state.row.names.some((name) => coversHost(name, hostname));

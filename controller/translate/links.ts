@@ -26,9 +26,9 @@ export class Links {
       const wildcard = wildcardOf(host);
       if (wildcard !== undefined) this.#hostsByWildcard.add(wildcard, host);
     }
-    for (const { portKey, serviceKey } of draft.portRefs) {
+    for (const [portKey, refs] of draft.refsByPort) {
       this.#byPort.add(portKey, key);
-      this.#portsByService.add(serviceKey, portKey);
+      for (const { serviceKey } of refs) this.#portsByService.add(serviceKey, portKey);
     }
     for (const { secretKey } of draft.tls) if (secretKey !== null) this.#bySecret.add(secretKey, key);
   }
@@ -74,9 +74,10 @@ export class Links {
       const wildcard = wildcardOf(host);
       if (wildcard !== undefined && this.#byHost.get(host).size === 0) this.#hostsByWildcard.delete(wildcard, host);
     }
-    for (const { portKey, serviceKey } of draft.portRefs) {
+    for (const [portKey, refs] of draft.refsByPort) {
       this.#byPort.delete(portKey, draft.key);
-      if (this.#byPort.get(portKey).size === 0) this.#portsByService.delete(serviceKey, portKey);
+      if (this.#byPort.get(portKey).size > 0) continue;
+      for (const { serviceKey } of refs) this.#portsByService.delete(serviceKey, portKey);
     }
     for (const { secretKey } of draft.tls) if (secretKey !== null) this.#bySecret.delete(secretKey, draft.key);
   }

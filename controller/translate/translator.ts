@@ -145,9 +145,9 @@ export class Translator {
     const isServed = ingress !== undefined && isOurs(ingress, view, this.#options);
     const draft = isServed ? draftIngress(ingress, (...row) => brokenBackend(this.#options, ...row)) : undefined;
     this.#links.replace(key, draft);
-    for (const { hosts, portRefs } of [before, draft].filter((one) => one !== undefined)) {
+    for (const { hosts, refsByPort } of [before, draft].filter((one) => one !== undefined)) {
       for (const host of hosts.keys()) dirty.hosts.add(host);
-      for (const { portKey } of portRefs) dirty.ports.add(portKey);
+      for (const portKey of refsByPort.keys()) dirty.ports.add(portKey);
     }
     for (const { secretKey } of before?.tls ?? []) {
       const isNamed = secretKey === null || this.#links.ofSecret(secretKey).size > 0;
@@ -194,9 +194,7 @@ export class Translator {
   }
 
   #port(view: ClusterView, portKey: string): void {
-    const users = this.#links
-      .ofPort(portKey)
-      .map((draft) => ({ draft, refs: draft.portRefs.filter((ref) => ref.portKey === portKey) }));
+    const users = this.#links.ofPort(portKey).map((draft) => ({ draft, refs: draft.refsByPort.get(portKey) ?? [] }));
     const isDefaultBackend = portKey === this.#defaultPort?.portKey;
     const named = users[0]?.refs[0] ?? (isDefaultBackend ? this.#defaultPort : null);
     if (named === null) {
