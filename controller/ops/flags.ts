@@ -13,6 +13,8 @@ const commonFlags = {
 };
 
 const cidr = text.refine((value) => isRange(value), 'must be an address or a range like 10.0.0.0/8');
+/** Node binds all addresses of the families that the machine has; `0.0.0.0` would leave IPv6-only clusters out. */
+const everywhere = '';
 const address = text.refine((value) => isIP(value) !== 0, 'must be an IP address');
 
 /** What decides how objects become tables. */
@@ -124,7 +126,7 @@ export const proxyFlags = {
     'file of the token that proves this proxy to the controllers; read again when it changes',
   ),
   ...fleetFlags,
-  adminAddress: flag(address.default('0.0.0.0'), 'IP', 'address of the admin port'),
+  adminAddress: flag(address.default(everywhere), 'IP', 'address of the admin port (default: all)'),
   name: flag(text.default(hostname()), 'NAME', 'name of this proxy, unique among all (default: the host name)'),
   zone: flag(text.nullable().default(null), 'ZONE', 'zone of this proxy, for topology-aware routing'),
   node: flag(text.nullable().default(null), 'NODE', 'node of this proxy, for topology-aware routing and status'),
@@ -147,7 +149,7 @@ export const controllerFlags = {
   namespace: flag(list(text).default([]), 'NAME', 'watch only this namespace; may be repeated (default: all)'),
   ...translateFlags,
   publishPort: flag(port.default(9443), 'PORT', 'port of the table stream that proxies follow; 0: a free one, logged'),
-  publishBindAddress: flag(address.default('0.0.0.0'), 'IP', 'address of the table stream'),
+  publishBindAddress: flag(address.default(everywhere), 'IP', 'address of the table stream (default: all)'),
   tokenFile: flag(
     text.nullable().default(null),
     'FILE',
@@ -184,7 +186,7 @@ export const controllerFlags = {
     'PORT',
     'port of /healthz, /readyz, /metrics, /problems, /proxies; 0: a free one',
   ),
-  adminAddress: flag(address.default('0.0.0.0'), 'IP', 'address of the admin port'),
+  adminAddress: flag(address.default(everywhere), 'IP', 'address of the admin port (default: all)'),
   ...commonFlags,
 };
 

@@ -26,7 +26,7 @@ export function readSettings<F extends Flags>(flags: F, sources: SettingSources)
   for (const [key, { schema }] of Object.entries(flags)) {
     const [where, given] = firstGiven([
       [`--${dashed(key)}`, sources.commandLine[key]],
-      [variableOf(key), sources.environment[variableOf(key)]],
+      [variableOf(key), ownVariable(sources.environment[variableOf(key)])],
       [`${dashed(key)} in ${sources.configFile}`, file[dashed(key)]],
     ]);
     const parsed = schema.safeParse(given);
@@ -67,6 +67,14 @@ function readConfig(path: string, flags: Flags): Record<string, unknown> {
   const unknown = Object.keys(config).find((key) => !known.has(key));
   if (unknown !== undefined) throw new SettingError(`--config: ${path} has the unknown setting "${unknown}"`);
   return config;
+}
+
+/**
+ * Kubernetes gives each pod variables for each Service of its namespace: a Service named `sluice-http` sets
+ * `SLUICE_HTTP_PORT=tcp://10.0.0.1:80`. That is not meant for us.
+ */
+function ownVariable(value: string | undefined): string | undefined {
+  return value !== undefined && /^(tcp|udp|sctp):\/\//.test(value) ? undefined : value;
 }
 
 function firstGiven(candidates: readonly (readonly [string, unknown])[]): readonly [string, unknown] {
