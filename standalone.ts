@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import type { ValuesOf } from './controller/ops/flag.ts';
 import type { standaloneFlags } from './controller/ops/flags.ts';
 import { openLog } from './controller/ops/log.ts';
@@ -32,7 +31,6 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
     stateKeyFile: null,
     zone: null,
     node: null,
-    proxyName: hostname(),
     drainDelayMs: settings.drainDelay,
     drainGraceMs: settings.drainGrace,
     staleAcceptMs: 0,

@@ -34,7 +34,6 @@ export interface FleetOptions {
   readonly limits: Limits;
   readonly zone: string | null;
   readonly node: string | null;
-  readonly proxyName: string;
   /** How long traffic is still taken after readiness went off, ms. */
   readonly drainDelayMs: number;
   /** Longest wait for requests in flight after that, ms. */
@@ -207,6 +206,8 @@ export interface ProxyOptions extends Omit<FleetOptions, 'log'> {
   readonly controllerUrls: readonly string[];
   readonly controllerCaFile: string;
   readonly tokenFile: string;
+  /** Unique among the proxies of the controllers. */
+  readonly proxyName: string;
   readonly logLevel: string;
 }
 

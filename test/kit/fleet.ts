@@ -18,7 +18,6 @@ export function testFleet(options: Partial<FleetOptions> = {}): Promise<Fleet> {
     limits: Limits.parse({}),
     zone: null,
     node: null,
-    proxyName: 'test',
     drainDelayMs: 0,
     drainGraceMs: 5_000,
     staleAcceptMs: 120_000,
