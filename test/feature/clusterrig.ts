@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { request } from 'undici';
 import { z } from 'zod';
 import { type ApiServer, type Manifest, startApiServer } from '../kit/apiserver.ts';
+import type { CertificatePair } from '../kit/certificate.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { SluiceProcess } from '../kit/sluice.ts';
 import { eventually } from '../kit/wait.ts';
@@ -16,6 +17,8 @@ const address =
 
 /** Why tests with a ClusterRig cannot run here; false: they can. */
 export const skip = address === '' && 'this machine has no address but loopback, and an API server takes no others';
+
+export const sharedToken = 'a secret that the proxies of the test share';
 
 export interface RunningController {
   process: SluiceProcess;
@@ -44,7 +47,10 @@ export class ClusterRig {
     this.#folder = folder;
   }
 
-  /** Backends answer with their names. Proxies prove themselves by tokens of the service account sluice-proxy. */
+  /**
+   * Backends answer with their names. Proxies prove themselves by tokens of the service account sluice-proxy; controllers
+   * know a shared secret, too, for proxies started with the account `shared`.
+   */
   static async start(counts: { backends: readonly string[]; controllers: number; proxies: number; workers: number }) {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-cluster-'));
     const rig = new ClusterRig(await startApiServer(), folder);
@@ -54,10 +60,9 @@ export class ClusterRig {
       }
       await rig.api.apply(ingressClass, serviceAccount('sluice-proxy'));
       await rig.#keepToken('sluice-proxy');
+      await writeFile(rig.file('shared.token'), sharedToken);
       for (let i = 0; i < counts.controllers; i++) rig.controllers.push(await rig.startController());
-      const { body } = await rig.api.call('GET', '/api/v1/namespaces/default/secrets/sluice-authority');
-      const data = z.record(z.string(), z.string()).parse(body['data']);
-      await writeFile(join(folder, 'ca.crt'), Buffer.from(data['ca.crt'] ?? '', 'base64'));
+      if (counts.controllers > 0) await rig.keepAuthority();
       for (let i = 0; i < counts.proxies; i++) rig.proxies.push(await rig.startProxy(`proxy-${i + 1}`, counts.workers));
       return rig;
     } catch (error) {
@@ -73,14 +78,21 @@ export class ClusterRig {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
+  /** Where something of this rig is kept. The state of a proxy is in a folder of its name. */
+  file(base: string): string {
+    return join(this.#folder, base);
+  }
+
   portOf(backend: number): number {
     return this.#backends[backend]?.port ?? 0;
   }
 
-  async startController(): Promise<RunningController> {
+  /** `url`: of a wire to the API server that a test can cut. */
+  async startController(url = this.api.url): Promise<RunningController> {
     const process = this.#start([
       'controller',
-      ...['--kubeconfig', await this.api.kubeconfig(), '--proxy-service-account', 'default/sluice-proxy'],
+      ...['--kubeconfig', await this.api.kubeconfig('admin', url), '--token-file', this.file('shared.token')],
+      ...['--proxy-service-account', 'default/sluice-proxy'],
       ...['--publish-bind-address', '127.0.0.1', '--publish-port', '0', '--publish-address', '192.0.2.80'],
       ...['--admin-address', '127.0.0.1', '--admin-port', '0'],
     ]);
@@ -88,8 +100,8 @@ export class ClusterRig {
     return { process, ...ports };
   }
 
-  async startProxy(name: string, workers = 1): Promise<RunningProxy> {
-    const process = this.startProxyProcess(name, 'sluice-proxy', workers);
+  async startProxy(name: string, workers = 1, account = 'sluice-proxy'): Promise<RunningProxy> {
+    const process = this.startProxyProcess(name, account, workers);
     const Ports = z.object({ http: z.number(), https: z.number() });
     const { ports, admin } = await listening(process, z.object({ ports: Ports, admin: z.number() }));
     return { process, ...ports, admin };
@@ -97,11 +109,11 @@ export class ClusterRig {
 
   /** Does not wait. */
   startProxyProcess(name: string, account: string, workers = 1): SluiceProcess {
-    const file = (base: string) => join(this.#folder, base);
     return this.#start([
       'proxy',
       ...this.controllers.flatMap(({ publish }) => ['--controller', `https://localhost:${publish}`]),
-      ...['--controller-ca', file('ca.crt'), '--token-file', file(`${account}.token`), '--state-dir', file(name)],
+      ...['--controller-ca', this.file('ca.crt'), '--token-file', this.file(`${account}.token`)],
+      ...['--state-dir', this.file(name)],
       ...['--name', name, '--http-port', '0', '--https-port', '0', '--workers', String(workers)],
       ...['--admin-address', '127.0.0.1', '--admin-port', '0'],
     ]);
@@ -111,6 +123,13 @@ export class ClusterRig {
   async makeStranger(account: string): Promise<void> {
     await this.api.apply(serviceAccount(account));
     await this.#keepToken(account);
+  }
+
+  /** Keeps the authority that the first controller made, for proxies. */
+  async keepAuthority(): Promise<void> {
+    const { body } = await this.api.call('GET', '/api/v1/namespaces/default/secrets/sluice-authority');
+    const data = z.record(z.string(), z.string()).parse(body['data']);
+    await writeFile(this.file('ca.crt'), Buffer.from(data['ca.crt'] ?? '', 'base64'));
   }
 
   /** Waits until every proxy answers this. */
@@ -148,8 +167,8 @@ export async function page(port: number, path: string): Promise<string> {
   return (await fetch(`http://127.0.0.1:${port}${path}`)).text();
 }
 
-export async function get(port: number, host: string): Promise<{ status: number; text: string }> {
-  const response = await request(`http://127.0.0.1:${port}/`, { headers: { host } });
+export async function get(port: number, host: string, path = '/'): Promise<{ status: number; text: string }> {
+  const response = await request(`http://127.0.0.1:${port}${path}`, { headers: { host } });
   return { status: response.statusCode, text: await response.body.text() };
 }
 
@@ -158,14 +177,14 @@ export function service(name: string): Manifest {
   return { apiVersion: 'v1', kind: 'Service', metadata: { name }, spec };
 }
 
-export function slice(service: string, port: number, name = service): Manifest {
+export function slice(service: string, port: number, name = service, isReady = true): Manifest {
   return {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
     metadata: { name, labels: { 'kubernetes.io/service-name': service } },
     addressType: 'IPv4',
     ports: [{ name: 'http', port, protocol: 'TCP' }],
-    endpoints: [{ addresses: [address], conditions: { ready: true } }],
+    endpoints: [{ addresses: [address], conditions: { ready: isReady } }],
   };
 }
 
@@ -183,6 +202,11 @@ export function ingress(
     metadata: { name, annotations },
     spec: { ingressClassName: 'sluice', rules: [{ host, http: { paths: [path] } }], tls },
   };
+}
+
+export function tlsSecret(name: string, { cert, key }: CertificatePair): Manifest {
+  const stringData = { 'tls.crt': cert, 'tls.key': key };
+  return { apiVersion: 'v1', kind: 'Secret', metadata: { name }, type: 'kubernetes.io/tls', stringData };
 }
 
 const ingressClass: Manifest = {

@@ -10,13 +10,17 @@ export async function waitUntil(isDone: () => boolean, what: string): Promise<vo
   }
 }
 
-/** Like waitUntil, for conditions that need to ask. */
-export async function eventually<T>(ask: () => Promise<T | undefined>, what: string): Promise<T> {
-  const deadlineMs = performance.now() + patienceMs;
+/** Like waitUntil, for conditions that need to ask. `boundMs`: more for what takes long by design, as a Lease that runs out. */
+export async function eventually<T>(
+  ask: () => Promise<T | undefined>,
+  what: string,
+  boundMs: number = patienceMs,
+): Promise<T> {
+  const deadlineMs = performance.now() + boundMs;
   for (;;) {
     const value = await ask();
     if (value !== undefined) return value;
-    if (performance.now() > deadlineMs) throw new Error(`waited ${patienceMs} ms in vain for ${what}`);
+    if (performance.now() > deadlineMs) throw new Error(`waited ${boundMs} ms in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
