@@ -127,12 +127,14 @@ function isNothing({ upserts, deletes }: Delta): boolean {
 /** One broken row may break ten thousand pointers; the first say enough. */
 const maxProblems = 100;
 
+/** The stack is for the log. */
 function notApplied(error: Error): Problem {
+  const [reason] = error.message.split('\n');
   return {
     code: 'TableNotApplied',
     severity: 'error',
     source: { kind: 'Proxy', namespace: '', name: '' },
-    message: `A worker could not apply the table: ${error.message}.`,
+    message: `A worker could not apply the table: ${reason}.`,
     hint: 'This is a fault of Sluice: report it with the log of the proxy. The last good table stays in force.',
   };
 }

@@ -8,6 +8,7 @@ export class Memory {
   readonly #disk: TableDisk;
   readonly #log: Log;
   #timer: NodeJS.Timeout | null = null;
+  #encodeMs = 0;
   #writing: Promise<void> = Promise.resolve();
 
   constructor(disk: TableDisk, log: Log) {
@@ -29,9 +30,9 @@ export class Memory {
     }
   }
 
-  /** Changes of one second share one write. */
+  /** Changes of one second share one write; of a large table, of as long as keeps this below a fiftieth of a core. */
   changed(intake: Intake): void {
-    this.#timer ??= setTimeout(() => void this.#save(intake), saveAfterMs);
+    this.#timer ??= setTimeout(() => void this.#save(intake), saveAfterMs + 50 * this.#encodeMs);
   }
 
   /** Writes what is not written yet. */
@@ -44,7 +45,11 @@ export class Memory {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     const text = await intake.inTurn(async () => {
-      return intake.commit === null ? null : this.#disk.encode(intake.table, intake.commit);
+      if (intake.commit === null) return null;
+      const startMs = performance.now();
+      const encoded = this.#disk.encode(intake.table, intake.commit);
+      this.#encodeMs = performance.now() - startMs;
+      return encoded;
     });
     if (text === null) return;
     this.#writing = this.#writing
