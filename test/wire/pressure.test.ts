@@ -21,7 +21,7 @@ const stalled: Socket[] = [];
 let sluice: Standalone;
 
 before(async () => {
-  recorder = await Recorder.start({ onRequest: (request) => answer(request, 'x'.repeat(1_000)) });
+  recorder = await Recorder.start({ onRequest: (request) => answer(request, 'x'.repeat(10_000)) });
   stalling = createServer({ pauseOnConnect: true }, (socket) => {
     socket.on('error', () => undefined);
     stalled.push(socket);
@@ -38,8 +38,18 @@ before(async () => {
       ...service('stalling', [(stalling.address() as AddressInfo).port]),
     ],
   });
-  for (let i = 0; i < 200; i++) await exchange({ port: sluice.httpPort }, get('/', 'gw.test'));
+  await warmUp();
 });
+
+/** The heap grows with the first requests to the size that it keeps; that is not what a bad peer costs. */
+async function warmUp(): Promise<void> {
+  for (let round = 0; round < 5; round++) {
+    const client = await RawClient.open({ port: sluice.httpPort });
+    client.send(get('/', 'gw.test').repeat(2_000));
+    await waitUntil(() => client.receivedBytes > 20_000_000, 'all answers');
+    client.destroy();
+  }
+}
 
 after(async () => {
   await sluice?.stop();
@@ -82,13 +92,15 @@ test('a backend that stops reading stops the client, and nothing is lost', async
 
 test('a client that pipelines without reading costs little, and others are served', async (context) => {
   const startBytes = workerBytes();
+  recorder.take();
   const client = await RawClient.open({ port: sluice.httpPort });
   client.socket.pause();
-  const batch = Buffer.from(get('/', 'gw.test').repeat(2_000));
-  for (let i = 0; i < 20; i++) client.send(batch);
+  client.send(get('/flood', 'gw.test').repeat(9_000));
   await assertOthersAreServed();
   const growth = workerBytes() - startBytes;
-  context.diagnostic(`worker grew by ${(growth / mib).toFixed(1)} MiB`);
+  const forwarded = recorder.take().filter((request) => request.target === '/flood').length;
+  context.diagnostic(`worker grew by ${(growth / mib).toFixed(1)} MiB, ${forwarded} of 9000 requests were forwarded`);
   assert.ok(growth < growthBound);
+  assert.ok(forwarded < 5_000, 'requests whose answers nobody takes are not forwarded without end');
   client.destroy();
 });
