@@ -1,4 +1,4 @@
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
@@ -33,18 +33,19 @@ export function fileStore(folder: string): Store {
     load,
     async create(name, data) {
       await mkdir(folder, { recursive: true, mode: 0o700 });
+      // Written whole under another name first: a crash in between must not leave half a key behind. A link, unlike a
+      // rename, fails when somebody else was faster.
+      const path = join(folder, `${name}.json`);
+      const draft = `${path}.${process.pid}`;
+      await writeFile(draft, JSON.stringify(data), { mode: 0o600, flush: true });
       try {
-        const file = await open(join(folder, `${name}.json`), 'wx', 0o600);
-        try {
-          await file.writeFile(JSON.stringify(data));
-          await file.sync();
-        } finally {
-          await file.close();
-        }
+        await link(draft, path);
         return data;
       } catch (error) {
         if (!isCode(error, 'EEXIST')) throw error;
         return (await load(name)) ?? data;
+      } finally {
+        await unlink(draft);
       }
     },
   };
