@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -36,7 +37,7 @@ export function fileStore(folder: string): Store {
       // Written whole under another name first: a crash in between must not leave half a key behind. A link, unlike a
       // rename, fails when somebody else was faster.
       const path = join(folder, `${name}.json`);
-      const draft = `${path}.${process.pid}`;
+      const draft = `${path}.${randomUUID()}`;
       await writeFile(draft, JSON.stringify(data), { mode: 0o600, flush: true });
       try {
         await link(draft, path);
