@@ -30,6 +30,7 @@ function connect(engine: Engine, exchange: Exchange, endpoint: EndpointState, ca
   const backend = exchange.backend as LiveBackend;
   const nowMs = clock.nowMs;
   exchange.tryStartedMs = nowMs;
+  exchange.upstreamMs = -1;
   if (exchange.upstreamHead === '') exchange.upstreamHead = buildHead(exchange, backend);
   const upstream = engine.pools.take(endpoint, backend, exchange.isTls, route.timeouts.connectMs, canReuse, nowMs);
   exchange.upstream = upstream;
@@ -72,6 +73,7 @@ export function flushRequest(exchange: Exchange): void {
   if (upstream === null || !upstream.isConnected) return;
   exchange.isHeadPending = false;
   upstream.socket.write(exchange.upstreamHead, 'latin1');
+  upstream.sent(clock.nowMs);
 }
 
 /** The new connection is there: head, and what has come of the body, go out. */
@@ -157,6 +159,7 @@ export function retry(engine: Engine, exchange: Exchange, failed: EndpointState 
   if (pick === null) return false;
   exchange.setCookie = pick.setCookie ?? exchange.setCookie;
   sendTo(engine, exchange, pick.endpoint);
+  if (exchange.isHeadPending) flushRequest(exchange);
   return true;
 }
 

@@ -181,5 +181,7 @@ export function giveExchange(exchange: Exchange): void {
   exchange.head.text = '';
   exchange.route = exchange.backend = exchange.backendFilters = exchange.endpoint = null;
   exchange.replay = null;
+  // Substrings of a head keep all of it alive.
+  exchange.target = exchange.rawPath = exchange.path = exchange.query = exchange.requestId = exchange.upstreamHead = '';
   if (spares.length < 1024) spares.push(exchange);
 }

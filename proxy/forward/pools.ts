@@ -120,5 +120,21 @@ export class Pools {
 /** Connections are shared only by backends that verify the same peer in the same way. */
 function tlsKey(endpoint: EndpointState, backend: LiveBackend): string {
   const tls = backend.row.tls;
-  return `${endpoint.key} tls ${tls?.serverName ?? ''} ${tls?.caSecretId ?? ''} ${backend.caPem ?? ''}`;
+  return `${endpoint.key} tls ${tls?.serverName ?? ''} ${tls?.caSecretId ?? ''} ${numberOf(backend.caPem)}`;
 }
+
+const numbersByCa = new Map<string, number>();
+
+/** A bundle is kilobytes of text; as part of a key it is a number. */
+function numberOf(caPem: string | null): number {
+  if (caPem === null) return 0;
+  let number = numbersByCa.get(caPem);
+  if (number === undefined) {
+    if (numbersByCa.size >= 1_000) numbersByCa.clear();
+    number = ++lastCa;
+    numbersByCa.set(caPem, number);
+  }
+  return number;
+}
+
+let lastCa = 0;

@@ -54,11 +54,10 @@ export function tunnelUpstreamEnded(engine: Engine, exchange: Exchange): void {
   else client.socket.end();
 }
 
-/** Both directions are over. */
-function closeTunnel(engine: Engine, exchange: Exchange): void {
+/** Both directions are over, or nothing has moved for too long. */
+export function closeTunnel(engine: Engine, exchange: Exchange): void {
   const upstream = exchange.upstream;
   exchange.upstream = null;
-  upstream?.socket.destroySoon();
-  upstream?.leave();
+  upstream?.endSoon();
   finish(engine, exchange);
 }

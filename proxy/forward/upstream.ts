@@ -11,7 +11,7 @@ import type { Pool } from './pools.ts';
 import { giveChunk, isFull, sharedUpstreamBuffer, shortBytes, takeChunk } from './relay.ts';
 import { lastChunk, replyBody, replyEnd, replyHead, replyInterim } from './reply.ts';
 import { interpretResponse, parseResponseHead, ResponseLine } from './responsehead.ts';
-import { startTunnel, tunnelFromUpstream, tunnelUpstreamEnded } from './tunnel.ts';
+import { closeTunnel, startTunnel, tunnelFromUpstream, tunnelUpstreamEnded } from './tunnel.ts';
 
 const phaseConnecting = 0;
 /** In the pool: whatever comes now was not asked for. */
@@ -109,11 +109,11 @@ export class UpstreamConnection implements Expiring {
       at = this.#readHead(buffer, at, end);
       if (at === -1) return;
     }
-    if (at >= end) return;
+    if (at >= end || this.#phase === phaseClosed) return;
     if (this.#phase === phaseBody) at = this.#readBody(buffer, at, end);
-    else if (this.#phase === phaseTunnel) {
+    else if (this.#phase === phaseTunnel && this.exchange !== null) {
       this.expiresAtMs = clock.nowMs + this.#readMs;
-      tunnelFromUpstream(this.exchange as Exchange, buffer, at, end);
+      tunnelFromUpstream(this.exchange, buffer, at, end);
       at = end;
     }
     // Bytes that no request asked for: the next exchange would take them for its answer (response queue poisoning).
@@ -307,23 +307,26 @@ export class UpstreamConnection implements Expiring {
       this.destroy();
       return;
     }
-    if (this.#phase === phaseConnecting) this.#fail(exchange, failures.connectTimeout);
+    if (this.#phase === phaseTunnel) closeTunnel(this.#engine, exchange);
+    else if (this.#phase === phaseConnecting) this.#fail(exchange, failures.connectTimeout);
     else this.#fail(exchange, this.#isSending ? failures.sendTimeout : failures.readTimeout);
   }
 
-  /** Leaves the socket to end by itself. */
-  leave(): void {
+  /** After a tunnel: what was written still goes out, but not for ever. */
+  endSoon(): void {
     if (this.#phase === phaseClosed) return;
-    this.#phase = phaseClosed;
     this.exchange = null;
-    this.chunk = null;
-    this.pool.forget(this);
+    this.expiresAtMs = clock.nowMs + this.#engine.limits.lingerMs;
+    this.socket.destroySoon();
   }
 
   /** Ends the connection without telling the exchange. */
   destroy(): void {
     if (this.#phase === phaseClosed) return;
-    this.leave();
+    this.#phase = phaseClosed;
+    this.exchange = null;
+    this.chunk = null;
+    this.pool.forget(this);
     this.socket.destroy();
   }
 }

@@ -8,9 +8,11 @@ import { clock } from './clock.ts';
 import { httpDate } from './date.ts';
 import { errorPage } from './errorpage.ts';
 import type { Refusal } from './refusals.ts';
+import { newRequestId } from './requestid.ts';
 
 /** Answers with an error page of the gateway and ends the exchange. */
 export function answer(engine: Engine, exchange: Exchange, status: number, flag: ResponseFlag, sentence: string): void {
+  if (exchange.requestId === '') exchange.requestId = newRequestId();
   const page = errorPage({ status, sentence, requestId: exchange.requestId, accept: exchange.header('accept') ?? '' });
   exchange.flag = flag;
   const extra = status === 503 ? 'Retry-After: 1\r\n' : '';

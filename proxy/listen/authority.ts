@@ -1,6 +1,7 @@
 /** A validated `uri-host [":" port]`. */
 export interface Authority {
-  /** As sent, lower case: what backends see as Host. */
+  readonly sent: string;
+  /** Lower case, without an empty port: what backends see as Host. */
   readonly text: string;
   /** Lower case, no port, no trailing dot: what routes are found by. */
   readonly hostname: string;
@@ -23,7 +24,7 @@ export function parseAuthority(text: string): Authority | null {
   const parsed = parse(text);
   if (parsed === null) return null;
   if (knownByText.size >= mostKnown) knownByText.clear();
-  knownByText.set(text, parsed);
+  knownByText.set(parsed.sent, parsed);
   return parsed;
 }
 
@@ -31,7 +32,9 @@ const pattern = /^(?:((?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?)|\[([0-9a-f:.]{
 
 function parse(text: string): Authority | null {
   if (text.length > 262) return null;
-  const lower = text.toLowerCase();
+  // A substring keeps the whole head alive behind it: what is remembered must be a copy.
+  const sent = Buffer.from(text, 'latin1').toString('latin1');
+  const lower = sent.toLowerCase();
   const parts = pattern.exec(lower);
   if (parts === null) return null;
   const port = parts[3];
@@ -39,9 +42,9 @@ function parse(text: string): Authority | null {
   const name = parts[1];
   if (name === undefined) {
     if (!URL.canParse(`http://[${parts[2]}]/`)) return null;
-    return { text: lower, hostname: `[${parts[2]}]` };
+    return { sent, text: lower, hostname: `[${parts[2]}]` };
   }
   // An empty port is legal grammar and means none (RFC 3986 §3.2.3).
   const plain = port === '' ? lower.slice(0, -1) : lower;
-  return { text: plain, hostname: name.endsWith('.') ? name.slice(0, -1) : name };
+  return { sent, text: plain, hostname: name.endsWith('.') ? name.slice(0, -1) : name };
 }

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { flushRequest, requestTimedOut } from '../forward/attempt.ts';
 import type { Engine } from '../forward/engine.ts';
 import { bodyLength, type Exchange, giveExchange, takeExchange } from '../forward/exchange.ts';
-import { chunkBytes, giveChunk, sharedClientBuffer, takeChunk } from '../forward/relay.ts';
+import { chunkBytes, giveChunk, isFull, sharedClientBuffer, takeChunk } from '../forward/relay.ts';
 import { clientDrained } from '../forward/reply.ts';
 import { requestBody, requestBroken } from '../forward/requestbody.ts';
 import { tunnelClientEnded, tunnelFromClient } from '../forward/tunnel.ts';
@@ -24,7 +24,9 @@ const phaseWaiting = 3;
 const phaseTunnel = 4;
 /** Answered for the last time; what still comes is thrown away until the client closes. */
 const phaseLinger = 5;
-const phaseClosed = 6;
+/** Answered, but the client has not read it yet: whoever pipelines without reading must not fill the worker. */
+const phaseFlushing = 6;
+const phaseClosed = 7;
 
 /** Bytes of pipelined requests that are kept while an answer is in progress. */
 const mostHeldBytes = 65_536;
@@ -67,10 +69,6 @@ export class ClientConnection implements Expiring {
     this.expiresAtMs = clock.nowMs + engine.limits.idleMs;
   }
 
-  get isIdle(): boolean {
-    return this.#phase === phaseIdle;
-  }
-
   /** Bytes came. They are the caller's again when this returns, unless they lie in `chunk`. */
   receive(buffer: Buffer, start: number, end: number): void {
     readClock();
@@ -79,7 +77,7 @@ export class ClientConnection implements Expiring {
       this.#held = null;
       const joined = Buffer.concat([held, buffer.subarray(start, end)]);
       // A head is looked at again only when another line of it has ended, or dripping clients would cost their square.
-      if (joined.length < this.#engine.limits.requestLineBytes && !buffer.subarray(start, end).includes(0x0a)) {
+      if (joined.length < this.#engine.limits.headBytes && !buffer.subarray(start, end).includes(0x0a)) {
         this.#held = joined;
         return;
       }
@@ -99,7 +97,7 @@ export class ClientConnection implements Expiring {
         tunnelFromClient(this.exchange as Exchange, buffer, at, end);
         at = end;
       } else {
-        if (this.#phase === phaseWaiting) this.#hold(buffer, at, end);
+        if (this.#phase === phaseWaiting || this.#phase === phaseFlushing) this.#hold(buffer, at, end);
         at = end;
       }
     }
@@ -221,7 +219,7 @@ export class ClientConnection implements Expiring {
 
   /** The exchange is over and its record is written. Goes on with the next request, or closes. */
   exchangeEnded(exchange: Exchange): void {
-    const mayStay = !exchange.willClose && exchange.isRequestComplete && !this.hasEnded;
+    const mayStay = !exchange.willClose && exchange.isRequestComplete && (!this.hasEnded || this.#held !== null);
     this.exchange = null;
     giveExchange(exchange);
     if (this.#phase === phaseClosed) return;
@@ -229,14 +227,24 @@ export class ClientConnection implements Expiring {
       this.#linger();
       return;
     }
+    if (isFull(this.socket)) {
+      this.#phase = phaseFlushing;
+      this.expiresAtMs = clock.nowMs + this.#engine.limits.writeIdleMs;
+      return;
+    }
+    this.#next();
+  }
+
+  /** Ready for the next request, which may be here already. */
+  #next(): void {
     this.#phase = phaseIdle;
     this.expiresAtMs = clock.nowMs + this.#engine.limits.idleMs;
     if (this.#isPaused) this.resume();
     const held = this.#held;
-    if (held !== null && !this.#isConsuming) {
-      this.#held = null;
-      this.#consume(held, 0, held.length);
-    }
+    if (held === null || this.#isConsuming) return;
+    this.#held = null;
+    this.#consume(held, 0, held.length);
+    if (this.hasEnded && this.#phase <= phaseHead) this.ended();
   }
 
   /**
@@ -319,6 +327,7 @@ export class ClientConnection implements Expiring {
   drained(): void {
     readClock();
     if (this.exchange !== null) clientDrained(this.exchange);
+    else if (this.#phase === phaseFlushing) this.#next();
   }
 
   closed(): void {

@@ -131,3 +131,65 @@ test('websocket bytes pass both ways, and the end of one side ends the other', a
   client.end();
   await waitUntil(() => client.isEnded, 'the end');
 });
+
+test('two pipelined requests and a FIN get both answers', async () => {
+  const { client, recorder } = await rig();
+  recorder.onRequest = (request) => answer(request, request.target);
+  client.send(get('/1', 'gw.test') + get('/2', 'gw.test'));
+  client.end();
+  assert.equal((await client.response(0)).body.toString(), '/1');
+  assert.equal((await client.response(1)).body.toString(), '/2');
+  await waitUntil(() => client.isEnded, 'the end');
+});
+
+test('who pipelines without reading is not answered beyond what the sockets hold', async () => {
+  const { client, recorder, gateway } = await rig();
+  const body = 'x'.repeat(500_000);
+  recorder.onRequest = (request) => answer(request, request.target === '/other' ? 'ok' : body);
+  client.socket.pause();
+  for (let i = 0; i < 100; i++) client.send(get(`/${i}`, 'gw.test'));
+  await recorder.request(3);
+  // Enough turns of the loop for all of them, were they not held back.
+  const other = await RawClient.open({ port: gateway.port });
+  for (let i = 0; i < 300; i++) {
+    other.send(get('/other', 'gw.test'));
+    await other.response(i);
+  }
+  other.destroy();
+  const before = recorder.requests.filter(({ target }) => target !== '/other').length;
+  client.socket.resume();
+  assert.equal((await client.response(99)).body.length, body.length);
+  assert.ok(before < 100, `${before} of 100 requests were forwarded before anything was read`);
+});
+
+test('a request that outlasts its route is 504, and its backend connection is given up', async () => {
+  const recorder = await Recorder.start({ onRequest: () => undefined });
+  const rows = plainTable([{ address: '127.0.0.1', port: recorder.port }]).map((each) =>
+    each.kind === 'route'
+      ? { ...each, row: { ...each.row, timeouts: { ...each.row.timeouts, requestMs: 300 } } }
+      : each,
+  );
+  const gateway = await testGateway(rows);
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push(recorder, gateway, { stop: async () => client.destroy() });
+  client.send(get('/', 'gw.test'));
+  assert.equal((await client.response(0)).status, 504);
+  await waitUntil(() => recorder.connections[0]?.isEnded === true, 'the backend connection to be given up');
+  assert.equal(gateway.records[0]?.flag, 'UT');
+});
+
+test('a drain answers what is in flight, ends idle connections and resolves', async () => {
+  const { client, recorder, gateway } = await rig();
+  recorder.onRequest = () => undefined;
+  const idle = await RawClient.open({ port: gateway.port });
+  client.send(get('/', 'gw.test'));
+  const request = await recorder.request(0);
+  const drained = gateway.gateway.drain(60_000);
+  await waitUntil(() => idle.isEnded, 'the idle connection to end');
+  answer(request, 'late');
+  const response = await client.response(0);
+  assert.equal(response.body.toString(), 'late');
+  assert.match(client.received.toString(), /Connection: close/);
+  client.end();
+  await drained;
+});
