@@ -128,6 +128,7 @@ const workerFile = fileURLToPath(new URL('../worker.ts', import.meta.url));
  */
 const workerFlags = [
   '--disable-sigusr1',
+  '--disable-proto=delete',
   '--disable-warning=ExperimentalWarning',
   '--enable-experimental-regexp-engine-on-excessive-backtracks',
   '--max-semi-space-size=32',
