@@ -1,4 +1,5 @@
 import type { Annotation } from './annotation.ts';
+import { healthFamily } from './health.ts';
 import { obsoleteNames } from './obsolete.ts';
 import { prefixes, registry } from './registry.ts';
 import { unhonoured } from './unhonoured.ts';
@@ -36,6 +37,10 @@ export function annotationsDocument(): string {
     ]),
     '',
     'Type and mode of affinity are those of the oldest Ingress on the Service port that sets affinity, cookie attributes those of the youngest.',
+    '',
+    `Of Sluice alone are ${Object.keys(healthFamily)
+      .map((name) => `\`${name}\``)
+      .join(', ')}.`,
     '',
     '## Known, not honoured yet',
     '',

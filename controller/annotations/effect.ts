@@ -18,6 +18,9 @@ export function withoutEffect(source: Source, settings: Settings, keys: Keys): P
   const hash = settings['upstream-hash-by'];
   for (const name of needsAffinity) if (!hasAffinity) tell(name, 'it needs affinity beside it');
   for (const name of needsHash) if (hash === undefined) tell(name, 'it needs upstream-hash-by beside it');
+  if (settings['health-check-path'] === undefined) {
+    for (const name of needsProbe) tell(name, 'it needs health-check-path beside it');
+  }
   if (hash?.length === 0) tell('upstream-hash-by', 'it uses a variable that is not known');
 
   const word = settings['load-balance'] ?? '';
@@ -47,3 +50,5 @@ const needsAffinity: readonly AnnotationName[] = [
 ];
 
 const needsHash: readonly AnnotationName[] = ['upstream-hash-by-subset', 'upstream-hash-by-subset-size'];
+
+const needsProbe: readonly AnnotationName[] = ['health-check-interval', 'health-check-timeout'];

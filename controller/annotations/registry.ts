@@ -1,5 +1,6 @@
 import { affinityFamily } from './affinity.ts';
 import { balanceFamily } from './balance.ts';
+import { healthFamily } from './health.ts';
 import { redirectFamily } from './redirect.ts';
 import { rewriteFamily } from './rewrite.ts';
 import { trafficFamily } from './traffic.ts';
@@ -11,6 +12,7 @@ export const registry = {
   ...trafficFamily,
   ...balanceFamily,
   ...affinityFamily,
+  ...healthFamily,
 } as const;
 
 export type AnnotationName = keyof typeof registry;

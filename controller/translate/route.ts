@@ -108,7 +108,6 @@ function filtersOf(draft: Draft, path: DraftPath, facts: HostFacts, options: Tra
       type: 'https-redirect',
       status: options.httpRedirectStatus,
       exceptPrefixes: [...options.noTlsRedirectPrefixes],
-      believesForwardedProto: true,
     });
   }
   const target = rewriteOf(draft, path);

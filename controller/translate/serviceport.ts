@@ -69,6 +69,8 @@ export function compilePort(input: PortInput, options: TranslateOptions): { rows
       protocol: speech.protocol,
       tls: speech.protocol === 'http' ? null : { serverName: null, caSecretId: null },
       balance: settings.balance,
+      slowStartMs: settings.slowStartMs,
+      healthCheck: settings.healthCheck,
       affinity: face.isSticky ? settings.cookie : settings.isHashed ? null : clientIpOf(service),
       prefer: preferenceOf(service),
     };

@@ -1,4 +1,4 @@
-import type { Affinity, Balance } from '#table/backend.ts';
+import type { Affinity, Backend, Balance } from '#table/backend.ts';
 import type { Problem } from '#table/problem.ts';
 import type { AnnotationName } from '../annotations/registry.ts';
 import type { Draft } from './draft.ts';
@@ -8,6 +8,8 @@ import { problem } from './problems.ts';
 /** What the Ingresses on one Service port decide for all of them. */
 export interface ServiceSettings {
   balance: Balance;
+  slowStartMs: number;
+  healthCheck: Backend['healthCheck'];
   /** A hash is a form of affinity: the Service's own sessionAffinity then gives way. */
   isHashed: boolean;
   usesClusterIp: boolean;
@@ -50,6 +52,8 @@ export function settleService(drafts: readonly Draft[], portKey: string, options
 
   return {
     balance: balanceOf(settings, options),
+    slowStartMs: settings['slow-start'] ?? 0,
+    healthCheck: healthCheckOf(settings),
     isHashed: (settings['upstream-hash-by'] ?? []).length > 0,
     usesClusterIp: settings['service-upstream'] ?? false,
     cookie: firstSticky === undefined || lastSticky === undefined ? null : cookieOf(firstSticky, lastSticky),
@@ -63,6 +67,10 @@ const decidedByOldest: readonly AnnotationName[] = [
   'upstream-hash-by-subset',
   'upstream-hash-by-subset-size',
   'service-upstream',
+  'health-check-path',
+  'health-check-interval',
+  'health-check-timeout',
+  'slow-start',
 ];
 
 const cookieAttributes: readonly AnnotationName[] = [
@@ -97,6 +105,20 @@ function balanceOf(settings: Draft['annotations']['settings'], options: Translat
     default:
       return { algorithm: 'round-robin' };
   }
+}
+
+function healthCheckOf(settings: Draft['annotations']['settings']): Backend['healthCheck'] {
+  const path = settings['health-check-path'];
+  if (path === undefined) return null;
+  return {
+    path,
+    host: null,
+    intervalMs: settings['health-check-interval'] ?? 10_000,
+    timeoutMs: settings['health-check-timeout'] ?? 2000,
+    unhealthyAfter: 3,
+    healthyAfter: 2,
+    expectedStatuses: [200, 399],
+  };
 }
 
 function cookieOf(first: Draft, last: Draft): Affinity {

@@ -27,8 +27,6 @@ export const Filter = z.discriminatedUnion('type', [
     type: z.literal('https-redirect'),
     status: z.union([z.literal(301), z.literal(302), z.literal(303), z.literal(307), z.literal(308)]),
     exceptPrefixes: z.array(z.string()),
-    /** true: also when a trusted proxy said that the client came by http (X-Forwarded-Proto). */
-    believesForwardedProto: z.boolean(),
   }),
   /** Answer with a redirect. null keeps that part of the request's own URL. */
   z.object({
