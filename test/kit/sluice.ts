@@ -81,6 +81,10 @@ export interface StandaloneOptions {
   args?: readonly string[];
 }
 
+/** What the log says when a process or one of its workers was ended by something that nobody caught. */
+const crashLine =
+  /^.*(unhandled|uncaught|worker (ended|process|does not answer|cannot start)|\b(Type|Range|Reference)Error).*$/im;
+
 /** `sluice standalone` on free ports, with manifests in a folder of its own. */
 export class Standalone {
   readonly process: SluiceProcess;
@@ -141,9 +145,7 @@ export class Standalone {
     await this.process.stop();
     rmSync(this.dir, { recursive: true, force: true });
     if (!wasRunning) throw new Error(`sluice ended by itself: ${this.process.stderr.slice(-2000)}`);
-    const bad = /^.*(unhandled|uncaught|worker (exited|died|crashed)|TypeError|RangeError).*$/im.exec(
-      this.process.stderr,
-    );
+    const bad = crashLine.exec(this.process.stderr);
     if (bad) throw new Error(`sluice logged ${bad[0]}`);
   }
 

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import type { AddressInfo, Server } from 'node:net';
 import { after, before, test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
+import { WebSocket, WebSocketServer } from 'ws';
 import { certificateFor } from '../kit/certificate.ts';
 import { download, startFlowBackend } from '../kit/flow.ts';
 import { Load } from '../kit/load.ts';
@@ -11,7 +13,7 @@ import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { fieldValue } from '../kit/splitter.ts';
-import { waitUntil } from '../kit/wait.ts';
+import { waitUntil, within } from '../kit/wait.ts';
 
 const backends: Recorder[] = [];
 let flow: Server;
@@ -62,7 +64,7 @@ async function hold(port: number, count: number): Promise<{ clients: RawClient[]
 
 test('a killed worker loses only its own requests, and new connections wait for the next one', async (context) => {
   const sluice = await Standalone.start({ manifests: site(1), workers: 2 });
-  context.after(() => sluice.stop());
+  context.after(() => sluice.process.stop());
   const { clients, release } = await hold(sluice.httpPort, 24);
   const newcomers = Load.start({
     port: sluice.httpPort,
@@ -129,6 +131,43 @@ test('SIGTERM lets everything in flight finish, a long download included, and th
   }
   goOn.resolve();
   assert.deepEqual(await long, { bytes, isIntact: true });
+  assert.deepEqual(await sluice.process.ended(), { code: 0, signal: null });
+});
+
+test('an endpoint that goes finishes what it has, and its idle connections are closed', async (context) => {
+  const sluice = await Standalone.start({ manifests: site(1), workers: 1 });
+  context.after(() => sluice.stop());
+  const [gone] = backends as [Recorder];
+  const idle = await exchange({ port: sluice.httpPort }, get('/', 'gw.test'));
+  assert.equal(idle.body.toString(), 'a');
+  const { clients, release } = await hold(sluice.httpPort, 4);
+  const open = gone.connections.filter((connection) => !connection.isClosed);
+  await sluice.apply([...site(0).slice(0, 2), ...service('site', [backends[1]?.port ?? 0])]);
+  const next = await exchange({ port: sluice.httpPort }, get('/', 'gw.test'));
+  assert.equal(next.body.toString(), 'b');
+  release();
+  for (const client of clients) {
+    assert.equal((await client.response()).body.toString(), 'released');
+    client.destroy();
+  }
+  await waitUntil(() => open.every((connection) => connection.isEnded), 'its connections to be closed');
+});
+
+test('SIGTERM does not wait for WebSockets longer than its grace', async (context) => {
+  const echo = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  context.after(() => echo.close());
+  await once(echo, 'listening');
+  const manifests = [
+    ingressClass(),
+    ingress({ name: 'ws', host: 'ws.test', paths: { '/': 'ws' } }),
+    ...service('ws', [(echo.address() as AddressInfo).port]),
+  ];
+  const sluice = await Standalone.start({ manifests, args: ['--drain-grace', '500ms'] });
+  context.after(() => sluice.process.stop());
+  const peer = new WebSocket(`ws://127.0.0.1:${sluice.httpPort}/`, { headers: { host: 'ws.test' } });
+  await within(once(peer, 'open'), 'the WebSocket to open');
+  sluice.process.signal('SIGTERM');
+  await within(once(peer, 'close'), 'the WebSocket to close');
   assert.deepEqual(await sluice.process.ended(), { code: 0, signal: null });
 });
 
