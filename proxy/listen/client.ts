@@ -382,10 +382,11 @@ export class ClientConnection implements Expiring {
 
   /**
    * Ends the connection so that what was sent cannot be taken for a whole: to a client that reads until close, FIN is a
-   * clean end, and libuv resets only a socket that has not been shut down. TLS says it by leaving out close_notify.
+   * clean end. libuv resets only a socket that has not been shut down: after that its reset fails and leaves the descriptor
+   * open, spinning. TLS says it by leaving out close_notify.
    */
   cutOff(): void {
-    if (this.door.isTls) this.socket.destroy();
+    if (this.door.isTls || this.socket.writableEnded) this.socket.destroy();
     else this.socket.resetAndDestroy();
   }
 
