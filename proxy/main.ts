@@ -113,7 +113,6 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     ...problemSources.flatMap((source) => source()),
   ];
   const figures = new Figures(() => crew, intake, problems);
-  const codeCache = openCodeCache();
   const crew = new Crew({
     size: workers,
     start: {
@@ -122,7 +121,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       node: options.node,
       accessLog: options.accessLog,
     },
-    codeCache: codeCache.dir,
+    codeCache: openCodeCache(),
     answerTimeoutMs: options.workerTimeoutMs ?? 30_000,
     log,
     whole() {
@@ -165,7 +164,6 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     problems,
   }).catch(async (error: unknown) => {
     await crew.stop(0);
-    codeCache.remove();
     throw error;
   });
   const recalled = await memory?.recall(intake, lastGoodAfterMs);
@@ -193,7 +191,6 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       await upkeep.close();
       await crew.stop(options.drainGraceMs);
       await memory?.close(intake);
-      codeCache.remove();
       await admin.close();
     },
   };

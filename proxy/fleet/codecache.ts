@@ -1,22 +1,21 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { lstatSync, mkdirSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 
-export interface CodeCache {
-  readonly dir: string | null;
-  remove(): void;
-}
-
 /**
- * A folder where the first workers leave their compiled code for successors: half of a worker's start is compiling, and its
- * clients wait for it. New for each fleet and readable by its user alone, because who can write there runs code here.
- * Where no file can be written there is no folder, and every worker compiles for itself.
+ * A folder where workers leave their compiled code for successors: half of a worker's start is compiling, and its clients
+ * wait for it. One for each user, and that user's alone: who can write there runs code here.
+ * @returns null where there can be none; then every worker compiles for itself
  */
-export function openCodeCache(): CodeCache {
+export function openCodeCache(): string | null {
   try {
-    const dir = mkdtempSync(join(tmpdir(), 'sluice-code-'));
-    return { dir, remove: () => rmSync(dir, { recursive: true, force: true }) };
+    const { uid } = userInfo();
+    const dir = join(tmpdir(), `sluice-code-${uid}`);
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    // The name can be guessed, so another user may have been there first, with a folder or a link of their own.
+    const found = lstatSync(dir);
+    return found.isDirectory() && found.uid === uid && (found.mode & 0o077) === 0 ? dir : null;
   } catch {
-    return { dir: null, remove() {} };
+    return null;
   }
 }
