@@ -1,5 +1,5 @@
 import { lstatSync, mkdirSync } from 'node:fs';
-import { tmpdir, userInfo } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
@@ -9,7 +9,7 @@ import { join } from 'node:path';
  */
 export function openCodeCache(): string | null {
   try {
-    const { uid } = userInfo();
+    const uid = process.getuid?.() ?? -1;
     const dir = join(tmpdir(), `sluice-code-${uid}`);
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     // The name can be guessed, so another user may have been there first, with a folder or a link of their own.
