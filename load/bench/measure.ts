@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { LoadPlan, LoadResult } from './generator.ts';
 
 /** Processor time that a process tree has used so far, µs, from the scheduler's own nanosecond accounts. */
-export function cpuMicros(pids: readonly number[]): number {
+function cpuMicros(pids: readonly number[]): number {
   let nanos = 0;
   for (const pid of pids) {
     for (const thread of readdirSync(`/proc/${pid}/task`)) {
@@ -37,7 +37,7 @@ export function memoryKib(pids: readonly number[]): number {
 }
 
 /** Runs the generator in a process of its own on the given core. */
-export function runLoad(plan: LoadPlan, core: string): Promise<LoadResult> {
+function runLoad(plan: LoadPlan, core: string): Promise<LoadResult> {
   const { promise, resolve, reject } = Promise.withResolvers<LoadResult>();
   const generator = join(import.meta.dirname, 'generator.ts');
   const child = spawn('taskset', ['-c', core, process.execPath, generator, JSON.stringify(plan)], {

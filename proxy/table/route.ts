@@ -32,7 +32,6 @@ const Timeouts = z.object({
   /** Longest whole request from its first byte to the last of the response, ms; null: no limit. */
   requestMs: z.int().min(1).nullable(),
 });
-export type Timeouts = z.infer<typeof Timeouts>;
 
 const Retry = z.object({
   /** Tries in all, the first included. 1: no retry. */
@@ -42,15 +41,13 @@ const Retry = z.object({
   /** Also requests whose method is not idempotent and that may have been processed (RFC 9110 §9.2.2). */
   canRepeatUnsafe: z.boolean(),
 });
-export type Retry = z.infer<typeof Retry>;
 
-export const WeightedBackend = z.object({
+const WeightedBackend = z.object({
   backendId: z.string(),
   weight: z.int().min(0).max(1_000_000),
   /** Filters for requests that go to this backend, after the route's own. */
   filters: z.array(Filter),
 });
-export type WeightedBackend = z.infer<typeof WeightedBackend>;
 
 /** One rule of one object. One to one with what the user wrote; ordering among rules is the matcher's work. */
 export const Route = z.object({

@@ -7,6 +7,7 @@ import { root, sourceFiles } from './sources.ts';
 const product = sourceFiles(['controller', 'proxy']);
 const all = [...product, ...sourceFiles(['test', 'load']).filter((file) => file.path.includes('/'))];
 
+const withoutComments = (text: string) => text.replace(/\/\*[\s\S]*?\*\/|(^|\s)\/\/.*$/gm, '$1');
 const lines = (text: string) => text.split('\n').length - 1;
 
 test('no file is longer than 400 lines', () => {
@@ -29,7 +30,7 @@ test('no any, no default export, no unfinished mark', () => {
     .filter((file) => !file.path.startsWith('test/house/'))
     .flatMap((file) =>
       [/[:<]\s*any\b|\bas any\b/, /^export default/m, /\b(TODO|FIXME|XXX)\b|not implemented/]
-        .filter((pattern) => pattern.test(file.text))
+        .filter((pattern) => pattern.test(pattern.source.includes('TODO') ? file.text : withoutComments(file.text)))
         .map((pattern) => `${file.path}: ${pattern.source}`),
     )
     .filter((found) => !found.startsWith('load/scenarios/'));
