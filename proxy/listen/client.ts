@@ -244,7 +244,8 @@ export class ClientConnection implements Expiring {
     if (held === null || this.#isConsuming) return;
     this.#held = null;
     this.#consume(held, 0, held.length);
-    if (this.hasEnded && this.#phase <= phaseHead) this.ended();
+    // The FIN came while these bytes waited: a body among them that is cut will never be whole.
+    if (this.hasEnded) this.ended();
   }
 
   /**
