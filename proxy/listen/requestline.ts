@@ -8,7 +8,7 @@ export const unknownMethod = -3;
 export const badVersion = -4;
 export const lineTooLong = -5;
 export const headTooLong = -6;
-export { badSyntax, needsMore, tooManyFields };
+export { needsMore, tooManyFields };
 
 /** RFC 9110 §9, RFC 5789, and the WebDAV and cache methods that real backends speak. CONNECT, TRACE, TRACK are not for us. */
 const knownMethods = new Set(

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import type { Route } from '#table/route.ts';
+import type { Row } from '#table/rows.ts';
+import { type TestGateway, testGateway } from '../kit/gateway.ts';
+import { get, RawClient } from '../kit/rawclient.ts';
+import { type Answer, answer, answerBytes, Recorder } from '../kit/recorder.ts';
+import { plainTable } from '../kit/rows.ts';
+import { fieldValue } from '../kit/splitter.ts';
+
+const opened: { stop(): Promise<void> }[] = [];
+after(async () => {
+  for (const each of opened.reverse()) await each.stop();
+});
+
+function withRoute(rows: readonly Row[], fields: Partial<Route>): Row[] {
+  return rows.map((each) => (each.kind === 'route' ? { kind: 'route', row: { ...each.row, ...fields } } : each));
+}
+
+async function backend(onRequest: Answer): Promise<Recorder> {
+  const recorder = await Recorder.start({ onRequest });
+  opened.push(recorder);
+  return recorder;
+}
+
+async function rig(
+  backends: readonly Recorder[],
+  fields: Partial<Route>,
+): Promise<{ client: RawClient; gateway: TestGateway }> {
+  const endpoints = backends.map(({ port }) => ({ address: '127.0.0.1', port }));
+  const gateway = await testGateway(withRoute(plainTable(endpoints), fields));
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push(gateway, { stop: async () => client.destroy() });
+  return { gateway, client };
+}
+
+const onStatus = { attempts: 2, on: [503], canRepeatUnsafe: false };
+
+test('a status that the route names is tried on another endpoint, with the whole body', async () => {
+  const bad = await backend((request) => answer(request, 'no', 503));
+  const good = await backend((request) => answer(request, 'yes'));
+  const { client, gateway } = await rig([bad, good], { retry: onStatus });
+  for (let i = 0; i < 4; i++) {
+    client.send('PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody');
+    const response = await client.response(i);
+    assert.equal(response.status, 200);
+    assert.equal(response.body.toString(), 'yes');
+  }
+  assert.ok(bad.requests.length > 0);
+  assert.ok(good.requests.every(({ body }) => body.toString() === 'body'));
+  assert.ok(gateway.records.some(({ tries }) => tries === 2));
+});
+
+test('a POST is not sent again after it was answered, unless the route says so', async () => {
+  const bad = await backend((request) => answer(request, 'no', 503));
+  const post = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody';
+  const careful = await rig([bad], { retry: onStatus });
+  careful.client.send(post);
+  assert.equal((await careful.client.response(0)).status, 503);
+  assert.equal(bad.take().length, 1);
+  const bold = await rig([bad], { retry: { ...onStatus, canRepeatUnsafe: true } });
+  bold.client.send(post);
+  assert.equal((await bold.client.response(0)).status, 503);
+  assert.equal(bad.take().length, 2);
+});
+
+test('retries stop when their budget is used up', async () => {
+  const bad = await backend((request) => answer(request, 'no', 503));
+  const rows = withRoute(plainTable([{ address: '127.0.0.1', port: bad.port }]), {
+    retry: { attempts: 16, on: [503], canRepeatUnsafe: false },
+  });
+  const gateway = await testGateway(rows, { retriesPerSecond: 0 });
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push(gateway, { stop: async () => client.destroy() });
+  for (let i = 0; i < 50; i++) {
+    client.send(get('/', 'a'));
+    assert.equal((await client.response(i)).status, 503);
+  }
+  // 50 requests, 10 retries saved up, and one for every five requests.
+  assert.ok(bad.requests.length <= 50 + 10 + 10, `${bad.requests.length} tries`);
+  assert.ok(bad.requests.length > 50);
+});
+
+test('filters change the path, the host and the fields of both directions', async () => {
+  const good = await backend((request) =>
+    answerBytes(request, 'HTTP/1.1 200 OK\r\nX-Old: 1\r\nX-Keep: 1\r\nContent-Length: 002\r\n\r\nok'),
+  );
+  const { client } = await rig([good], {
+    match: { path: { type: 'element', value: '/app' }, methods: null, headers: [], query: [] },
+    filters: [
+      { type: 'rewrite', hostname: 'inner.test', path: { type: 'prefix', value: '/v2' } },
+      {
+        type: 'request-headers',
+        edits: { set: [{ name: 'X-Set', value: 's' }], add: [], remove: ['X-Gone', 'X-Forwarded-Port'] },
+      },
+      { type: 'response-headers', edits: { set: [{ name: 'X-New', value: 'n' }], add: [], remove: ['X-Old'] } },
+    ],
+  });
+  client.send(get('/app/x?q=1', 'outer.test', ['X-Gone: 1', 'X-Set: client', 'X-Stay: 1']));
+  const response = await client.response(0);
+  const [request] = good.requests;
+  assert.ok(request !== undefined);
+  assert.equal(request.target, '/v2/x?q=1');
+  assert.equal(fieldValue(request, 'host'), 'inner.test');
+  assert.equal(fieldValue(request, 'x-forwarded-host'), 'outer.test');
+  assert.equal(fieldValue(request, 'x-set'), 's');
+  assert.equal(fieldValue(request, 'x-stay'), '1');
+  assert.equal(fieldValue(request, 'x-gone'), undefined);
+  assert.equal(fieldValue(request, 'x-forwarded-port'), undefined);
+  const head = client.received.toString('latin1');
+  assert.match(head, /\r\nX-New: n\r\n/);
+  assert.match(head, /\r\nX-Keep: 1\r\n/);
+  assert.match(head, /\r\nContent-Length: 2\r\n/);
+  assert.doesNotMatch(head, /X-Old/);
+  assert.equal(response.body.toString(), 'ok');
+});
