@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
 import { after, before, test } from 'node:test';
 import { ingress, ingressClass, service } from '../kit/manifests.ts';
 import { exchange, get } from '../kit/rawclient.ts';
@@ -65,4 +66,16 @@ test('nonsense from a trusted proxy is not passed on', async () => {
   assert.equal(field('x-forwarded-proto'), 'http');
   assert.equal(field('x-forwarded-port'), String(sluice.httpPort));
   assert.equal(field('x-forwarded-host'), 'gw.test');
+});
+
+const hasIpv6 = Object.values(networkInterfaces()).some((each) => each?.some(({ address }) => address === '::1'));
+
+test('an IPv6 client is served on the same port, and is not trusted for the ranges of IPv4', {
+  skip: !hasIpv6 && 'this machine has no ::1',
+}, async () => {
+  recorder.take();
+  await exchange({ port: sluice.httpPort, address: '::1' }, get('/', 'gw.test', ['X-Forwarded-For: 6.6.6.6']));
+  const request = await recorder.request();
+  assert.equal(fieldValue(request, 'x-forwarded-for'), '::1');
+  assert.equal(fieldValue(request, 'x-real-ip'), '::1');
 });
