@@ -9,6 +9,8 @@ export interface CorpusCase {
   raw: string;
   /** Allowed first final statuses, or `close` when the connection may end without an answer. */
   expect: (number | string)[];
+  /** The strictest of several allowed answers; where given, the only one that passes here. */
+  prefer?: number;
   mustNotForward: boolean;
   note: string;
   section: string;

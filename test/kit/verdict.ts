@@ -73,7 +73,8 @@ export function faultsOfUpstreamCase(each: CorpusCase, outcome: CaseOutcome, rec
 
 function faultsOfStatus(each: CorpusCase, responses: readonly RawResponse[]): string[] {
   const status = responses[0]?.status ?? 'close';
-  return each.expect.includes(status) ? [] : [`answered ${status}, allowed ${each.expect.join(' ')}`];
+  const allowed = each.prefer === undefined ? each.expect : [each.prefer];
+  return allowed.includes(status) ? [] : [`answered ${status}, allowed ${allowed.join(' ')}`];
 }
 
 function smuggled(recorded: readonly RecordedRequest[]): string[] {
