@@ -46,6 +46,7 @@ addCommand('proxy', 'Serve the traffic as controllers say.', { ...proxyFlags, ..
     proxyName: values.name,
     drainDelayMs: values.drainDelay,
     drainGraceMs: values.drainGrace,
+    // An API server that was restored from a backup counts from the past; after this long it is believed.
     staleAcceptMs: 120_000,
     allowLoopbackDns: false,
   }),

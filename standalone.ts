@@ -2,6 +2,7 @@ import type { ValuesOf } from './controller/ops/flag.ts';
 import type { standaloneFlags } from './controller/ops/flags.ts';
 import { openLog } from './controller/ops/log.ts';
 import { ProblemLog } from './controller/ops/problemlog.ts';
+import { SettingError } from './controller/ops/settings.ts';
 import { translateOptions } from './controller/ops/translateoptions.ts';
 import { startPipeline } from './controller/pipeline.ts';
 import { fleetRows } from './controller/publish/fleetrows.ts';
@@ -23,6 +24,8 @@ export type StandaloneSettings = ValuesOf<typeof standaloneFlags> & { limits: Li
  * @throws When a port is taken or a folder cannot be used; the message is for the person who started it.
  */
 export async function runStandalone(settings: StandaloneSettings): Promise<void> {
+  const found = await stat(settings.manifests).catch(() => null);
+  if (!found?.isDirectory()) throw new SettingError(`--manifests: ${settings.manifests} is not a folder`);
   const log = openLog(settings.logLevel, {});
   const store = settings.stateDir === null ? memoryStore() : fileStore(settings.stateDir);
   const fleet = await startFleet({

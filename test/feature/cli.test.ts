@@ -65,6 +65,7 @@ describe('command line', () => {
     [['standalone', 'more'], /too many arguments/],
     [['standalone'], /--manifests: is needed/],
     [['standalone', '--manifests'], /argument missing/],
+    [['standalone', '--manifests', '/does/not/exist'], /--manifests: \/does\/not\/exist is not a folder/],
     [
       ['standalone', '--manifests', 'x', '--http-port', '65536'],
       /--http-port: must be a whole number from 0 to 65535, not "65536"/,
