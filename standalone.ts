@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import type { ValuesOf } from './controller/ops/flag.ts';
 import type { standaloneFlags } from './controller/ops/flags.ts';
 import { openLog } from './controller/ops/log.ts';

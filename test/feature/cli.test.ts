@@ -150,9 +150,10 @@ describe('launcher', () => {
       const ports = ['--http-port', '0', '--https-port', '0', '--admin-port', '0', '--workers', '1'];
       const args = ['--import', older, launcher, 'standalone', '--manifests', folder, ...ports];
       const child = spawn(process.execPath, args);
-      await new Promise<void>((resolve) =>
-        child.stdout.on('data', (chunk) => /admin/.test(String(chunk)) && resolve()),
-      );
+      await new Promise<void>((resolve, reject) => {
+        child.stdout.on('data', (chunk) => /admin/.test(String(chunk)) && resolve());
+        child.once('exit', () => reject(new Error('sluice ended before it served')));
+      });
       const outcome = outcomeOf(child);
       child.kill(signal);
       // 'close' comes when nobody holds the pipe of stdout any more: the process behind the launcher is gone, too.
