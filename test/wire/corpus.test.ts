@@ -37,7 +37,7 @@ after(async () => {
   await recorder?.stop();
 });
 
-/** Classes whose cases need real time are played by limits.test.ts. */
+/** The cases that need real time (class slow) are held by limits.test.ts with limits short enough to wait for. */
 const clientCases = corpusCases('client-h1').filter((each) => each.slow !== true);
 
 for (const name of new Set(clientCases.map((each) => each.class))) {
