@@ -17,6 +17,7 @@ export class Relay {
 
   /** Listens; after a cut, on the same port as before. */
   async mend(): Promise<void> {
+    if (this.#server !== null) return;
     const server = createServer((near) => this.#join(near, connect(this.#target, '127.0.0.1')));
     this.#server = server;
     await new Promise<void>((resolve, reject) => {
