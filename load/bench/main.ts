@@ -3,6 +3,7 @@
  *
  *   npm run bench                 all rows
  *   npm run bench -- small tls    rows whose name contains one of the words
+ *   npm run bench -- propagation  instead: how long a new Ingress takes on a real API server (propagation.ts)
  *   BENCH_ROUNDS=3 BENCH_SECONDS=4
  *
  * Proxies run on core 0, generator and backend on core 1; each has one worker. Ratios are what counts.
@@ -22,6 +23,12 @@ const loadCore = '1';
 const rounds = Number(process.env['BENCH_ROUNDS'] ?? 7);
 const seconds = Number(process.env['BENCH_SECONDS'] ?? 4);
 const wanted = process.argv.slice(2);
+
+if (wanted.includes('propagation')) {
+  const { measurePropagation } = await import('./propagation.ts');
+  console.log(JSON.stringify(await measurePropagation()));
+  process.exit(0);
+}
 
 if (!hasProgram('nginx')) {
   console.error('the benchmark needs nginx as its backend (Debian package nginx-light)');
