@@ -25,7 +25,13 @@ export interface TestGateway {
 /** Opens the listener `http` of the rows. */
 export async function testGateway(rows: readonly Row[], limits: Partial<Limits> = {}): Promise<TestGateway> {
   const memory = new LocalAffinity();
-  const selector = new Selector({ zone: null, node: null, random: Math.random, memory, timeOriginMs: performance.timeOrigin });
+  const selector = new Selector({
+    zone: null,
+    node: null,
+    random: Math.random,
+    memory,
+    timeOriginMs: performance.timeOrigin,
+  });
   const live = new Live(selector, () => undefined);
   const records: KeptRecord[] = [];
   const observer: Observer = {
