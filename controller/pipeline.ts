@@ -27,8 +27,7 @@ interface Published extends Pick<Translation, 'problems' | 'ingresses'> {
 
 export interface Pipeline<S extends Source> {
   readonly source: S;
-  /** null before the first table. */
-  published(): Published | null;
+  /** Of the last published table; none before the first. */
   problems(): readonly Problem[];
 }
 
@@ -67,5 +66,5 @@ export function startPipeline<S extends Source>(options: PipelineOptions<S>): Pi
     if (published !== null) options.onApplied?.(published);
   });
 
-  return { source, published: () => published, problems: () => published?.problems ?? [] };
+  return { source, problems: () => published?.problems ?? [] };
 }

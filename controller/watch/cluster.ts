@@ -205,7 +205,6 @@ export class ClusterSource implements Source {
       view: this.#view,
       changes: [...changes.values()],
       unreadable: [...this.#unreadable.values()],
-      pendingSecrets: this.#secrets.pending(),
       seen: { ...this.#seen },
       holds: { ...this.#holds },
     });

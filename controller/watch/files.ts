@@ -162,7 +162,6 @@ class FileSource implements Source {
       view: this.#view,
       changes,
       unreadable,
-      pendingSecrets: new Set(),
       seen: {},
       holds: {},
     });

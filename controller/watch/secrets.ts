@@ -46,6 +46,7 @@ export class SecretLookups {
     this.#options = options;
   }
 
+  /** As Source.useSecrets: the keys in use now, all of them; returns those that are still being looked up. */
   use(keys: ReadonlySet<ObjectKey>): ReadonlySet<ObjectKey> {
     const before = this.#wanted;
     this.#wanted = new Set(keys);
@@ -68,10 +69,6 @@ export class SecretLookups {
       if (reflector) void this.#fetch(key, reflector);
     }
     for (const namespace of namespaces) if (!this.#reflectors.has(namespace)) this.#follow(namespace);
-    return this.pending();
-  }
-
-  pending(): ReadonlySet<ObjectKey> {
     return new Set(this.#pending.keys());
   }
 

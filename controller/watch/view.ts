@@ -38,8 +38,6 @@ export interface ViewUpdate {
   changes: readonly ViewChange[];
   /** All objects that cannot be read now, not only the new ones. */
   unreadable: readonly ReadProblem[];
-  /** Secrets that are in use but not looked up yet (see Source.useSecrets): a table made now would lack them for a moment. */
-  pendingSecrets: ReadonlySet<ObjectKey>;
   /** See Commit in proxy/table/change.ts. */
   seen: Readonly<Record<string, number>>;
   holds: Readonly<Record<string, number>>;
