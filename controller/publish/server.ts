@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Log } from '#kit/log.ts';
-import { AckPost, controllerServerName, heartbeatMs, streamHeader } from '#table/wire.ts';
+import { type AckAnswer, AckPost, controllerServerName, heartbeatMs, streamHeader } from '#table/wire.ts';
 import type { Authorize } from './auth.ts';
 import { type KeyPair, signLeaf } from './certificates.ts';
 import type { Publisher } from './publisher.ts';
@@ -32,6 +32,7 @@ export interface TableServer {
  * - `GET /v1/tables?name=&zone=&node=&hash=`: the stream of proxy/table/wire.ts, without end. Without `name` it is a
  *   look on for people: nobody waits for answers.
  * - `POST /v1/acks`: a proxy's answer to a commit, repeated as a sign of life. Streams whose proxy is silent are cut.
+ *   The answer says how far we are, so that a proxy can leave a replica that does not get any further.
  *
  * Both want `Authorization: Bearer`.
  *
@@ -117,7 +118,9 @@ export async function startTableServer(options: TableServerOptions): Promise<Tab
     if (ack.type === 'refused' && stream?.isNews(ack)) {
       log.error({ proxy: name, hash: ack.hash, problems: ack.problems }, 'proxy refused a table');
     }
-    response.writeHead(204).end();
+    const { seen = {}, holds = {} } = publisher.current ?? {};
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(`${JSON.stringify({ seen, holds } satisfies AckAnswer)}\n`);
   }
 
   const beat = setInterval(() => {

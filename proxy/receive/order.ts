@@ -43,8 +43,8 @@ export class TimeGuard {
   }
 }
 
-/** Senders that read files count nothing: an empty `seen` passes. */
-function kindsBehind(seen: Commit['seen'], holds: Commit['holds']): string[] {
+/** Kinds of which a sender has seen less than a table holds. Senders that read files count nothing: an empty `seen` passes. */
+export function kindsBehind(seen: Commit['seen'], holds: Commit['holds']): string[] {
   if (Object.keys(seen).length === 0) return [];
   return Object.keys(holds).filter((kind) => (seen[kind] ?? -1) < (holds[kind] ?? 0));
 }

@@ -3,6 +3,7 @@ import { Agent, request } from 'undici';
 import type { Log } from '#kit/log.ts';
 import type { Ack, ChangeBatch } from '#table/change.ts';
 import {
+  AckAnswer,
   type AckPost,
   BatchReader,
   controllerServerName,
@@ -11,6 +12,7 @@ import {
   streamHeader,
 } from '#table/wire.ts';
 import { type Controller, findControllers, readCredentials } from './controllers.ts';
+import { LagWatch } from './lag.ts';
 import { OtherControllers } from './others.ts';
 
 export interface StreamOptions {
@@ -59,9 +61,15 @@ export function connectStream(options: StreamOptions): TableStreamClient {
   let connected: Connected | null = null;
   let lastAck: Ack | null = null;
   let failures = 0;
+  /** Origin of a controller that is to be followed next; null: any. */
+  let preferred: string | null = null;
+  const lag = new LagWatch();
   const others = new OtherControllers({
     openAgent: () => openAgent(options),
-    post: (controller, agent, ack) => post({ controller, stream: '', agent }, ack),
+    async post(controller, agent, ack) {
+      const { holds } = await post({ controller, stream: '', agent }, ack);
+      lag.heard(controller.origin, holds);
+    },
     onFailure: ({ url }, error) => log.debug({ controller: url, reason: reasonOf(error) }, 'a controller was not told'),
   });
 
@@ -69,7 +77,9 @@ export function connectStream(options: StreamOptions): TableStreamClient {
     for (let turn = Math.floor(Math.random() * 1_000); !stopping.signal.aborted; turn++) {
       try {
         controllers = await findControllers(options.urls);
-        const controller = controllers[turn % controllers.length];
+        const controller =
+          controllers.find(({ origin }) => origin === preferred) ?? controllers[turn % controllers.length];
+        preferred = null;
         if (controller) await follow(controller);
         else state.lastError = 'no controller has an address';
       } catch (error) {
@@ -103,6 +113,7 @@ export function connectStream(options: StreamOptions): TableStreamClient {
       }
       const stream = String(response.headers[streamHeader] ?? '');
       connected = { controller, stream, agent };
+      lag.forget();
       Object.assign(state, { isConnected: true, lastError: null, connects: state.connects + 1 });
       log.info({ controller: controller.url, stream }, 'table stream open');
       for await (const batch of batchesOf(response.body)) {
@@ -139,7 +150,8 @@ export function connectStream(options: StreamOptions): TableStreamClient {
     }
   }
 
-  async function post({ controller, stream, agent }: Connected, ack: Ack): Promise<void> {
+  /** Returns how far the controller is. */
+  async function post({ controller, stream, agent }: Connected, ack: Ack): Promise<AckAnswer> {
     const { token } = await readCredentials(options);
     const response = await request(`${controller.origin}/v1/acks`, {
       dispatcher: agent,
@@ -150,8 +162,9 @@ export function connectStream(options: StreamOptions): TableStreamClient {
       headersTimeout: connectTimeoutMs,
       bodyTimeout: connectTimeoutMs,
     });
+    if (response.statusCode === 200) return AckAnswer.parse(await response.body.json());
     await response.body.dump();
-    if (response.statusCode !== 204) throw new Error(`the acknowledgement was answered ${response.statusCode}`);
+    throw new Error(`the acknowledgement was answered ${response.statusCode}`);
   }
 
   function tellOthers(ack: Ack): void {
@@ -166,7 +179,12 @@ export function connectStream(options: StreamOptions): TableStreamClient {
     if (lastAck === null || connected === null) return;
     const { agent } = connected;
     try {
-      await post(connected, lastAck);
+      const { seen } = await post(connected, lastAck);
+      preferred = lag.look(seen);
+      if (preferred !== null) {
+        log.warn({ controller: state.url, ahead: preferred }, 'the controller is left behind by another one');
+        return await agent.destroy();
+      }
       controllers = await findControllers(options.urls);
       tellOthers(lastAck);
     } catch {

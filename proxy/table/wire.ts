@@ -39,6 +39,10 @@ export const AckPost = z.object({
 });
 export type AckPost = z.infer<typeof AckPost>;
 
+/** What POST /v1/acks is answered: how far the controller is, as in its last commit. Empty before the first. */
+export const AckAnswer = Commit.pick({ seen: true, holds: true });
+export type AckAnswer = z.infer<typeof AckAnswer>;
+
 /** `canonicalRow` is the row's JSON; it was made for the hash and is not made again. */
 export function rowLine(kind: RowKind, canonicalRow: string): string {
   return `{"row":{"kind":"${kind}","row":${canonicalRow}}}\n`;

@@ -120,6 +120,18 @@ describe('proxies never go back in time', { skip, timeout: 240_000 }, () => {
     }, 'the refusal to be forgotten');
   });
 
+  test('a controller that is cut off for longer is left for the one that is ahead', async () => {
+    await rig.allAnswer('left.test', 404);
+    await toAhead.mend();
+    await apiOfBehind.cut();
+    await rig.api.apply(ingress('left', 'left.test', 'web'));
+    // Proxies look every ten seconds.
+    for (const { http } of rig.proxies) {
+      await eventually(async () => (await get(http, 'left.test')).status === 200 || undefined, 'the change', 90_000);
+    }
+    await apiOfBehind.mend();
+  });
+
   test('without any controller, proxies that restart serve what they had, certificates included', async () => {
     const hash = await hashOf(rig.proxies[1] as RunningProxy);
     for (const { process } of rig.controllers) await process.stop();
