@@ -97,6 +97,19 @@ export const affinityFamily = {
   } satisfies Annotation<boolean>,
 } as const satisfies Family;
 
+/** What the affinity cookie looks like, apart from whether and how there is one. */
+export const cookieAttributes: readonly (keyof typeof affinityFamily)[] = [
+  'session-cookie-name',
+  'session-cookie-path',
+  'session-cookie-domain',
+  'session-cookie-expires',
+  'session-cookie-max-age',
+  'session-cookie-samesite',
+  'session-cookie-conditional-samesite-none',
+  'session-cookie-secure',
+  'session-cookie-change-on-failure',
+];
+
 function parseAge(value: string): number | undefined {
   const seconds = parseInteger(value.trim());
   // Later than any browser keeps a cookie, and still a date that can be written.

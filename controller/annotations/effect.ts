@@ -1,5 +1,6 @@
 import type { Problem, Source } from '#table/problem.ts';
 import { problem } from '../translate/problems.ts';
+import { cookieAttributes } from './affinity.ts';
 import type { AnnotationName, Settings } from './registry.ts';
 
 type Keys = Readonly<Partial<Record<AnnotationName, string>>>;
@@ -36,18 +37,7 @@ export function withoutEffect(source: Source, settings: Settings, keys: Keys): P
   return problems;
 }
 
-const needsAffinity: readonly AnnotationName[] = [
-  'affinity-mode',
-  'session-cookie-name',
-  'session-cookie-path',
-  'session-cookie-domain',
-  'session-cookie-expires',
-  'session-cookie-max-age',
-  'session-cookie-samesite',
-  'session-cookie-conditional-samesite-none',
-  'session-cookie-secure',
-  'session-cookie-change-on-failure',
-];
+const needsAffinity: readonly AnnotationName[] = ['affinity-mode', ...cookieAttributes];
 
 const needsHash: readonly AnnotationName[] = ['upstream-hash-by-subset', 'upstream-hash-by-subset-size'];
 

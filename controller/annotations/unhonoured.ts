@@ -1,3 +1,5 @@
+import { parseBoolean } from './values.ts';
+
 /** An ingress-nginx annotation that is known and not honoured yet. */
 export interface Unhonoured {
   /** What to do about it; shown as hint. */
@@ -16,7 +18,7 @@ const hostWide: readonly string[] = ['auth-tls-secret', 'server-snippet'];
 
 const never = (): boolean => false;
 const always = (): boolean => true;
-const unlessFalse = (value: string): boolean => !['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(value);
+const unlessFalse = (value: string): boolean => parseBoolean(value) !== false;
 const unlessOff = (value: string): boolean => value.trim() !== 'off' && unlessFalse(value);
 
 /** cert-manager's solver always sets this value; it opens the path, so there is nothing to protect. */

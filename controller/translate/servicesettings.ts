@@ -1,5 +1,6 @@
 import type { Affinity, Backend, Balance } from '#table/backend.ts';
 import type { Problem } from '#table/problem.ts';
+import { cookieAttributes } from '../annotations/affinity.ts';
 import type { AnnotationName } from '../annotations/registry.ts';
 import type { Draft } from './draft.ts';
 import type { TranslateOptions } from './options.ts';
@@ -71,18 +72,6 @@ const decidedByOldest: readonly AnnotationName[] = [
   'health-check-interval',
   'health-check-timeout',
   'slow-start',
-];
-
-const cookieAttributes: readonly AnnotationName[] = [
-  'session-cookie-name',
-  'session-cookie-path',
-  'session-cookie-domain',
-  'session-cookie-expires',
-  'session-cookie-max-age',
-  'session-cookie-samesite',
-  'session-cookie-conditional-samesite-none',
-  'session-cookie-secure',
-  'session-cookie-change-on-failure',
 ];
 
 function balanceOf(settings: Draft['annotations']['settings'], options: TranslateOptions): Balance {
