@@ -1,5 +1,4 @@
 import type { Backend } from '#table/backend.ts';
-import type { Filter } from '#table/filter.ts';
 import type { Host } from '#table/listener.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
@@ -162,16 +161,7 @@ function slashRedirects(routes: readonly Route[], winners: ReadonlyMap<string, s
     if (path.type !== 'prefix') continue;
     const bare = path.value.slice(0, -1);
     if (winners.has(`exact ${bare}`) || winners.has(`element ${bare}`)) continue;
-    redirects.push(
-      answerRoute(route, `${route.id}/slash`, bare, {
-        type: 'redirect',
-        scheme: null,
-        hostname: null,
-        port: null,
-        path: { type: 'full', value: path.value },
-        status: 301,
-      }),
-    );
+    redirects.push(redirectRoute(route, `${route.id}/slash`, { from: bare, to: path.value, status: 301 }));
   }
   return redirects;
 }
@@ -184,12 +174,9 @@ function appRootRoute(draft: Draft, hostname: string, options: TranslateOptions)
   const source: Source = { ...draft.source, field: `metadata.annotations[${draft.annotations.keys['app-root']}]` };
   const base = { ...routeOf(draft, first, facts, options), source };
   const { namespace, name } = draft.source;
-  return answerRoute(base, `ingress/${namespace}/${name}/app-root/${hostname}`, '/', {
-    type: 'redirect',
-    scheme: null,
-    hostname: null,
-    port: null,
-    path: { type: 'full', value },
+  return redirectRoute(base, `ingress/${namespace}/${name}/app-root/${hostname}`, {
+    from: '/',
+    to: value,
     status: 302,
   });
 }
@@ -202,13 +189,14 @@ function overruledAppRoot(draft: Draft, winner: Draft, hostname: string): Proble
   return [problem('AnnotationOverruled', { ...draft.source, field: `metadata.annotations[${annotation}]` }, values)];
 }
 
-/** A route that its filter answers alone. */
-function answerRoute(base: Route, id: string, path: string, filter: Filter): Route {
+/** A route that sends clients from one path of the host to another. */
+function redirectRoute(base: Route, id: string, way: { from: string; to: string; status: 301 | 302 }): Route {
+  const path = { type: 'full', value: way.to } as const;
   return {
     ...base,
     id,
-    match: { ...base.match, path: { type: 'exact', value: path } },
-    filters: [filter],
+    match: { ...base.match, path: { type: 'exact', value: way.from } },
+    filters: [{ type: 'redirect', scheme: null, hostname: null, port: null, path, status: way.status }],
     backends: [],
   };
 }

@@ -2,6 +2,7 @@ import type { ObjectKey } from '../watch/view.ts';
 import type { Draft } from './draft.ts';
 import { MultiMap } from './multimap.ts';
 import { wildcardOf } from './names.ts';
+import { compareText } from './problems.ts';
 
 /** Our Ingresses by everything that they name: who is touched when that changes. */
 export class Links {
@@ -88,6 +89,6 @@ export class Links {
       const draft = this.#drafts.get(key);
       if (draft !== undefined) drafts.push(draft);
     }
-    return drafts.sort((a, b) => (a.age < b.age ? -1 : a.age > b.age ? 1 : 0));
+    return drafts.sort((a, b) => compareText(a.age, b.age));
   }
 }

@@ -7,7 +7,7 @@ import type { Draft, Face, PortRef } from './draft.ts';
 import { mergeSlices } from './endpoints.ts';
 import { isAddress, isResolvableName, localFault } from './names.ts';
 import type { TranslateOptions } from './options.ts';
-import { type ProblemCode, problem } from './problems.ts';
+import { compareText, type ProblemCode, problem } from './problems.ts';
 import { settleService } from './servicesettings.ts';
 
 type Service = ObjectOf<'Service'>;
@@ -159,7 +159,7 @@ function facesOf(input: PortInput): Face[] {
   const faces = new Map<string, Face>();
   if (input.isDefaultBackend) faces.set('', plainFace);
   for (const { draft } of input.users) faces.set(draft.face.suffix, draft.face);
-  return [...faces.values()].sort((a, b) => (a.suffix < b.suffix ? -1 : 1));
+  return [...faces.values()].sort((a, b) => compareText(a.suffix, b.suffix));
 }
 
 /** The protocol of a face: the annotation's, else that of the port's appProtocol (KEP-3726), else HTTP. */
