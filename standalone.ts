@@ -46,7 +46,7 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
   const problemLog = new ProblemLog(log);
   const pipeline = startPipeline({
     openSource: (onUpdate) => watchFiles({ dir: settings.manifests, onUpdate, log }),
-    translator: new Translator(translateOptions(settings, true)),
+    translator: new Translator(translateOptions(settings, { allowsLoopbackEndpoints: true })),
     publisher,
     fixedRows: await fleetRows(store, Date.now()),
     nowMs: Date.now,

@@ -77,7 +77,7 @@ export async function runController(settings: Settings): Promise<void> {
   const problemLog = new ProblemLog(log);
   const pipeline = startPipeline({
     openSource: (onUpdate) => watchCluster({ cluster, namespaces: settings.namespace, onUpdate, log }),
-    translator: new Translator(translateOptions(settings, false)),
+    translator: new Translator(translateOptions(settings, { allowsLoopbackEndpoints: false })),
     publisher,
     fixedRows: shared.rows,
     nowMs: Date.now,

@@ -15,8 +15,11 @@ interface TranslateSettings {
   publicHttpsPort: number | null;
 }
 
-/** From the words of the command line to those of translate. */
-export function translateOptions(settings: TranslateSettings, allowsLoopbackEndpoints: boolean): TranslateOptions {
+/** From the words of the command line to those of translate; `rules`: what the command decides and no setting does. */
+export function translateOptions(
+  settings: TranslateSettings,
+  rules: Pick<TranslateOptions, 'allowsLoopbackEndpoints'>,
+): TranslateOptions {
   const { trustedProxies, hsts } = settings;
   const { http, https } = defaultTranslateOptions.listeners;
   return {
@@ -32,6 +35,6 @@ export function translateOptions(settings: TranslateSettings, allowsLoopbackEndp
     defaultCertificateId,
     defaultCertificateSecret: settings.defaultSslCertificate,
     defaultBackendService: settings.defaultBackendService,
-    allowsLoopbackEndpoints,
+    ...rules,
   };
 }
