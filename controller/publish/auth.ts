@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 
 /** Whether a token may read tables (which hold private keys), and whose it is. `reason` is for the log, not the caller. */
-type Verdict = { ok: true; who: string } | { ok: false; reason: string };
+export type Verdict = { ok: true; who: string } | { ok: false; reason: string };
 export type Authorize = (token: string) => Promise<Verdict>;
 
 /** Everybody who knows the content of a file. The file is read each time, so the secret can be changed at any time. */

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Log } from '#kit/log.ts';
 import type { Problem } from '#table/problem.ts';
-import type { ApiAnswer, Cluster } from '../watch/api.ts';
-import { apiVersions, type ObjectKind } from '../watch/objects.ts';
+import { type ApiAnswer, type Cluster, microTime, unanswered } from '../watch/api.ts';
+import { apiVersions, isObjectKind } from '../watch/objects.ts';
 import { propertyOf } from '../watch/read.ts';
 import type { ClusterView } from '../watch/view.ts';
 import { Pace } from './pace.ts';
@@ -55,9 +55,9 @@ export class EventWriter {
     const before = this.#current;
     this.#current = new Map();
     for (const problem of problems) {
-      if (!isKnownKind(problem.source.kind)) continue; // A file has no Events.
       const { kind, namespace, name: object } = problem.source;
-      const uid = view.get(kind as ObjectKind, `${namespace}/${object}`)?.metadata.uid ?? '';
+      if (!isObjectKind(kind)) continue; // A file has no Events.
+      const uid = view.get(kind, `${namespace}/${object}`)?.metadata.uid ?? '';
       const name = this.#nameOf(problem, uid);
       this.#current.set(name, { name, problem, uid });
     }
@@ -123,7 +123,7 @@ export class EventWriter {
     const contentType = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
     return await this.#options.cluster
       .call({ method, path, body, contentType, signal: this.#stop.signal })
-      .catch((error: Error) => ({ status: 0, body: { message: error.message }, retryAfterMs: null }));
+      .catch(unanswered);
   }
 
   #event({ name, problem, uid }: Waiting): object {
@@ -141,7 +141,7 @@ export class EventWriter {
       reportingController: this.#options.controller,
       reportingInstance: this.#options.instance,
       regarding: {
-        apiVersion: apiVersions[kind as ObjectKind],
+        ...(isObjectKind(kind) && { apiVersion: apiVersions[kind] }),
         kind,
         namespace,
         name: object,
@@ -154,17 +154,9 @@ export class EventWriter {
 
 const longestMemory = 5_000;
 
-function isKnownKind(kind: string): kind is ObjectKind {
-  return Object.hasOwn(apiVersions, kind);
-}
-
 /** The same problem of the same object has the same name, so that it is told once whoever tells it. */
 function eventName({ code, message, source }: Problem, uid: string): string {
   const content = JSON.stringify([uid, source.kind, source.namespace, source.name, source.field, code, message]);
   const digest = createHash('sha256').update(content).digest('hex').slice(0, 16);
   return `${source.name.slice(0, 200)}.${digest}`;
-}
-
-function microTime(): string {
-  return new Date().toISOString().replace('Z', '000Z');
 }

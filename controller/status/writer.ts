@@ -1,8 +1,8 @@
 import type { Log } from '#kit/log.ts';
-import type { Cluster } from '../watch/api.ts';
+import { type Cluster, unanswered } from '../watch/api.ts';
 import { areSame, type IngressStatuses, type PublishedAddress } from '../watch/ingressstatus.ts';
 import { propertyOf, versionOf } from '../watch/read.ts';
-import type { ClusterView, ObjectKey } from '../watch/view.ts';
+import { type ClusterView, type ObjectKey, splitKey } from '../watch/view.ts';
 import { type PublishFrom, publishedAddresses } from './addresses.ts';
 import { Pace } from './pace.ts';
 
@@ -156,7 +156,7 @@ export class StatusWriter {
 
   async #write(key: ObjectKey, entry: Entry): Promise<void> {
     const { cluster, log } = this.#options;
-    const [namespace = '', name = ''] = key.split('/');
+    const [namespace, name] = splitKey(key);
     await this.#pace.take(this.#stop.signal);
     if (!this.#isLeader || this.#stop.signal.aborted) return;
     const wanted = this.#wanted;
@@ -171,7 +171,7 @@ export class StatusWriter {
         body: { status: { loadBalancer: { ingress: wanted } } },
         signal: this.#stop.signal,
       })
-      .catch((error: Error) => ({ status: 0, body: { message: error.message }, retryAfterMs: null }));
+      .catch(unanswered);
     if (answer.status === 200) {
       this.#writes++;
       this.#refusal = '';

@@ -1,5 +1,5 @@
 import type { Problem, Source } from '#table/problem.ts';
-import type { ClusterView, ObjectKey, ReadProblem, ViewChange } from '../watch/view.ts';
+import { type ClusterView, keyOf, type ObjectKey, type ReadProblem, splitKey, type ViewChange } from '../watch/view.ts';
 import { brokenBackend } from './backendrow.ts';
 import { type CertificateState, certificateProblem } from './certificates.ts';
 import { CertificateStore } from './certificatestore.ts';
@@ -236,7 +236,7 @@ export class Translator {
 function* everything(view: ClusterView): Iterable<ViewChange> {
   // All else is read when an Ingress names it.
   for (const kind of ['EndpointSlice', 'Endpoints', 'Ingress'] as const) {
-    for (const { metadata } of view.all(kind)) yield { kind, key: `${metadata.namespace}/${metadata.name}` };
+    for (const object of view.all(kind)) yield { kind, key: keyOf(object) };
   }
 }
 
@@ -256,12 +256,6 @@ function parseDefaultBackend(text: string | null): DefaultPort | null {
   // "*" cannot be the name of a port, so this key is never that of an Ingress's backend.
   const portKey = `${serviceKey}/${port ?? '*'}`;
   return { portKey, serviceKey, port: port ?? null, source: { kind: 'Service', namespace, name } };
-}
-
-/** A name from a file may hold a slash; a namespace may not. */
-function splitKey(key: ObjectKey): [namespace: string, name: string] {
-  const slash = key.indexOf('/');
-  return [key.slice(0, slash), key.slice(slash + 1)];
 }
 
 function readProblem({ code, kind, namespace, name, field, message }: ReadProblem): Problem {

@@ -46,6 +46,16 @@ export interface Cluster {
   close(): Promise<void>;
 }
 
+/** A lost connection in the form of an answer, of status 0: for callers to whom it is one failure among others. */
+export function unanswered(error: Error): ApiAnswer {
+  return { status: 0, body: { message: error.message }, retryAfterMs: null };
+}
+
+/** Now, as fields of the API's type MicroTime want it. */
+export function microTime(): string {
+  return new Date().toISOString().replace('Z', '000Z');
+}
+
 /** Also the longest that an abort may take: a request that waits for its connection does not hear of it. */
 const connectTimeoutMs = 5_000;
 const callTimeoutMs = 30_000;

@@ -7,7 +7,7 @@ import type { AnyObject, ObjectKind } from './objects.ts';
 import { type Arrival, Reflector, type ReflectorSink } from './reflect.ts';
 import { SecretLookups } from './secrets.ts';
 import type { KindState, Source } from './source.ts';
-import type { ObjectKey, ReadProblem, ViewChange, ViewUpdate } from './view.ts';
+import { type ObjectKey, type ReadProblem, splitKey, type ViewChange, type ViewUpdate } from './view.ts';
 
 export interface ClusterSourceOptions {
   cluster: Cluster;
@@ -86,7 +86,7 @@ export class ClusterSource implements Source {
   useSecrets(keys: ReadonlySet<ObjectKey>): ReadonlySet<ObjectKey> {
     const { namespaces } = this.#options;
     if (namespaces.length === 0) return this.#secrets.use(keys);
-    const isInScope = (key: ObjectKey) => namespaces.includes(key.slice(0, key.indexOf('/')));
+    const isInScope = (key: ObjectKey) => namespaces.includes(splitKey(key)[0]);
     return this.#secrets.use(new Set([...keys].filter(isInScope)));
   }
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#kit/log.ts';
-import type { ApiAnswer, Cluster } from './api.ts';
+import { type ApiAnswer, type Cluster, microTime } from './api.ts';
 import { propertyOf } from './read.ts';
 
 export interface LeaderElectionOptions {
@@ -157,7 +157,7 @@ export class LeaderElection {
 
   #record(before: unknown): Record<string, unknown> {
     const { identity } = this.#options;
-    const now = new Date().toISOString().replace('Z', '000Z'); // MicroTime.
+    const now = microTime();
     const isSame = propertyOf(before, 'holderIdentity') === identity;
     const transitions = Number(propertyOf(before, 'leaseTransitions')) || 0;
     return {

@@ -1,5 +1,5 @@
 import { type Document, LineCounter, parseAllDocuments } from 'yaml';
-import { type AnyObject, apiVersions, type ObjectKind } from './objects.ts';
+import { type AnyObject, apiVersions, isObjectKind, type ObjectKind } from './objects.ts';
 import { identityOf, propertyOf, readObject } from './read.ts';
 import type { ReadProblem } from './view.ts';
 
@@ -72,7 +72,7 @@ function unfold(raw: object, listKind: string, fileName: string, found: Manifest
     }
     return;
   }
-  if (!isKnown(kind)) {
+  if (!isObjectKind(kind)) {
     const message = kind ? `objects of kind ${kind} are not read` : 'the object has no kind';
     found.problems.push(unknownKind(raw, kind, `${fileName}: ${message}`));
     return;
@@ -86,10 +86,6 @@ function unfold(raw: object, listKind: string, fileName: string, found: Manifest
   const { object, problem } = readObject(kind, folded(raw, kind));
   if (problem) found.problems.push({ ...problem, message: `${fileName}: ${problem.message}` });
   else found.objects.push(object);
-}
-
-function isKnown(kind: string): kind is ObjectKind {
-  return Object.hasOwn(apiVersions, kind);
 }
 
 function unknownKind(raw: object, kind: string, message: string): ReadProblem {

@@ -191,6 +191,10 @@ export type ObjectKind = keyof typeof objectSchemas;
 export type ObjectOf<K extends ObjectKind> = z.infer<(typeof objectSchemas)[K]>;
 export type AnyObject = { [K in ObjectKind]: ObjectOf<K> }[ObjectKind];
 
+export function isObjectKind(kind: string): kind is ObjectKind {
+  return Object.hasOwn(objectSchemas, kind);
+}
+
 /** apiVersion by kind. Another version of a kind has another shape and is not guessed at. */
 export const apiVersions: Record<ObjectKind, string> = {
   Ingress: 'networking.k8s.io/v1',

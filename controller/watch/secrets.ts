@@ -6,7 +6,7 @@ import { collectionPath, secretKind } from './kinds.ts';
 import { versionOf } from './read.ts';
 import { Reflector, type ReflectorSink } from './reflect.ts';
 import type { KindState } from './source.ts';
-import type { ObjectKey } from './view.ts';
+import { type ObjectKey, splitKey } from './view.ts';
 
 export interface SecretLookupsOptions {
   cluster: Cluster;
@@ -119,8 +119,8 @@ export class SecretLookups {
   async #fetch(key: ObjectKey, reflector: Reflector): Promise<void> {
     const { cluster, random } = this.#options;
     const backoff = new Backoff(random);
-    const namespace = namespaceOf(key);
-    const path = `${collectionPath(secretKind, namespace)}/${encodeURIComponent(key.slice(namespace.length + 1))}`;
+    const [namespace, name] = splitKey(key);
+    const path = `${collectionPath(secretKind, namespace)}/${encodeURIComponent(name)}`;
     const isInVain = () => this.#reflectors.get(namespace) !== reflector || !this.#wanted.has(key);
     while (!isInVain()) {
       this.#deletedAtByFetch.set(key, -1);
@@ -149,5 +149,5 @@ export class SecretLookups {
 }
 
 function namespaceOf(key: ObjectKey): string {
-  return key.slice(0, key.indexOf('/'));
+  return splitKey(key)[0];
 }

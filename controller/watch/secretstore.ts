@@ -1,16 +1,9 @@
+import type { Store } from '../publish/store.ts';
 import type { Cluster } from './api.ts';
 import { propertyOf } from './read.ts';
 
-/** Where controllers keep what all of them must share: the CA of the table stream, say. */
-export interface SecretStore {
-  /** The values by name, as text; null if there is no such Secret. */
-  load(name: string): Promise<Record<string, string> | null>;
-  /** Makes the Secret and returns what it holds; if another was faster, what that one wrote. */
-  create(name: string, data: Record<string, string>): Promise<Record<string, string>>;
-}
-
 /** Kept as Secrets in one namespace. Both calls throw, without any value in the message, when the server refuses. */
-export function secretStore(cluster: Cluster, namespace: string): SecretStore {
+export function secretStore(cluster: Cluster, namespace: string): Store {
   const collection = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets`;
   const load = async (name: string) => {
     const { status, body } = await cluster.call({ path: `${collection}/${encodeURIComponent(name)}` });

@@ -1,15 +1,15 @@
+import type { Verdict } from '../publish/auth.ts';
 import type { Cluster } from './api.ts';
 import { propertyOf } from './read.ts';
-
-/** `who`: the user name, `system:serviceaccount:NAMESPACE:NAME` for a service account. */
-export type TokenVerdict = { ok: true; who: string } | { ok: false; reason: string };
 
 /**
  * Asks the API server whose token this is (authentication.k8s.io/v1 TokenReview). A token that is not made for this
  * audience is refused, also where the server knows nothing of audiences and leaves them out of its answer. Throws when
  * the server cannot be asked: that is no verdict on the token.
+ *
+ * @returns as `who` the user name, `system:serviceaccount:NAMESPACE:NAME` for a service account
  */
-export async function reviewToken(cluster: Cluster, token: string, audience: string): Promise<TokenVerdict> {
+export async function reviewToken(cluster: Cluster, token: string, audience: string): Promise<Verdict> {
   const answer = await cluster.call({
     method: 'POST',
     path: '/apis/authentication.k8s.io/v1/tokenreviews',

@@ -7,6 +7,12 @@ export function keyOf(object: AnyObject): ObjectKey {
   return `${object.metadata.namespace}/${object.metadata.name}`;
 }
 
+/** The way back. A name from a file may hold a slash; a namespace may not. */
+export function splitKey(key: ObjectKey): [namespace: string, name: string] {
+  const slash = key.indexOf('/');
+  return [key.slice(0, slash), key.slice(slash + 1)];
+}
+
 /** A consistent set of objects at one moment, as translate reads it. */
 export interface ClusterView {
   get<K extends ObjectKind>(kind: K, key: ObjectKey): ObjectOf<K> | undefined;
