@@ -51,7 +51,6 @@ function dialTls(connection: UpstreamConnection, endpoint: EndpointState, backen
         }
       : {}),
     allowHalfOpen: true,
-    writableHighWaterMark: shortBytes,
   } as tls.ConnectionOptions);
   socket.on('secureConnect', () => connection.connected());
   socket.on('data', (bytes: Buffer) => connection.receive(bytes, 0, bytes.length));

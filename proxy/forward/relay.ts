@@ -40,7 +40,7 @@ export function isFull(socket: Socket): boolean {
 /**
  * Writes `prefix`, the bytes and `suffix` with as few system calls as possible.
  *
- * @param isLent false: the range lies in a shared buffer. true: nobody writes into it before this socket has drained.
+ * @param isLent false: the range lies in a shared buffer. true: nobody writes into it while this socket is full.
  */
 export function relay(
   socket: Socket,
@@ -57,7 +57,9 @@ export function relay(
     socket.write(text, 'latin1');
     return;
   }
-  if (isLent) {
+  // A TLS socket is full at 64 KiB and not at `shortBytes`, whatever it is told: behind bytes that wait, a lent range would
+  // wait in a socket that does not count as full, and its reader would overwrite it. Alone, it is encrypted at once.
+  if (isLent && socket.writableLength === 0) {
     if (prefix === '' && suffix === '') {
       socket.write(buffer.subarray(start, end));
       return;
