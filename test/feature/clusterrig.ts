@@ -11,7 +11,7 @@ import { SluiceProcess } from '../kit/sluice.ts';
 import { eventually } from '../kit/wait.ts';
 
 /** An API server takes no loopback addresses as endpoints, so backends listen on an address of this machine. */
-const address =
+export const address =
   Object.values(networkInterfaces())
     .flat()
     .find((found) => found?.family === 'IPv4' && !found.internal)?.address ?? '';
