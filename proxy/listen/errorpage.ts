@@ -1,4 +1,4 @@
-import type { ResponseFlag } from '../observe/record.ts';
+import { STATUS_CODES } from 'node:http';
 
 /** What a page of the gateway says. */
 export interface ErrorPageFacts {
@@ -29,50 +29,6 @@ export function errorPage(facts: ErrorPageFacts): { contentType: string; body: s
   return { contentType: htmlType, body };
 }
 
-/** The sentence of a flag, for answers where nothing more exact is known. */
-export function sentenceOf(flag: ResponseFlag): string {
-  return sentences[flag];
-}
-
-const sentences: Readonly<Record<ResponseFlag, string>> = {
-  '-': 'The backend answered.',
-  NR: 'No route matches this host and path.',
-  NE: 'No endpoint of the service can take this request now.',
-  BR: 'The route leads to a backend that is not usable.',
-  UF: 'The gateway could not connect to the backend.',
-  UC: 'The backend closed the connection before it had answered.',
-  UT: 'The backend did not answer in time.',
-  UPE: 'The backend sent an answer that is not valid HTTP.',
-  DPE: 'The request is not valid HTTP.',
-  DC: 'The client closed the connection.',
-  DT: 'The request did not arrive in time.',
-  LR: 'The gateway answered by a rule of the route.',
-  RL: 'The request is over a size limit.',
-  OM: 'The gateway has no room for more requests now.',
-};
-
-const reasons: ReadonlyMap<number, string> = new Map([
-  [400, 'Bad Request'],
-  [401, 'Unauthorized'],
-  [403, 'Forbidden'],
-  [404, 'Not Found'],
-  [405, 'Method Not Allowed'],
-  [408, 'Request Timeout'],
-  [413, 'Content Too Large'],
-  [414, 'URI Too Long'],
-  [417, 'Expectation Failed'],
-  [421, 'Misdirected Request'],
-  [426, 'Upgrade Required'],
-  [429, 'Too Many Requests'],
-  [431, 'Request Header Fields Too Large'],
-  [500, 'Internal Server Error'],
-  [501, 'Not Implemented'],
-  [502, 'Bad Gateway'],
-  [503, 'Service Unavailable'],
-  [504, 'Gateway Timeout'],
-  [505, 'HTTP Version Not Supported'],
-]);
-
 const htmlTail =
   '<p>This answer comes from the gateway (Sluice), not from the service behind it.</p>\n</body></html>\n';
 
@@ -81,18 +37,24 @@ interface Parts {
   readonly json: string;
 }
 
-const partsByStatus = new Map<number, Parts>([...reasons.keys()].map((status) => [status, buildParts(status)]));
+/** Statuses are the gateway's own and those of rows, 400 to 599, so there are few. */
+const partsByStatus = new Map<number, Parts>();
 
 function partsOf(status: number): Parts {
-  return partsByStatus.get(status) ?? buildParts(status);
+  const known = partsByStatus.get(status);
+  if (known !== undefined) return known;
+  const parts = buildParts(status);
+  partsByStatus.set(status, parts);
+  return parts;
 }
 
 function buildParts(status: number): Parts {
-  const title = `${status} ${reasons.get(status) ?? 'Error'}`;
+  const reason = STATUS_CODES[status] ?? 'Error';
+  const title = `${status} ${reason}`;
   const head = `<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>${title}</title></head>\n`;
   return {
     html: `${head}<body><h1>${title}</h1>\n<p>`,
-    json: `{"gateway":"Sluice","status":${status},"title":${JSON.stringify(reasons.get(status) ?? 'Error')},"message":`,
+    json: `{"gateway":"Sluice","status":${status},"title":${JSON.stringify(reason)},"message":`,
   };
 }
 
