@@ -24,7 +24,6 @@ export class Live implements LiveTables {
   readonly #backendRows = new Map<string, Backend>();
   readonly #endpointRows = new Map<string, Endpoints>();
   readonly #secretsById = new Map<string, string>();
-  readonly #routeIds = new Set<string>();
   readonly #backends = new Map<string, LiveBackend>();
   readonly #endpointGone: ((key: string) => void)[] = [];
   readonly #listenersChanged: (() => void)[] = [];
@@ -54,10 +53,6 @@ export class Live implements LiveTables {
       else this.#secretsById.set(id, row.value);
     }
     const fleetKey = this.#fleetKey(secrets.get(fleetSecretId)?.value);
-    for (const [id, row] of routes) {
-      if (row === null) this.#routeIds.delete(id);
-      else this.#routeIds.add(id);
-    }
     if (hosts.size > 0 || routes.size > 0) this.#matcher.apply({ hosts, routes });
     const { goneKeys } = this.#selector.apply({ backends, endpoints, affinityKey: fleetKey }, nowMs);
     this.#refreshBackends(touched);
@@ -82,8 +77,9 @@ export class Live implements LiveTables {
     return this.#certificates.contextFor(listenerId, serverName);
   }
 
+  /** Metrics let go of the series of routes that are not there any more. */
   hasRoute(id: string): boolean {
-    return this.#routeIds.has(id);
+    return this.#matcher.hasRoute(id);
   }
 
   onEndpointGone(callback: (key: string) => void): void {
