@@ -13,8 +13,6 @@ import type { UpstreamConnection } from './upstream.ts';
 /**
  * Sends the request to the chosen endpoint, on a kept connection or a new one. Without a body the head goes out at once;
  * with one it waits for the body bytes of the same read, so that a small POST is one write.
- *
-
  */
 export function sendTo(engine: Engine, exchange: Exchange, endpoint: EndpointState): void {
   exchange.endpoint = endpoint;
@@ -57,15 +55,14 @@ function buildHead(exchange: Exchange, backend: LiveBackend): string {
   const named = own?.host ?? filters?.host ?? null;
   // A 1.0 client may leave Host out; the backend's own name is then the best there is (RFC 9112 §3.2).
   const host = named ?? (exchange.authority === '' ? (backend.row.tls?.serverName ?? '') : exchange.authority);
-  const edits: CompiledEdits[] = noEdits;
-  if (filters?.requestHeaders || own?.requestHeaders) {
-    const both = [filters?.requestHeaders ?? null, own?.requestHeaders ?? null].filter((edit) => edit !== null);
-    return buildRequestHead(exchange, target, host, both);
-  }
+  const ofRoute = filters?.requestHeaders ?? null;
+  const ofBackend = own?.requestHeaders ?? null;
+  if (ofRoute === null && ofBackend === null) return buildRequestHead(exchange, target, host, noEdits);
+  const edits = [ofRoute, ofBackend].filter((edit) => edit !== null);
   return buildRequestHead(exchange, target, host, edits);
 }
 
-const noEdits: CompiledEdits[] = [];
+const noEdits: readonly CompiledEdits[] = [];
 
 /** End of a read: if the head still waits (its body has not come), it goes alone. */
 export function flushRequest(exchange: Exchange): void {

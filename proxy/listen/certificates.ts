@@ -11,7 +11,7 @@ export interface CertificateChange {
 }
 
 /**
- * Which certificate answers which server name. A context costs 30 KB and 0.15 ms (reliability.md §3.5), so it is built at
+ * Which certificate answers which server name. A context costs 30 KB and 0.15 ms (measured on Node 26), so it is built at
  * the first handshake that asks for it, and the least used go. Connections keep the context they began with: a swapped
  * certificate touches none of them.
  */

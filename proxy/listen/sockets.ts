@@ -17,7 +17,7 @@ export interface BoundAddress {
 /**
  * Binds one SO_REUSEPORT socket per worker. The primary keeps every one open and never accepts on it; each worker listens
  * on a duplicate. So the kernel spreads connections evenly, and a worker that dies leaves its accept queue behind for its
- * successor: closing the last descriptor of a SO_REUSEPORT listener resets what waits in its queue (reliability.md §3.6),
+ * successor: closing the last descriptor of a SO_REUSEPORT listener resets what waits in its queue (seen on Linux 6),
  * and here none is closed while its listener lives.
  *
  * net.BoundSocket would be the public way, but it can be sent only once, which a successor rules out (seen on Node

@@ -35,7 +35,7 @@ export function renderMetrics(snapshot: MetricsSnapshot): string {
   );
   page.histogram(
     'sluice_upstream_response_seconds',
-    'Until the head of a response came from the backend, retries included.',
+    'From the last try of a request until the head of its response came.',
     {
       totals,
       place: totalsLayout.upstream,

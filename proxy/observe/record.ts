@@ -22,10 +22,11 @@ export type ResponseFlag =
 
 /** One finished exchange. The engine's exchange object has these fields, and is passed itself: nothing is copied. */
 export interface ExchangeRecord {
+  /** Since 1970. */
   readonly startMs: number;
   /** performance.now() based, ms with fractions. */
   readonly durationMs: number;
-  /** Time until the backend's response head; -1 when none came. */
+  /** From the last try until the backend's response head, ms; -1 when none came. */
   readonly upstreamMs: number;
   readonly method: string;
   readonly target: string;
@@ -52,7 +53,7 @@ export interface ExchangeRecord {
   readonly service: { readonly namespace: string; readonly name: string; readonly port: string } | null;
 }
 
-/** What the engine tells about itself. Implemented by observe/metrics.ts and observe/accesslog.ts; called on the hot path. */
+/** What the engine tells about itself. Implemented by workermetrics.ts; called on the hot path. */
 export interface Observer {
   /** Exactly once per request that had a parsable request line, and once per refused garbage (method ''). */
   finished(record: ExchangeRecord): void;

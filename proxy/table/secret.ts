@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Source } from './problem.ts';
 
-/** Key material for TLS. Never printed: dumps show `describe` only. */
+/** Key material for TLS. Never printed: dumps leave chainPem and keyPem out. */
 export const Certificate = z.object({
   /** `<ns>/<secret>`. */
   id: z.string(),
