@@ -1,6 +1,7 @@
 import type { Problem } from '#table/problem.ts';
 import { rowKinds } from '#table/rows.ts';
 import { endedSnapshot, type MetricsSnapshot, mergeSnapshots, withoutGoneRoutes } from '../observe/metrics.ts';
+import { Page } from '../observe/page.ts';
 import { renderMetrics } from '../observe/prometheus.ts';
 import type { Intake } from '../receive/intake.ts';
 import type { Crew } from './crew.ts';
@@ -41,48 +42,41 @@ export class Figures {
     const crew = this.#crew();
     const { commit, applied, refused, table } = this.#intake;
     const { user, system } = process.cpuUsage();
-    const startSeconds = (performance.timeOrigin / 1000).toFixed(3);
-    return [
-      family('sluice_workers_ready', 'gauge', 'Workers that have the tables in force and listen.', crew.readyCount),
-      family('sluice_worker_restarts_total', 'counter', 'Workers that ended and were replaced.', crew.restarts),
-      family('sluice_tables_applied_total', 'counter', 'Batches that came into force.', applied),
-      family('sluice_tables_refused_total', 'counter', 'Batches that were refused.', refused),
-      family('sluice_table_generation', 'gauge', "The sender's number of the table in force.", commit?.generation ?? 0),
-      family('sluice_table_info', 'gauge', 'Content hash of the table in force.', 1, `{hash="${commit?.hash ?? ''}"}`),
-      labelled(
-        'sluice_table_rows',
-        'Rows of the table in force, by kind.',
-        'kind',
-        rowKinds.map((kind) => [kind, table[kind].size]),
-      ),
-      labelled('sluice_problems', 'What is not honoured now, by code.', 'code', countByCode(this.#problems())),
-      family('process_resident_memory_bytes', 'gauge', 'Memory of the primary.', process.memoryUsage.rss()),
-      family('process_cpu_seconds_total', 'counter', 'CPU time of the primary.', (user + system) / 1e6),
-      family('process_start_time_seconds', 'gauge', 'Start of the primary, seconds since 1970.', startSeconds),
-    ].join('');
+    const startSeconds = Math.round(performance.timeOrigin) / 1000;
+    const page = new Page();
+    page.single('sluice_workers_ready', 'gauge', 'Workers that have the tables in force and listen.', crew.readyCount);
+    page.single('sluice_worker_restarts_total', 'counter', 'Workers that ended and were replaced.', crew.restarts);
+    page.single('sluice_tables_applied_total', 'counter', 'Batches that came into force.', applied);
+    page.single('sluice_tables_refused_total', 'counter', 'Batches that were refused.', refused);
+    page.single(
+      'sluice_table_generation',
+      'gauge',
+      "The sender's number of the table in force.",
+      commit?.generation ?? 0,
+    );
+    page.family('sluice_table_info', 'gauge', 'Content hash of the table in force.');
+    page.sample('', { hash: commit?.hash ?? '' }, 1);
+    page.family('sluice_table_rows', 'gauge', 'Rows of the table in force, by kind.');
+    for (const kind of rowKinds) page.sample('', { kind }, table[kind].size);
+    page.family('sluice_problems', 'gauge', 'What is not honoured now, by code.');
+    for (const [code, count] of countByCode(this.#problems())) page.sample('', { code }, count);
+    page.single('process_resident_memory_bytes', 'gauge', 'Memory of the primary.', process.memoryUsage.rss());
+    page.single('process_cpu_seconds_total', 'counter', 'CPU time of the primary.', (user + system) / 1e6);
+    page.single('process_start_time_seconds', 'gauge', 'Start of the primary, seconds since 1970.', startSeconds);
+    return page.text();
   }
 }
 
 /** The table stream of a proxy that follows controllers. */
 export function streamFigures({ isConnected, connects }: { isConnected: boolean; connects: number }): string {
-  return [
-    family('sluice_stream_connected', 'gauge', 'Whether a controller is connected.', isConnected ? 1 : 0),
-    family('sluice_stream_connects_total', 'counter', 'Connections to controllers that were made.', connects),
-  ].join('');
+  const page = new Page();
+  page.single('sluice_stream_connected', 'gauge', 'Whether a controller is connected.', isConnected ? 1 : 0);
+  page.single('sluice_stream_connects_total', 'counter', 'Connections to controllers that were made.', connects);
+  return page.text();
 }
 
 /** A worker that hangs must not make the scrape hang, ms. */
 const scrapeTimeoutMs = 1_000;
-
-function family(name: string, type: 'counter' | 'gauge', help: string, value: number | string, labels = ''): string {
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name}${labels} ${value}\n`;
-}
-
-/** Codes and kinds come from our own catalogues, so they need no escaping. */
-function labelled(name: string, help: string, label: string, counts: Iterable<readonly [string, number]>): string {
-  const samples = [...counts].map(([value, count]) => `${name}{${label}="${value}"} ${count}\n`);
-  return `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${samples.join('')}`;
-}
 
 function countByCode(problems: readonly Problem[]): Map<string, number> {
   const counts = new Map<string, number>();

@@ -1,5 +1,4 @@
 import {
-  bucketBounds,
   type MetricsSnapshot,
   responseFlags,
   type SeriesName,
@@ -7,8 +6,7 @@ import {
   statusClasses,
   totalsLayout,
 } from './metrics.ts';
-
-type Labels = Readonly<Record<string, string>>;
+import { type Labels, Page } from './page.ts';
 
 /** Counters and gauges of the workers as Prometheus text (exposition format 0.0.4), base units, prefix `sluice_`. */
 export function renderMetrics(snapshot: MetricsSnapshot): string {
@@ -23,8 +21,7 @@ export function renderMetrics(snapshot: MetricsSnapshot): string {
   responseFlags.forEach((flag, i) => {
     if (flag !== '-') page.sample('', { flag }, at(totalsLayout.flags + i));
   });
-  page.family('sluice_http_requests_in_flight', 'gauge', 'Requests that have begun and not ended.');
-  page.sample('', {}, snapshot.inFlight);
+  page.single('sluice_http_requests_in_flight', 'gauge', 'Requests that have begun and not ended.', snapshot.inFlight);
   page.histogram(
     'sluice_http_request_duration_seconds',
     'From the first byte of a request to the last of its response.',
@@ -41,18 +38,34 @@ export function renderMetrics(snapshot: MetricsSnapshot): string {
       place: totalsLayout.upstream,
     },
   );
-  page.family('sluice_http_request_bytes_total', 'counter', 'Bytes received from clients in requests.');
-  page.sample('', {}, at(totalsLayout.bytesReceived));
-  page.family('sluice_http_response_bytes_total', 'counter', 'Bytes sent to clients in responses.');
-  page.sample('', {}, at(totalsLayout.bytesSent));
-  page.family('sluice_upstream_retries_total', 'counter', 'Tries beyond the first one of a request.');
-  page.sample('', {}, at(totalsLayout.retries));
+  page.single(
+    'sluice_http_request_bytes_total',
+    'counter',
+    'Bytes received from clients in requests.',
+    at(totalsLayout.bytesReceived),
+  );
+  page.single(
+    'sluice_http_response_bytes_total',
+    'counter',
+    'Bytes sent to clients in responses.',
+    at(totalsLayout.bytesSent),
+  );
+  page.single(
+    'sluice_upstream_retries_total',
+    'counter',
+    'Tries beyond the first one of a request.',
+    at(totalsLayout.retries),
+  );
   page.family('sluice_connections', 'gauge', 'Client connections that are open, by listener.');
   for (const { listenerId, open } of snapshot.listeners) page.sample('', { listener: listenerId }, open);
   page.family('sluice_connections_total', 'counter', 'Client connections that were accepted, by listener.');
   for (const { listenerId, opened } of snapshot.listeners) page.sample('', { listener: listenerId }, opened);
-  page.family('sluice_access_log_dropped_lines_total', 'counter', 'Lines that the access log could not write.');
-  page.sample('', {}, snapshot.droppedLogLines);
+  page.single(
+    'sluice_access_log_dropped_lines_total',
+    'counter',
+    'Lines that the access log could not write.',
+    snapshot.droppedLogLines,
+  );
   renderRoutes(page, snapshot);
   return page.text();
 }
@@ -94,41 +107,4 @@ function labelsOf(name: SeriesName): Labels {
     service: name.service,
     service_port: name.servicePort,
   };
-}
-
-const bucketLabels = [...bucketBounds.map(String), '+Inf'];
-
-/** Text in the making. A metric's lines stand together below its HELP and TYPE, as the format demands. */
-class Page {
-  #name = '';
-  readonly #lines: string[] = [];
-
-  family(name: string, type: 'counter' | 'gauge' | 'histogram' | 'summary', help: string): void {
-    this.#name = name;
-    this.#lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
-  }
-
-  sample(suffix: string, labels: Labels, value: number): void {
-    const written = Object.entries(labels).map(([name, text]) => `${name}="${escapeLabel(text)}"`);
-    this.#lines.push(`${this.#name}${suffix}${written.length > 0 ? `{${written.join(',')}}` : ''} ${value}`);
-  }
-
-  histogram(name: string, help: string, of: { totals: Float64Array; place: number }): void {
-    this.family(name, 'histogram', help);
-    let count = 0;
-    bucketLabels.forEach((le, i) => {
-      count += of.totals[of.place + i] ?? 0;
-      this.sample('_bucket', { le }, count);
-    });
-    this.sample('_sum', {}, of.totals[of.place + bucketLabels.length] ?? 0);
-    this.sample('_count', {}, count);
-  }
-
-  text(): string {
-    return `${this.#lines.join('\n')}\n`;
-  }
-}
-
-function escapeLabel(text: string): string {
-  return /[\\"\n]/.test(text) ? text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n') : text;
 }
