@@ -1,11 +1,5 @@
 import type { CompiledEdits } from '../filters/compiled.ts';
-import {
-  clientAddressOf,
-  forwardedForOf,
-  forwardedHostOf,
-  forwardedPortOf,
-  forwardedProtoOf,
-} from '../listen/forwarded.ts';
+import { forwardedForOf, forwardedHostOf, forwardedPortOf } from '../listen/forwarded.ts';
 import { nameIds } from '../listen/names.ts';
 import { bodyChunked, bodyLength, type Exchange } from './exchange.ts';
 
@@ -137,7 +131,7 @@ const forwardingNames = [
 function forwardingLinesOf(exchange: Exchange): string {
   const client = exchange.client as NonNullable<Exchange['client']>;
   const door = client.door;
-  const said = exchange.head.find(nameIds['x-forwarded-for']) === -1 ? '' : exchange.forwardedFor;
+  const said = exchange.forwardedFor;
   const own = `X-Request-ID: ${exchange.requestId}\r\nX-Forwarded-Host: `;
   if (client.isPeerTrusted) {
     const head = exchange.head;
@@ -159,12 +153,4 @@ function fixedLines(chain: string, address: string, scheme: string, port: number
     `X-Forwarded-For: ${chain}\r\nX-Real-IP: ${address}\r\nX-Forwarded-Proto: ${scheme}\r\n` +
     `X-Forwarded-Scheme: ${scheme}\r\nX-Scheme: ${scheme}\r\nX-Forwarded-Port: ${port}\r\n`
   );
-}
-
-/** Sets what a trusted peer says of the client, before anything is matched by it. */
-export function believePeer(exchange: Exchange): void {
-  const client = exchange.client;
-  if (client === null || !client.isPeerTrusted) return;
-  exchange.clientAddress = clientAddressOf(client.peerAddress, exchange.forwardedFor, client.door.isTrusted);
-  exchange.scheme = forwardedProtoOf(exchange.head.get('x-forwarded-proto') ?? '') ?? exchange.scheme;
 }

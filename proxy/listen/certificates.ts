@@ -129,8 +129,11 @@ export class Certificates {
 }
 
 const maxContexts = 2_000;
-/** Sessions are resumed only in the context that they name; node's own choice depends on the command line. */
-const sessionIdContext = 'sluice';
+/**
+ * Sessions are resumed only under the context that issued them. All workers and replicas share this one; node's own choice
+ * depends on the command line.
+ */
+export const sessionIdContext = 'sluice';
 const tlsVersions = ['TLSv1.2', 'TLSv1.3'] as const;
 
 /** RFC 9525 §6.3: a wildcard stands for exactly one left-most label. */

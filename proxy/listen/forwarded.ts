@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import type { Exchange } from '../forward/exchange.ts';
 
 /**
  * Compiles trusted ranges (`10.0.0.0/8`, `fd00::/8`, single addresses) into a test of one address.
@@ -46,6 +47,14 @@ export function clientAddressOf(peer: string, forwardedFor: string, isTrusted: (
     end = comma;
   }
   return client;
+}
+
+/** Sets what a trusted peer says of the client, before anything is matched by it. */
+export function believePeer(exchange: Exchange): void {
+  const client = exchange.client;
+  if (client === null || !client.isPeerTrusted) return;
+  exchange.clientAddress = clientAddressOf(client.peerAddress, exchange.forwardedFor, client.door.isTrusted);
+  exchange.scheme = forwardedProtoOf(exchange.head.get('x-forwarded-proto') ?? '') ?? exchange.scheme;
 }
 
 /**

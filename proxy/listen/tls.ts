@@ -2,13 +2,13 @@ import type { Server } from 'node:net';
 import type tls from 'node:tls';
 import type { Listener } from '#table/listener.ts';
 import type { Engine } from '../forward/engine.ts';
+import { sessionIdContext } from './certificates.ts';
 
 /** TLS settings of an https listener: the certificate is chosen per handshake from the tables in force. */
 export function tlsOptions(engine: Engine, listener: Listener): tls.TlsOptions {
   return {
     minVersion: listener.tls?.minVersion ?? 'TLSv1.2',
-    // Sessions are resumed only under the context that issued them; all workers and replicas share this one.
-    sessionIdContext: 'sluice',
+    sessionIdContext,
     ...(engine.tables.ticketKeys === null ? {} : { ticketKeys: engine.tables.ticketKeys }),
     // Must not throw and must not wait: it runs inside the handshake (CVE-2026-21637).
     SNICallback(serverName, done) {
