@@ -48,7 +48,7 @@ addCommand('proxy', 'Serve the traffic as controllers say.', { ...proxyFlags, ..
     drainGraceMs: values.drainGrace,
     // An API server that was restored from a backup counts from the past; after this long it is believed.
     staleAcceptMs: 120_000,
-    allowLoopbackDns: false,
+    canUseLoopback: false,
   }),
 );
 

@@ -38,7 +38,7 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
     drainDelayMs: settings.drainDelay,
     drainGraceMs: settings.drainGrace,
     staleAcceptMs: 0,
-    allowLoopbackDns: true,
+    canUseLoopback: true,
     log,
   });
   const demo = settings.demo ? await startDemo() : null;

@@ -1,3 +1,4 @@
+import { open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import pino from 'pino';
 import type { Log } from '#kit/log.ts';
@@ -41,7 +42,7 @@ export interface FleetOptions {
   /** After this long of nothing but tables from the past, they are believed, ms. */
   readonly staleAcceptMs: number;
   /** ExternalName Services may lead to this machine. */
-  readonly allowLoopbackDns: boolean;
+  readonly canUseLoopback: boolean;
   /** How long a worker may be silent before it is taken for hung and replaced, ms; 30 000 when absent. */
   readonly workerTimeoutMs?: number;
   readonly log: Log;
@@ -77,12 +78,14 @@ export interface Fleet {
 
 /**
  * The proxy without its stream: workers, doors, tables, admin pages. Nothing is accepted before the first tables.
- * @throws when a port is taken, or the state folder cannot be used; the message is for the person who started it
+ * @throws when a port is taken, or the access log or the state folder cannot be used; the message is for the person who
+ * started it
  */
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const { log } = options;
   const portsById = portsOf(options);
   for (const port of portsById.values()) if (port !== 0) probePort(port);
+  await probeLog(options.accessLog);
   const workers = options.workers > 0 ? options.workers : availableParallelism();
   const disk =
     options.stateDir === null ? null : await TableDisk.open({ dir: options.stateDir, keyFile: options.stateKeyFile });
@@ -133,7 +136,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   });
   const upkeep = new Upkeep({
     table: () => intake.table,
-    canUseLoopback: options.allowLoopbackDns,
+    canUseLoopback: options.canUseLoopback,
     onAddresses(row) {
       const delta = { upserts: [{ kind: 'endpoints' as const, row }], deletes: [] };
       crew
@@ -259,4 +262,13 @@ function portsOf({ httpPort, httpsPort }: FleetOptions): Map<string, number> {
 /** A taken port is said at once, not when the first tables come. */
 function probePort(port: number): void {
   for (const { handles } of bindAddresses([], port, 1)) for (const handle of handles) handle.close();
+}
+
+/** Workers drop lines that they cannot write; that a path leads nowhere is said at once. */
+async function probeLog(target: string): Promise<void> {
+  if (target === 'off' || target === 'stdout') return;
+  const file = await open(target, 'a', 0o640).catch((error: NodeJS.ErrnoException) => {
+    throw new Error(`the access log ${target} cannot be opened: ${error.code}`);
+  });
+  await file.close();
 }

@@ -21,7 +21,7 @@ export function testFleet(options: Partial<FleetOptions> = {}): Promise<Fleet> {
     drainDelayMs: 0,
     drainGraceMs: 5_000,
     staleAcceptMs: 120_000,
-    allowLoopbackDns: true,
+    canUseLoopback: true,
     log: pino({ level: 'fatal' }),
     ...options,
   });
