@@ -121,7 +121,8 @@ function json(value: unknown): Answer {
 
 function listening(server: Server, { port, address }: AdminOptions): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
+    // Stays: a failed accept (out of descriptors) is told here later, and is not the end of the pages.
+    server.on('error', (error: NodeJS.ErrnoException) => {
       const reason = error.code === 'EADDRINUSE' ? 'the port is in use by another process' : error.message;
       reject(new Error(`cannot open the admin pages on ${address} port ${port}: ${reason}`));
     });

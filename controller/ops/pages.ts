@@ -32,7 +32,8 @@ export async function openPages(
   });
   server.on('clientError', (_error, socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
+    // Stays: a failed accept (out of descriptors) is told here later, and is not the end of the pages.
+    server.on('error', reject);
     server.listen(port, address, () => resolve());
   });
   return {
