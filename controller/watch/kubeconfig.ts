@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { ClusterOptions } from './api.ts';
+import { propertyOf } from './read.ts';
 
 const serviceAccount = '/var/run/secrets/kubernetes.io/serviceaccount';
 
@@ -23,7 +24,7 @@ export async function loadKubeConfig({ kubeconfig, context }: ClusterOptions): P
     else if (isInCluster) config.loadFromCluster();
     else config.loadFromDefault();
   } catch (error) {
-    throw new Error(`kubeconfig ${kubeconfig ?? '(default)'} cannot be read: ${(error as Error).message}`);
+    throw new Error(`kubeconfig ${kubeconfig ?? '(default)'} cannot be read: ${reasonOf(error)}`);
   }
   if (context) {
     if (!config.getContextObject(context)) throw new Error(`the kubeconfig has no context named ${context}`);
@@ -33,6 +34,13 @@ export async function loadKubeConfig({ kubeconfig, context }: ClusterOptions): P
   if (!server) throw new Error('the kubeconfig names no cluster: give --kubeconfig, or a context that exists');
   const named = config.getContextObject(config.getCurrentContext())?.namespace;
   return { config, server, namespace: named ?? (isInCluster ? podNamespace() : 'default') };
+}
+
+/** The YAML parser of the library shows the lines around a mistake, and a kubeconfig has tokens and keys in its lines. */
+function reasonOf(error: unknown): string {
+  const mark = propertyOf(error, 'mark');
+  if (mark === undefined) return error instanceof Error ? error.message : String(error);
+  return `it is not YAML at line ${Number(propertyOf(mark, 'line')) + 1}, column ${Number(propertyOf(mark, 'column')) + 1}`;
 }
 
 function podNamespace(): string {
