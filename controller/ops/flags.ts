@@ -54,7 +54,11 @@ const translateFlags = {
     'peers whose X-Forwarded-* fields are believed; may be repeated',
   ),
   hsts: flag(
-    text.nullable().default(null),
+    // It goes into every response as it is: one line, and one that browsers understand.
+    text
+      .regex(/^max-age=\d+(?:; *[!-~]+)*$/i, 'must be like "max-age=31536000; includeSubDomains"')
+      .nullable()
+      .default(null),
     'VALUE',
     'Strict-Transport-Security of TLS responses, as "max-age=31536000" (default: none)',
   ),

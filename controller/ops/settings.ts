@@ -33,7 +33,23 @@ export function readSettings<F extends Flags>(flags: F, sources: SettingSources)
     if (!parsed.success) throw new SettingError(`${where}: ${reasonOf(given, parsed.error)}`);
     values[key] = parsed.data;
   }
+  requireDistinct(values);
   return values as ValuesOf<F>;
+}
+
+/** Ports that one process binds; all others are what somebody else listens on. */
+const boundPorts = ['httpPort', 'httpsPort', 'adminPort', 'publishPort'];
+
+/** The second listener of a port would fail after the start, with the first one serving as if all were well. */
+function requireDistinct(values: Readonly<Record<string, unknown>>): void {
+  const keysByPort = Map.groupBy(
+    boundPorts.filter((key) => (values[key] ?? 0) !== 0),
+    (key) => values[key],
+  );
+  for (const [port, [first, second]] of keysByPort) {
+    if (first === undefined || second === undefined) continue;
+    throw new SettingError(`--${dashed(second)}: must differ from --${dashed(first)}, which is ${port}, too`);
+  }
 }
 
 /** `httpPort` → `http-port`. */
