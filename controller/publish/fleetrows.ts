@@ -1,4 +1,4 @@
-import { randomBytes, X509Certificate } from 'node:crypto';
+import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
 import type { Row } from '#table/rows.ts';
 import { type KeyPair, makeAuthority, makeDefaultCertificate } from './certificates.ts';
 import { loadOrCreate, type Store } from './store.ts';
@@ -21,7 +21,10 @@ export async function fleetRows(store: Store, nowMs: number): Promise<Row[]> {
     key: randomBytes(32).toString('base64'),
   }));
   const { 'tls.crt': certPem = '', 'tls.key': keyPem = '' } = pair;
-  const leaf = new X509Certificate(certPem);
+  const leaf = leafOf(certPem, keyPem);
+  if (leaf === null) throw unusable('sluice-default-certificate');
+  // With a short key anybody could make cookies and tickets that this fleet believes.
+  if (Buffer.from(key, 'base64').length !== 32) throw unusable('sluice-fleet-key');
   return [
     {
       kind: 'certificate',
@@ -45,5 +48,22 @@ export async function fleetAuthority(store: Store, nowMs: number): Promise<KeyPa
     const { certPem, keyPem } = await makeAuthority(nowMs);
     return { 'ca.crt': certPem, 'ca.key': keyPem };
   });
-  return { certPem: kept['ca.crt'] ?? '', keyPem: kept['ca.key'] ?? '' };
+  const { 'ca.crt': certPem = '', 'ca.key': keyPem = '' } = kept;
+  if (leafOf(certPem, keyPem) === null) throw unusable('sluice-authority');
+  return { certPem, keyPem };
+}
+
+/** null: they are no pair. */
+function leafOf(certPem: string, keyPem: string): X509Certificate | null {
+  try {
+    const leaf = new X509Certificate(certPem);
+    return leaf.checkPrivateKey(createPrivateKey(keyPem)) ? leaf : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Never made anew over what is there: an authority that changes by itself would lock every proxy out. */
+function unusable(name: string): Error {
+  return new Error(`${name} does not hold what Sluice wrote: restore it, or delete it to have it made anew`);
 }

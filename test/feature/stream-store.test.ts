@@ -55,6 +55,23 @@ describe('what replicas must agree on', () => {
     assert.equal(Buffer.from(key.row.value, 'base64').length, 32);
   });
 
+  test('what somebody has damaged is an error that names it, and is neither used nor replaced', async () => {
+    const damaged: [name: string, data: Record<string, string>][] = [
+      ['sluice-default-certificate', {}],
+      ['sluice-default-certificate', { 'tls.crt': 'TOP SECRET', 'tls.key': 'TOP SECRET' }],
+      ['sluice-fleet-key', {}],
+      ['sluice-fleet-key', { key: 'dG9vIHNob3J0' }],
+      ['sluice-authority', { 'ca.crt': (await fleetAuthority(memoryStore(), Date.now())).certPem }],
+    ];
+    for (const [name, data] of damaged) {
+      const store = memoryStore();
+      await store.create(name, data);
+      const use = async () => [await fleetRows(store, Date.now()), await fleetAuthority(store, Date.now())];
+      await assert.rejects(use, (error: Error) => error.message.startsWith(`${name} does not hold what Sluice wrote`));
+      assert.equal(await store.load(name), data);
+    }
+  });
+
   test('the authority signs leaves that verify, for names and addresses', async () => {
     const authority = await fleetAuthority(memoryStore(), Date.now());
     const leaf = await signLeaf(authority, ['sluice-controller', '192.0.2.1', '2001:db8::1'], 30, Date.now());
