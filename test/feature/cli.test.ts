@@ -89,6 +89,16 @@ describe('command line', () => {
     [['proxy', '--controller-ca', 'x', '--token-file', 'y'], /--controller: is needed/],
     [['controller', '--default-ssl-certificate', 'name'], /--default-ssl-certificate: must be <namespace>\/<name>/],
     [['controller', '--log-level', 'loud'], /--log-level: must be debug, info/],
+    [['standalone', '--manifests', 'x', '--hsts', 'always'], /--hsts: must be like "max-age=31536000/],
+    [['standalone', '--manifests', 'x', '--hsts', 'max-age=1\r\nx: y'], /--hsts: must be like "max-age=31536000/],
+    [
+      ['standalone', '--manifests', 'x', '--http-port', '8443'],
+      /--https-port: must differ from --http-port, which is 8443, too/,
+    ],
+    [
+      ['controller', '--publish-port', '9000', '--admin-port', '9000'],
+      /--publish-port: must differ from --admin-port, which is 9000, too/,
+    ],
     [['controller', '--config', '/does/not/exist'], /--config: \/does\/not\/exist cannot be read \(ENOENT\)/],
   ];
   for (const [args, stderr] of wrong) {
@@ -125,6 +135,22 @@ describe('command line', () => {
     }
     server.close();
   });
+});
+
+test('an access log that cannot be opened is one clear line and exit code 1', async () => {
+  const ports = ['--http-port', '0', '--https-port', '0', '--admin-port', '0', '--workers', '1'];
+  const log = join(folder, 'no', 'such', 'access.log');
+  const outcome = await run(['standalone', '--manifests', folder, ...ports, '--access-log', log]);
+  assert.equal(outcome.stderr, `error: the access log ${log} cannot be opened: ENOENT\n`);
+  assert.equal(outcome.code, 1);
+});
+
+test('a kubeconfig that is no YAML is refused with the place, and nothing of it is shown', async () => {
+  const kubeconfig = join(folder, 'kubeconfig');
+  await writeFile(kubeconfig, 'users:\n- name: a\n  user:\n    token: "TOP SECRET\n');
+  const outcome = await run(['controller', '--kubeconfig', kubeconfig, '--token-file', 'x']);
+  assert.match(outcome.stderr, /^error: kubeconfig \S+ cannot be read: it is not YAML at line 5, column 1\n$/);
+  assert.equal(outcome.code, 1);
 });
 
 describe('launcher', () => {
