@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { z } from 'zod';
+import { reasonOf } from '#kit/reason.ts';
 import type { Flags, ValuesOf } from './controller/ops/flag.ts';
 import { controllerFlags, proxyFlags, standaloneFlags } from './controller/ops/flags.ts';
 import { dashed, readSettings, SettingError, variableOf } from './controller/ops/settings.ts';
@@ -111,7 +112,7 @@ function defaultText(schema: z.ZodType, help: string): string {
 /** 2: it was asked for wrongly. 1: it failed. Says why in one line. */
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  const reason = error instanceof Error ? error.message : String(error);
-  console.error(`error: ${reason.trim().replace(/\s*\n\s*/g, ' ')}`);
+  const reason = reasonOf(error).trim();
+  console.error(`error: ${reason.replace(/\s*\n\s*/g, ' ')}`);
   return error instanceof SettingError ? 2 : 1;
 }

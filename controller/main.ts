@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#kit/log.ts';
+import { reasonOf } from '#kit/reason.ts';
 import type { ValuesOf } from './ops/flag.ts';
 import type { controllerFlags } from './ops/flags.ts';
 import { openLog } from './ops/log.ts';
@@ -22,6 +23,7 @@ import { EventWriter } from './status/events.ts';
 import { StatusWriter } from './status/writer.ts';
 import { Translator } from './translate/translator.ts';
 import { type Cluster, openCluster } from './watch/api.ts';
+import { Backoff, unreachableLimitMs } from './watch/backoff.ts';
 import { watchCluster } from './watch/cluster.ts';
 import { standForElection } from './watch/leader.ts';
 import { secretStore } from './watch/secretstore.ts';
@@ -134,8 +136,6 @@ export async function runController(settings: Settings): Promise<void> {
 
 /** Audience of the tokens that proxies show. */
 const audience = 'sluice';
-const firstRetryMs = 500;
-const lastRetryMs = 10_000;
 
 function authorizeBy(settings: Settings, cluster: Cluster): Authorize {
   const ways: Authorize[] = [];
@@ -149,15 +149,13 @@ function authorizeBy(settings: Settings, cluster: Cluster): Authorize {
 
 /** Tries until it works or `ended`; then null. The API server may come up after us. */
 async function untilDone<T>(log: Log, ended: AbortSignal, attempt: () => Promise<T>): Promise<T | null> {
-  for (let waitMs = firstRetryMs; !ended.aborted; waitMs = Math.min(lastRetryMs, waitMs * 2)) {
+  const backoff = new Backoff(Math.random);
+  while (!ended.aborted) {
     try {
       return await attempt();
     } catch (error) {
-      log.warn(
-        { reason: error instanceof Error ? error.message : String(error) },
-        'the shared keys cannot be read yet',
-      );
-      await sleep(waitMs * (0.5 + Math.random() / 2), undefined, { signal: ended }).catch(() => {});
+      log.warn({ reason: reasonOf(error) }, 'the shared keys cannot be read yet');
+      await sleep(backoff.nextMs(unreachableLimitMs, null), undefined, { signal: ended }).catch(() => {});
     }
   }
   return null;

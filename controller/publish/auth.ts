@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
+import { reasonOf } from '#kit/reason.ts';
 
 /** Whether a token may read tables (which hold private keys), and whose it is. `reason` is for the log, not the caller. */
 export type Verdict = { ok: true; who: string } | { ok: false; reason: string };
@@ -51,7 +52,7 @@ export function serviceAccounts(
     } catch (error) {
       // Proxies must not lose their stream because the API server is away for a while.
       if (kept?.verdict.ok && ageMs < acceptedUnaskedMs) return kept.verdict;
-      return { ok: false, reason: `the token cannot be reviewed: ${error instanceof Error ? error.message : error}` };
+      return { ok: false, reason: `the token cannot be reviewed: ${reasonOf(error)}` };
     }
   };
 }

@@ -1,4 +1,5 @@
 import { RE2JS } from 're2js';
+import { reasonOf } from '#kit/reason.ts';
 
 const longestRegex = 512;
 
@@ -14,8 +15,6 @@ export function regexFault(pattern: string): string | undefined {
     RE2JS.compile(pattern, RE2JS.CASE_INSENSITIVE);
     return undefined;
   } catch (error) {
-    return error instanceof Error
-      ? `it is refused (${error.message.replace(/^error parsing regexp: /, '')})`
-      : 'it is refused';
+    return `it is refused (${reasonOf(error).replace(/^error parsing regexp: /, '')})`;
   }
 }

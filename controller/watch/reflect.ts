@@ -1,5 +1,6 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#kit/log.ts';
+import { reasonOf } from '#kit/reason.ts';
 import type { Cluster } from './api.ts';
 import { answeredLimitMs, Backoff, unreachableLimitMs } from './backoff.ts';
 import { collectionPath, type WatchedKind } from './kinds.ts';
@@ -142,7 +143,7 @@ export class Reflector {
   /** Notes why an attempt failed; returns how long to wait before the next. */
   #failed(error: unknown): number {
     const { kind, namespace, log, sink } = this.#options;
-    const message = error instanceof Error ? error.message || error.name : String(error);
+    const message = reasonOf(error);
     const isNew = this.#failure !== message;
     this.#failure = message;
     if (!(error instanceof ApiFailure)) {

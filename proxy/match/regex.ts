@@ -1,4 +1,5 @@
 import { RE2JS } from 're2js';
+import { reasonOf } from '#kit/reason.ts';
 import { toBytes } from './bytes.ts';
 import { toV8Source } from './regexsyntax.ts';
 
@@ -29,7 +30,7 @@ export function checkRegex(pattern: string, ignoreCase: boolean): string | null 
     RE2JS.compile(pattern, ignoreCase ? RE2JS.CASE_INSENSITIVE : 0);
     return null;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return reasonOf(error);
   }
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import type { Log } from '#kit/log.ts';
+import { reasonOf } from '#kit/reason.ts';
 import type { Ack, ChangeBatch } from '#table/change.ts';
 import {
   AckAnswer,
@@ -258,10 +259,6 @@ function queryOf(options: StreamOptions): string {
 
 function isBehind(ack: Ack): boolean {
   return ack.type === 'refused' && ack.problems.some((problem) => problem.code === 'TableFromThePast');
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message || error.name : String(error);
 }
 
 /** Resolves early when the signal aborts. */
