@@ -45,7 +45,7 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
   const publisher = new Publisher();
   const problemLog = new ProblemLog(log);
   const pipeline = startPipeline({
-    openSource: (onUpdate) => watchFiles({ dir: settings.manifests, onUpdate, log }),
+    openSource: (onUpdate) => watchFiles({ dir: settings.manifests, onUpdate }),
     translator: new Translator(translateOptions(settings, { allowsLoopbackEndpoints: true })),
     publisher,
     fixedRows: await fleetRows(store, Date.now()),

@@ -1,8 +1,8 @@
+import { isUtf8 } from 'node:buffer';
 import { type FSWatcher, type Stats, watch } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 
-import type { Log } from '#kit/log.ts';
 import { HeldView } from './held.ts';
 import { type Manifests, readManifests } from './manifests.ts';
 import type { AnyObject } from './objects.ts';
@@ -13,7 +13,6 @@ export interface FileSourceOptions {
   /** Read with all folders below it: *.yaml, *.yml, *.json. Names that begin with a dot are left out. */
   dir: string;
   onUpdate: (update: ViewUpdate) => void;
-  log: Log;
 }
 
 /** Editors and `kubectl` write in several steps; this is how long nothing may move before the files are read. */
@@ -24,7 +23,6 @@ const rescanMs = 1000;
 const settledMs = 100;
 /** `> file` empties a file before it is written anew: an empty file only counts when it stays so. */
 const emptyMs = 300;
-const maxDepth = 16;
 
 interface FileRecord {
   stamp: string;
@@ -47,6 +45,7 @@ class FileSource implements Source {
   readonly #view = new HeldView();
   #recordsByPath = new Map<string, FileRecord>();
   #dirProblem: ReadProblem | null = null;
+  #closedProblems: readonly ReadProblem[] = [];
   #unreadable: readonly ReadProblem[] = [];
   #watcher: FSWatcher | null = null;
   #quiet: NodeJS.Timeout | null = null;
@@ -115,21 +114,26 @@ class FileSource implements Source {
     this.#isScanning = true;
     this.#isStale = false;
     if (this.#rescan) clearTimeout(this.#rescan);
-    const { dir, log } = this.#options;
+    const { dir } = this.#options;
     let nextMs = rescanMs;
     try {
       const records = new Map<string, FileRecord>();
-      for (const path of (await manifestsBelow(dir, 0)).sort()) {
+      const { paths, closed } = await findManifests(dir);
+      for (const path of paths.sort()) {
         const record = await readRecord(dir, path, this.#recordsByPath.get(path));
         if (record) records.set(path, record);
         if (record && !record.isSettled) nextMs = settledMs;
       }
+      // What cannot be looked at is not gone: its last good content stays in force.
+      for (const [path, record] of this.#recordsByPath) {
+        if (closed.some((folder) => path.startsWith(join(folder.path, '/')))) records.set(path, record);
+      }
+      this.#closedProblems = closed.map(({ path, reason }) => unreadableFile(relative(dir, path), reason));
       this.#recordsByPath = records;
       this.#dirProblem = null;
     } catch (error) {
       const message = `the folder of manifests cannot be read: ${(error as Error).message}`;
-      if (!this.#dirProblem) log.warn({ dir }, message);
-      this.#dirProblem = { code: 'FileMalformed', kind: 'File', namespace: '', name: '.', field: '', message };
+      this.#dirProblem = { ...unreadableFile('.', ''), message };
       this.#deafen();
     }
     this.#isScanning = false;
@@ -143,6 +147,7 @@ class FileSource implements Source {
   /** Compares what the files say now with what is held, and reports the difference. */
   #tell(): void {
     const { objects, unreadable } = merge(this.#recordsByPath.values());
+    unreadable.push(...this.#closedProblems);
     if (this.#dirProblem) unreadable.push(this.#dirProblem);
     const changes: ViewChange[] = [];
     for (const object of objects.values()) {
@@ -155,7 +160,6 @@ class FileSource implements Source {
     }
     const isNews = JSON.stringify(unreadable) !== JSON.stringify(this.#unreadable);
     if (this.#isSynced && changes.length === 0 && !isNews) return;
-    if (isNews) for (const { name, message } of unreadable) this.#options.log.warn({ name }, message);
     this.#unreadable = unreadable;
     this.#isSynced = true;
     this.#options.onUpdate({
@@ -168,45 +172,94 @@ class FileSource implements Source {
   }
 }
 
-/** Paths of all manifests in a folder and below it. Links are followed, as a mounted ConfigMap needs. */
-async function manifestsBelow(dir: string, depth: number): Promise<string[]> {
-  const paths: string[] = [];
-  for (const name of await readdir(dir)) {
-    // `..data` and `..2026_01_01` of a mounted ConfigMap are reached by the links beside them.
-    if (name.startsWith('.')) continue;
-    const path = join(dir, name);
-    if (/\.(ya?ml|json)$/i.test(name)) paths.push(path);
-    else if (depth < maxDepth && (await statOf(path))?.isDirectory()) {
-      paths.push(...(await manifestsBelow(path, depth + 1).catch(() => [])));
-    }
-  }
-  return paths;
+interface Found {
+  paths: string[];
+  /** Folders below that cannot be read now. */
+  closed: { path: string; reason: string }[];
 }
 
+/**
+ * All manifests in a folder and below it. Links are followed, as a mounted ConfigMap needs; a folder that is reached in
+ * several ways is read once, or two links to their own folder would be 2^40 folders.
+ *
+ * @throws When the folder itself cannot be read.
+ */
+async function findManifests(dir: string): Promise<Found> {
+  const found: Found = { paths: [], closed: [] };
+  const seen = new Set<string>();
+  const visit = async (folder: string): Promise<void> => {
+    for (const name of (await readdir(folder)).sort()) {
+      // `..data` and `..2026_01_01` of a mounted ConfigMap are reached by the links beside them.
+      if (name.startsWith('.')) continue;
+      const path = join(folder, name);
+      if (isManifest.test(name)) found.paths.push(path);
+      else await visitBelow(path);
+    }
+  };
+  const visitBelow = async (path: string): Promise<void> => {
+    try {
+      const stats = await statOf(path);
+      if (!stats?.isDirectory() || seen.has(identityOf(stats))) return;
+      seen.add(identityOf(stats));
+      await visit(path);
+    } catch (error) {
+      if (!isGone(error)) found.closed.push({ path, reason: (error as Error).message });
+    }
+  };
+  seen.add(identityOf(await stat(dir)));
+  await visit(dir);
+  return found;
+}
+
+const isManifest = /\.(ya?ml|json)$/i;
+
+function identityOf({ dev, ino }: Stats): string {
+  return `${dev} ${ino}`;
+}
+
+/** null: nothing is there. */
 async function statOf(path: string): Promise<Stats | null> {
-  return await stat(path).catch(() => null);
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (isGone(error)) return null;
+    throw error;
+  }
+}
+
+/** Other failures (no descriptors left, no permission, a disk that fails) say nothing of what is there. */
+function isGone(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(String((error as NodeJS.ErrnoException).code));
 }
 
 /** Reads a file again if it moved. null: it is no file, or gone. */
 async function readRecord(dir: string, path: string, before: FileRecord | undefined): Promise<FileRecord | null> {
-  const found = await statOf(path);
-  if (!found?.isFile()) return null;
-  const stamp = `${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
-  if (before?.isSettled && before.stamp === stamp) return before;
-  const ageMs = Date.now() - Math.max(found.mtimeMs, found.ctimeMs);
-  // A clock that runs behind the file's makes the age negative; such a file is as settled as it will get.
-  const isSettled = ageMs > settledMs || ageMs < -settledMs;
-  if (before && found.size === 0 && ageMs >= 0 && ageMs < emptyMs) return { ...before, isSettled: false };
   const name = relative(dir, path);
+  const good = before?.good ?? { objects: [], problems: [], syntax: null };
   try {
-    const manifests = readManifests(await readFile(path, 'utf8'), name);
-    if (manifests.syntax) return { stamp, isSettled, good: before?.good ?? manifests, syntax: manifests.syntax };
+    const found = await statOf(path);
+    if (!found?.isFile()) return null;
+    const stamp = `${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+    if (before?.isSettled && before.stamp === stamp) return before;
+    const ageMs = Date.now() - Math.max(found.mtimeMs, found.ctimeMs);
+    // A clock that runs behind the file's makes the age negative; such a file is as settled as it will get.
+    const isSettled = ageMs > settledMs || ageMs < -settledMs;
+    if (before && found.size === 0 && ageMs >= 0 && ageMs < emptyMs) return { ...before, isSettled: false };
+    const bytes = await readFile(path);
+    // Half a character more would be another host, path or password.
+    if (!isUtf8(bytes)) return { stamp, isSettled, good, syntax: unreadableFile(name, 'it is not text in UTF-8') };
+    const manifests = readManifests(bytes.toString('utf8'), name);
+    if (manifests.syntax) return { stamp, isSettled, good, syntax: manifests.syntax };
     return { stamp, isSettled, good: manifests, syntax: null };
   } catch (error) {
-    const message = `${name} cannot be read: ${(error as Error).message}`;
-    const syntax: ReadProblem = { code: 'FileMalformed', kind: 'File', namespace: '', name, field: '', message };
-    return { stamp, isSettled: false, good: before?.good ?? { objects: [], problems: [], syntax: null }, syntax };
+    // No stamp: it is tried again at each scan.
+    return { stamp: '', isSettled: true, good, syntax: unreadableFile(name, (error as Error).message) };
   }
+}
+
+function unreadableFile(name: string, reason: string): ReadProblem {
+  const message = `${name} cannot be read: ${reason}`;
+  return { code: 'FileMalformed', kind: 'File', namespace: '', name, field: '', message };
 }
 
 /** All files together, by `kind namespace/name`. The same object in two files: the first file by name wins. */

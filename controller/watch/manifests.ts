@@ -101,11 +101,12 @@ function folded(raw: object, kind: ObjectKind): unknown {
     object['metadata'] = { ...metadata, namespace };
   }
   const stringData = object['stringData'];
-  if (kind === 'Secret' && typeof stringData === 'object') {
+  if (kind === 'Secret' && typeof stringData === 'object' && !Array.isArray(stringData)) {
     const encoded = Object.entries(stringData ?? {}).map(([name, value]) => [
       name,
       typeof value === 'string' ? Buffer.from(value).toString('base64') : value,
     ]);
+    delete object['stringData'];
     object['data'] = { ...(object['data'] as object | undefined), ...Object.fromEntries(encoded) };
   }
   return object;

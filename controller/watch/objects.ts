@@ -157,7 +157,9 @@ const Secret = z.object({
   kind: z.literal('Secret'),
   metadata: Meta,
   type: z.string().default('Opaque'),
-  /** Base64, as on the wire. stringData of files is folded in by the reader. */
+  /** Of files only: the reader has folded it into `data`, and leaves here what is no map of texts. */
+  stringData: z.undefined({ error: 'must be a map' }).optional(),
+  /** Base64, as on the wire. */
   data: strings.nullish().transform((value) => value ?? {}),
 });
 

@@ -13,7 +13,7 @@ export function readObject(kind: ObjectKind, raw: unknown): ReadResult {
   const issue = parsed.error.issues[0];
   const field = fieldPath(issue?.path ?? []);
   const { namespace, name } = identityOf(raw);
-  const message = `${field || 'the object'}: ${issue?.message ?? 'not readable'}`;
+  const message = `${field || 'the object'}: ${issue === undefined ? 'not readable' : inWords(issue.message)}`;
   return { object: null, problem: { code: 'ObjectMalformed', kind, namespace, name, field, message } };
 }
 
@@ -31,6 +31,24 @@ export function propertyOf(value: unknown, name: string): unknown {
 /** resourceVersions order as numbers (KEP-5505); one that is none is 0, and orders nothing. */
 export function versionOf(raw: unknown): number {
   return Number(propertyOf(propertyOf(raw, 'metadata'), 'resourceVersion')) || 0;
+}
+
+const wordsByType: Readonly<Record<string, string>> = {
+  record: 'a map',
+  object: 'a map',
+  array: 'a list',
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+};
+
+/** The schemas speak of their own types; people who write manifests do not. */
+function inWords(message: string): string {
+  const [, expected = '', received = ''] = /^Invalid input: expected (\w+), received (\w+)$/.exec(message) ?? [];
+  if (expected === '') return message;
+  if (received === 'undefined') return 'is missing';
+  return `must be ${wordsByType[expected] ?? expected}, not ${wordsByType[received] ?? received}`;
 }
 
 /** As kubectl explain spells it: `spec.rules[0].host`. */

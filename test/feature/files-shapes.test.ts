@@ -108,3 +108,22 @@ test('every wrong type in every field is read, or is a problem, and hurts no nei
   }
   assert.ok(count > 1000 && refused > count / 2, `${refused} of ${count} refused`);
 });
+
+test('what is wrong with an object is said in words for people who write manifests', () => {
+  const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'a' } };
+  const cases: [object: object, message: string][] = [
+    [{ ...secret, metadata: {} }, 'metadata.name: is missing'],
+    [{ ...secret, data: 'TOP SECRET' }, 'data: must be a map, not text'],
+    [{ ...secret, data: { key: ['TOP SECRET'] } }, 'data.key: must be text, not a list'],
+    [{ ...secret, stringData: ['TOP SECRET'] }, 'stringData: must be a map'],
+    [{ ...secret, stringData: 'TOP SECRET' }, 'stringData: must be a map'],
+    [{ ...secret, stringData: { key: 7 } }, 'data.key: must be text, not a number'],
+  ];
+  for (const [object, message] of cases) {
+    const { problems } = readManifests(JSON.stringify(object), 'a.json');
+    assert.deepEqual(
+      problems.map((problem) => problem.message),
+      [`a.json: ${message}`],
+    );
+  }
+});

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { watchFiles } from '../../controller/watch/files.ts';
 import type { Source } from '../../controller/watch/source.ts';
 import type { ViewUpdate } from '../../controller/watch/view.ts';
-import { quiet } from '../kit/quiet.ts';
 
 let dir: string;
 let source: Source | null = null;
@@ -33,7 +32,6 @@ const portOf = (update: ViewUpdate, name: string) =>
 function start(folder = dir): void {
   source = watchFiles({
     dir: folder,
-    log: quiet,
     onUpdate: (update) => {
       updates.push(update);
       wake?.();
@@ -193,4 +191,53 @@ test('a folder that is not there yet is a problem, and is read when it comes', {
   await write('later/a.yaml', service('a'));
   const found = await updateWhere((update) => portOf(update, 'a') === 80);
   assert.deepEqual(found.unreadable, []);
+});
+
+test('links that lead back up are followed once', { timeout: 20_000 }, async () => {
+  await mkdir(join(dir, 'below'));
+  await write('below/a.yaml', service('a'));
+  for (const name of ['one', 'two', 'three']) await symlink('..', join(dir, 'below', name));
+  start();
+  const update = await updateWhere(() => true);
+  assert.equal(portOf(update, 'a'), 80);
+  assert.deepEqual(update.unreadable, []);
+});
+
+test('a folder below, or a file, that cannot be read for now is told, and keeps what it said', {
+  timeout: 20_000,
+}, async () => {
+  const isRoot = process.geteuid?.() === 0;
+  await chmod(dir, 0o755);
+  for (const name of ['below', 'closed']) await mkdir(join(dir, name));
+  await write('below/a.yaml', service('a'));
+  await write('b.yaml', service('b'));
+  start();
+  await updateWhere((update) => portOf(update, 'a') === 80 && portOf(update, 'b') === 80);
+  for (const name of ['below', 'closed', 'b.yaml']) await chmod(join(dir, name), 0);
+  // Root may read everything; nobody (65534 by convention) may not.
+  if (isRoot) process.seteuid?.(65_534);
+  try {
+    const update = await updateWhere(({ unreadable }) => unreadable.length === 3);
+    const told = update.unreadable.map(({ code, name }) => `${code} ${name}`);
+    assert.deepEqual(told.sort(), ['FileMalformed b.yaml', 'FileMalformed below', 'FileMalformed closed']);
+    assert.deepEqual([portOf(update, 'a'), portOf(update, 'b')], [80, 80]);
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+    for (const name of ['below', 'closed', 'b.yaml']) await chmod(join(dir, name), 0o700);
+  }
+  const update = await updateWhere(({ unreadable }) => unreadable.length === 0);
+  assert.deepEqual([portOf(update, 'a'), portOf(update, 'b')], [80, 80]);
+});
+
+test('a file that is not UTF-8 is told, and not guessed at', { timeout: 20_000 }, async () => {
+  await writeFile(join(dir, 'latin1.yaml'), Buffer.from(`${service('a')}# caf\u00e9\n`, 'latin1'));
+  await writeFile(join(dir, 'windows.yaml'), Buffer.from(`\ufeff${service('b')}`, 'utf16le'));
+  await write('mark.yaml', `\ufeff${service('c').replaceAll('\n', '\r\n')}`);
+  start();
+  const update = await updateWhere(() => true);
+  assert.deepEqual(
+    update.unreadable.map(({ message }) => message),
+    ['latin1', 'windows'].map((name) => `${name}.yaml cannot be read: it is not text in UTF-8`),
+  );
+  assert.deepEqual([portOf(update, 'a'), portOf(update, 'c')], [null, 80]);
 });
