@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { corpusCases, decodeBytes } from '../kit/corpus.ts';
-import { ingress, ingressClass, service } from '../kit/manifests.ts';
+import { everythingTo } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, answerBytes, Recorder } from '../kit/recorder.ts';
 import { MalformedResponse, readResponses } from '../kit/response.ts';
@@ -25,11 +25,7 @@ before(async () => {
     },
   });
   sluice = await Standalone.start({
-    manifests: [
-      ingressClass(),
-      ingress({ name: 'all', host: 'gw.test', paths: { '/': 'recorder' } }),
-      ...service('recorder', [recorder.port]),
-    ],
+    manifests: everythingTo(recorder.port),
   });
 });
 

@@ -45,6 +45,15 @@ export function ingress(facts: IngressFacts): Manifest {
   };
 }
 
+/** Everything that is asked of gw.test goes to one backend, the Service `recorder`. */
+export function everythingTo(port: number): Manifest[] {
+  return [
+    ingressClass(),
+    ingress({ name: 'all', host: 'gw.test', paths: { '/': 'recorder' } }),
+    ...service('recorder', [port]),
+  ];
+}
+
 export function ingressClass(): Manifest {
   return {
     apiVersion: 'networking.k8s.io/v1',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { ingress, ingressClass, service } from '../kit/manifests.ts';
+import { everythingTo } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, answerBytes, type RecordedRequest, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
@@ -13,11 +13,7 @@ let sluice: Standalone;
 before(async () => {
   recorder = await Recorder.start();
   sluice = await Standalone.start({
-    manifests: [
-      ingressClass(),
-      ingress({ name: 'all', host: 'gw.test', paths: { '/': 'recorder' } }),
-      ...service('recorder', [recorder.port]),
-    ],
+    manifests: everythingTo(recorder.port),
   });
 });
 

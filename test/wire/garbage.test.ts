@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { ingress, ingressClass, service } from '../kit/manifests.ts';
+import { everythingTo } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
@@ -12,11 +12,7 @@ let sluice: Standalone;
 before(async () => {
   recorder = await Recorder.start();
   sluice = await Standalone.start({
-    manifests: [
-      ingressClass(),
-      ingress({ name: 'all', host: 'gw.test', paths: { '/': 'recorder' } }),
-      ...service('recorder', [recorder.port]),
-    ],
+    manifests: everythingTo(recorder.port),
     // A cut ClientHello is waited for as long as that; nobody wants to see it.
     args: ['--limit-handshake-ms', '1000'],
   });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { ingress, ingressClass, service } from '../kit/manifests.ts';
+import { everythingTo } from '../kit/manifests.ts';
 import { childrenOf, residentBytes } from '../kit/procfs.ts';
 import { get, RawClient, type RawClientOptions } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
@@ -12,11 +12,7 @@ let sluice: Standalone;
 before(async () => {
   recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
   sluice = await Standalone.start({
-    manifests: [
-      ingressClass(),
-      ingress({ name: 'all', host: 'gw.test', paths: { '/': 'recorder' } }),
-      ...service('recorder', [recorder.port]),
-    ],
+    manifests: everythingTo(recorder.port),
   });
 });
 

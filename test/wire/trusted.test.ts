@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { after, before, test } from 'node:test';
-import { ingress, ingressClass, service } from '../kit/manifests.ts';
+import { everythingTo } from '../kit/manifests.ts';
 import { exchange, get } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
@@ -13,11 +13,7 @@ let sluice: Standalone;
 before(async () => {
   recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
   sluice = await Standalone.start({
-    manifests: [
-      ingressClass(),
-      ingress({ name: 'all', host: 'gw.test', paths: { '/': 'recorder' } }),
-      ...service('recorder', [recorder.port]),
-    ],
+    manifests: everythingTo(recorder.port),
     args: ['--trusted-proxies', '127.0.0.0/8', '--trusted-proxies', '10.0.0.0/8'],
   });
 });
