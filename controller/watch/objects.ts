@@ -78,12 +78,10 @@ const Service = z.object({
           name: z.string().default(''),
           port: z.int().min(1).max(65535),
           targetPort: portOrName.optional(),
-          nodePort: z.int().optional(),
           protocol: z.string().default('TCP'),
           appProtocol: z.string().optional(),
         }),
       ),
-      selector: strings.nullish().transform((value) => value ?? {}),
       publishNotReadyAddresses: z.boolean().default(false),
       sessionAffinity: z.string().default('None'),
       sessionAffinityConfig: z
@@ -111,7 +109,6 @@ const EndpointSlice = z.object({
       name: z.string().nullish(),
       port: z.int().min(1).max(65535).nullish(),
       protocol: z.string().default('TCP'),
-      appProtocol: z.string().nullish(),
     }),
   ),
   endpoints: list(
@@ -126,10 +123,8 @@ const EndpointSlice = z.object({
         .nullish(),
       zone: z.string().nullish(),
       nodeName: z.string().nullish(),
-      targetRef: z.object({ uid: z.string().optional(), name: z.string().optional() }).nullish(),
-      hints: z
-        .object({ forZones: list(z.object({ name: z.string() })), forNodes: list(z.object({ name: z.string() })) })
-        .nullish(),
+      targetRef: z.object({ uid: z.string().optional() }).nullish(),
+      hints: z.object({ forZones: list(z.object({ name: z.string() })) }).nullish(),
     }),
   ),
 });
