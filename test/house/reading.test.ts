@@ -37,6 +37,16 @@ test('no any, no default export, no unfinished mark', () => {
   assert.deepEqual(found, []);
 });
 
+test('what is written here speaks of the project alone', () => {
+  // Source notes, paths of one machine and who was to do what mean nothing to a reader of the repository.
+  const outside =
+    /\b(reliability|performance|ecosystem|aesthetics|ingress-nginx|edge-lb)\.md\b|\/work\/|\bissue #?\d|\bDESIGN\b/;
+  assert.deepEqual(
+    all.filter((file) => !file.path.startsWith('test/house/') && outside.test(file.text)).map((file) => file.path),
+    [],
+  );
+});
+
 test('folders are two levels deep and each second-level folder has a README', () => {
   const missing: string[] = [];
   for (const top of ['controller', 'proxy']) {
