@@ -17,7 +17,7 @@ export function startTunnel(exchange: Exchange, upstream: UpstreamConnection): v
   exchange.willClose = true;
   const line: ResponseLine = upstream.line;
   client.socket.write(buildSwitchHead(exchange, line, upstream.head), 'latin1');
-  client.enterTunnel();
+  client.enterTunnel(exchange, upstream.socket);
 }
 
 export function tunnelFromClient(exchange: Exchange, buffer: Buffer, start: number, end: number): void {

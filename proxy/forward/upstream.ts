@@ -70,7 +70,7 @@ export class UpstreamConnection implements Expiring {
     this.exchange = exchange;
     this.#readMs = readMs;
     this.#sendMs = sendMs;
-    this.hasAnswered = false;
+    this.hasAnswered = this.#isSending = false;
     if (this.#phase === phaseConnecting) return;
     this.isReused = true;
     this.#phase = phaseHead;
@@ -244,27 +244,31 @@ export class UpstreamConnection implements Expiring {
   resume(): void {
     if (!this.#isPaused) return;
     this.#isPaused = false;
-    this.expiresAtMs = clock.nowMs + this.#readMs;
+    this.#restartClock(clock.nowMs);
     this.socket.resume();
   }
 
   /** Request bytes were written; while the backend does not take them, the clock of sending runs and not that of reading. */
   sent(nowMs: number): void {
     this.#isSending = isFull(this.socket);
-    this.expiresAtMs = this.#isSending ? nowMs + this.#sendMs : this.#readDeadline(nowMs);
+    this.#restartClock(nowMs);
   }
 
-  /** A backend that is still being uploaded to need not answer yet: whether the client stalls is the client's clock. */
-  #readDeadline(nowMs: number): number {
+  /**
+   * None runs while the client does not take the answer: a backend that waits for us may stop reading. And a backend that is
+   * still being uploaded to need not answer yet: whether the client stalls is the client's clock.
+   */
+  #restartClock(nowMs: number): void {
     const isUploading = this.#phase === phaseHead && this.exchange?.isRequestComplete === false;
-    return isUploading ? Number.POSITIVE_INFINITY : nowMs + this.#readMs;
+    if (this.#isPaused || (isUploading && !this.#isSending)) this.expiresAtMs = Number.POSITIVE_INFINITY;
+    else this.expiresAtMs = nowMs + (this.#isSending ? this.#sendMs : this.#readMs);
   }
 
   drained(): void {
     readClock();
     if (this.exchange === null) return;
     this.#isSending = false;
-    if (!this.#isPaused) this.expiresAtMs = this.#readDeadline(clock.nowMs);
+    this.#restartClock(clock.nowMs);
     this.exchange.client?.resume();
   }
 

@@ -115,13 +115,9 @@ export class ClientConnection implements Expiring {
   }
 
   #dropChunk(): void {
-    const chunk = this.chunk;
-    this.chunk = null;
-    const upstream = this.exchange?.upstream;
     // An unfinished write may still point into it: then the collector has it.
-    if (chunk !== null && upstream !== undefined && upstream !== null && upstream.socket.writableLength === 0) {
-      giveChunk(chunk);
-    }
+    if (this.chunk !== null && this.exchange?.upstream?.socket.writableLength === 0) giveChunk(this.chunk);
+    this.chunk = null;
   }
 
   #hold(buffer: Buffer, start: number, end: number): void {
@@ -144,21 +140,11 @@ export class ClientConnection implements Expiring {
       }
       return end;
     }
-    const nowMs = clock.nowMs;
-    exchange.begin(this, nowMs);
-    this.exchange = exchange;
     this.requests++;
-    exchange.scheme = this.door.scheme;
-    exchange.isTls = this.door.isTls;
-    exchange.serverName = this.serverName;
-    exchange.clientAddress = this.peerAddress;
-    engine.observer.requestStarted();
+    this.#begin(exchange);
     const refused = after < 0 ? refusalOf(after) : interpretRequest(exchange);
     if (refused !== null) {
-      if (after < 0) {
-        exchange.method = '';
-        exchange.head.count = 0;
-      }
+      if (after < 0) exchange.method = '';
       this.#refuse(exchange, refused);
       return end;
     }
@@ -178,9 +164,24 @@ export class ClientConnection implements Expiring {
     return after;
   }
 
+  #begin(exchange: Exchange): void {
+    exchange.begin(this, clock.nowMs);
+    this.exchange = exchange;
+    exchange.scheme = this.door.scheme;
+    exchange.isTls = this.door.isTls;
+    exchange.serverName = this.serverName;
+    exchange.clientAddress = this.peerAddress;
+    this.#engine.observer.requestStarted();
+  }
+
   /** Inside a request no wait is longer than what is left of its own time. */
   #waitUntil(deadlineMs: number): void {
     this.expiresAtMs = Math.min(deadlineMs, (this.exchange as Exchange).requestDeadlineMs);
+  }
+
+  /** Nothing is awaited of the client but that it takes what was written: an early answer may be stuck, too. */
+  #waitForReader(): void {
+    this.#waitUntil(isFull(this.socket) ? clock.nowMs + this.#engine.limits.writeIdleMs : Number.POSITIVE_INFINITY);
   }
 
   #enterBody(exchange: Exchange): void {
@@ -208,11 +209,10 @@ export class ClientConnection implements Expiring {
   #bodyRead(exchange: Exchange): void {
     exchange.isRequestComplete = true;
     this.#phase = phaseWaiting;
-    this.#waitUntil(Number.POSITIVE_INFINITY);
+    this.#waitForReader();
   }
 
   #refuse(exchange: Exchange, refused: Refusal): void {
-    exchange.willClose = true;
     exchange.isRequestComplete = false;
     refuse(this.#engine, exchange, refused);
   }
@@ -241,7 +241,11 @@ export class ClientConnection implements Expiring {
     this.expiresAtMs = clock.nowMs + this.#engine.limits.idleMs;
     if (this.#isPaused) this.resume();
     const held = this.#held;
-    if (held === null || this.#isConsuming) return;
+    if (this.#isConsuming) return;
+    if (held === null) {
+      if (this.hasEnded || this.#engine.isDraining) this.#linger();
+      return;
+    }
     this.#held = null;
     this.#consume(held, 0, held.length);
     // The FIN came while these bytes waited: a body among them that is cut will never be whole.
@@ -256,25 +260,29 @@ export class ClientConnection implements Expiring {
     this.#held = null;
     this.#phase = phaseLinger;
     if (this.socket.destroyed) return;
-    this.expiresAtMs = clock.nowMs + this.#engine.limits.lingerMs;
-    this.socket.end();
-    if (this.hasEnded) return;
-    this.resume();
+    const { lingerMs, writeIdleMs } = this.#engine.limits;
+    this.expiresAtMs = clock.nowMs + writeIdleMs;
+    // Lingering begins with FIN, not before: a slow client would lose the end of its answer.
+    this.socket.end(() => {
+      this.expiresAtMs = performance.now() + lingerMs;
+    });
+    if (!this.hasEnded) this.resume();
   }
 
-  enterTunnel(): void {
+  enterTunnel(exchange: Exchange, upstream: Socket): void {
     this.#phase = phaseTunnel;
-    this.expiresAtMs = Number.POSITIVE_INFINITY;
+    exchange.requestDeadlineMs = this.expiresAtMs = Number.POSITIVE_INFINITY;
     const held = this.#held;
     this.#held = null;
-    if (held !== null) tunnelFromClient(this.exchange as Exchange, held, 0, held.length);
+    if (held !== null) tunnelFromClient(exchange, held, 0, held.length);
+    if (!isFull(upstream)) this.resume();
   }
 
   pause(): void {
     if (this.#isPaused) return;
     this.#isPaused = true;
     // The body's clock stands still while it is the backend that does not take more.
-    if (this.#phase === phaseBody) this.#waitUntil(Number.POSITIVE_INFINITY);
+    if (this.#phase === phaseBody) this.#waitForReader();
     this.socket.pause();
   }
 
@@ -287,14 +295,12 @@ export class ClientConnection implements Expiring {
 
   /** The answer waits for the client to read. */
   writing(): void {
-    if (this.#phase === phaseWaiting || this.#phase === phaseTunnel) {
-      this.#waitUntil(clock.nowMs + this.#engine.limits.writeIdleMs);
-    }
+    if (this.#phase !== phaseBody || this.#isPaused) this.#waitForReader();
   }
 
   /** The client has read what waited for it. */
   written(): void {
-    if (this.#phase !== phaseWaiting && this.#phase !== phaseTunnel) return;
+    if (this.#phase === phaseBody && !this.#isPaused) return;
     const isHalfClosed = this.hasEnded && this.#phase === phaseWaiting;
     this.#waitUntil(isHalfClosed ? clock.nowMs + this.#engine.limits.halfCloseMs : Number.POSITIVE_INFINITY);
   }
@@ -306,7 +312,6 @@ export class ClientConnection implements Expiring {
     switch (this.#phase) {
       case phaseIdle:
       case phaseLinger:
-        this.socket.end();
         this.socket.destroySoon();
         return;
       case phaseHead:
@@ -320,9 +325,13 @@ export class ClientConnection implements Expiring {
         return;
       case phaseWaiting:
         // Perhaps only half-closed, perhaps gone: the kernel does not say. So it is waited for while its answer moves.
-        this.#sentAtLook = (this.exchange as Exchange).bytesSent;
-        this.#waitUntil(clock.nowMs + this.#engine.limits.halfCloseMs);
+        this.#lookAgain(this.exchange as Exchange);
     }
+  }
+
+  #lookAgain(exchange: Exchange): void {
+    this.#sentAtLook = exchange.bytesSent;
+    this.#waitUntil(clock.nowMs + this.#engine.limits.halfCloseMs);
   }
 
   drained(): void {
@@ -357,27 +366,18 @@ export class ClientConnection implements Expiring {
         return;
       case phaseWaiting:
         if (this.hasEnded && exchange !== null && exchange.bytesSent > this.#sentAtLook) {
-          this.#sentAtLook = exchange.bytesSent;
-          this.#waitUntil(nowMs + this.#engine.limits.halfCloseMs);
+          this.#lookAgain(exchange);
           return;
         }
-        this.socket.destroy();
-        return;
-      default:
-        this.socket.destroy();
     }
+    this.socket.destroy();
   }
 
   /** A head that will never be complete. */
   #refuseHead(refused: Refusal): void {
     const exchange = takeExchange();
     exchange.line.method = '';
-    exchange.head.count = 0;
-    exchange.begin(this, clock.nowMs);
-    exchange.clientAddress = this.peerAddress;
-    exchange.serverName = this.serverName;
-    this.exchange = exchange;
-    this.#engine.observer.requestStarted();
+    this.#begin(exchange);
     this.#refuse(exchange, refused);
   }
 

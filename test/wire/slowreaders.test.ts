@@ -4,7 +4,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { after, test } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { certificateFor } from '../kit/certificate.ts';
-import { testGateway } from '../kit/gateway.ts';
+import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
 import { certificateRow, plainTable, row } from '../kit/rows.ts';
 import { waitUntil } from '../kit/wait.ts';
@@ -108,6 +108,95 @@ test('what waits for a slow TLS backend is not overwritten by what the client se
   assert.equal(firstDifference(body), -1);
   client.destroy();
   backend?.destroy();
+});
+
+/** Sends so many requests that the gateway answers itself, reads nothing, and tells how many were answered. */
+async function pipeline(gateway: TestGateway, requests: string): Promise<{ client: RawClient; answered: number }> {
+  const before = gateway.records.length;
+  const client = await RawClient.open({ port: gateway.port });
+  client.socket.pause();
+  client.send(requests);
+  let seen = -1;
+  for (let turn = 0; turn < 500 || seen !== gateway.records.length; turn++) {
+    seen = gateway.records.length;
+    await new Promise(setImmediate);
+  }
+  return { client, answered: gateway.records.length - before };
+}
+
+test('the last answer of a connection reaches a client that takes its time with the end of it', async () => {
+  const table = plainTable([]).filter(({ kind }) => kind !== 'route');
+  const gateway = await testGateway(table, { lingerMs: 1, idleMs: 600 });
+  stops.push(() => gateway.stop());
+  const request = get('/', 'gw.test');
+  const { client, answered } = await pipeline(gateway, request.repeat(20_000));
+  client.destroy();
+  assert.ok(answered < 20_000);
+  // Somewhat fewer do not make the socket full, but the last of their answers do not fit into the kernel any more.
+  const last = get('/', 'gw.test', ['Connection: close']);
+  const clients: { client: RawClient; sent: number }[] = [];
+  for (let fewer = 5; fewer < 30; fewer += 5) {
+    const sent = answered - fewer;
+    clients.push({ client: (await pipeline(gateway, request.repeat(sent - 1) + last)).client, sent });
+  }
+  // When an idle connection has been given up, so has whatever lingers longer than it may.
+  await (await RawClient.open({ port: gateway.port })).closed();
+  for (const each of clients) {
+    each.client.socket.resume();
+    await each.client.closed();
+    const text = each.client.received.toString('latin1');
+    assert.equal(text.split('HTTP/1.1 404').length - 1, each.sent);
+    assert.ok(text.endsWith('</html>\n'));
+    each.client.destroy();
+  }
+});
+
+/** Says at once what nobody will read, and never reads the rest of its request. */
+async function hasty(): Promise<number> {
+  return await listening(
+    createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => {
+        socket.pause();
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${pattern.length}\r\n\r\n`);
+        socket.write(pattern);
+      });
+    }),
+  );
+}
+
+/** Lets everything on the way fill up. */
+async function standstill(): Promise<void> {
+  for (let turn = 0; turn < 2_000; turn++) await new Promise(setImmediate);
+}
+
+test('an early answer that nobody reads is given up, though the request has come whole meanwhile', async () => {
+  const port = await hasty();
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port }]), { writeIdleMs: 500 });
+  stops.push(() => gateway.stop());
+  const client = await RawClient.open({ port: gateway.port });
+  client.socket.pause();
+  client.send('POST / HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 2\r\n\r\na');
+  await standstill();
+  client.send('b');
+  await waitUntil(() => gateway.gateway.counts().connections === 0, 'the connection to be given up');
+  assert.equal(gateway.gateway.counts().upstream, 0);
+  assert.equal(gateway.records.length, 1);
+  client.destroy();
+});
+
+test('a client and a backend that write without reading are given up', async () => {
+  const port = await hasty();
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port }]), { writeIdleMs: 500 });
+  stops.push(() => gateway.stop());
+  const client = await RawClient.open({ port: gateway.port });
+  client.socket.pause();
+  client.send(`POST / HTTP/1.1\r\nHost: gw.test\r\nContent-Length: ${pattern.length}\r\n\r\n`);
+  client.send(pattern);
+  await waitUntil(() => gateway.gateway.counts().connections === 0, 'the connection to be given up');
+  assert.equal(gateway.gateway.counts().upstream, 0);
+  assert.equal(gateway.records.length, 1);
+  client.destroy();
 });
 
 /** Offset of the first byte that is not where it belongs; -1: none. */
