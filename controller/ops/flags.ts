@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import ipaddr from 'ipaddr.js';
+import { isRedirectStatus, type RedirectStatus } from '../translate/options.ts';
 import { duration, flag, integer, list, logLevel, objectName, port, text, toggle } from './flag.ts';
 
 /** Every command has these. */
@@ -52,6 +53,14 @@ const translateFlags = {
     list(cidr).default([]),
     'CIDR',
     'peers whose X-Forwarded-* fields are believed; may be repeated',
+  ),
+  httpRedirectCode: flag(
+    integer(301, 308)
+      .refine((code) => isRedirectStatus(code), 'must be 301, 302, 303, 307 or 308')
+      .transform((code) => code as RedirectStatus)
+      .default(308),
+    'CODE',
+    'status of redirects from http to https: 301, 302, 303, 307 or 308',
   ),
   hsts: flag(
     // It goes into every response as it is: one line, and one that browsers understand.
@@ -181,7 +190,7 @@ export const controllerFlags = {
     'Service whose addresses go to the status of Ingresses',
   ),
   publishAddress: flag(
-    list(text).default([]),
+    list(text.refine(isAddressOrName, 'must be an IP address or a DNS name')).default([]),
     'ADDRESS',
     'addresses or names for the status of Ingresses instead; may be repeated',
   ),
@@ -196,6 +205,14 @@ export const controllerFlags = {
 
 function isRange(value: string): boolean {
   return ipaddr.isValid(value) || ipaddr.isValidCIDR(value);
+}
+
+/** What an API server takes as the address of a load balancer. */
+function isAddressOrName(value: string): boolean {
+  return (
+    isIP(value) !== 0 ||
+    (value.length <= 253 && /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(value))
+  );
 }
 
 function isControllerUrl(value: string): boolean {

@@ -1,5 +1,5 @@
 import { defaultCertificateId } from '../publish/fleetrows.ts';
-import { defaultTranslateOptions, type TranslateOptions } from '../translate/options.ts';
+import { defaultTranslateOptions, type RedirectStatus, type TranslateOptions } from '../translate/options.ts';
 
 /** Settings that controller and standalone share. */
 interface TranslateSettings {
@@ -10,6 +10,7 @@ interface TranslateSettings {
   defaultSslCertificate: string | null;
   defaultBackendService: string | null;
   trustedProxies: string[];
+  httpRedirectCode: RedirectStatus;
   hsts: string | null;
   publicHttpPort: number | null;
   publicHttpsPort: number | null;
@@ -32,6 +33,7 @@ export function translateOptions(
       http: { ...http, publicPort: settings.publicHttpPort, trustedProxies },
       https: { ...https, publicPort: settings.publicHttpsPort, trustedProxies, hsts },
     },
+    httpRedirectStatus: settings.httpRedirectCode,
     defaultCertificateId,
     defaultCertificateSecret: settings.defaultSslCertificate,
     defaultBackendService: settings.defaultBackendService,

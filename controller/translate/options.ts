@@ -5,7 +5,12 @@ import type { Route } from '#table/route.ts';
 import type { Row, RowRef } from '#table/rows.ts';
 import type { ObjectKey } from '../watch/view.ts';
 
-type RedirectStatus = 301 | 302 | 303 | 307 | 308;
+export type RedirectStatus = 301 | 302 | 303 | 307 | 308;
+
+/** Statuses that send a client elsewhere with its request (RFC 9110 §15.4). */
+export function isRedirectStatus(code: number): code is RedirectStatus {
+  return [301, 302, 303, 307, 308].includes(code);
+}
 
 /** What the operator decides for all objects. Everything an object may say for itself is an annotation instead. */
 export interface TranslateOptions {

@@ -89,6 +89,7 @@ describe('command line', () => {
     [['proxy', '--controller-ca', 'x', '--token-file', 'y'], /--controller: is needed/],
     [['controller', '--default-ssl-certificate', 'name'], /--default-ssl-certificate: must be <namespace>\/<name>/],
     [['controller', '--log-level', 'loud'], /--log-level: must be debug, info/],
+    [['standalone', '--manifests', 'x', '--http-redirect-code', '305'], /--http-redirect-code: must be 301, 302/],
     [['standalone', '--manifests', 'x', '--hsts', 'always'], /--hsts: must be like "max-age=31536000/],
     [['standalone', '--manifests', 'x', '--hsts', 'max-age=1\r\nx: y'], /--hsts: must be like "max-age=31536000/],
     [
@@ -99,6 +100,7 @@ describe('command line', () => {
       ['controller', '--publish-port', '9000', '--admin-port', '9000'],
       /--publish-port: must differ from --admin-port, which is 9000, too/,
     ],
+    [['controller', '--publish-address', 'http://192.0.2.1'], /--publish-address: must be an IP address or a DNS name/],
     [['controller', '--config', '/does/not/exist'], /--config: \/does\/not\/exist cannot be read \(ENOENT\)/],
   ];
   for (const [args, stderr] of wrong) {

@@ -103,6 +103,26 @@ test('http of a host with TLS redirects to https with 308, and of a host without
   assert.equal((await exchange({ port: sluice.httpPort }, get('/', 'plain.test'))).status, 200);
 });
 
+test('the operator chooses the status of the redirect, and what browsers are told of TLS', async () => {
+  const manifests = [
+    ingressClass(),
+    ingress({ name: 'exact', host: 'shop.tls.test', paths: { '/': 'recorder' }, tlsSecret: 'exact' }),
+    ...service('recorder', [recorder.port]),
+    tlsSecret('exact', await certificateFor(['shop.tls.test'])),
+  ];
+  const args = ['--http-redirect-code', '301', '--hsts', 'max-age=60'];
+  const other = await Standalone.start({ manifests, args });
+  try {
+    const redirect = await exchange({ port: other.httpPort }, get('/', 'shop.tls.test'));
+    assert.equal(redirect.status, 301);
+    const tls = { servername: 'shop.tls.test' };
+    const response = await exchange({ port: other.httpsPort, tls }, get('/', 'shop.tls.test'));
+    assert.equal(fieldValue(response, 'strict-transport-security'), 'max-age=60');
+  } finally {
+    await other.stop();
+  }
+});
+
 test('the backend hears that the client came by TLS, and the answer has no HSTS that nobody asked for', async () => {
   recorder.take();
   const tls = { servername: 'shop.tls.test' };
