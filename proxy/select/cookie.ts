@@ -71,7 +71,9 @@ function sameSite(affinity: CookieAffinity, isSecure: boolean, userAgent: string
  * Browsers that take None for Strict or drop the cookie: WebKit of iOS 12 and macOS 10.14, Chrome 51 to 66, UC Browser
  * before 12.13.2 (the list of incompatible clients that the Chromium project published).
  */
-function mishandlesSameSiteNone(userAgent: string): boolean {
+function mishandlesSameSiteNone(field: string): boolean {
+  // The patterns take the fourth power of the length: without a bound, one field of 30 KB would stop a worker for hours.
+  const userAgent = field.slice(0, mostUserAgent);
   if (/\(iP.+; CPU .*OS 12[_\d]*.*\) AppleWebKit\//.test(userAgent)) return true;
   if (/\(Macintosh;.*Mac OS X 10_14[_\d]*.*\) AppleWebKit\//.test(userAgent)) {
     const isSafari = /Version\/.* Safari\//.test(userAgent) && !/Chrom(?:e|ium)/.test(userAgent);
@@ -84,6 +86,9 @@ function mishandlesSameSiteNone(userAgent: string): boolean {
   const chrome = /Chrom(?:e|ium)\/(\d+)\./.exec(userAgent);
   return chrome !== null && Number(chrome[1]) >= 51 && Number(chrome[1]) <= 66;
 }
+
+/** Longer than any that a browser of the list sent. */
+const mostUserAgent = 256;
 
 const noValues: readonly string[] = [];
 
