@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { type ChangeBatch, Commit, schemaVersion } from '#table/change.ts';
 import { type Row, type RowKind, rowKinds, rowSchemas, type Table } from '#table/rows.ts';
@@ -41,20 +41,8 @@ export class TableDisk {
     return `{${head},"rows":${plain}}\n`;
   }
 
-  /** Either the old or the new file survives a crash at any moment. */
   async write(text: string): Promise<void> {
-    const fresh = `${this.#file}.new`;
-    const file = await open(fresh, 'w', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await chmod(fresh, 0o600);
-    await rename(fresh, this.#file);
-    const folder = await open(join(this.#file, '..'), 'r');
-    await folder.sync().finally(() => folder.close());
+    await replaceFile(this.#file, text);
   }
 
   /**
@@ -113,17 +101,38 @@ function digestOf(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }
 
-async function readKey(path: string, mayCreate: boolean): Promise<Buffer> {
-  if (mayCreate) {
-    try {
-      const file = await open(path, 'wx', 0o600);
-      await file.writeFile(`${randomBytes(32).toString('base64')}\n`);
-      await file.close();
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-  }
-  const key = Buffer.from((await readFile(path, 'utf8')).trim(), 'base64');
-  if (key.length !== 32) throw new Error(`${path} does not hold a key: base64 of 32 bytes`);
+/** @param isOurs The key is made when there is none, or none of use: what it sealed is lost then, and comes again. */
+async function readKey(path: string, isOurs: boolean): Promise<Buffer> {
+  const kept = await keyOf(path);
+  if (kept !== null) return kept;
+  if (!isOurs) throw new Error(`${path} does not hold a key: base64 of 32 bytes`);
+  const key = randomBytes(32);
+  await replaceFile(path, `${key.toString('base64')}\n`);
   return key;
+}
+
+/** null: there is none of use. A disk that was full, or a crash, leaves half a file behind. */
+async function keyOf(path: string): Promise<Buffer | null> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
+  const key = Buffer.from(text.trim(), 'base64');
+  return key.length === 32 ? key : null;
+}
+
+/** Either the old or the new file survives a crash at any moment. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  const fresh = `${path}.new`;
+  const file = await open(fresh, 'w', 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await chmod(fresh, 0o600);
+  await rename(fresh, path);
+  const folder = await open(dirname(path), 'r');
+  await folder.sync().finally(() => folder.close());
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -134,6 +134,26 @@ test('tables on disk come back whole, hide their secrets, and refuse to load whe
       await writeFile(file, damaged);
       await assert.rejects(disk.load());
     }
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+});
+
+test('half a key of our own, as a full disk leaves it behind, is made anew; one that was given is not', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'sluice-test-'));
+  try {
+    const keyFile = join(dir, 'tables.key');
+    await writeFile(keyFile, 'aGFsZg==');
+    await assert.rejects(TableDisk.open({ dir, keyFile }), /tables\.key does not hold a key/);
+    const rows = plainTable([{ address: '127.0.0.1', port: 81 }]);
+    const disk = await TableDisk.open({ dir, keyFile: null });
+    await disk.write(disk.encode(tableOf(rows), snapshot(rows).commit));
+    assert.deepEqual(
+      tableOf((await (await TableDisk.open({ dir, keyFile: null })).load())?.upserts ?? []),
+      tableOf(rows),
+    );
+    assert.equal((await stat(keyFile)).mode & 0o777, 0o600);
+    assert.deepEqual((await readdir(dir)).sort(), ['tables.json', 'tables.key']);
   } finally {
     await rm(dir, { recursive: true });
   }
