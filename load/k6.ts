@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { cacheFolder } from '../test/kit/cache.ts';
 
 const version = 'v1.8.1';
 
@@ -9,7 +9,7 @@ const version = 'v1.8.1';
 export function findK6(): string {
   const onPath = spawnSync('sh', ['-c', 'command -v k6'], { encoding: 'utf8' }).stdout.trim();
   if (onPath) return onPath;
-  const folder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'sluice', `k6-${version}`);
+  const folder = cacheFolder(`k6-${version}`);
   const program = join(folder, 'k6');
   if (existsSync(program)) return program;
   if (spawnSync('sh', ['-c', 'command -v go']).status !== 0) {

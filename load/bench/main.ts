@@ -12,9 +12,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePorts } from '../../test/kit/ports.ts';
 import { idleMemory } from './idle.ts';
 import { median, type Sample, sample } from './measure.ts';
-import { backendConfig, freePort, hasProgram, peers, type Running, type Setting, start } from './peers.ts';
+import { backendConfig, hasProgram, peers, type Running, type Setting, start } from './peers.ts';
 import { type Row, rows } from './rows.ts';
 import { type Outcome, render } from './table.ts';
 
@@ -45,7 +46,7 @@ execFileSync(
   ),
   { stdio: 'ignore' },
 );
-const backendPort = await freePort();
+const [backendPort = 0] = await freePorts(1);
 const backend = await start(
   'backend',
   ['nginx', '-c', backendConfig(join(folder, 'backend'), backendPort)],
@@ -76,12 +77,13 @@ async function measure(row: Row): Promise<Outcome> {
   const values = new Map<string, Sample[]>();
   try {
     for (const peer of peers.filter((each) => row.peers.includes(each.name))) {
+      const [httpPort = 0, httpsPort = 0] = await freePorts(2);
       const setting: Setting = {
         folder: join(folder, `${peer.name}-${row.hosts}`),
         hosts: row.hosts,
         backendPort,
-        httpPort: await freePort(),
-        httpsPort: await freePort(),
+        httpPort,
+        httpsPort,
         certificate,
         key,
       };

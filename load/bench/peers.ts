@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 
 /** What every proxy is set up with, so that all do the same work: routing by host, X-Forwarded-*, a request id, keep-alive upstream. */
@@ -201,14 +201,4 @@ async function takesConnections(port: number): Promise<boolean> {
   const answer = await promise;
   socket.destroy();
   return answer;
-}
-
-export async function freePort(): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const address = server.address();
-    const port = address && typeof address === 'object' ? address.port : 0;
-    server.close(() => resolve(port));
-  });
-  return promise;
 }

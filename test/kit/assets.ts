@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { cacheFolder } from './cache.ts';
 
 /** The staging modules of Kubernetes are versioned beside it: v1.36.3 goes with v0.36.3. */
 const kubernetesMinor = '36.3';
@@ -21,7 +21,7 @@ export async function apiServerAssets(): Promise<string> {
     if (missing.length > 0) throw new Error(`KUBEBUILDER_ASSETS (${given}) lacks ${missing.join(', ')}`);
     return given;
   }
-  const folder = cacheFolder();
+  const folder = folderOfPrograms();
   if (!isComplete(folder)) await withLock(folder, async () => await build(folder));
   return folder;
 }
@@ -31,16 +31,15 @@ export async function apiServerAssets(): Promise<string> {
  * tool is a failure, since a test that silently never runs proves nothing.
  */
 export async function skipWithoutApiServer(): Promise<string | false> {
-  if (process.env['KUBEBUILDER_ASSETS'] || isComplete(cacheFolder())) return false;
+  if (process.env['KUBEBUILDER_ASSETS'] || isComplete(folderOfPrograms())) return false;
   if (await succeeds('go', ['version'])) return false;
   const reason = 'needs kube-apiserver and etcd: set KUBEBUILDER_ASSETS, or put Go on the PATH to build them';
   if (process.env['CI']) throw new Error(reason);
   return reason;
 }
 
-function cacheFolder(): string {
-  const caches = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
-  return join(caches, 'sluice', `kubernetes-1.${kubernetesMinor}`);
+function folderOfPrograms(): string {
+  return cacheFolder(`kubernetes-1.${kubernetesMinor}`);
 }
 
 function isComplete(folder: string): boolean {
