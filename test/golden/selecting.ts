@@ -3,6 +3,7 @@ import { Selector, type SelectorOptions } from '../../proxy/select/selector.ts';
 import type { BackendState, EndpointState, Pick, PickFacts } from '../../proxy/select/types.ts';
 import { LocalAffinity } from '../../proxy/share/affinity.ts';
 import type { Backend, Endpoint, Endpoints } from '../../proxy/table/backend.ts';
+import { plainEndpoint, row } from '../kit/rows.ts';
 
 const source = { kind: 'Service', namespace: 'ns', name: 'web' };
 
@@ -20,36 +21,20 @@ export function seeded(seed: number): () => number {
 }
 
 export function backendRow(fields: Partial<Backend> = {}): Backend {
-  return {
-    id: 'web',
-    source,
-    service: { namespace: 'ns', name: 'web', port: '80' },
-    broken: null,
-    protocol: 'http',
-    tls: null,
+  const plain = {
     balance: { algorithm: 'least-request' },
-    affinity: null,
-    slowStartMs: 0,
     outlier: { consecutiveFailures: 5, baseEjectionMs: 10_000, maxEjectionMs: 60_000, maxEjectedPercent: 50 },
-    healthCheck: null,
-    prefer: 'any',
-    ...fields,
-  };
+  } as const;
+  return row('backend', { id: 'web', ...plain, ...fields }).row as Backend;
 }
 
 /** Endpoint `nth`: 10.0.0.nth:80, pod `pod-nth`. */
 export function endpointRow(nth: number, fields: Partial<Endpoint> = {}): Endpoint {
   return {
+    ...plainEndpoint,
     address: `10.0.${nth >> 8}.${nth & 255}`,
     port: 80,
     uid: `pod-${nth}`,
-    zone: null,
-    node: null,
-    forZones: [],
-    ready: true,
-    serving: true,
-    terminating: false,
-    weight: 1,
     ...fields,
   };
 }

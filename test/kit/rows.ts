@@ -26,10 +26,10 @@ export function plainTable(endpoints: readonly { address: string; port: number }
   ];
 }
 
-export function endpointsRow(endpoints: readonly { address: string; port: number }[]): Row {
+export function endpointsRow(endpoints: readonly { address: string; port: number; uid?: string }[]): Row {
   return row('endpoints', {
     id: 'e',
-    endpoints: endpoints.map((each) => ({ ...plainEndpoint, ...each, uid: `${each.port}` })),
+    endpoints: endpoints.map((each) => ({ ...plainEndpoint, uid: `${each.port}`, ...each })),
   });
 }
 
@@ -45,7 +45,8 @@ export function snapshot(rows: readonly Row[], commit: Partial<Commit> = {}): Ch
   };
 }
 
-const plainEndpoint = {
+/** What an endpoint is beside its address. */
+export const plainEndpoint = {
   zone: null,
   node: null,
   forZones: [],

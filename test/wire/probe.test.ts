@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { Prober } from '../../proxy/forward/probe.ts';
 import type { Backend, Endpoints, HealthCheck } from '../../proxy/table/backend.ts';
+import { endpointsRow, row } from '../kit/rows.ts';
 
 test('an endpoint goes out after so many bad answers and comes back after so many good ones', async (t) => {
   const pod = await startPod(t);
@@ -112,47 +113,18 @@ async function stopServer(server: Server): Promise<void> {
 }
 
 function changeFor(ports: readonly number[], check: Partial<HealthCheck>, uid = 'pod') {
-  const source = { kind: 'Service', namespace: 'ns', name: 'web' };
-  const backend: Backend = {
-    id: 'web',
-    source,
-    service: { namespace: 'ns', name: 'web', port: '80' },
-    broken: null,
-    protocol: 'http',
-    tls: null,
-    balance: { algorithm: 'least-request' },
-    affinity: null,
-    slowStartMs: 0,
-    outlier: { consecutiveFailures: 5, baseEjectionMs: 1000, maxEjectionMs: 1000, maxEjectedPercent: 50 },
-    healthCheck: {
-      path: '/healthz?deep=1',
-      host: null,
-      intervalMs: 100,
-      timeoutMs: 5000,
-      unhealthyAfter: 2,
-      healthyAfter: 1,
-      expectedStatuses: [200, 299],
-      ...check,
-    },
-    prefer: 'any',
+  const healthCheck: HealthCheck = {
+    path: '/healthz?deep=1',
+    host: null,
+    intervalMs: 100,
+    timeoutMs: 5000,
+    unhealthyAfter: 2,
+    healthyAfter: 1,
+    expectedStatuses: [200, 299],
+    ...check,
   };
-  const row: Endpoints = {
-    id: 'web',
-    source,
-    backendIds: ['web'],
-    endpoints: ports.map((port) => ({
-      address: '127.0.0.1',
-      port,
-      uid: `${uid}-${port}`,
-      zone: null,
-      node: null,
-      forZones: [],
-      ready: true,
-      serving: true,
-      terminating: false,
-      weight: 1,
-    })),
-    dns: null,
-  };
-  return { backends: new Map([['web', backend]]), endpoints: new Map([['web', row]]) };
+  const backend = row('backend', { id: 'web', healthCheck }).row as Backend;
+  const endpoints = endpointsRow(ports.map((port) => ({ address: '127.0.0.1', port, uid: `${uid}-${port}` })));
+  const rowOfWeb = { ...endpoints.row, id: 'web', backendIds: ['web'] } as Endpoints;
+  return { backends: new Map([['web', backend]]), endpoints: new Map([['web', rowOfWeb]]) };
 }
