@@ -3,9 +3,23 @@ import { forwardedForOf, forwardedHostOf, forwardedPortOf } from '../listen/forw
 import { nameIds } from '../listen/names.ts';
 import { bodyChunked, bodyLength, type Exchange } from './exchange.ts';
 
+/** What the gateway says of a request's way to it (forwardingLines). */
+const forwardingNames = [
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'x-forwarded-scheme',
+  'x-scheme',
+  'x-real-ip',
+  'x-request-id',
+  'x-original-forwarded-for',
+] as const;
+
 /** Fields that never reach a backend as the client sent them: hop-by-hop, framing, and what the gateway itself asserts. */
 const isDropped = new Uint8Array(64);
 for (const name of [
+  ...forwardingNames,
   'underscore',
   'host',
   'connection',
@@ -20,15 +34,6 @@ for (const name of [
   'proxy-authorization',
   'proxy',
   'http2-settings',
-  'x-forwarded-for',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'x-forwarded-scheme',
-  'x-scheme',
-  'x-real-ip',
-  'x-request-id',
-  'x-original-forwarded-for',
   'forwarded',
   'max-forwards',
 ] as const) {
@@ -115,18 +120,6 @@ function forwardingLines(exchange: Exchange, edits: readonly CompiledEdits[]): s
   }
   return forwardingLinesOf(exchange);
 }
-
-const forwardingNames = [
-  'x-forwarded-for',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'x-forwarded-scheme',
-  'x-scheme',
-  'x-real-ip',
-  'x-request-id',
-  'x-original-forwarded-for',
-];
 
 function forwardingLinesOf(exchange: Exchange): string {
   const client = exchange.client as NonNullable<Exchange['client']>;

@@ -1,4 +1,4 @@
-import { isValueByte } from '../listen/chars.ts';
+import { httpOne, isValueByte } from '../listen/chars.ts';
 import { badSyntax, type Head, needsMore, parseFields } from '../listen/head.ts';
 import { isChunked, parseLength } from '../listen/interpret.ts';
 import { latin1 } from '../listen/latin1.ts';
@@ -22,8 +22,6 @@ export class ResponseLine {
   hasDate = false;
   nominated: string[] | null = null;
 }
-
-const httpOne = [...'HTTP/1.'].map((char) => char.charCodeAt(0));
 
 /**
  * Parses one response head (RFC 9112 §4).

@@ -6,6 +6,8 @@ export const nameClass = new Uint8Array(256);
 export const isValueByte = new Uint8Array(256);
 /** 1 for bytes of a request target: visible ASCII but `#` (RFC 9112 §3.2: no fragment) and nothing raw above 0x7e. */
 export const isTargetByte = new Uint8Array(256);
+/** Bytes of `HTTP/1.`, with which every status line begins and every request line ends. */
+export const httpOne: readonly number[] = [...'HTTP/1.'].map((char) => char.charCodeAt(0));
 /** Value of a hex digit, -1 for others. */
 export const hexValue = new Int8Array(256).fill(-1);
 

@@ -1,4 +1,4 @@
-import { isTargetByte } from './chars.ts';
+import { httpOne, isTargetByte } from './chars.ts';
 import { badSyntax, type Head, needsMore, parseFields, tooManyFields } from './head.ts';
 import { latin1 } from './latin1.ts';
 import type { Limits } from './limits.ts';
@@ -77,7 +77,7 @@ export function parseRequestHead(
   i++;
   for (let v = 0; v < 7; v++) {
     if (i + v >= end) return needsMore;
-    if (buffer[i + v] !== versionBytes[v]) return badVersionOf(buffer, i, end);
+    if (buffer[i + v] !== httpOne[v]) return badVersionOf(buffer, i, end);
   }
   i += 7;
   if (end - i < 3) return needsMore;
@@ -99,8 +99,6 @@ function isMethodByte(byte: number): boolean {
 function isTargetStart(byte: number): boolean {
   return byte === 0x2f || byte === 0x2a;
 }
-
-const versionBytes = [...'HTTP/1.'].map((char) => char.charCodeAt(0));
 
 /** 505 is for other versions of HTTP; a line that goes on in another way is malformed. */
 function badVersionOf(buffer: Buffer, start: number, end: number): number {
