@@ -1,5 +1,6 @@
 import { finish } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
+import { endAttempt } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { isFull, relay, sharedClientBuffer, sharedUpstreamBuffer } from './relay.ts';
@@ -59,5 +60,6 @@ export function closeTunnel(engine: Engine, exchange: Exchange): void {
   const upstream = exchange.upstream;
   exchange.upstream = null;
   upstream?.endSoon();
+  endAttempt(exchange, false);
   finish(engine, exchange);
 }

@@ -109,8 +109,14 @@ test('a backend that is not there is 502 with a page, one that dies in a body tr
   );
 });
 
+/** Requests in flight to the only endpoint, by which the balance goes. */
+function inFlight({ live }: TestGateway): number | undefined {
+  const facts = { clientAddress: '', hostname: '', target: '/', path: '/', query: '', isTls: false, routePath: '/' };
+  return live.backend('b')?.state.pick({ ...facts, header: () => undefined }, [], performance.now())?.endpoint.inFlight;
+}
+
 test('websocket bytes pass both ways, and the end of one side ends the other', async () => {
-  const { client, recorder } = await rig();
+  const { client, recorder, gateway } = await rig();
   recorder.onRequest = () => undefined;
   recorder.onHead = (request) => {
     request.connection.socket.removeAllListeners('data');
@@ -128,8 +134,10 @@ test('websocket bytes pass both ways, and the end of one side ends the other', a
   await waitUntil(() => client.received.toString().endsWith('hi'), 'the first bytes');
   client.send('ping');
   await waitUntil(() => client.received.toString().endsWith('<ping>'), 'the echo');
+  assert.equal(inFlight(gateway), 1);
   client.end();
   await waitUntil(() => client.isEnded, 'the end');
+  assert.equal(inFlight(gateway), 0);
 });
 
 test('two pipelined requests and a FIN get both answers', async () => {
