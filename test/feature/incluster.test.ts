@@ -33,9 +33,10 @@ describe('inside a cluster, with the files of a pod and no kubeconfig', { skip }
   let controller: ChildProcess | undefined;
   let proxy: SluiceProcess | undefined;
   let said = '';
-  const pod = mkdtempSync(join(tmpdir(), 'sluice-pod-'));
+  let pod = '';
 
   before(async () => {
+    pod = mkdtempSync(join(tmpdir(), 'sluice-pod-'));
     api = await startApiServer();
     const metadata = { name: 'sluice', namespace: 'gateway' };
     await api.apply(

@@ -116,7 +116,7 @@ export class Standalone {
     try {
       await standalone.#ready();
     } catch (error) {
-      await process.stop();
+      await standalone.discard();
       throw new Error(`sluice did not start: ${process.stderr.slice(-2000)}`, { cause: error });
     }
     return standalone;
@@ -139,11 +139,16 @@ export class Standalone {
     return await response.text();
   }
 
+  /** Ends everything, for tests in which processes die on purpose. */
+  async discard(): Promise<void> {
+    await this.process.stop();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
   /** Ends everything; throws when the process crashed, or told of an error that nobody caught. */
   async stop(): Promise<void> {
     const wasRunning = this.process.exit === null;
-    await this.process.stop();
-    rmSync(this.dir, { recursive: true, force: true });
+    await this.discard();
     if (!wasRunning) throw new Error(`sluice ended by itself: ${this.process.stderr.slice(-2000)}`);
     const bad = crashLine.exec(this.process.stderr);
     if (bad) throw new Error(`sluice logged ${bad[0]}`);

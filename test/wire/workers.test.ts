@@ -64,7 +64,7 @@ async function hold(port: number, count: number): Promise<{ clients: RawClient[]
 
 test('a killed worker loses only its own requests, and new connections wait for the next one', async (context) => {
   const sluice = await Standalone.start({ manifests: site(1), workers: 2 });
-  context.after(() => sluice.process.stop());
+  context.after(() => sluice.discard());
   const { clients, release } = await hold(sluice.httpPort, 24);
   const newcomers = Load.start({
     port: sluice.httpPort,
@@ -104,7 +104,7 @@ test('SIGTERM lets everything in flight finish, a long download included, and th
     ],
     workers: 2,
   });
-  context.after(() => sluice.process.stop());
+  context.after(() => sluice.discard());
   const { clients, release } = await hold(sluice.httpPort, 10);
   const idle = await RawClient.open({ port: sluice.httpPort });
   idle.send(get('/', 'gw.test'));
@@ -163,7 +163,7 @@ test('SIGTERM does not wait for WebSockets longer than its grace', async (contex
     ...service('ws', [(echo.address() as AddressInfo).port]),
   ];
   const sluice = await Standalone.start({ manifests, args: ['--drain-grace', '500ms'] });
-  context.after(() => sluice.process.stop());
+  context.after(() => sluice.discard());
   const peer = new WebSocket(`ws://127.0.0.1:${sluice.httpPort}/`, { headers: { host: 'ws.test' } });
   await within(once(peer, 'open'), 'the WebSocket to open');
   sluice.process.signal('SIGTERM');
