@@ -12,7 +12,7 @@ export const Limits = z.object({
   responseHeadBytes: z.int().min(1_024).max(65_536).default(65_536),
   /** Fields of a response head: 502. */
   responseHeadFields: z.int().min(10).max(250).default(250),
-  /** Open client connections of one worker; above it new ones get 503 and are closed. */
+  /** Open client connections of one worker; above it new ones get 503 (with TLS: nothing) and are closed. */
   connections: z.int().min(1).default(20_000),
   /** Requests on one client connection before it is closed, so that long-lived clients spread again. */
   requestsPerConnection: z.int().min(1).default(10_000),

@@ -71,6 +71,8 @@ export function createTlsServer(options: ServerOptions, secure: tls.TlsOptions):
     allowHalfOpen: true,
     noDelay: true,
   });
+  // `hasRoom` counts from the end of the handshake on: without this, those who never finish theirs would not be counted.
+  server.maxConnections = engine.limits.connections;
   server.on('secureConnection', (socket) => {
     const name = typeof socket.servername === 'string' ? socket.servername : '';
     const client = welcome(options, socket, name);

@@ -7,7 +7,7 @@ import { certificateFor } from '../kit/certificate.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
 import { certificateRow, plainTable, row } from '../kit/rows.ts';
-import { waitUntil } from '../kit/wait.ts';
+import { eventually, waitUntil } from '../kit/wait.ts';
 
 const stops: (() => unknown)[] = [];
 after(async () => {
@@ -150,6 +150,34 @@ test('the last answer of a connection reaches a client that takes its time with 
     each.client.destroy();
   }
 });
+
+test('connections that never finish their handshake count, and make room when they go', async () => {
+  const table = [...plainTable([]), ...(await tlsListener())];
+  const gateway = await testGateway(table, { connections: 5, handshakeMs: 60_000 });
+  stops.push(() => gateway.stop());
+  const silent = await Promise.all(Array.from({ length: 5 }, () => RawClient.open({ port: gateway.port })));
+  await (await RawClient.open({ port: gateway.port })).closed();
+  for (const each of silent) each.socket.resetAndDestroy();
+  for (let round = 0; round < 3; round++) {
+    const clients = await eventually(() => openTls(gateway.port, 4), 'room for new connections');
+    for (const each of clients) {
+      each.send(get('/', 'gw.test'));
+      assert.equal((await each.response()).status, 503);
+      each.destroy();
+    }
+  }
+});
+
+/** So many at once, or none. */
+async function openTls(port: number, count: number): Promise<RawClient[] | undefined> {
+  const opening = Array.from({ length: count }, () => RawClient.open({ port, tls: { servername: 'gw.test' } }));
+  const clients = (await Promise.allSettled(opening)).flatMap((each) =>
+    each.status === 'fulfilled' ? each.value : [],
+  );
+  if (clients.length === count) return clients;
+  for (const each of clients) each.destroy();
+  return undefined;
+}
 
 /** Says at once what nobody will read, and never reads the rest of its request. */
 async function hasty(): Promise<number> {
