@@ -34,11 +34,18 @@ export async function findControllers(urls: readonly string[]): Promise<Controll
   return [...controllersByOrigin.values()];
 }
 
-/** What proves the controller to us and us to the controller. Read each time, because both are replaced while we run. */
+/**
+ * What proves the controller to us and us to the controller. Read each time, because both are replaced while we run.
+ *
+ * @throws When a file cannot be read or holds nothing of use. TLS would take an empty authority for "whoever the public
+ * authorities vouch for".
+ */
 export async function readCredentials(files: {
   caFile: string;
   tokenFile: string;
 }): Promise<{ ca: string; token: string }> {
   const [ca, token] = await Promise.all([readFile(files.caFile, 'utf8'), readFile(files.tokenFile, 'utf8')]);
+  if (!ca.includes('-----BEGIN CERTIFICATE-----')) throw new Error(`${files.caFile} holds no certificate in PEM form`);
+  if (!/^[ -~]+$/.test(token.trim())) throw new Error(`${files.tokenFile} does not hold one token`);
   return { ca, token: token.trim() };
 }

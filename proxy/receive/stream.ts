@@ -84,7 +84,7 @@ export function connectStream(options: StreamOptions): TableStreamClient {
         if (controller) await follow(controller);
         else state.lastError = 'no controller has an address';
       } catch (error) {
-        state.lastError = reasonOf(error);
+        state.lastError = endOf(error);
       }
       state.isConnected = false;
       connected = null;
@@ -110,7 +110,8 @@ export function connectStream(options: StreamOptions): TableStreamClient {
       });
       if (response.statusCode !== 200) {
         await response.body.dump();
-        throw new Error(`the controller answered ${response.statusCode}`);
+        const doubt = response.statusCode === 401 ? `: it does not know the token of ${options.tokenFile}` : '';
+        throw new Error(`the controller answered ${response.statusCode}${doubt}`);
       }
       const stream = String(response.headers[streamHeader] ?? '');
       connected = { controller, stream, agent };
@@ -264,4 +265,21 @@ function isBehind(ack: Ack): boolean {
 /** Resolves early when the signal aborts. */
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await setTimeout(ms, undefined, { signal }).catch(() => {});
+}
+
+/** Node's own words for these advise to trust the authorities of the system. */
+const strangerCodes: ReadonlySet<string> = new Set([
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'CERT_SIGNATURE_FAILURE',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+]);
+
+/** Why a stream ended, for the person who reads the log. */
+function endOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (!strangerCodes.has(code)) return reasonOf(error);
+  return `the controller shows no certificate of the authority that we were given (${code})`;
 }

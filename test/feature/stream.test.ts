@@ -5,6 +5,7 @@ import { serviceAccounts } from '../../controller/publish/auth.ts';
 import { makeAuthority } from '../../controller/publish/certificates.ts';
 import { Publisher } from '../../controller/publish/publisher.ts';
 import { startTableServer } from '../../controller/publish/server.ts';
+import { waitUntil } from '../kit/wait.ts';
 import {
   applied,
   get,
@@ -307,6 +308,26 @@ describe('table stream', () => {
     const proxy = new TestProxy([`https://127.0.0.1:${server.port}`, real.url]);
     await proxy.until(() => proxy.batches.length === 1);
     await stopAll(proxy, real, { server });
+  });
+
+  test('why a controller is not followed is said in words that name what to correct', async () => {
+    const real = await startController();
+    const cases: [files: { caFile?: string; tokenFile?: string }, reason: RegExp][] = [
+      [{ tokenFile: 'wrong' }, /answered 401: it does not know the token of \S+wrong$/],
+      [{ tokenFile: 'empty' }, /empty does not hold one token$/],
+      [{ tokenFile: 'ca.crt' }, /ca\.crt does not hold one token$/],
+      // TLS takes no authority at all for all public ones.
+      [{ caFile: 'empty' }, /empty holds no certificate in PEM form$/],
+      [{ caFile: 'none' }, /ENOENT.*none/],
+      [{ caFile: 'other.crt' }, /no certificate of the authority that we were given/],
+    ];
+    for (const [files, reason] of cases) {
+      const proxy = new TestProxy([real.url], files);
+      await waitUntil(() => reason.test(proxy.client.state().lastError ?? ''), String(reason));
+      await proxy.client.stop();
+    }
+    assert.deepEqual(real.publisher.proxies(), []);
+    await stopAll(real);
   });
 
   test('a connection that falls silent is given up', { timeout: 60_000 }, async () => {

@@ -28,6 +28,8 @@ before(async () => {
   await writeFile(join(folder, 'ca.crt'), authority.certPem);
   await writeFile(join(folder, 'token'), `${token}\n`);
   await writeFile(join(folder, 'wrong'), 'a guess\n');
+  await writeFile(join(folder, 'empty'), '');
+  await writeFile(join(folder, 'other.crt'), (await makeAuthority(Date.now())).certPem);
 });
 
 after(() => rm(folder, { recursive: true }));
@@ -49,6 +51,7 @@ export async function startController(authorize: Authorize = sharedSecret(join(f
 
 interface ProxyOptions {
   name?: string;
+  caFile?: string;
   tokenFile?: string;
   answer?: (batch: ChangeBatch) => Ack | Promise<Ack>;
 }
@@ -64,7 +67,7 @@ export class TestProxy {
   constructor(urls: readonly string[], options: ProxyOptions = {}) {
     this.client = connectStream({
       urls,
-      caFile: join(folder, 'ca.crt'),
+      caFile: join(folder, options.caFile ?? 'ca.crt'),
       tokenFile: join(folder, options.tokenFile ?? 'token'),
       name: options.name ?? 'proxy-1',
       zone: 'zone-a',
