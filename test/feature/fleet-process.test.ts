@@ -8,7 +8,7 @@ import { pino } from 'pino';
 import { sharedSecret } from '../../controller/publish/auth.ts';
 import { type KeyPair, makeAuthority } from '../../controller/publish/certificates.ts';
 import { Publisher } from '../../controller/publish/publisher.ts';
-import { startTableServer } from '../../controller/publish/server.ts';
+import { startTableServer, type TableServer } from '../../controller/publish/server.ts';
 import { fetchOnce, NamedBackend } from '../kit/fleet.ts';
 import { endpointsRow, plainTable } from '../kit/rows.ts';
 import { SluiceProcess } from '../kit/sluice.ts';
@@ -17,6 +17,8 @@ import { eventually, waitUntil } from '../kit/wait.ts';
 let folder: string;
 let authority: KeyPair;
 let backends: NamedBackend[];
+/** All that were started: one that a failing test leaves open would keep the run from ending. */
+const servers: TableServer[] = [];
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sluice-test-'));
@@ -27,6 +29,7 @@ before(async () => {
 });
 
 after(async () => {
+  for (const server of servers) await server.stop();
   for (const backend of backends) backend.close();
   await rm(folder, { recursive: true });
 });
@@ -44,6 +47,7 @@ async function startController() {
     extraNames: [],
     log: pino({ level: 'silent' }),
   });
+  servers.push(server);
   return { publisher, server, url: `https://127.0.0.1:${server.port}` };
 }
 
@@ -68,13 +72,13 @@ test('a proxy follows its controller without a failed request, and leaves draine
   publisher.stage(plainTable(endpoint(0)), []);
   publisher.commit({ Ingress: 1 }, { Ingress: 1 });
   const proxy = startProxy([url]);
+  let isOver = false;
   try {
     const { http, admin } = await portsOf(proxy);
     assert.equal((await fetch(`http://127.0.0.1:${admin}/readyz`)).status, 200);
     const metrics = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text();
     assert.match(metrics, /sluice_stream_connected 1\n/);
     const answers = new Map<string, number>();
-    let isOver = false;
     const load = Array.from({ length: 4 }, async () => {
       while (!isOver) {
         const body = await fetchOnce(http);
@@ -104,6 +108,7 @@ test('a proxy follows its controller without a failed request, and leaves draine
     assert.equal(await held, 'two');
     assert.deepEqual(await proxy.ended(), { code: 0, signal: null });
   } finally {
+    isOver = true;
     await proxy.stop();
     await server.stop();
   }
