@@ -4,7 +4,7 @@
  *   npm run bench                 all rows
  *   npm run bench -- small tls    rows whose name contains one of the words
  *   npm run bench -- propagation  instead: how long a new Ingress takes on a real API server (propagation.ts)
- *   BENCH_ROUNDS=3 BENCH_SECONDS=4
+ *   BENCH_ROUNDS=9 BENCH_SECONDS=2
  *
  * Proxies run on core 0, generator and backend on core 1; each has one worker. Ratios are what counts.
  */
@@ -21,8 +21,9 @@ import { type Outcome, render } from './table.ts';
 
 const proxyCore = '0';
 const loadCore = '1';
-const rounds = Number(process.env['BENCH_ROUNDS'] ?? 7);
-const seconds = Number(process.env['BENCH_SECONDS'] ?? 4);
+const rounds = Number(process.env['BENCH_ROUNDS'] ?? 9);
+const seconds = Number(process.env['BENCH_SECONDS'] ?? 2);
+const warmUpSeconds = 4;
 const wanted = process.argv.slice(2);
 
 if (wanted.includes('propagation')) {
@@ -95,12 +96,15 @@ async function measure(row: Row): Promise<Outcome> {
       for (const { peer, setting } of running)
         values.set(peer.name, [await idleMemory(peer.pid, row, setting, loadCore)]);
     } else {
-      // The first round warms compilers and pools and is not counted.
-      for (let round = 0; round <= rounds; round++) {
+      const portOf = (setting: Setting) => (row.isTls ? setting.httpsPort : setting.httpPort);
+      // Warms compilers and pools, as fast as it goes; not counted.
+      for (const { peer, setting } of running) {
+        await sample(peer.pid, { ...row, port: portOf(setting), rate: 0, seconds: warmUpSeconds }, loadCore);
+      }
+      for (let round = 0; round < rounds; round++) {
         for (const { peer, setting } of running) {
-          const port = row.isTls ? setting.httpsPort : setting.httpPort;
-          const each = await sample(peer.pid, { ...row, port, seconds }, loadCore);
-          if (round > 0) values.set(peer.name, [...(values.get(peer.name) ?? []), each]);
+          const each = await sample(peer.pid, { ...row, port: portOf(setting), seconds }, loadCore);
+          values.set(peer.name, [...(values.get(peer.name) ?? []), each]);
         }
       }
     }
@@ -110,10 +114,7 @@ async function measure(row: Row): Promise<Outcome> {
   const cells = [...values].map(([name, samples]) => ({
     name,
     value: median(samples.map((each) => each.microsPerRequest)),
-    spread: [
-      Math.min(...samples.map((each) => each.microsPerRequest)),
-      Math.max(...samples.map((each) => each.microsPerRequest)),
-    ] as const,
+    rounds: samples.map((each) => each.microsPerRequest),
     requestsPerSecond: median(samples.map((each) => each.requestsPerSecond)),
     p99Ms: median(samples.map((each) => each.p99Ms)),
     failed: samples.reduce((sum, each) => sum + each.failed, 0),

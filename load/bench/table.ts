@@ -1,3 +1,5 @@
+import { median } from './measure.ts';
+
 export interface Outcome {
   row: string;
   unit: string;
@@ -5,7 +7,8 @@ export interface Outcome {
   cells: readonly {
     name: string;
     value: number;
-    spread: readonly [number, number];
+    /** The value of each round; round n of one peer was taken right beside round n of the others. */
+    rounds: readonly number[];
     requestsPerSecond: number;
     p99Ms: number;
     failed: number;
@@ -20,20 +23,16 @@ export function render(outcomes: readonly Outcome[]): string {
     `| row | unit | ${names.join(' | ')} | ÷ better native | ÷ http-proxy-3 | failed | bar |`,
     `|---|---|${names.map(() => '---|').join('')}---|---|---|---|`,
   ];
-  for (const outcome of outcomes) {
-    const valueFor = (name: string) => outcome.cells.find((cell) => cell.name === name)?.value;
-    const cells = names.map((name) => {
-      const cell = outcome.cells.find((each) => each.name === name);
-      return cell ? `${show(cell.value)} (${show(cell.spread[0])}–${show(cell.spread[1])})` : '–';
+  for (const { row, unit, bar, cells } of outcomes) {
+    const shown = names.map((name) => {
+      const cell = cells.find((each) => each.name === name);
+      return cell ? `${show(cell.value)} (${show(Math.min(...cell.rounds))}–${show(Math.max(...cell.rounds))})` : '–';
     });
-    const native = Math.min(
-      valueFor('nginx') ?? Number.POSITIVE_INFINITY,
-      valueFor('HAProxy') ?? Number.POSITIVE_INFINITY,
-    );
-    const failed = outcome.cells.reduce((sum, cell) => sum + cell.failed, 0);
-    lines.push(
-      `| ${outcome.row} | ${outcome.unit} | ${cells.join(' | ')} | ${ratio(valueFor('Sluice'), native)} | ${ratio(valueFor('Sluice'), valueFor('http-proxy-3'))} | ${failed} | ${outcome.bar} |`,
-    );
+    // The better of the two is the one that makes us look worse.
+    const native = Math.max(...['nginx', 'HAProxy'].map((name) => ratio(cells, name)));
+    const failed = cells.reduce((sum, cell) => sum + cell.failed, 0);
+    const ratios = `${showRatio(native)} | ${showRatio(ratio(cells, 'http-proxy-3'))}`;
+    lines.push(`| ${row} | ${unit} | ${shown.join(' | ')} | ${ratios} | ${failed} | ${bar} |`);
   }
   const missing = [...new Set(outcomes.flatMap((outcome) => outcome.missing))];
   return [...lines, ...missing.map((each) => `\nMissing: ${each}.`)].join('\n');
@@ -41,6 +40,15 @@ export function render(outcomes: readonly Outcome[]): string {
 
 const show = (value: number) => (value >= 100 ? value.toFixed(0) : value.toFixed(1));
 
-function ratio(ours: number | undefined, theirs: number | undefined): string {
-  return ours === undefined || theirs === undefined || !Number.isFinite(theirs) ? '–' : (ours / theirs).toFixed(2);
+const showRatio = (value: number) => (Number.isFinite(value) ? value.toFixed(2) : '–');
+
+/**
+ * Median of the rounds' ratios: neighbours in time share the machine's mood, and it changes within minutes.
+ * @returns -Infinity when one of the two is missing
+ */
+function ratio(cells: Outcome['cells'], other: string): number {
+  const ours = cells.find((cell) => cell.name === 'Sluice')?.rounds ?? [];
+  const theirs = cells.find((cell) => cell.name === other)?.rounds ?? [];
+  if (ours.length === 0 || theirs.length === 0) return Number.NEGATIVE_INFINITY;
+  return median(ours.map((value, round) => value / (theirs[round] ?? Number.NaN)));
 }
