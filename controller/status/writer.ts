@@ -52,6 +52,7 @@ export class StatusWriter {
   readonly #stop = new AbortController();
   readonly #entries = new Map<ObjectKey, Entry>();
   #wanted: readonly PublishedAddress[] = [];
+  #hasApplied = false;
   #isLeader = false;
   #timer: { timeout: NodeJS.Timeout; atMs: number } | null = null;
   #isWriting = false;
@@ -67,6 +68,8 @@ export class StatusWriter {
   applied({ view, ingresses, nodes }: AppliedTable): void {
     const wanted = publishedAddresses(this.#options.from, view, nodes);
     const isNew = !areSame(wanted, this.#wanted);
+    if (wanted.length === 0 && ingresses.length > 0 && (isNew || !this.#hasApplied)) this.#tellNone();
+    this.#hasApplied = true;
     this.#wanted = wanted;
     const ours = new Set(ingresses);
     for (const key of this.#entries.keys()) if (!ours.has(key)) this.#entries.delete(key);
@@ -74,6 +77,16 @@ export class StatusWriter {
       if (isNew || !this.#entries.has(key)) this.#entries.set(key, newEntry());
     }
     this.#lookIn(batchMs);
+  }
+
+  /** Statuses that never come are noticed late and by others (external-dns above all), so the reason is told here. */
+  #tellNone(): void {
+    const { service } = this.#options.from;
+    const reason =
+      service === null
+        ? 'no proxy has told a node with an address, and neither --publish-address nor --publish-service is given'
+        : `Service ${service} of --publish-service does not exist or has no address yet`;
+    this.#options.log.warn({ source: service }, `statuses of Ingresses stay as they are: ${reason}`);
   }
 
   lead(isLeader: boolean): void {

@@ -218,3 +218,18 @@ test('addresses come from settings, a Service or the nodes of the proxies', { sk
   ]);
   assert.deepEqual(publishedAddresses(none, view, ['n1', 'n1', 'gone']), [{ ip: '10.0.0.9' }]);
 });
+
+test('the operator hears once that there is no address to write', { skip, timeout: 60_000 }, async () => {
+  await api.apply(ingress('waiting'));
+  const view = await viewWith('waiting');
+  const heard: string[] = [];
+  const log = { ...quiet, warn: (_fields: object, message: string) => heard.push(message) };
+  const from = { addresses: [], service: 'default/nowhere' };
+  const writer = new StatusWriter({ cluster, statuses: source.ingressStatuses, from, log });
+  const table = { view, ingresses: ['default/waiting'], nodes: [] };
+  writer.applied(table);
+  writer.applied(table);
+  writer.stop();
+  assert.equal(heard.length, 1);
+  assert.match(heard[0] ?? '', /Service default\/nowhere of --publish-service does not exist or has no address yet/);
+});
