@@ -4,7 +4,7 @@
  *   npm run bench                 all rows
  *   npm run bench -- small tls    rows whose name contains one of the words
  *   npm run bench -- propagation  instead: how long a new Ingress takes on a real API server (propagation.ts)
- *   BENCH_ROUNDS=9 BENCH_SECONDS=2
+ *   BENCH_ROUNDS=7 BENCH_SECONDS=5
  *
  * Proxies run on core 0, generator and backend on core 1; each has one worker. Ratios are what counts.
  */
@@ -21,8 +21,8 @@ import { type Outcome, render } from './table.ts';
 
 const proxyCore = '0';
 const loadCore = '1';
-const rounds = Number(process.env['BENCH_ROUNDS'] ?? 9);
-const seconds = Number(process.env['BENCH_SECONDS'] ?? 2);
+const rounds = Number(process.env['BENCH_ROUNDS'] ?? 7);
+const seconds = Number(process.env['BENCH_SECONDS'] ?? 5);
 const warmUpSeconds = 4;
 const wanted = process.argv.slice(2);
 
@@ -80,8 +80,8 @@ async function measure(row: Row): Promise<Outcome> {
     for (const peer of peers.filter((each) => row.peers.includes(each.name))) {
       const [httpPort = 0, httpsPort = 0] = await freePorts(2);
       const setting: Setting = {
-        folder: join(folder, `${peer.name}-${row.hosts}`),
-        hosts: row.hosts,
+        folder: join(folder, `${peer.name.replaceAll(/\W/g, '')}-${row.hosts}`),
+        hosts: peer.hosts ?? row.hosts,
         backendPort,
         httpPort,
         httpsPort,
@@ -99,11 +99,19 @@ async function measure(row: Row): Promise<Outcome> {
       const portOf = (setting: Setting) => (row.isTls ? setting.httpsPort : setting.httpPort);
       // Warms compilers and pools, as fast as it goes; not counted.
       for (const { peer, setting } of running) {
-        await sample(peer.pid, { ...row, port: portOf(setting), rate: 0, seconds: warmUpSeconds }, loadCore);
+        await sample(
+          peer.pid,
+          { ...row, hosts: setting.hosts, port: portOf(setting), rate: 0, seconds: warmUpSeconds },
+          loadCore,
+        );
       }
       for (let round = 0; round < rounds; round++) {
         for (const { peer, setting } of running) {
-          const each = await sample(peer.pid, { ...row, port: portOf(setting), seconds }, loadCore);
+          const each = await sample(
+            peer.pid,
+            { ...row, hosts: setting.hosts, port: portOf(setting), seconds },
+            loadCore,
+          );
           values.set(peer.name, [...(values.get(peer.name) ?? []), each]);
         }
       }

@@ -17,6 +17,8 @@ export interface Setting {
 
 export interface Peer {
   name: string;
+  /** Serves this many hosts whatever the row says. */
+  hosts?: number;
   /** The command and arguments, or why the peer cannot run here. */
   command(setting: Setting): { argv: string[] } | { missing: string };
 }
@@ -161,7 +163,10 @@ const sluice: Peer = {
   },
 };
 
-export const peers: readonly Peer[] = [nginx, haproxy, sluice, httpProxy3];
+/** What more hosts cost is seen beside the same gateway with one. */
+const sluiceAtOneHost: Peer = { ...sluice, name: 'Sluice, 1 host', hosts: 1 };
+
+export const peers: readonly Peer[] = [nginx, haproxy, sluice, sluiceAtOneHost, httpProxy3];
 
 export interface Running {
   name: string;

@@ -32,7 +32,9 @@ export function render(outcomes: readonly Outcome[]): string {
     const native = Math.max(...['nginx', 'HAProxy'].map((name) => ratio(cells, name)));
     const failed = cells.reduce((sum, cell) => sum + cell.failed, 0);
     const ratios = `${showRatio(native)} | ${showRatio(ratio(cells, 'http-proxy-3'))}`;
-    lines.push(`| ${row} | ${unit} | ${shown.join(' | ')} | ${ratios} | ${failed} | ${bar} |`);
+    const toOneHost = ratio(cells, 'Sluice, 1 host');
+    const found = Number.isFinite(toOneHost) ? ` (÷ Sluice at 1 host: ${showRatio(toOneHost)})` : '';
+    lines.push(`| ${row} | ${unit} | ${shown.join(' | ')} | ${ratios} | ${failed} | ${bar}${found} |`);
   }
   const missing = [...new Set(outcomes.flatMap((outcome) => outcome.missing))];
   return [...lines, ...missing.map((each) => `\nMissing: ${each}.`)].join('\n');
