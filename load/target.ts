@@ -58,7 +58,7 @@ async function startBackend(name: string): Promise<Server> {
     request.resume().on('end', () => response.setHeader('x-backend', name).end(`${name} ${request.url}\n`));
   });
   const echo = new WebSocketServer({ server });
-  echo.on('connection', (socket) => socket.on('message', (data) => socket.send(data)));
+  echo.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })));
   server.keepAliveTimeout = 120_000;
   const { promise, resolve } = Promise.withResolvers<Server>();
   server.listen(0, '127.0.0.1', () => resolve(server));
