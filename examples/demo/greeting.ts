@@ -19,7 +19,7 @@ export function greeting({ ports, adminPort, manifests, isDemo }: GreetingOption
     '',
     'Try it:',
     '',
-    `  curl http://demo.localhost:${http}/hello                      # again: echo-1, echo-2 and echo-3 take turns`,
+    `  curl http://demo.localhost:${http}/hello                      # again: echo-1, echo-2 and echo-3 share the requests`,
     `  curl -c jar -b jar http://sticky.localhost:${http}/           # again: the cookie keeps you on one backend`,
     `  curl -k https://secure.localhost:${https}/                    # TLS; http://secure.localhost:${http}/ redirects (308)`,
     '',
