@@ -1,10 +1,11 @@
 import type { CompiledEdits } from '../filters/compiled.ts';
 import { answer, truncate } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
+import { bodyNone } from '../parse/framing.ts';
 import type { LiveBackend } from '../receive/live.ts';
 import type { EndpointState } from '../select/types.ts';
 import type { Engine } from './engine.ts';
-import { bodyNone, type Exchange } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
 import { isFull } from './relay.ts';
 import { buildRequestHead } from './requesthead.ts';

@@ -1,21 +1,16 @@
 import type { Source } from '#table/problem.ts';
 import type { CompiledFilters } from '../filters/compiled.ts';
 import type { ClientConnection } from '../listen/client.ts';
-import { Head } from '../listen/head.ts';
-import { nameIds } from '../listen/names.ts';
-import { RequestLine } from '../listen/requestline.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { CompiledRoute } from '../match/match.ts';
 import type { ExchangeRecord, ResponseFlag } from '../observe/record.ts';
+import { bodyNone } from '../parse/framing.ts';
+import { Head } from '../parse/head.ts';
+import { nameIds } from '../parse/names.ts';
+import { RequestLine } from '../parse/requestline.ts';
 import type { LiveBackend } from '../receive/live.ts';
 import type { EndpointState, PickFacts } from '../select/types.ts';
 import type { UpstreamConnection } from './upstream.ts';
-
-/** How a message body ends (RFC 9112 §6.3). */
-export const bodyNone = 0;
-export const bodyLength = 1;
-export const bodyChunked = 2;
-export const bodyUntilClose = 3;
 
 /**
  * One request and its answer. Everything that the four steps need to know of it is here, in fields that are always

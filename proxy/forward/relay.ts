@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { latin1 } from '../listen/latin1.ts';
+import { latin1 } from '../parse/latin1.ts';
 
 /**
  * How bytes get from one socket to the other.

@@ -1,13 +1,14 @@
 import { finish } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
-import type { Head } from '../listen/head.ts';
+import { bodyChunked, bodyUntilClose } from '../parse/framing.ts';
+import type { Head } from '../parse/head.ts';
+import type { ResponseLine } from '../parse/responsehead.ts';
+import { trailerLines } from '../parse/trailers.ts';
 import { canRepeat, endAttempt, isIdempotent, retry } from './attempt.ts';
 import type { Engine } from './engine.ts';
-import { bodyChunked, bodyUntilClose, type Exchange } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
 import { isFull, relay, sharedUpstreamBuffer } from './relay.ts';
 import { buildReplyHead } from './replyhead.ts';
-import type { ResponseLine } from './responsehead.ts';
-import { trailerLines } from './trailers.ts';
 import type { UpstreamConnection } from './upstream.ts';
 
 /**

@@ -1,9 +1,10 @@
 import type { CompiledEdits } from '../filters/compiled.ts';
 import { httpDate } from '../listen/date.ts';
-import type { Head } from '../listen/head.ts';
-import { nameIds } from '../listen/names.ts';
-import { bodyChunked, bodyNone, type Exchange } from './exchange.ts';
-import type { ResponseLine } from './responsehead.ts';
+import { bodyChunked, bodyNone } from '../parse/framing.ts';
+import type { Head } from '../parse/head.ts';
+import { nameIds } from '../parse/names.ts';
+import type { ResponseLine } from '../parse/responsehead.ts';
+import type { Exchange } from './exchange.ts';
 
 /** Hop-by-hop fields of responses (RFC 9110 §7.6.1); framing is written anew where it changes. */
 const isDropped = new Uint8Array(64);

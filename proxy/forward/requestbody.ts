@@ -1,13 +1,14 @@
 import { answer, truncate } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
-import type { Head } from '../listen/head.ts';
-import { latin1 } from '../listen/latin1.ts';
 import { type Refusal, refusals } from '../listen/refusals.ts';
+import { bodyChunked } from '../parse/framing.ts';
+import type { Head } from '../parse/head.ts';
+import { latin1 } from '../parse/latin1.ts';
+import { trailerLines } from '../parse/trailers.ts';
 import { abandonAttempt, endAttempt } from './attempt.ts';
 import type { Engine } from './engine.ts';
-import { bodyChunked, type Exchange } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
 import { isFull, relay, sharedClientBuffer, shortBytes } from './relay.ts';
-import { trailerLines } from './trailers.ts';
 
 /**
  * Body bytes of a request, in `buffer[start, end)`, decoded.

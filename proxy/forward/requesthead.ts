@@ -1,7 +1,8 @@
 import type { CompiledEdits } from '../filters/compiled.ts';
 import { forwardedForOf, forwardedHostOf, forwardedPortOf } from '../listen/forwarded.ts';
-import { nameIds } from '../listen/names.ts';
-import { bodyChunked, bodyLength, type Exchange } from './exchange.ts';
+import { bodyChunked, bodyLength } from '../parse/framing.ts';
+import { nameIds } from '../parse/names.ts';
+import type { Exchange } from './exchange.ts';
 
 /** What the gateway says of a request's way to it (forwardingLines). */
 const forwardingNames = [

@@ -1,11 +1,11 @@
 import { finish } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
+import type { ResponseLine } from '../parse/responsehead.ts';
 import { endAttempt } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { isFull, relay, sharedClientBuffer, sharedUpstreamBuffer } from './relay.ts';
 import { buildSwitchHead } from './replyhead.ts';
-import type { ResponseLine } from './responsehead.ts';
 import type { UpstreamConnection } from './upstream.ts';
 
 /** The backend agreed to speak websocket: from here both connections carry bytes that nobody reads (RFC 6455 §4.2.2). */

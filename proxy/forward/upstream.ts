@@ -1,16 +1,17 @@
 import type { Socket } from 'node:net';
-import { BodyReader } from '../listen/bodyreader.ts';
 import { clock, readClock } from '../listen/clock.ts';
-import { Head, needsMore } from '../listen/head.ts';
 import type { Expiring } from '../listen/sweep.ts';
+import { BodyReader } from '../parse/bodyreader.ts';
+import { bodyChunked, bodyLength, bodyUntilClose } from '../parse/framing.ts';
+import { Head, needsMore } from '../parse/head.ts';
+import { interpretResponse, parseResponseHead, ResponseLine } from '../parse/responsehead.ts';
 import { attemptFailed, upstreamConnected } from './attempt.ts';
 import type { Engine } from './engine.ts';
-import { bodyChunked, bodyLength, bodyUntilClose, type Exchange } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
 import type { Pool } from './pools.ts';
 import { giveChunk, isFull, sharedUpstreamBuffer, shortBytes, takeChunk } from './relay.ts';
 import { lastChunk, replyBody, replyEnd, replyHead, replyInterim } from './reply.ts';
-import { interpretResponse, parseResponseHead, ResponseLine } from './responsehead.ts';
 import { closeTunnel, startTunnel, tunnelFromUpstream, tunnelUpstreamEnded } from './tunnel.ts';
 
 const phaseConnecting = 0;

@@ -1,18 +1,19 @@
 import type { Socket } from 'node:net';
 import { flushRequest, requestTimedOut } from '../forward/attempt.ts';
 import type { Engine } from '../forward/engine.ts';
-import { bodyLength, type Exchange, giveExchange, takeExchange } from '../forward/exchange.ts';
+import { type Exchange, giveExchange, takeExchange } from '../forward/exchange.ts';
 import { chunkBytes, giveChunk, isFull, sharedClientBuffer, takeChunk } from '../forward/relay.ts';
 import { clientDrained } from '../forward/reply.ts';
 import { requestBody, requestBroken } from '../forward/requestbody.ts';
 import { tunnelClientEnded, tunnelFromClient } from '../forward/tunnel.ts';
+import { BodyReader } from '../parse/bodyreader.ts';
+import { bodyLength } from '../parse/framing.ts';
+import { needsMore, parseRequestHead } from '../parse/requestline.ts';
 import { clientGone, refuse } from './answer.ts';
-import { BodyReader } from './bodyreader.ts';
 import { clock, readClock } from './clock.ts';
 import type { Door } from './door.ts';
 import { interpretRequest } from './interpret.ts';
 import { type Refusal, refusalOf, refusals } from './refusals.ts';
-import { needsMore, parseRequestHead } from './requestline.ts';
 import type { Expiring } from './sweep.ts';
 
 const phaseIdle = 0;

@@ -1,8 +1,8 @@
-import { bodyChunked, bodyLength, type Exchange } from '../forward/exchange.ts';
+import type { Exchange } from '../forward/exchange.ts';
 import { normalisePath } from '../match/normalise.ts';
-import { parseAuthority } from './authority.ts';
-import type { Head } from './head.ts';
-import { nameIds } from './names.ts';
+import { parseAuthority } from '../parse/authority.ts';
+import { bodyChunked, bodyLength, isChunked, parseLength } from '../parse/framing.ts';
+import { nameIds } from '../parse/names.ts';
 import { type Refusal, refusals } from './refusals.ts';
 import { isSaneRequestId, newRequestId } from './requestid.ts';
 
@@ -122,24 +122,6 @@ function readTarget(exchange: Exchange, hostText: string, hasHost: boolean): Ref
   if (path === null) return refusals.path;
   exchange.path = path;
   return null;
-}
-
-/** @returns bytes, or -1 unless it is 1 to 15 digits: everything that fits a double exactly (RFC 9110 §8.6) */
-export function parseLength(head: Head, field: number): number {
-  const start = head.valueStarts[field] as number;
-  const end = head.valueEnds[field] as number;
-  if (end === start || end - start > 15) return -1;
-  let length = 0;
-  for (let i = start; i < end; i++) {
-    const digit = head.text.charCodeAt(i) - 48;
-    if (digit < 0 || digit > 9) return -1;
-    length = length * 10 + digit;
-  }
-  return length;
-}
-
-export function isChunked(head: Head, field: number): boolean {
-  return head.value(field).toLowerCase() === 'chunked';
 }
 
 const optionClose = 1;

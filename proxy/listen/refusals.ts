@@ -1,5 +1,5 @@
 import type { ResponseFlag } from '../observe/record.ts';
-import { badVersion, headTooLong, lineTooLong, tooManyFields, unknownMethod } from './requestline.ts';
+import { badVersion, headTooLong, lineTooLong, tooManyFields, unknownMethod } from '../parse/requestline.ts';
 
 /** Why the gateway does not take a request. The connection closes after it: what follows may be part of the attack. */
 export interface Refusal {

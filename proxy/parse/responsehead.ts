@@ -1,10 +1,9 @@
-import { httpOne, isValueByte } from '../listen/chars.ts';
-import { badSyntax, type Head, needsMore, parseFields } from '../listen/head.ts';
-import { isChunked, parseLength } from '../listen/interpret.ts';
-import { latin1 } from '../listen/latin1.ts';
 import type { Limits } from '../listen/limits.ts';
-import { nameIds } from '../listen/names.ts';
-import { bodyChunked, bodyLength, bodyNone, bodyUntilClose } from './exchange.ts';
+import { httpOne, isValueByte } from './chars.ts';
+import { bodyChunked, bodyLength, bodyNone, bodyUntilClose, isChunked, parseLength } from './framing.ts';
+import { badSyntax, type Head, needsMore, parseFields } from './head.ts';
+import { latin1 } from './latin1.ts';
+import { nameIds } from './names.ts';
 
 /** What a response head says about its message. Reused. */
 export class ResponseLine {

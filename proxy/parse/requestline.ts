@@ -1,7 +1,7 @@
+import type { Limits } from '../listen/limits.ts';
 import { httpOne, isTargetByte } from './chars.ts';
 import { badSyntax, type Head, needsMore, parseFields, tooManyFields } from './head.ts';
 import { latin1 } from './latin1.ts';
-import type { Limits } from './limits.ts';
 
 /** Further refusals of a request head, beside those of head.ts. */
 export const unknownMethod = -3;

@@ -1,5 +1,5 @@
-import type { Head } from '../listen/head.ts';
-import { nameIds } from '../listen/names.ts';
+import type { Head } from './head.ts';
+import { nameIds } from './names.ts';
 
 /**
  * Trailer fields that may pass (RFC 9110 §6.5.1): not those that frame, route, authenticate or describe a message, because

@@ -1,5 +1,5 @@
-import { bodyChunked, bodyLength, bodyNone, bodyUntilClose } from '../forward/exchange.ts';
 import { ChunkedReader } from './chunked.ts';
+import { bodyChunked, bodyLength, bodyNone, bodyUntilClose } from './framing.ts';
 import type { Head } from './head.ts';
 import { noTrailers } from './head.ts';
 
