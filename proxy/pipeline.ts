@@ -5,7 +5,7 @@ import type { Engine } from './forward/engine.ts';
 import type { Exchange } from './forward/exchange.ts';
 import { Pools } from './forward/pools.ts';
 import { answer, answerLocally, refuse } from './listen/answer.ts';
-import type { ClientConnection } from './listen/client.ts';
+import type { Connection } from './listen/connection.ts';
 import { Doors } from './listen/doors.ts';
 import { believePeer } from './listen/forwarded.ts';
 import type { Limits } from './listen/limits.ts';
@@ -47,7 +47,7 @@ export class Gateway implements Engine {
     believePeer(exchange);
     if (answerMaxForwards(this, exchange)) return;
 
-    const { route } = this.tables.match((exchange.client as ClientConnection).door.listenerId, exchange);
+    const { route } = this.tables.match(exchange.listenerId, exchange);
     if (route === null) {
       answer(this, exchange, 404, 'NR', 'No route matches this host and path.');
       return;
@@ -103,8 +103,8 @@ export class Gateway implements Engine {
     this.#doors.close(id);
   }
 
-  clientClosed(client: ClientConnection): void {
-    this.#doors.forget(client);
+  connectionClosed(connection: Connection): void {
+    this.#doors.forget(connection);
   }
 
   /** Accepts no more, ends idle connections now and others after their request; resolves when all are closed or time is up. */

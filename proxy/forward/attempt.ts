@@ -1,4 +1,3 @@
-import type { CompiledEdits } from '../filters/compiled.ts';
 import { answer, truncate } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
 import { bodyNone } from '../parse/framing.ts';
@@ -7,9 +6,7 @@ import type { EndpointState } from '../select/types.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
-import { isFull } from './relay.ts';
-import { buildRequestHead } from './requesthead.ts';
-import type { UpstreamConnection } from './upstream.ts';
+import type { UpstreamSide } from './sides.ts';
 
 /**
  * Sends the request to the chosen endpoint, on a kept connection or a new one. Without a body the head goes out at once;
@@ -30,85 +27,50 @@ function connect(engine: Engine, exchange: Exchange, endpoint: EndpointState, ca
   const nowMs = clock.nowMs;
   exchange.tryStartedMs = nowMs;
   exchange.upstreamMs = -1;
-  if (exchange.upstreamHead === '') exchange.upstreamHead = buildHead(exchange, backend);
   const upstream = engine.pools.take(endpoint, backend, exchange.isTls, route.timeouts.connectMs, canReuse, nowMs);
   exchange.upstream = upstream;
-  upstream.assign(exchange, nowMs, route.timeouts.readMs, route.timeouts.sendMs);
   exchange.isHeadPending = true;
+  upstream.assign(exchange, nowMs);
   if (!upstream.isConnected) return;
-  if (exchange.bodyKind === bodyNone) {
-    exchange.isHeadPending = false;
-    upstream.socket.write(exchange.upstreamHead, 'latin1');
-  } else if (exchange.replay !== null && exchange.replay.length > 0) {
-    writeAgain(exchange, upstream);
-  }
+  if (exchange.bodyKind === bodyNone) upstream.flush();
+  else if (hasBodyAtHand(exchange)) writeAgain(exchange, upstream);
 }
-
-function buildHead(exchange: Exchange, backend: LiveBackend): string {
-  const filters = exchange.route?.filters ?? null;
-  const own = exchange.backendFilters;
-  const rewrite = own?.path ?? filters?.path ?? null;
-  let target = exchange.target;
-  if (rewrite !== null) {
-    const path = rewrite(exchange);
-    target = exchange.query === '' && !exchange.target.endsWith('?') ? path : `${path}?${exchange.query}`;
-  }
-  const named = own?.host ?? filters?.host ?? null;
-  // A 1.0 client may leave Host out; the backend's own name is then the best there is (RFC 9112 §3.2).
-  const host = named ?? (exchange.authority === '' ? (backend.row.tls?.serverName ?? '') : exchange.authority);
-  const ofRoute = filters?.requestHeaders ?? null;
-  const ofBackend = own?.requestHeaders ?? null;
-  if (ofRoute === null && ofBackend === null) return buildRequestHead(exchange, target, host, noEdits);
-  const edits = [ofRoute, ofBackend].filter((edit) => edit !== null);
-  return buildRequestHead(exchange, target, host, edits);
-}
-
-const noEdits: readonly CompiledEdits[] = [];
 
 /** End of a read: if the head still waits (its body has not come), it goes alone. */
 export function flushRequest(exchange: Exchange): void {
   const upstream = exchange.upstream;
-  if (upstream === null || !upstream.isConnected) return;
-  exchange.isHeadPending = false;
-  upstream.socket.write(exchange.upstreamHead, 'latin1');
-  upstream.sent(clock.nowMs);
+  if (upstream?.isConnected) upstream.flush();
 }
 
 /** The new connection is there: head, and what has come of the body, go out. */
 export function upstreamConnected(exchange: Exchange): void {
   const upstream = exchange.upstream;
   if (upstream === null) return;
-  writeAgain(exchange, upstream);
+  if (hasBodyAtHand(exchange)) writeAgain(exchange, upstream);
+  else upstream.flush();
+  if (!upstream.isFull) exchange.client?.resume();
 }
 
-function writeAgain(exchange: Exchange, upstream: UpstreamConnection): void {
-  exchange.isHeadPending = false;
-  const socket = upstream.socket;
-  const pieces = exchange.replay ?? [];
-  const first = pieces[0];
-  socket.cork();
-  if (typeof first === 'string') socket.write(exchange.upstreamHead + first, 'latin1');
-  else {
-    socket.write(exchange.upstreamHead, 'latin1');
-    if (first !== undefined) socket.write(first);
-  }
-  for (let i = 1; i < pieces.length; i++) {
-    const piece = pieces[i] as string | Buffer;
-    if (typeof piece === 'string') socket.write(piece, 'latin1');
-    else socket.write(piece);
-  }
-  socket.uncork();
-  upstream.sent(clock.nowMs);
-  if (!isFull(socket)) exchange.client?.resume();
+function hasBodyAtHand(exchange: Exchange): boolean {
+  return exchange.requestTrailers !== null || (exchange.replay !== null && exchange.replay.length > 0);
 }
+
+/** What was kept of the body, its end included when it has come. */
+function writeAgain(exchange: Exchange, upstream: UpstreamSide): void {
+  const pieces = exchange.replay ?? [];
+  const last = pieces.length - 1;
+  for (let i = 0; i <= last; i++) {
+    const piece = pieces[i] as string | Buffer;
+    const bytes = typeof piece === 'string' ? Buffer.from(piece, 'latin1') : piece;
+    upstream.writeBody(exchange, bytes, 0, bytes.length, i === last ? exchange.requestTrailers : null, true);
+  }
+  if (last === -1) upstream.writeBody(exchange, noBytes, 0, 0, exchange.requestTrailers, true);
+}
+
+const noBytes = Buffer.alloc(0);
 
 /** The try ended without a usable response. Another follows, or the client is told. */
-export function attemptFailed(
-  engine: Engine,
-  exchange: Exchange,
-  upstream: UpstreamConnection,
-  failure: Failure,
-): void {
+export function attemptFailed(engine: Engine, exchange: Exchange, upstream: UpstreamSide, failure: Failure): void {
   if (exchange.upstream !== upstream) return;
   exchange.upstream = null;
   const nowMs = clock.nowMs;

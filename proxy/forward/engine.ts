@@ -1,4 +1,4 @@
-import type { ClientConnection } from '../listen/client.ts';
+import type { Connection } from '../listen/connection.ts';
 import type { Limits } from '../listen/limits.ts';
 import type { Observer } from '../observe/record.ts';
 import type { LiveTables } from '../receive/live.ts';
@@ -17,5 +17,5 @@ export interface Engine {
   readonly isDraining: boolean;
   /** The life of a request, from its parsed head on. */
   run(exchange: Exchange): void;
-  clientClosed(client: ClientConnection): void;
+  connectionClosed(connection: Connection): void;
 }

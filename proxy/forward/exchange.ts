@@ -1,6 +1,5 @@
 import type { Source } from '#table/problem.ts';
 import type { CompiledFilters } from '../filters/compiled.ts';
-import type { ClientConnection } from '../listen/client.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { CompiledRoute } from '../match/match.ts';
 import type { ExchangeRecord, ResponseFlag } from '../observe/record.ts';
@@ -10,7 +9,7 @@ import { nameIds } from '../parse/names.ts';
 import { RequestLine } from '../parse/requestline.ts';
 import type { LiveBackend } from '../receive/live.ts';
 import type { EndpointState, PickFacts } from '../select/types.ts';
-import type { UpstreamConnection } from './upstream.ts';
+import type { ClientSide, UpstreamSide } from './sides.ts';
 
 /**
  * One request and its answer. Everything that the four steps need to know of it is here, in fields that are always
@@ -19,7 +18,7 @@ import type { UpstreamConnection } from './upstream.ts';
 export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   readonly line = new RequestLine();
   readonly head = new Head();
-  client: ClientConnection | null = null;
+  client: ClientSide | null = null;
 
   // What the request says.
   method = '';
@@ -54,17 +53,18 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   setCookie: string | null = null;
 
   // How far it has come.
-  upstream: UpstreamConnection | null = null;
-  upstreamHead = '';
+  upstream: UpstreamSide | null = null;
   /** The head is built but not written: it waits for its connection, or for the body bytes of the same read. */
   isHeadPending = false;
   isRequestComplete = false;
   isResponseStarted = false;
   willClose = false;
   hasUsedSpareTry = false;
-  /** Body pieces as written, kept for another try; null when they can no longer be repeated. */
+  /** Body pieces, decoded, kept for another try; null when they can no longer be repeated. */
   replay: (string | Buffer)[] | null = null;
   replayBytes = 0;
+  /** Fields after the body; null until it is complete. They stay what they are until the exchange is over. */
+  requestTrailers: Head | null = null;
   interims = 0;
   replyKind = bodyNone;
   /** Response head that waits for the body bytes of the same read. */
@@ -85,7 +85,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   tries = 0;
 
   /** Makes the object ready for a new request whose head is in `line` and `head`. */
-  begin(client: ClientConnection, nowMs: number): void {
+  begin(client: ClientSide, nowMs: number): void {
     this.client = client;
     this.method = this.line.method;
     this.target = this.rawPath = this.path = this.query = this.authority = this.hostname = '';
@@ -105,8 +105,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
       this.willClose =
       this.hasUsedSpareTry =
         false;
-    this.upstreamHead = '';
-    this.replay = null;
+    this.replay = this.requestTrailers = null;
     this.replayBytes = this.interims = 0;
     this.replyKind = bodyNone;
     this.replyPrefix = '';
@@ -124,6 +123,10 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
 
   header(name: string): string | undefined {
     return this.head.get(name);
+  }
+
+  get listenerId(): string {
+    return this.client === null ? '' : this.client.peer.door.listenerId;
   }
 
   get routePath(): string {
@@ -175,8 +178,8 @@ export function giveExchange(exchange: Exchange): void {
   exchange.head.count = 0;
   exchange.head.text = '';
   exchange.route = exchange.backend = exchange.backendFilters = exchange.endpoint = null;
-  exchange.replay = null;
+  exchange.replay = exchange.requestTrailers = null;
   // Substrings of a head keep all of it alive.
-  exchange.target = exchange.rawPath = exchange.path = exchange.query = exchange.requestId = exchange.upstreamHead = '';
+  exchange.target = exchange.rawPath = exchange.path = exchange.query = exchange.requestId = '';
   if (spares.length < 1024) spares.push(exchange);
 }

@@ -1,18 +1,16 @@
 import { answer, truncate } from '../listen/answer.ts';
-import { clock } from '../listen/clock.ts';
 import { type Refusal, refusals } from '../listen/refusals.ts';
-import { bodyChunked } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
 import { latin1 } from '../parse/latin1.ts';
-import { trailerLines } from '../parse/trailers.ts';
 import { abandonAttempt, endAttempt } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
-import { isFull, relay, sharedClientBuffer, shortBytes } from './relay.ts';
+import { shortBytes } from './relay.ts';
 
 /**
  * Body bytes of a request, in `buffer[start, end)`, decoded.
- * @param trailers complete with the last piece
+ * @param trailers null: more follows; else this piece, perhaps empty, is the last
+ * @param isLent as in UpstreamSide.writeBody
  */
 export function requestBody(
   engine: Engine,
@@ -20,71 +18,45 @@ export function requestBody(
   buffer: Buffer,
   start: number,
   end: number,
-  isLast: boolean,
-  trailers: Head,
+  trailers: Head | null,
+  isLent: boolean,
 ): void {
   exchange.bytesReceived += end - start;
+  exchange.requestTrailers = trailers;
   const limit = exchange.route?.row.bodyLimit ?? null;
   if (limit !== null && exchange.bytesReceived > limit) {
     requestBroken(engine, exchange, refusals.bodyTooLong);
     return;
   }
   // The backend has answered and gone: what is still uploaded goes nowhere.
-  if (exchange.upstream === null) return;
-  let prefix = '';
-  let suffix = '';
-  if (exchange.bodyKind === bodyChunked) {
-    if (end > start) {
-      prefix = `${(end - start).toString(16)}\r\n`;
-      suffix = '\r\n';
-    }
-    if (isLast) suffix += `0\r\n${trailerLines(trailers)}\r\n`;
-  }
   const upstream = exchange.upstream;
-  const isReady = upstream.isConnected;
-  if (isReady && exchange.isHeadPending) {
-    prefix = exchange.upstreamHead + prefix;
-    exchange.isHeadPending = false;
-  }
-  if (exchange.replay !== null) keep(engine, exchange, prefix, buffer, start, end, suffix, isReady);
-  if (!isReady) {
+  if (upstream === null) return;
+  if (exchange.replay !== null && end > start) keep(engine, exchange, buffer, start, end, upstream.isConnected);
+  if (!upstream.isConnected) {
     // Nothing takes the bytes yet; the piece that came is kept whatever its size, the next ones stay in the kernel.
     exchange.client?.pause();
     return;
   }
-  const isLent = buffer !== sharedClientBuffer;
-  relay(upstream.socket, prefix, buffer, start, end, suffix, isLent);
-  upstream.sent(clock.nowMs);
-  if (isFull(upstream.socket)) exchange.client?.pause();
+  upstream.writeBody(exchange, buffer, start, end, trailers, isLent);
+  if (upstream.isFull) exchange.client?.pause();
 }
 
 /** Keeps a piece for another try, until the body is too long to be kept. */
 function keep(
   engine: Engine,
   exchange: Exchange,
-  prefix: string,
   buffer: Buffer,
   start: number,
   end: number,
-  suffix: string,
-  isReady: boolean,
+  isConnected: boolean,
 ): void {
-  const replay = exchange.replay as (string | Buffer)[];
   exchange.replayBytes += end - start;
-  if (isReady && exchange.replayBytes > engine.limits.replayBytes) {
+  if (isConnected && exchange.replayBytes > engine.limits.replayBytes) {
     exchange.replay = null;
     return;
   }
-  // The head is built again for each try and is no part of what is kept.
-  const framing =
-    isReady && prefix.startsWith(exchange.upstreamHead) ? prefix.slice(exchange.upstreamHead.length) : prefix;
-  if (end - start <= shortBytes) {
-    replay.push(framing + latin1(buffer, start, end) + suffix);
-    return;
-  }
-  if (framing !== '') replay.push(framing);
-  replay.push(Buffer.from(buffer.subarray(start, end)));
-  if (suffix !== '') replay.push(suffix);
+  const piece = end - start <= shortBytes ? latin1(buffer, start, end) : Buffer.from(buffer.subarray(start, end));
+  exchange.replay?.push(piece);
 }
 
 /** The rest of the request will not come, or may not: the backend must never take what it has for a whole request. */

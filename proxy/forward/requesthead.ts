@@ -44,17 +44,36 @@ for (const name of [
 /** Nominating these does not remove them: they are end-to-end, or the gateway's own word (RFC 9110 §7.6.1). */
 const keptThoughNominated: ReadonlySet<string> = new Set(['authorization', 'cookie', 'cache-control', 'content-type']);
 
-/**
- * The head that a backend gets, built from validated parts. Lines that pass unchanged are taken over in runs.
- * @param edits of the route's and the backend's filters, in order of effect
- */
-export function buildRequestHead(
-  exchange: Exchange,
-  target: string,
-  host: string,
-  edits: readonly CompiledEdits[],
-): string {
-  let text = `${exchange.method} ${target} HTTP/1.1\r\nHost: ${host}\r\n`;
+/** Path and query as the backend sees them. */
+function targetOf(exchange: Exchange): string {
+  const rewrite = exchange.backendFilters?.path ?? exchange.route?.filters.path ?? null;
+  if (rewrite === null) return exchange.target;
+  const path = rewrite(exchange);
+  return exchange.query === '' && !exchange.target.endsWith('?') ? path : `${path}?${exchange.query}`;
+}
+
+/** Host as the backend sees it. */
+function hostOf(exchange: Exchange): string {
+  const named = exchange.backendFilters?.host ?? exchange.route?.filters.host ?? null;
+  if (named !== null) return named;
+  // A 1.0 client may leave Host out; the backend's own name is then the best there is (RFC 9112 §3.2).
+  return exchange.authority === '' ? (exchange.backend?.row.tls?.serverName ?? '') : exchange.authority;
+}
+
+/** Header edits of the route's and the backend's filters, in order of effect. */
+function requestEdits(exchange: Exchange): readonly CompiledEdits[] {
+  const ofRoute = exchange.route?.filters.requestHeaders ?? null;
+  const ofBackend = exchange.backendFilters?.requestHeaders ?? null;
+  if (ofRoute === null && ofBackend === null) return noEdits;
+  return [ofRoute, ofBackend].filter((edit) => edit !== null);
+}
+
+const noEdits: readonly CompiledEdits[] = [];
+
+/** The head that an HTTP/1.1 backend gets, built from validated parts. Lines that pass unchanged are taken over in runs. */
+export function buildRequestHead(exchange: Exchange): string {
+  const edits = requestEdits(exchange);
+  let text = `${exchange.method} ${targetOf(exchange)} HTTP/1.1\r\nHost: ${hostOf(exchange)}\r\n`;
   text += forwardingLines(exchange, edits);
   if (exchange.bodyKind === bodyLength) text += `Content-Length: ${exchange.contentLength}\r\n`;
   else if (exchange.bodyKind === bodyChunked) text += 'Transfer-Encoding: chunked\r\n';
@@ -72,6 +91,7 @@ function needsZeroLength(method: string): boolean {
   return method === 'POST' || method === 'PUT' || method === 'PATCH';
 }
 
+/** The client's own fields that go on, as lines; names of edits and of Connection are left out. */
 function passedLines(exchange: Exchange, edits: readonly CompiledEdits[]): string {
   const head = exchange.head;
   const isPlain = exchange.nominated === null && edits.length === 0;
@@ -124,22 +144,23 @@ function forwardingLines(exchange: Exchange, edits: readonly CompiledEdits[]): s
 
 function forwardingLinesOf(exchange: Exchange): string {
   const client = exchange.client as NonNullable<Exchange['client']>;
-  const door = client.door;
+  const { peer } = client;
+  const door = peer.door;
   const said = exchange.forwardedFor;
   const own = `X-Request-ID: ${exchange.requestId}\r\nX-Forwarded-Host: `;
-  if (client.isPeerTrusted) {
+  if (peer.isTrusted) {
     const head = exchange.head;
     const port = forwardedPortOf(head.get('x-forwarded-port') ?? '') ?? door.publicPort;
     const host = forwardedHostOf(head.get('x-forwarded-host') ?? '') ?? exchange.authority;
-    const chain = forwardedForOf(client.peerAddress, said, door.isTrusted);
+    const chain = forwardedForOf(peer.address, said, door.isTrusted);
     return `${own}${host}\r\n${fixedLines(chain, exchange.clientAddress, exchange.scheme, port)}`;
   }
-  if (client.forwardedLines === '') {
-    client.forwardedLines = fixedLines(client.peerAddress, client.peerAddress, door.scheme, door.publicPort);
+  if (peer.forwardedLines === '') {
+    peer.forwardedLines = fixedLines(peer.address, peer.address, door.scheme, door.publicPort);
   }
   // What an untrusted client claims is told apart from what is known, as ingress-nginx does.
   const claimed = said === '' ? '' : `X-Original-Forwarded-For: ${said}\r\n`;
-  return `${own}${exchange.authority}\r\n${client.forwardedLines}${claimed}`;
+  return `${own}${exchange.authority}\r\n${peer.forwardedLines}${claimed}`;
 }
 
 function fixedLines(chain: string, address: string, scheme: string, port: number): string {

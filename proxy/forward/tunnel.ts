@@ -1,44 +1,47 @@
 import { finish } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
+import type { Head } from '../parse/head.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
 import { endAttempt } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
-import { isFull, relay, sharedClientBuffer, sharedUpstreamBuffer } from './relay.ts';
-import { buildSwitchHead } from './replyhead.ts';
-import type { UpstreamConnection } from './upstream.ts';
 
-/** The backend agreed to speak websocket: from here both connections carry bytes that nobody reads (RFC 6455 §4.2.2). */
-export function startTunnel(exchange: Exchange, upstream: UpstreamConnection): void {
+/** The backend agreed to speak websocket: from here both sides carry bytes that nobody reads (RFC 6455 §4.2.2). */
+export function startTunnel(exchange: Exchange, line: ResponseLine, head: Head): void {
   const client = exchange.client;
   if (client === null) return;
   exchange.status = 101;
   exchange.upstreamMs = clock.nowMs - exchange.tryStartedMs;
   exchange.isResponseStarted = true;
   exchange.willClose = true;
-  const line: ResponseLine = upstream.line;
-  client.socket.write(buildSwitchHead(exchange, line, upstream.head), 'latin1');
-  client.enterTunnel(exchange, upstream.socket);
+  client.startTunnel(exchange, line, head);
 }
 
-export function tunnelFromClient(exchange: Exchange, buffer: Buffer, start: number, end: number): void {
+export function tunnelFromClient(
+  exchange: Exchange,
+  buffer: Buffer,
+  start: number,
+  end: number,
+  isLent: boolean,
+): void {
   const upstream = exchange.upstream;
   if (upstream === null) return;
   exchange.bytesReceived += end - start;
-  relay(upstream.socket, '', buffer, start, end, '', buffer !== sharedClientBuffer);
-  upstream.sent(clock.nowMs);
-  if (isFull(upstream.socket)) exchange.client?.pause();
+  upstream.writeBody(exchange, buffer, start, end, null, isLent);
+  if (upstream.isFull) exchange.client?.pause();
 }
 
-export function tunnelFromUpstream(exchange: Exchange, buffer: Buffer, start: number, end: number): void {
+export function tunnelFromUpstream(
+  exchange: Exchange,
+  buffer: Buffer,
+  start: number,
+  end: number,
+  isLent: boolean,
+): void {
   const client = exchange.client;
   if (client === null) return;
-  exchange.bytesSent += end - start;
-  relay(client.socket, '', buffer, start, end, '', buffer !== sharedUpstreamBuffer);
-  if (isFull(client.socket)) {
-    client.writing();
-    exchange.upstream?.pause();
-  }
+  client.writeBody(exchange, buffer, start, end, null, isLent);
+  if (client.isFull) exchange.upstream?.pause();
 }
 
 /** The client will send no more; the backend may still. */
@@ -46,13 +49,13 @@ export function tunnelClientEnded(engine: Engine, exchange: Exchange): void {
   const upstream = exchange.upstream;
   if (upstream === null) return;
   if (upstream.hasEnded) closeTunnel(engine, exchange);
-  else upstream.socket.end();
+  else upstream.end();
 }
 
 export function tunnelUpstreamEnded(engine: Engine, exchange: Exchange): void {
   const client = exchange.client;
   if (client === null || client.hasEnded) closeTunnel(engine, exchange);
-  else client.socket.end();
+  else client.end();
 }
 
 /** Both directions are over, or nothing has moved for too long. */

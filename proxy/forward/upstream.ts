@@ -2,16 +2,19 @@ import type { Socket } from 'node:net';
 import { clock, readClock } from '../listen/clock.ts';
 import type { Expiring } from '../listen/sweep.ts';
 import { BodyReader } from '../parse/bodyreader.ts';
-import { bodyChunked, bodyLength, bodyUntilClose } from '../parse/framing.ts';
+import { bodyChunked, bodyUntilClose } from '../parse/framing.ts';
 import { Head, needsMore } from '../parse/head.ts';
 import { interpretResponse, parseResponseHead, ResponseLine } from '../parse/responsehead.ts';
+import { lastChunk } from '../parse/trailers.ts';
 import { attemptFailed, upstreamConnected } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
 import type { Pool } from './pools.ts';
-import { giveChunk, isFull, sharedUpstreamBuffer, shortBytes, takeChunk } from './relay.ts';
-import { lastChunk, replyBody, replyEnd, replyHead, replyInterim } from './reply.ts';
+import { giveChunk, isFull, relay, sharedUpstreamBuffer, shortBytes, takeChunk } from './relay.ts';
+import { replyBody, replyEnd, replyHead, replyLast } from './reply.ts';
+import { buildRequestHead } from './requesthead.ts';
+import type { ClientSide, UpstreamSide } from './sides.ts';
 import { closeTunnel, startTunnel, tunnelFromUpstream, tunnelUpstreamEnded } from './tunnel.ts';
 
 const phaseConnecting = 0;
@@ -26,8 +29,8 @@ const phaseClosed = 5;
 /** Interim answers to one request; a backend that sends more is broken. */
 const mostInterims = 32;
 
-/** One connection to an endpoint: carries one request after the other. */
-export class UpstreamConnection implements Expiring {
+/** One HTTP/1.1 connection to an endpoint: carries one request after the other. */
+export class UpstreamConnection implements UpstreamSide, Expiring {
   expiresAtMs: number;
   sweepIndex = -1;
   readonly pool: Pool;
@@ -36,11 +39,8 @@ export class UpstreamConnection implements Expiring {
   exchange: Exchange | null = null;
   /** Where the next read goes while a long body is read (relay.ts). */
   chunk: Buffer | null = null;
-  /** It has carried a request before: its end may be the backend's idle close and not a failure. */
   isReused = false;
-  /** The backend sent FIN. */
   hasEnded = false;
-  /** Bytes of this response have come. */
   hasAnswered = false;
   readonly retireAtMs: number;
   idleUntilMs = 0;
@@ -54,6 +54,8 @@ export class UpstreamConnection implements Expiring {
   #readMs = 0;
   #sendMs = 0;
   #isSending = false;
+  /** Request head that waits for the connection or for body bytes. */
+  #requestHead = '';
 
   constructor(engine: Engine, pool: Pool, nowMs: number, connectMs: number) {
     this.#engine = engine;
@@ -66,16 +68,61 @@ export class UpstreamConnection implements Expiring {
     return this.#phase !== phaseConnecting;
   }
 
-  /** An exchange takes the connection; its request follows at once, or when the connection is there. */
-  assign(exchange: Exchange, nowMs: number, readMs: number, sendMs: number): void {
+  get isFull(): boolean {
+    return isFull(this.socket);
+  }
+
+  get hasUnsent(): boolean {
+    return this.socket.writableLength > 0;
+  }
+
+  assign(exchange: Exchange, nowMs: number): void {
+    const { readMs, sendMs } = (exchange.route as NonNullable<Exchange['route']>).row.timeouts;
     this.exchange = exchange;
     this.#readMs = readMs;
     this.#sendMs = sendMs;
     this.hasAnswered = this.#isSending = false;
+    this.#requestHead = buildRequestHead(exchange);
     if (this.#phase === phaseConnecting) return;
     this.isReused = true;
     this.#phase = phaseHead;
     this.expiresAtMs = nowMs + readMs;
+  }
+
+  flush(): void {
+    const exchange = this.exchange as Exchange;
+    exchange.isHeadPending = false;
+    this.socket.write(this.#requestHead, 'latin1');
+    if (!exchange.isRequestComplete) this.#sent();
+  }
+
+  writeBody(
+    exchange: Exchange,
+    buffer: Buffer,
+    start: number,
+    end: number,
+    trailers: Head | null,
+    isLent: boolean,
+  ): void {
+    let prefix = '';
+    let suffix = '';
+    if (exchange.isHeadPending) {
+      prefix = this.#requestHead;
+      exchange.isHeadPending = false;
+    }
+    if (exchange.bodyKind === bodyChunked) {
+      if (end > start) {
+        prefix += `${(end - start).toString(16)}\r\n`;
+        suffix = '\r\n';
+      }
+      if (trailers !== null) suffix += lastChunk(trailers);
+    }
+    if (prefix !== '' || suffix !== '' || end > start) relay(this.socket, prefix, buffer, start, end, suffix, isLent);
+    this.#sent();
+  }
+
+  end(): void {
+    this.socket.end();
   }
 
   connected(): void {
@@ -114,7 +161,7 @@ export class UpstreamConnection implements Expiring {
     if (this.#phase === phaseBody) at = this.#readBody(buffer, at, end);
     else if (this.#phase === phaseTunnel && this.exchange !== null) {
       this.expiresAtMs = clock.nowMs + this.#readMs;
-      tunnelFromUpstream(this.exchange, buffer, at, end);
+      tunnelFromUpstream(this.exchange, buffer, at, end, buffer !== sharedUpstreamBuffer);
       at = end;
     }
     // Bytes that no request asked for: the next exchange would take them for its answer (response queue poisoning).
@@ -127,8 +174,8 @@ export class UpstreamConnection implements Expiring {
   }
 
   /** The body is over; whether the chunk can be used again depends on the client having taken what lies in it. */
-  #dropChunk(client: Socket | undefined): void {
-    if (this.chunk !== null && client !== undefined && client.writableLength === 0) giveChunk(this.chunk);
+  #dropChunk(client: ClientSide | null): void {
+    if (this.chunk !== null && client !== null && !client.hasUnsent) giveChunk(this.chunk);
     this.chunk = null;
   }
 
@@ -146,23 +193,26 @@ export class UpstreamConnection implements Expiring {
     if (line.status < 200) {
       if (line.status === 101) return this.#switch(exchange, after);
       if (++exchange.interims > mostInterims) return this.#malformed(exchange);
-      replyInterim(exchange, line, this.head);
+      exchange.client?.writeInterim(exchange, line, this.head);
       return after;
     }
     const body = this.#body;
     body.begin(line.bodyKind, line.contentLength);
     this.#phase = phaseBody;
-    // What comes with the head goes out with it, in one write.
-    const bodyEnd = line.bodyKind === bodyLength ? body.feed(buffer, after, end) : after;
-    const isLast = body.isDone;
-    if (!isLast) this.expiresAtMs = clock.nowMs + this.#readMs;
-    if (!replyHead(this.#engine, exchange, this, buffer, after, bodyEnd)) {
-      // Tried again elsewhere: what follows on this connection is of no interest.
-      return -1;
+    if (!body.isDone) this.expiresAtMs = clock.nowMs + this.#readMs;
+    // Tried again elsewhere: what follows on this connection is of no interest.
+    if (!replyHead(this.#engine, exchange, line, this.head)) return -1;
+    if (body.isDone) {
+      replyLast(exchange);
+      this.#finished(exchange, after < end);
+      return after < end ? -1 : end;
     }
-    if (isLast) this.#finished(exchange, bodyEnd < end);
-    else if (bodyEnd === end) this.#replyFlush(exchange);
-    return isLast && bodyEnd < end ? -1 : bodyEnd;
+    // What comes with the head goes out with it, in one write; a head that came alone is not held back.
+    if (after === end) {
+      exchange.client?.flush(exchange);
+      this.#throttle(exchange);
+    }
+    return after;
   }
 
   #readBody(buffer: Buffer, start: number, end: number): number {
@@ -172,15 +222,7 @@ export class UpstreamConnection implements Expiring {
     const body = this.#body;
     const after = body.feed(buffer, start, end);
     if (after === -1) return this.#malformed(exchange);
-    const isChunkedEnd = body.isDone && exchange.replyKind === bodyChunked;
-    replyBody(
-      exchange,
-      buffer,
-      body.payloadStart,
-      body.payloadEnd,
-      isChunkedEnd ? lastChunk(body.trailers) : '',
-      isLent,
-    );
+    replyBody(exchange, buffer, body.payloadStart, body.payloadEnd, body.isDone ? body.trailers : null, isLent);
     if (!body.isDone) {
       this.#throttle(exchange);
       return end;
@@ -192,7 +234,7 @@ export class UpstreamConnection implements Expiring {
   /** The response is complete. `hasMore`: bytes follow that nobody asked for. */
   #finished(exchange: Exchange, hasMore: boolean): void {
     this.exchange = null;
-    this.#dropChunk(exchange.client?.socket);
+    this.#dropChunk(exchange.client);
     // A request that is still being sent would run into the next one.
     const mayStay = this.line.isKeepAlive && !hasMore && exchange.isRequestComplete && !this.#isPaused;
     const isClean = mayStay && this.socket.writableLength === 0 && this.line.bodyKind !== bodyUntilClose;
@@ -206,10 +248,11 @@ export class UpstreamConnection implements Expiring {
   }
 
   #switch(exchange: Exchange, after: number): number {
-    if (!exchange.wantsWebSocket || !this.line.isUpgrade) return this.#malformed(exchange);
+    const { line } = this;
+    if (!exchange.wantsWebSocket || !line.isUpgrade) return this.#malformed(exchange);
     this.#phase = phaseTunnel;
     this.expiresAtMs = clock.nowMs + this.#readMs;
-    startTunnel(exchange, this);
+    startTunnel(exchange, line, this.head);
     return after;
   }
 
@@ -223,16 +266,9 @@ export class UpstreamConnection implements Expiring {
     attemptFailed(this.#engine, exchange, this, failure);
   }
 
-  /** The head came alone: it is not held back until the body comes. */
-  #replyFlush(exchange: Exchange): void {
-    if (exchange.replyPrefix !== '') replyBody(exchange, sharedUpstreamBuffer, 0, 0, '', false);
-    this.#throttle(exchange);
-  }
-
   /** Reads no more while the client has not taken what it was sent. */
   #throttle(exchange: Exchange): void {
-    const client = exchange.client;
-    if (client !== null && isFull(client.socket)) this.pause();
+    if (exchange.client?.isFull) this.pause();
   }
 
   pause(): void {
@@ -250,9 +286,9 @@ export class UpstreamConnection implements Expiring {
   }
 
   /** Request bytes were written; while the backend does not take them, the clock of sending runs and not that of reading. */
-  sent(nowMs: number): void {
+  #sent(): void {
     this.#isSending = isFull(this.socket);
-    this.#restartClock(nowMs);
+    this.#restartClock(clock.nowMs);
   }
 
   /**
@@ -294,9 +330,8 @@ export class UpstreamConnection implements Expiring {
     const exchange = this.exchange;
     const isEnd = phase === phaseBody && this.line.bodyKind === bodyUntilClose && !this.socket.errored;
     if (isEnd && exchange !== null) {
-      const client = exchange.client;
-      if (exchange.replyKind === bodyChunked) replyBody(exchange, sharedUpstreamBuffer, 0, 0, '0\r\n\r\n', false);
-      this.#dropChunk(client?.socket);
+      replyLast(exchange);
+      this.#dropChunk(exchange.client);
       this.destroy();
       replyEnd(this.#engine, exchange);
       return;
@@ -317,7 +352,6 @@ export class UpstreamConnection implements Expiring {
     else this.#fail(exchange, this.#isSending ? failures.sendTimeout : failures.readTimeout);
   }
 
-  /** After a tunnel: what was written still goes out, but not for ever. */
   endSoon(): void {
     if (this.#phase === phaseClosed) return;
     this.exchange = null;
@@ -325,7 +359,6 @@ export class UpstreamConnection implements Expiring {
     this.socket.destroySoon();
   }
 
-  /** Ends the connection without telling the exchange. */
   destroy(): void {
     if (this.#phase === phaseClosed) return;
     this.#phase = phaseClosed;

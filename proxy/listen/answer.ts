@@ -1,4 +1,3 @@
-import { STATUS_CODES } from 'node:http';
 import type { LocalAnswer } from '../filters/compiled.ts';
 import { abandonAttempt, endAttempt } from '../forward/attempt.ts';
 import type { Engine } from '../forward/engine.ts';
@@ -37,21 +36,11 @@ function send(engine: Engine, exchange: Exchange, status: number, lines: string,
   if (!exchange.isRequestComplete) exchange.willClose = true;
   exchange.status = status;
   exchange.isResponseStarted = true;
-  const bytes = Buffer.byteLength(body);
-  const hsts = client.door.hsts === null ? '' : `Strict-Transport-Security: ${client.door.hsts}\r\n`;
-  const id = exchange.requestId === '' ? '' : `X-Request-ID: ${exchange.requestId}\r\n`;
-  const connection = exchange.willClose
-    ? 'Connection: close\r\n'
-    : exchange.line.minor === 0
-      ? 'Connection: keep-alive\r\n'
-      : '';
-  const text =
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nDate: ${httpDate(clock.nowMs)}\r\n` +
-    `${lines}${id}${hsts}${connection}${status === 204 ? '' : `Content-Length: ${bytes}\r\n`}\r\n`;
-  const hasBody = exchange.method !== 'HEAD' && status !== 204 && status !== 304 && bytes > 0;
-  client.socket.write(hasBody ? text + body : text, 'utf8');
-  exchange.bytesSent += text.length + (hasBody ? bytes : 0);
   exchange.replyKind = bodyNone;
+  const { hsts } = client.peer.door;
+  const hstsLine = hsts === null ? '' : `Strict-Transport-Security: ${hsts}\r\n`;
+  const id = exchange.requestId === '' ? '' : `X-Request-ID: ${exchange.requestId}\r\n`;
+  client.writeAnswer(exchange, status, `Date: ${httpDate(clock.nowMs)}\r\n${lines}${id}${hstsLine}`, body);
   finish(engine, exchange);
 }
 

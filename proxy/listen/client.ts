@@ -3,18 +3,21 @@ import { flushRequest, requestTimedOut } from '../forward/attempt.ts';
 import type { Engine } from '../forward/engine.ts';
 import { type Exchange, giveExchange, takeExchange } from '../forward/exchange.ts';
 import { chunkBytes, giveChunk, isFull, sharedClientBuffer, takeChunk } from '../forward/relay.ts';
-import { clientDrained } from '../forward/reply.ts';
 import { requestBody, requestBroken } from '../forward/requestbody.ts';
+import type { ClientSide, Peer } from '../forward/sides.ts';
 import { tunnelClientEnded, tunnelFromClient } from '../forward/tunnel.ts';
 import { BodyReader } from '../parse/bodyreader.ts';
 import { bodyLength } from '../parse/framing.ts';
+import type { Head } from '../parse/head.ts';
 import { needsMore, parseRequestHead } from '../parse/requestline.ts';
+import type { ResponseLine } from '../parse/responsehead.ts';
 import { clientGone, refuse } from './answer.ts';
 import { clock, readClock } from './clock.ts';
+import type { Connection } from './connection.ts';
 import type { Door } from './door.ts';
+import { H1Reply } from './h1reply.ts';
 import { interpretRequest } from './interpret.ts';
 import { type Refusal, refusalOf, refusals } from './refusals.ts';
-import type { Expiring } from './sweep.ts';
 
 const phaseIdle = 0;
 /** Part of a head has come. */
@@ -32,24 +35,16 @@ const phaseClosed = 7;
 /** Bytes of pipelined requests that are kept while an answer is in progress. */
 const mostHeldBytes = 65_536;
 
-/** One client's connection: reads requests one after the other and lets each be answered before the next (RFC 9112 §9.3.2). */
-export class ClientConnection implements Expiring {
+/** One client's HTTP/1.1 connection: reads requests one after the other and lets each be answered before the next (RFC 9112 §9.3.2). */
+export class ClientConnection extends H1Reply implements ClientSide, Connection {
   expiresAtMs: number;
   sweepIndex = -1;
-  readonly socket: Socket;
-  readonly door: Door;
-  readonly peerAddress: string;
-  readonly isPeerTrusted: boolean;
-  /** SNI; '' without. */
-  readonly serverName: string;
   /** Where the next read goes, when a body is being read (relay.ts). */
   chunk: Buffer | null = null;
   exchange: Exchange | null = null;
   requests = 0;
-  /** The client sent FIN: it may still read. */
+  /** After FIN it may still read. */
   hasEnded = false;
-  /** Forwarding fields that are the same for every request of this connection; made at the first. */
-  forwardedLines = '';
   readonly #engine: Engine;
   #phase = phaseIdle;
   #isConsuming = false;
@@ -59,15 +54,19 @@ export class ClientConnection implements Expiring {
   #sentAtLook = 0;
   readonly #body = new BodyReader();
 
-  constructor(engine: Engine, door: Door, socket: Socket, peerAddress: string, serverName: string) {
+  constructor(engine: Engine, peer: Peer, socket: Socket) {
+    super(socket, peer);
     this.#engine = engine;
-    this.door = door;
-    this.socket = socket;
-    this.peerAddress = peerAddress;
-    this.serverName = serverName;
-    this.isPeerTrusted = door.isTrusted(peerAddress);
     readClock();
     this.expiresAtMs = clock.nowMs + engine.limits.idleMs;
+  }
+
+  get door(): Door {
+    return this.peer.door;
+  }
+
+  get requestsInFlight(): number {
+    return this.exchange === null ? 0 : 1;
   }
 
   /** Bytes came. They are the caller's again when this returns, unless they lie in `chunk`. */
@@ -95,7 +94,7 @@ export class ClientConnection implements Expiring {
       if (this.#phase <= phaseHead) at = this.#readHead(buffer, at, end);
       else if (this.#phase === phaseBody) at = this.#readBody(buffer, at, end);
       else if (this.#phase === phaseTunnel) {
-        tunnelFromClient(this.exchange as Exchange, buffer, at, end);
+        tunnelFromClient(this.exchange as Exchange, buffer, at, end, buffer !== sharedClientBuffer);
         at = end;
       } else {
         if (this.#phase === phaseWaiting || this.#phase === phaseFlushing) this.#hold(buffer, at, end);
@@ -117,7 +116,7 @@ export class ClientConnection implements Expiring {
 
   #dropChunk(): void {
     // An unfinished write may still point into it: then the collector has it.
-    if (this.chunk !== null && this.exchange?.upstream?.socket.writableLength === 0) giveChunk(this.chunk);
+    if (this.chunk !== null && this.exchange?.upstream?.hasUnsent === false) giveChunk(this.chunk);
     this.chunk = null;
   }
 
@@ -168,10 +167,11 @@ export class ClientConnection implements Expiring {
   #begin(exchange: Exchange): void {
     exchange.begin(this, clock.nowMs);
     this.exchange = exchange;
-    exchange.scheme = this.door.scheme;
-    exchange.isTls = this.door.isTls;
-    exchange.serverName = this.serverName;
-    exchange.clientAddress = this.peerAddress;
+    const { door, serverName, address } = this.peer;
+    exchange.scheme = door.scheme;
+    exchange.isTls = door.isTls;
+    exchange.serverName = serverName;
+    exchange.clientAddress = address;
     this.#engine.observer.requestStarted();
   }
 
@@ -202,7 +202,9 @@ export class ClientConnection implements Expiring {
     }
     if (body.isDone) this.#bodyRead(exchange);
     if (body.isDone || body.payloadEnd > body.payloadStart) {
-      requestBody(this.#engine, exchange, buffer, body.payloadStart, body.payloadEnd, body.isDone, body.trailers);
+      const trailers = body.isDone ? body.trailers : null;
+      const isLent = buffer !== sharedClientBuffer;
+      requestBody(this.#engine, exchange, buffer, body.payloadStart, body.payloadEnd, trailers, isLent);
     }
     return after;
   }
@@ -270,13 +272,14 @@ export class ClientConnection implements Expiring {
     if (!this.hasEnded) this.resume();
   }
 
-  enterTunnel(exchange: Exchange, upstream: Socket): void {
+  override startTunnel(exchange: Exchange, line: ResponseLine, head: Head): void {
+    super.startTunnel(exchange, line, head);
     this.#phase = phaseTunnel;
     exchange.requestDeadlineMs = this.expiresAtMs = Number.POSITIVE_INFINITY;
     const held = this.#held;
     this.#held = null;
-    if (held !== null) tunnelFromClient(exchange, held, 0, held.length);
-    if (!isFull(upstream)) this.resume();
+    if (held !== null) tunnelFromClient(exchange, held, 0, held.length, true);
+    if (exchange.upstream?.isFull === false) this.resume();
   }
 
   pause(): void {
@@ -294,13 +297,12 @@ export class ClientConnection implements Expiring {
     this.socket.resume();
   }
 
-  /** The answer waits for the client to read. */
-  writing(): void {
+  protected override writing(): void {
     if (this.#phase !== phaseBody || this.#isPaused) this.#waitForReader();
   }
 
   /** The client has read what waited for it. */
-  written(): void {
+  #written(): void {
     if (this.#phase === phaseBody && !this.#isPaused) return;
     const isHalfClosed = this.hasEnded && this.#phase === phaseWaiting;
     this.#waitUntil(isHalfClosed ? clock.nowMs + this.#engine.limits.halfCloseMs : Number.POSITIVE_INFINITY);
@@ -337,8 +339,11 @@ export class ClientConnection implements Expiring {
 
   drained(): void {
     readClock();
-    if (this.exchange !== null) clientDrained(this.exchange);
-    else if (this.#phase === phaseFlushing) this.#next();
+    const exchange = this.exchange;
+    if (exchange !== null) {
+      this.#written();
+      exchange.upstream?.resume();
+    } else if (this.#phase === phaseFlushing) this.#next();
   }
 
   closed(): void {
@@ -348,7 +353,7 @@ export class ClientConnection implements Expiring {
     this.#held = null;
     this.chunk = null;
     if (this.exchange !== null) clientGone(this.#engine, this.exchange);
-    this.#engine.clientClosed(this);
+    this.#engine.connectionClosed(this);
   }
 
   expired(nowMs: number): void {
@@ -382,19 +387,12 @@ export class ClientConnection implements Expiring {
     this.#refuse(exchange, refused);
   }
 
-  /**
-   * Ends the connection so that what was sent cannot be taken for a whole: to a client that reads until close, FIN is a
-   * clean end. libuv resets only a socket that has not been shut down: after that its reset fails and leaves the descriptor
-   * open, spinning. TLS says it by leaving out close_notify.
-   */
-  cutOff(): void {
-    if (this.door.isTls || this.socket.writableEnded) this.socket.destroy();
-    else this.socket.resetAndDestroy();
-  }
-
-  /** Closes as soon as no exchange is in progress. */
   drain(): void {
     if (this.exchange !== null) this.exchange.willClose = true;
     else if (this.#phase === phaseIdle) this.socket.destroySoon();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
   }
 }

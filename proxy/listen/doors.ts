@@ -1,7 +1,7 @@
 import type { AddressInfo, Server } from 'node:net';
 import type { Listener } from '#table/listener.ts';
 import type { Engine } from '../forward/engine.ts';
-import type { ClientConnection } from './client.ts';
+import type { Connection } from './connection.ts';
 import { type Door, doorOf } from './door.ts';
 import { createPlainServer, createTlsServer, type ServerOptions } from './server.ts';
 import { Sweep } from './sweep.ts';
@@ -18,7 +18,7 @@ interface OpenDoor {
 export class Doors {
   readonly #engine: Engine;
   readonly #doorsById = new Map<string, OpenDoor>();
-  readonly #clients = new Sweep<ClientConnection>();
+  readonly #connections = new Sweep<Connection>();
   #onEmpty: (() => void) | null = null;
   /** Port for redirects to https. */
   httpsPort = 443;
@@ -52,9 +52,9 @@ export class Doors {
       engine: this.#engine,
       listenerId: listener.id,
       door: () => open.door,
-      hasRoom: () => this.#clients.size < this.#engine.limits.connections,
-      opened: (client) => {
-        this.#clients.add(client);
+      hasRoom: () => this.#connections.size < this.#engine.limits.connections,
+      opened: (connection) => {
+        this.#connections.add(connection);
         this.#engine.observer.connectionOpened(listener.id);
       },
     };
@@ -76,20 +76,20 @@ export class Doors {
   close(id: string): void {
     for (const server of this.#doorsById.get(id)?.servers ?? []) server.close();
     this.#doorsById.delete(id);
-    this.#clients.forEach((client) => {
-      if (client.door.listenerId === id) client.drain();
+    this.#connections.forEach((connection) => {
+      if (connection.door.listenerId === id) connection.drain();
     });
   }
 
-  forget(client: ClientConnection): void {
-    this.#clients.remove(client);
-    this.#engine.observer.connectionClosed(client.door.listenerId);
-    if (this.#clients.size === 0) this.#onEmpty?.();
+  forget(connection: Connection): void {
+    this.#connections.remove(connection);
+    this.#engine.observer.connectionClosed(connection.door.listenerId);
+    if (this.#connections.size === 0) this.#onEmpty?.();
   }
 
   async drain(graceMs: number): Promise<void> {
     for (const id of [...this.#doorsById.keys()]) this.close(id);
-    if (this.#clients.size === 0) return;
+    if (this.#connections.size === 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, graceMs);
       this.#onEmpty = () => {
@@ -98,19 +98,19 @@ export class Doors {
       };
     });
     this.#onEmpty = null;
-    this.#clients.forEach((client) => {
-      client.socket.destroy();
+    this.#connections.forEach((connection) => {
+      connection.destroy();
     });
   }
 
   connectionCount(): number {
-    return this.#clients.size;
+    return this.#connections.size;
   }
 
   requestCount(): number {
     let count = 0;
-    this.#clients.forEach((client) => {
-      if (client.exchange !== null) count++;
+    this.#connections.forEach((connection) => {
+      count += connection.requestsInFlight;
     });
     return count;
   }

@@ -51,9 +51,9 @@ export function clientAddressOf(peer: string, forwardedFor: string, isTrusted: (
 
 /** Sets what a trusted peer says of the client, before anything is matched by it. */
 export function believePeer(exchange: Exchange): void {
-  const client = exchange.client;
-  if (client === null || !client.isPeerTrusted) return;
-  exchange.clientAddress = clientAddressOf(client.peerAddress, exchange.forwardedFor, client.door.isTrusted);
+  const peer = exchange.client?.peer;
+  if (peer === undefined || !peer.isTrusted) return;
+  exchange.clientAddress = clientAddressOf(peer.address, exchange.forwardedFor, peer.door.isTrusted);
   exchange.scheme = forwardedProtoOf(exchange.head.get('x-forwarded-proto') ?? '') ?? exchange.scheme;
 }
 

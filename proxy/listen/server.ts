@@ -3,6 +3,7 @@ import tls from 'node:tls';
 import type { Engine } from '../forward/engine.ts';
 import { sharedClientBuffer, shortBytes } from '../forward/relay.ts';
 import { ClientConnection } from './client.ts';
+import type { Connection } from './connection.ts';
 import type { Door } from './door.ts';
 import { plainAddress } from './forwarded.ts';
 import { refusals } from './refusals.ts';
@@ -13,7 +14,7 @@ export interface ServerOptions {
   door(): Door;
   /** false: the worker is full, the connection is turned away. */
   hasRoom(): boolean;
-  opened(client: ClientConnection): void;
+  opened(connection: Connection): void;
   readonly listenerId: string;
 }
 
@@ -90,8 +91,10 @@ function welcome(options: ServerOptions, socket: Socket, serverName: string): Cl
     socket.end(fullAnswer, 'latin1', () => socket.destroySoon());
     return null;
   }
-  const peer = plainAddress(socket.remoteAddress ?? '');
-  const client = new ClientConnection(options.engine, options.door(), socket, peer, serverName);
+  const door = options.door();
+  const address = plainAddress(socket.remoteAddress ?? '');
+  const peer = { door, address, isTrusted: door.isTrusted(address), serverName, forwardedLines: '' };
+  const client = new ClientConnection(options.engine, peer, socket);
   socket.on('end', () => client.ended());
   socket.on('close', () => client.closed());
   socket.on('drain', () => client.drained());

@@ -27,7 +27,7 @@ const forbidden: ReadonlySet<string> = new Set([
 ]);
 
 /** @returns lines `name: value` CRLF of the fields that may pass */
-export function trailerLines(trailers: Head): string {
+function trailerLines(trailers: Head): string {
   let text = '';
   for (let field = 0; field < trailers.count; field++) {
     // Whatever the gateway gives a meaning to in a head has none in a trailer.
@@ -38,4 +38,9 @@ export function trailerLines(trailers: Head): string {
     text += `${name}: ${trailers.value(field)}\r\n`;
   }
   return text;
+}
+
+/** The chunk that ends a body, with the trailers that may pass. */
+export function lastChunk(trailers: Head): string {
+  return trailers.count === 0 ? '0\r\n\r\n' : `0\r\n${trailerLines(trailers)}\r\n`;
 }

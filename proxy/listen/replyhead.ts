@@ -1,10 +1,10 @@
 import type { CompiledEdits } from '../filters/compiled.ts';
-import { httpDate } from '../listen/date.ts';
+import type { Exchange } from '../forward/exchange.ts';
 import { bodyChunked, bodyNone } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
 import { nameIds } from '../parse/names.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
-import type { Exchange } from './exchange.ts';
+import { httpDate } from './date.ts';
 
 /** Hop-by-hop fields of responses (RFC 9110 §7.6.1); framing is written anew where it changes. */
 const isDropped = new Uint8Array(64);
@@ -22,17 +22,57 @@ for (const name of [
   isDropped[nameIds[name]] = 1;
 }
 
-/** Head of the response as the client gets it. `exchange.replyKind` and `willClose` are decided before. */
+/** What a response head goes through on its way to the client; the same for every protocol that the client speaks. */
+class ReplyFields {
+  #line: ResponseLine | null = null;
+  #hsts: string | null = null;
+  #routeEdits: CompiledEdits | null = null;
+  #backendEdits: CompiledEdits | null = null;
+  #isPlain = true;
+
+  /** Makes the object ready for one head. */
+  begin(exchange: Exchange, line: ResponseLine): void {
+    this.#line = line;
+    this.#hsts = exchange.client?.peer.door.hsts ?? null;
+    this.#routeEdits = exchange.route?.filters.responseHeaders ?? null;
+    this.#backendEdits = exchange.backendFilters?.responseHeaders ?? null;
+    this.#isPlain =
+      line.nominated === null && this.#routeEdits === null && this.#backendEdits === null && this.#hsts === null;
+  }
+
+  /** @returns whether the backend's field goes on; Content-Length is the caller's to decide beyond that */
+  isKept(head: Head, field: number): boolean {
+    return isDropped[head.ids[field] as number] === 0 && (this.#isPlain || this.#isPassed(head, field));
+  }
+
+  #isPassed(head: Head, field: number): boolean {
+    if (this.#hsts !== null && head.ids[field] === nameIds['strict-transport-security']) return false;
+    const name = head.name(field).toLowerCase();
+    if (this.#line?.nominated?.includes(name) && !keptThoughNominated.has(name)) return false;
+    return !this.#routeEdits?.remove.has(name) && !this.#backendEdits?.remove.has(name);
+  }
+
+  /** Lines `Name: value` CRLF that the gateway adds. */
+  added(exchange: Exchange, nowMs: number): string {
+    let text = this.#line?.hasDate ? '' : `Date: ${httpDate(nowMs)}\r\n`;
+    if (exchange.setCookie !== null) text += `Set-Cookie: ${exchange.setCookie}\r\n`;
+    if (this.#hsts !== null) text += `Strict-Transport-Security: ${this.#hsts}\r\n`;
+    if (this.#routeEdits !== null) text += this.#routeEdits.lines;
+    if (this.#backendEdits !== null) text += this.#backendEdits.lines;
+    return text;
+  }
+}
+
+const fields = new ReplyFields();
+
+/** Head of the response as an HTTP/1 client gets it. `exchange.replyKind` and `willClose` are decided before. */
 export function buildReplyHead(exchange: Exchange, line: ResponseLine, head: Head, nowMs: number): string {
-  const door = exchange.client?.door;
-  const hsts = door?.hsts ?? null;
-  const routeEdits = exchange.route?.filters.responseHeaders ?? null;
-  const backendEdits = exchange.backendFilters?.responseHeaders ?? null;
-  const isPlain = line.nominated === null && routeEdits === null && backendEdits === null && hsts === null;
+  fields.begin(exchange, line);
   // 204 has no length (RFC 9110 §8.6); one that goes out chunked has none either (there is none to drop otherwise).
   const dropsLength = line.status === 204 || exchange.replyKind === bodyChunked;
   let text = 'HTTP/1.1';
   let runStart = 8;
+  // Only a status line of HTTP/1 with a reason, or its space, can be taken over.
   if (line.lineEnd < 13) {
     text = `HTTP/1.1 ${line.status} \r\n`;
     runStart = -1;
@@ -40,10 +80,9 @@ export function buildReplyHead(exchange: Exchange, line: ResponseLine, head: Hea
   for (let field = 0; field < head.count; field++) {
     const id = head.ids[field] as number;
     const start = head.nameStarts[field] as number;
-    let isKept = isDropped[id] === 0 && !(dropsLength && id === nameIds['content-length']);
-    if (isKept && !isPlain) isKept = isPassed(head, field, line, routeEdits, backendEdits, hsts);
-    const isVerbatim =
-      isKept && head.isCanonical(field) && !(id === nameIds['content-length'] && hasLeadingZero(head, field));
+    const isLength = id === nameIds['content-length'];
+    const isKept = fields.isKept(head, field) && !(dropsLength && isLength);
+    const isVerbatim = isKept && head.isCanonical(field) && !(isLength && hasLeadingZero(head, field));
     if (isVerbatim) {
       if (runStart === -1) runStart = start;
       continue;
@@ -53,17 +92,13 @@ export function buildReplyHead(exchange: Exchange, line: ResponseLine, head: Hea
       runStart = -1;
     }
     if (!isKept) continue;
-    const value = id === nameIds['content-length'] ? String(line.contentLength) : head.value(field);
+    const value = isLength ? String(line.contentLength) : head.value(field);
     text += `${head.name(field)}: ${value}\r\n`;
   }
   if (runStart !== -1) text += head.text.slice(runStart, head.text.length - 2);
   if (exchange.replyKind === bodyChunked) text += 'Transfer-Encoding: chunked\r\n';
   else if (exchange.replyKind === bodyNone && needsLength(exchange, line)) text += 'Content-Length: 0\r\n';
-  if (!line.hasDate) text += `Date: ${httpDate(nowMs)}\r\n`;
-  if (exchange.setCookie !== null) text += `Set-Cookie: ${exchange.setCookie}\r\n`;
-  if (hsts !== null) text += `Strict-Transport-Security: ${hsts}\r\n`;
-  if (routeEdits !== null) text += routeEdits.lines;
-  if (backendEdits !== null) text += backendEdits.lines;
+  text += fields.added(exchange, nowMs);
   if (exchange.willClose) text += 'Connection: close\r\n';
   else if (exchange.line.minor === 0) text += 'Connection: keep-alive\r\n';
   return `${text}\r\n`;
@@ -77,20 +112,6 @@ function needsLength(exchange: Exchange, line: ResponseLine): boolean {
 function hasLeadingZero(head: Head, field: number): boolean {
   const start = head.valueStarts[field] as number;
   return head.text.charCodeAt(start) === 48 && (head.valueEnds[field] as number) - start > 1;
-}
-
-function isPassed(
-  head: Head,
-  field: number,
-  line: ResponseLine,
-  routeEdits: CompiledEdits | null,
-  backendEdits: CompiledEdits | null,
-  hsts: string | null,
-): boolean {
-  if (hsts !== null && head.ids[field] === nameIds['strict-transport-security']) return false;
-  const name = head.name(field).toLowerCase();
-  if (line.nominated?.includes(name) && !keptThoughNominated.has(name)) return false;
-  return !routeEdits?.remove.has(name) && !backendEdits?.remove.has(name);
 }
 
 /** A backend's Connection field cannot take away what frames the message or belongs to the user. */

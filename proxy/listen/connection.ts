@@ -1,0 +1,12 @@
+import type { Door } from './door.ts';
+import type { Expiring } from './sweep.ts';
+
+/** A client connection of any protocol, as those that count, drain and close connections see it. */
+export interface Connection extends Expiring {
+  readonly door: Door;
+  readonly requestsInFlight: number;
+  /** Closes as soon as no exchange is in progress. */
+  drain(): void;
+  /** Closes now, whatever is in progress. */
+  destroy(): void;
+}

@@ -1,0 +1,121 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Exchange } from '../forward/exchange.ts';
+import { isFull, relay, sharedClientBuffer } from '../forward/relay.ts';
+import type { Peer } from '../forward/sides.ts';
+import { bodyChunked, bodyUntilClose } from '../parse/framing.ts';
+import type { Head } from '../parse/head.ts';
+import type { ResponseLine } from '../parse/responsehead.ts';
+import { lastChunk } from '../parse/trailers.ts';
+import { clock } from './clock.ts';
+import { buildReplyHead, buildSwitchHead } from './replyhead.ts';
+
+/**
+ * The half of an HTTP/1 client connection that writes (RFC 9112). A head waits in `exchange.replyPrefix` for the body bytes of
+ * the same read, so that both are one write.
+ */
+export abstract class H1Reply {
+  readonly socket: Socket;
+  readonly peer: Peer;
+
+  constructor(socket: Socket, peer: Peer) {
+    this.socket = socket;
+    this.peer = peer;
+  }
+
+  get isFull(): boolean {
+    return isFull(this.socket);
+  }
+
+  get hasUnsent(): boolean {
+    return this.socket.writableLength > 0;
+  }
+
+  /** The answer waits for the client to read. */
+  protected abstract writing(): void;
+
+  /** 100, 102, 103: passed to clients that know them (RFC 9110 §15.2). */
+  writeInterim(exchange: Exchange, line: ResponseLine, head: Head): void {
+    if (exchange.line.minor === 0) return;
+    if (line.status === 100 && !exchange.expectsContinue) return;
+    let text = `HTTP/1.1 ${line.status} ${line.status === 103 ? 'Early Hints' : line.status === 100 ? 'Continue' : 'Processing'}\r\n`;
+    if (line.status === 103) {
+      for (let field = 0; field < head.count; field++) {
+        if (head.name(field).toLowerCase() === 'link') text += `Link: ${head.value(field)}\r\n`;
+      }
+    }
+    this.socket.write(`${text}\r\n`, 'latin1');
+  }
+
+  /** Decides how the body goes to this client, and whether the connection can stay. */
+  writeHead(exchange: Exchange, line: ResponseLine, head: Head): void {
+    exchange.replyKind = line.bodyKind;
+    if (line.bodyKind === bodyChunked || line.bodyKind === bodyUntilClose) {
+      exchange.replyKind = exchange.line.minor === 1 ? bodyChunked : bodyUntilClose;
+      // The end of the connection is the only end that a 1.0 client can see.
+      if (exchange.replyKind === bodyUntilClose) exchange.willClose = true;
+    }
+    exchange.replyPrefix = buildReplyHead(exchange, line, head, clock.nowMs);
+  }
+
+  flush(exchange: Exchange): void {
+    if (exchange.replyPrefix !== '') this.writeBody(exchange, sharedClientBuffer, 0, 0, null, false);
+  }
+
+  writeBody(
+    exchange: Exchange,
+    buffer: Buffer,
+    start: number,
+    end: number,
+    trailers: Head | null,
+    isLent: boolean,
+  ): void {
+    let prefix = exchange.replyPrefix;
+    let suffix = '';
+    exchange.replyPrefix = '';
+    if (exchange.replyKind === bodyChunked) {
+      if (end > start) {
+        prefix += `${(end - start).toString(16)}\r\n`;
+        suffix = '\r\n';
+      }
+      if (trailers !== null) suffix += lastChunk(trailers);
+    }
+    if (prefix === '' && suffix === '' && start === end) return;
+    exchange.bytesSent += prefix.length + end - start + suffix.length;
+    relay(this.socket, prefix, buffer, start, end, suffix, isLent);
+    if (isFull(this.socket)) this.writing();
+  }
+
+  writeAnswer(exchange: Exchange, status: number, lines: string, body: string): void {
+    const bytes = Buffer.byteLength(body);
+    const length = status === 204 ? '' : `Content-Length: ${bytes}\r\n`;
+    const connection = exchange.willClose
+      ? 'Connection: close\r\n'
+      : exchange.line.minor === 0
+        ? 'Connection: keep-alive\r\n'
+        : '';
+    const text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines}${connection}${length}\r\n`;
+    const hasBody = exchange.method !== 'HEAD' && status !== 204 && status !== 304 && bytes > 0;
+    this.socket.write(hasBody ? text + body : text, 'utf8');
+    exchange.bytesSent += text.length + (hasBody ? bytes : 0);
+  }
+
+  startTunnel(exchange: Exchange, line: ResponseLine, head: Head): void {
+    // What follows goes through writeBody unframed.
+    exchange.replyKind = bodyUntilClose;
+    this.socket.write(buildSwitchHead(exchange, line, head), 'latin1');
+  }
+
+  end(): void {
+    this.socket.end();
+  }
+
+  /**
+   * To a client that reads until close, FIN is a clean end, so the connection is reset. libuv resets only a socket that has not been shut down: after that its reset fails and leaves the descriptor
+   * open, spinning. TLS says it by leaving out close_notify.
+   */
+  cutOff(): void {
+    if (this.peer.door.isTls || this.socket.writableEnded) this.socket.destroy();
+    else this.socket.resetAndDestroy();
+  }
+}
