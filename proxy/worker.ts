@@ -83,7 +83,17 @@ function assemble({ limits, zone, node, accessLog: target }: WorkerStart): Parts
   if (!isLinear) log('warn', {}, 'the regex engine is not linear: patterns are matched by re2js');
   const memory = new LocalAffinity();
   memory.onRemember(tellSiblings);
-  const selector = new Selector({ zone, node, random: Math.random, memory, timeOriginMs: performance.timeOrigin });
+  const selector = new Selector({
+    zone,
+    node,
+    random: Math.random,
+    memory,
+    timeOriginMs: performance.timeOrigin,
+    onEject({ key, backendId, reason, forMs }) {
+      metrics.ejected(reason);
+      log('warn', { row: backendId, endpoint: key, reason, forMs }, 'endpoint is left out');
+    },
+  });
   const live = new Live(selector, (row, reason) => log('error', { row, reason }, 'certificate cannot be used'));
   const accessLog = new AccessLog({ target });
   const metrics = new WorkerMetrics(accessLog);

@@ -1,7 +1,6 @@
 import type { Annotation } from './annotation.ts';
-import { healthFamily } from './health.ts';
 import { obsoleteNames } from './obsolete.ts';
-import { prefixes, registry } from './registry.ts';
+import { ownNames, prefixes, registry } from './registry.ts';
 import { unhonoured } from './unhonoured.ts';
 
 const reach: Readonly<Record<Annotation<unknown>['scope'], string>> = {
@@ -38,9 +37,7 @@ export function annotationsDocument(): string {
     '',
     'Type and mode of affinity are those of the oldest Ingress on the Service port that sets affinity, cookie attributes those of the youngest.',
     '',
-    `Of Sluice alone are ${Object.keys(healthFamily)
-      .map((name) => `\`${name}\``)
-      .join(', ')}.`,
+    `Of Sluice alone are ${ownNames.map((name) => `\`${name}\``).join(', ')}.`,
     '',
     '## Known, not honoured yet',
     '',

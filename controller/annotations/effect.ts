@@ -1,6 +1,7 @@
 import type { Problem, Source } from '#table/problem.ts';
 import { problem } from '../translate/problems.ts';
 import { cookieAttributes } from './affinity.ts';
+import { successRateNames } from './outlier.ts';
 import type { AnnotationName, Settings } from './registry.ts';
 
 type Keys = Readonly<Partial<Record<AnnotationName, string>>>;
@@ -21,6 +22,9 @@ export function withoutEffect(source: Source, settings: Settings, keys: Keys): P
   for (const name of needsHash) if (hash === undefined) tell(name, 'it needs upstream-hash-by beside it');
   if (settings['health-check-path'] === undefined) {
     for (const name of needsProbe) tell(name, 'it needs health-check-path beside it');
+  }
+  if (settings['outlier-success-rate-deviations'] === undefined) {
+    for (const name of successRateNames) tell(name, 'it needs outlier-success-rate-deviations beside it');
   }
   if (hash?.length === 0) tell('upstream-hash-by', 'it uses a variable that is not known');
 

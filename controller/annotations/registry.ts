@@ -1,6 +1,7 @@
 import { affinityFamily } from './affinity.ts';
 import { balanceFamily } from './balance.ts';
 import { healthFamily } from './health.ts';
+import { outlierFamily } from './outlier.ts';
 import { redirectFamily } from './redirect.ts';
 import { rewriteFamily } from './rewrite.ts';
 import { trafficFamily } from './traffic.ts';
@@ -13,7 +14,11 @@ export const registry = {
   ...balanceFamily,
   ...affinityFamily,
   ...healthFamily,
+  ...outlierFamily,
 } as const;
+
+/** Names that ingress-nginx does not have. */
+export const ownNames: readonly string[] = [...Object.keys(healthFamily), ...Object.keys(outlierFamily)];
 
 export type AnnotationName = keyof typeof registry;
 

@@ -18,6 +18,14 @@ export function parseInteger(value: string): number | undefined {
   return Number(value);
 }
 
+/** A parser for whole numbers within bounds. */
+export function wholeNumber(least: number, most: number): (value: string) => number | undefined {
+  return (value) => {
+    const number = parseInteger(value);
+    return number === undefined || number < least || number > most ? undefined : number;
+  };
+}
+
 /** Seconds above 0 and within what a timer can hold (2^31 ms), as milliseconds. */
 export function parseTimeoutMs(value: string): number | undefined {
   const seconds = parseInteger(value);

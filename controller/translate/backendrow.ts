@@ -22,6 +22,7 @@ export function brokenBackend(
     slowStartMs: 0,
     outlier: options.outlier,
     healthCheck: null,
+    panicPercent: options.panicPercent,
     prefer: 'any',
   };
 }

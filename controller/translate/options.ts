@@ -46,6 +46,7 @@ export interface TranslateOptions {
   retry: Route['retry'];
   balance: Backend['balance'];
   outlier: Backend['outlier'];
+  panicPercent: Backend['panicPercent'];
 }
 
 /** ingress-nginx's defaults where it has them, so that a moved object behaves as before. */
@@ -68,7 +69,18 @@ export const defaultTranslateOptions: TranslateOptions = {
   bodyLimit: 1_048_576,
   retry: { attempts: 3, on: ['connect', 'reset'], canRepeatUnsafe: false },
   balance: { algorithm: 'least-request' },
-  outlier: { consecutiveFailures: 5, baseEjectionMs: 10_000, maxEjectionMs: 60_000, maxEjectedPercent: 50 },
+  // An application that answers 500 is not a pod that is broken: whoever finds such a page could put every pod out.
+  outlier: {
+    consecutiveServerErrors: 0,
+    consecutiveGatewayErrors: 5,
+    consecutiveLocalFailures: 0,
+    successRate: null,
+    baseEjectionMs: 10_000,
+    maxEjectionMs: 60_000,
+    maxEjectedPercent: 50,
+  },
+  // Services have few pods: where one of three is left, sending two thirds to the others helps nobody.
+  panicPercent: 0,
 };
 
 /** What one apply yields: changed rows since the apply before, and the whole of everything that is small. */

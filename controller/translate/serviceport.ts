@@ -71,6 +71,8 @@ export function compilePort(input: PortInput, options: TranslateOptions): { rows
       balance: settings.balance,
       slowStartMs: settings.slowStartMs,
       healthCheck: settings.healthCheck,
+      outlier: settings.outlier,
+      panicPercent: settings.panicPercent,
       affinity: face.isSticky ? settings.cookie : settings.isHashed ? null : clientIpOf(service),
       prefer: preferenceOf(service),
     };

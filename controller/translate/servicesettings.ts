@@ -1,6 +1,7 @@
 import type { Affinity, Backend, Balance } from '#table/backend.ts';
 import type { Problem } from '#table/problem.ts';
 import { cookieAttributes } from '../annotations/affinity.ts';
+import { outlierFamily } from '../annotations/outlier.ts';
 import type { AnnotationName } from '../annotations/registry.ts';
 import type { Draft } from './draft.ts';
 import type { TranslateOptions } from './options.ts';
@@ -11,6 +12,8 @@ export interface ServiceSettings {
   balance: Balance;
   slowStartMs: number;
   healthCheck: Backend['healthCheck'];
+  outlier: Backend['outlier'];
+  panicPercent: Backend['panicPercent'];
   /** A hash is a form of affinity: the Service's own sessionAffinity then gives way. */
   isHashed: boolean;
   usesClusterIp: boolean;
@@ -55,6 +58,8 @@ export function settleService(drafts: readonly Draft[], portKey: string, options
     balance: balanceOf(settings, options),
     slowStartMs: settings['slow-start'] ?? 0,
     healthCheck: healthCheckOf(settings),
+    outlier: outlierOf(settings, options),
+    panicPercent: settings['panic-threshold'] ?? options.panicPercent,
     isHashed: (settings['upstream-hash-by'] ?? []).length > 0,
     usesClusterIp: settings['service-upstream'] ?? false,
     cookie: firstSticky === undefined || lastSticky === undefined ? null : cookieOf(firstSticky, lastSticky),
@@ -72,6 +77,7 @@ const decidedByOldest: readonly AnnotationName[] = [
   'health-check-interval',
   'health-check-timeout',
   'slow-start',
+  ...(Object.keys(outlierFamily) as (keyof typeof outlierFamily)[]),
 ];
 
 function balanceOf(settings: Draft['annotations']['settings'], options: TranslateOptions): Balance {
@@ -107,6 +113,29 @@ function healthCheckOf(settings: Draft['annotations']['settings']): Backend['hea
     unhealthyAfter: 3,
     healthyAfter: 2,
     expectedStatuses: [200, 399],
+  };
+}
+
+function outlierOf(settings: Draft['annotations']['settings'], options: TranslateOptions): Backend['outlier'] {
+  const usual = options.outlier;
+  const deviations = settings['outlier-success-rate-deviations'];
+  const baseEjectionMs = settings['outlier-base-ejection-time'] ?? usual.baseEjectionMs;
+  return {
+    consecutiveServerErrors: settings['outlier-consecutive-5xx'] ?? usual.consecutiveServerErrors,
+    consecutiveGatewayErrors: settings['outlier-consecutive-gateway-errors'] ?? usual.consecutiveGatewayErrors,
+    consecutiveLocalFailures: settings['outlier-consecutive-local-failures'] ?? usual.consecutiveLocalFailures,
+    successRate:
+      deviations === undefined
+        ? usual.successRate
+        : {
+            intervalMs: settings['outlier-interval'] ?? 10_000,
+            minRequests: settings['outlier-success-rate-request-volume'] ?? 100,
+            minEndpoints: settings['outlier-success-rate-minimum-hosts'] ?? 5,
+            deviations,
+          },
+    baseEjectionMs,
+    maxEjectionMs: settings['outlier-max-ejection-time'] ?? Math.max(baseEjectionMs, usual.maxEjectionMs),
+    maxEjectedPercent: settings['outlier-max-ejection-percent'] ?? usual.maxEjectedPercent,
   };
 }
 

@@ -2,7 +2,7 @@ import { answer, truncate } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
 import { bodyNone } from '../parse/framing.ts';
 import type { LiveBackend } from '../receive/live.ts';
-import type { EndpointState } from '../select/types.ts';
+import type { EndpointState, TryResult } from '../select/types.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
@@ -83,7 +83,7 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
     return;
   }
   const endpoint = exchange.endpoint;
-  endAttempt(exchange, failure.isEndpointsFault);
+  endAttempt(exchange, 'local-failure');
   const route = exchange.route?.row;
   const isListed = failure.retriedAs !== null && route?.retry.on.includes(failure.retriedAs) === true;
   const isSafe = !failure.mayHaveRun || isIdempotent(exchange.method) || route?.retry.canRepeatUnsafe === true;
@@ -98,9 +98,8 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
 
 /** The route's limit for the whole request is over. */
 export function requestTimedOut(engine: Engine, exchange: Exchange): void {
-  const { status, flag, sentence, isEndpointsFault } = failures.requestTimeout;
+  const { status, flag, sentence } = failures.requestTimeout;
   abandonAttempt(exchange);
-  endAttempt(exchange, isEndpointsFault);
   exchange.flag = flag;
   if (exchange.isResponseStarted) truncate(engine, exchange);
   else answer(engine, exchange, status, flag, sentence);
@@ -134,23 +133,35 @@ export function isIdempotent(method: string): boolean {
   return method !== 'POST' && method !== 'PATCH' && method !== 'LOCK' && method !== 'LINK' && method !== 'MERGE';
 }
 
-const outcome = { failed: false, latencyMs: 0, nowMs: 0 };
+/** What an answer says of the endpoint. */
+export function resultOf(status: number): TryResult {
+  if (status < 500) return 'success';
+  return status >= 502 && status <= 504 ? 'gateway-error' : 'server-error';
+}
+
+const outcome: { result: TryResult; latencyMs: number; nowMs: number } = { result: 'success', latencyMs: 0, nowMs: 0 };
 
 /** Tells the endpoint how the try ended; once per try. */
-export function endAttempt(exchange: Exchange, isFailed: boolean): void {
+export function endAttempt(exchange: Exchange, result: TryResult): void {
   const endpoint = exchange.endpoint;
   if (endpoint === null) return;
   exchange.endpoint = null;
-  const nowMs = clock.nowMs;
-  outcome.failed = isFailed;
-  outcome.nowMs = nowMs;
-  outcome.latencyMs = exchange.upstreamMs === -1 ? nowMs - exchange.tryStartedMs : exchange.upstreamMs;
+  outcome.result = result;
+  outcome.nowMs = clock.nowMs;
+  outcome.latencyMs = latencyOf(exchange);
   endpoint.finished(outcome);
 }
 
-/** Lets go of the backend connection in the middle of an exchange; it cannot be used again. */
+/** While the client has not sent all, it may be the one who is slow. */
+function latencyOf(exchange: Exchange): number {
+  if (exchange.upstreamMs !== -1) return exchange.upstreamMs;
+  return exchange.isRequestComplete ? clock.nowMs - exchange.tryStartedMs : 0;
+}
+
+/** Lets go of the backend in the middle of an exchange. What it has answered so far counts; no answer is no fault of its own. */
 export function abandonAttempt(exchange: Exchange): void {
   const upstream = exchange.upstream;
   exchange.upstream = null;
   upstream?.destroy();
+  endAttempt(exchange, exchange.isResponseStarted ? resultOf(exchange.status) : 'abandoned');
 }

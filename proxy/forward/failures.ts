@@ -9,8 +9,6 @@ export interface Failure {
   readonly retriedAs: 'connect' | 'reset' | null;
   /** false: the backend cannot have seen the request, so even a POST may be sent elsewhere. */
   readonly mayHaveRun: boolean;
-  /** Counts against the endpoint in passive ejection. */
-  readonly isEndpointsFault: boolean;
 }
 
 export const failures = {
@@ -20,7 +18,6 @@ export const failures = {
     sentence: 'The gateway could not connect to the backend.',
     retriedAs: 'connect',
     mayHaveRun: false,
-    isEndpointsFault: true,
   },
   connectTimeout: {
     status: 504,
@@ -28,7 +25,6 @@ export const failures = {
     sentence: 'The backend did not accept the connection in time.',
     retriedAs: 'connect',
     mayHaveRun: false,
-    isEndpointsFault: true,
   },
   reset: {
     status: 502,
@@ -36,7 +32,6 @@ export const failures = {
     sentence: 'The backend closed the connection before it had answered.',
     retriedAs: 'reset',
     mayHaveRun: true,
-    isEndpointsFault: true,
   },
   sendTimeout: {
     status: 504,
@@ -44,7 +39,6 @@ export const failures = {
     sentence: 'The backend did not take the request in time.',
     retriedAs: null,
     mayHaveRun: true,
-    isEndpointsFault: true,
   },
   readTimeout: {
     status: 504,
@@ -52,7 +46,6 @@ export const failures = {
     sentence: 'The backend did not answer in time.',
     retriedAs: null,
     mayHaveRun: true,
-    isEndpointsFault: true,
   },
   requestTimeout: {
     status: 504,
@@ -60,7 +53,6 @@ export const failures = {
     sentence: 'The request took longer than this route allows.',
     retriedAs: null,
     mayHaveRun: true,
-    isEndpointsFault: false,
   },
   malformed: {
     status: 502,
@@ -68,6 +60,5 @@ export const failures = {
     sentence: 'The backend sent an answer that is not valid HTTP.',
     retriedAs: null,
     mayHaveRun: true,
-    isEndpointsFault: true,
   },
 } as const satisfies Record<string, Failure>;

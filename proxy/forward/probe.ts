@@ -1,6 +1,7 @@
 import { isIP, isIPv6 } from 'node:net';
 import { Agent } from 'undici';
-import type { Backend, Endpoint, Endpoints, HealthCheck } from '#table/backend.ts';
+import type { Backend, Endpoint, Endpoints } from '#table/backend.ts';
+import type { HealthCheck } from '#table/resilience.ts';
 import { endpointKey } from '../select/endpoint.ts';
 
 export interface ProberOptions {

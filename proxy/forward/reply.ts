@@ -2,7 +2,7 @@ import { finish } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
 import { type Head, noTrailers } from '../parse/head.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
-import { canRepeat, endAttempt, isIdempotent, retry } from './attempt.ts';
+import { canRepeat, endAttempt, isIdempotent, resultOf, retry } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { sharedUpstreamBuffer } from './relay.ts';
@@ -32,7 +32,7 @@ function isRetried(engine: Engine, exchange: Exchange, status: number, nowMs: nu
   if (!exchange.isRequestComplete) return false;
   const endpoint = exchange.endpoint;
   const upstream = exchange.upstream;
-  endAttempt(exchange, status >= 502 && status <= 504);
+  endAttempt(exchange, resultOf(status));
   exchange.upstream = null;
   if (retry(engine, exchange, endpoint, nowMs)) {
     upstream?.destroy();
@@ -62,6 +62,6 @@ export function replyLast(exchange: Exchange): void {
 /** The response is complete and written. */
 export function replyEnd(engine: Engine, exchange: Exchange): void {
   exchange.upstream = null;
-  endAttempt(exchange, exchange.status >= 502 && exchange.status <= 504);
+  endAttempt(exchange, resultOf(exchange.status));
   finish(engine, exchange);
 }

@@ -2,7 +2,7 @@ import { answer, truncate } from '../listen/answer.ts';
 import { type Refusal, refusals } from '../listen/refusals.ts';
 import type { Head } from '../parse/head.ts';
 import { latin1 } from '../parse/latin1.ts';
-import { abandonAttempt, endAttempt } from './attempt.ts';
+import { abandonAttempt } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { shortBytes } from './relay.ts';
@@ -62,7 +62,6 @@ function keep(
 /** The rest of the request will not come, or may not: the backend must never take what it has for a whole request. */
 export function requestBroken(engine: Engine, exchange: Exchange, refusal: Refusal): void {
   abandonAttempt(exchange);
-  endAttempt(exchange, false);
   exchange.willClose = true;
   exchange.flag = refusal.flag;
   if (exchange.isResponseStarted) truncate(engine, exchange);

@@ -63,6 +63,6 @@ export function closeTunnel(engine: Engine, exchange: Exchange): void {
   const upstream = exchange.upstream;
   exchange.upstream = null;
   upstream?.endSoon();
-  endAttempt(exchange, false);
+  endAttempt(exchange, 'success');
   finish(engine, exchange);
 }

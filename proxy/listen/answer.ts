@@ -1,5 +1,5 @@
 import type { LocalAnswer } from '../filters/compiled.ts';
-import { abandonAttempt, endAttempt } from '../forward/attempt.ts';
+import { abandonAttempt } from '../forward/attempt.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { Exchange } from '../forward/exchange.ts';
 import type { ResponseFlag } from '../observe/record.ts';
@@ -54,7 +54,6 @@ export function truncate(engine: Engine, exchange: Exchange): void {
 /** The client's connection is gone. */
 export function clientGone(engine: Engine, exchange: Exchange): void {
   abandonAttempt(exchange);
-  endAttempt(exchange, false);
   if (exchange.status === 101) exchange.flag = '-';
   else {
     exchange.flag = 'DC';

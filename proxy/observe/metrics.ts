@@ -1,3 +1,4 @@
+import type { EjectionReason } from '../select/outlier.ts';
 import type { ResponseFlag } from './record.ts';
 
 /** Upper bounds of the histogram buckets, seconds; one more bucket holds the rest. */
@@ -24,6 +25,14 @@ export const responseFlags = [
 /** What a status is counted as; the last is a request that ended without a status. */
 export const statusClasses = ['1xx', '2xx', '3xx', '4xx', '5xx', 'none'] as const;
 
+/** Every reason to leave an endpoint out, in the order in which they are counted. */
+export const ejectionReasons = [
+  'server-errors',
+  'gateway-errors',
+  'local-failures',
+  'success-rate',
+] as const satisfies readonly EjectionReason[];
+
 /** Places of a snapshot's `totals`. A histogram is its buckets (not summed up), then the sum in seconds. */
 const histogramSize = bucketBounds.length + 2;
 const flagsAt = statusClasses.length;
@@ -38,7 +47,8 @@ export const totalsLayout = {
   bytesReceived: bytesReceivedAt,
   bytesSent: bytesReceivedAt + 1,
   retries: bytesReceivedAt + 2,
-  size: bytesReceivedAt + 3,
+  ejections: bytesReceivedAt + 3,
+  size: bytesReceivedAt + 3 + ejectionReasons.length,
 } as const;
 
 /** Places of one route's values: its status classes, then these. */

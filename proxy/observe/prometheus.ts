@@ -1,4 +1,5 @@
 import {
+  ejectionReasons,
   type MetricsSnapshot,
   responseFlags,
   type SeriesName,
@@ -56,6 +57,14 @@ export function renderMetrics(snapshot: MetricsSnapshot): string {
     'Tries beyond the first one of a request.',
     at(totalsLayout.retries),
   );
+  page.family(
+    'sluice_endpoint_ejections_total',
+    'counter',
+    'Endpoints that workers left out for a while, by reason; each worker decides for itself.',
+  );
+  ejectionReasons.forEach((reason, i) => {
+    page.sample('', { reason }, at(totalsLayout.ejections + i));
+  });
   page.family('sluice_connections', 'gauge', 'Client connections that are open, by listener.');
   for (const { listenerId, open } of snapshot.listeners) page.sample('', { listener: listenerId }, open);
   page.family('sluice_connections_total', 'counter', 'Client connections that were accepted, by listener.');

@@ -1,5 +1,7 @@
+import type { EjectionReason } from '../select/outlier.ts';
 import {
   bucketBounds,
+  ejectionReasons,
   joinValues,
   type MetricsSnapshot,
   responseFlags,
@@ -54,6 +56,10 @@ export class WorkerMetrics implements Observer {
     bump(values, seriesLayout.durationSeconds, seconds);
     bump(values, seriesLayout.bytesReceived, record.bytesReceived);
     bump(values, seriesLayout.bytesSent, record.bytesSent);
+  }
+
+  ejected(reason: EjectionReason): void {
+    bump(this.#totals, totalsLayout.ejections + ejectionReasons.indexOf(reason), 1);
   }
 
   connectionOpened(listenerId: string): void {

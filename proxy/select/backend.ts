@@ -3,7 +3,7 @@ import type { Backend, Endpoint } from '#table/backend.ts';
 import type { AffinityMemory } from '../share/affinity.ts';
 import { clientIp } from './clientip.ts';
 import { isCookieName } from './cookie.ts';
-import type { EndpointUser, LiveEndpoint } from './endpoint.ts';
+import type { EjectionWord, EndpointUser, LiveEndpoint } from './endpoint.ts';
 import { expectedWaitMs } from './ewma.ts';
 import { hashText } from './hash.ts';
 import { hashKey } from './hashkey.ts';
@@ -15,6 +15,7 @@ import { roundRobin } from './roundrobin.ts';
 import type { Choices, Session } from './session.ts';
 import { warmAtMs } from './slowstart.ts';
 import { balancedCookie, persistentCookie } from './sticky.ts';
+import { SuccessRates } from './successrate.ts';
 import type { BackendState, EndpointState, Pick, PickFacts } from './types.ts';
 import { nearby, type Place } from './zone.ts';
 
@@ -25,6 +26,7 @@ export interface Surroundings {
   readonly memory: AffinityMemory;
   /** Milliseconds since 1970 at nowMs 0. */
   readonly timeOriginMs: number;
+  readonly onEject: (word: EjectionWord) => void;
   /** The fleet's key; without it no cookie can be keyed, and none is issued. */
   affinityKey: Uint8Array | null;
 }
@@ -44,12 +46,17 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
   #ring: Ring | null = null;
   #isRingDrawn = false;
   #session: Session | null = null;
+  readonly #rates = new SuccessRates();
   /** What depends on health and ejection must be worked out again from then on. */
   #staleAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(row: Backend, around: Surroundings) {
     this.row = row;
     this.#around = around;
+  }
+
+  get id(): string {
+    return this.row.id;
   }
 
   get outlier(): Backend['outlier'] {
@@ -160,11 +167,29 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
   }
 
   #refresh(nowMs: number): void {
-    this.#staleAtMs = markUsable(this.members, this.#tier, this.row, this.#unhealthyKeys, nowMs);
+    this.#compareRates(nowMs);
+    const returnMs = markUsable(this.members, this.#tier, this.row, this.#unhealthyKeys, nowMs);
+    this.#staleAtMs = Math.min(returnMs, this.#rates.endsAtMs);
     const usable = this.#tier.filter((member) => member.isUsable);
     this.#usableCount = usable.length;
     this.#near = nearby(usable, this.row.prefer, this.#around.place);
     this.#balancer = this.#near.length === 0 ? null : this.#openBalancer(this.#near);
+  }
+
+  /** At the end of an interval those that stand out are ejected, and the next one begins. */
+  #compareRates(nowMs: number): void {
+    const settings = this.row.outlier.successRate;
+    if (settings === null) {
+      this.#rates.endsAtMs = Number.POSITIVE_INFINITY;
+      return;
+    }
+    const hasBegun = this.#rates.endsAtMs !== Number.POSITIVE_INFINITY;
+    if (hasBegun && nowMs < this.#rates.endsAtMs) return;
+    const endpoints = this.#tier.map(({ state }) => state);
+    if (hasBegun && this.row.outlier.maxEjectedPercent > 0) {
+      for (const each of this.#rates.outliers(endpoints, settings, nowMs)) each.eject(this, 'success-rate', nowMs);
+    }
+    this.#rates.begin(endpoints, settings, nowMs);
   }
 
   #openBalancer(members: readonly Member[]): Balancer {

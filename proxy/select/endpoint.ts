@@ -1,7 +1,8 @@
-import type { Endpoint, Outlier } from '#table/backend.ts';
+import type { Endpoint } from '#table/backend.ts';
+import type { Outlier } from '#table/resilience.ts';
 import { hashText } from './hash.ts';
-import { afterFailure, afterSuccess, type Ejection, noEjection } from './outlier.ts';
-import type { EndpointState, Pick } from './types.ts';
+import { countResult, type Ejection, type EjectionReason, eject, noEjection, reasonToEject } from './outlier.ts';
+import type { EndpointState, Pick, TryOutcome } from './types.ts';
 
 /** Time after which an old latency counts 1/e. */
 const latencyDecayMs = 10_000;
@@ -10,9 +11,18 @@ const failureLatencyMs = 1_000;
 
 /** A backend that uses an endpoint, as the endpoint sees it. */
 export interface EndpointUser {
+  readonly id: string;
   readonly outlier: Outlier;
   /** The endpoint was ejected: who can be chosen must be worked out again. */
   invalidate(): void;
+}
+
+/** An endpoint was left out, by the limits of a backend, for so long. */
+export interface EjectionWord {
+  readonly key: string;
+  readonly backendId: string;
+  readonly reason: EjectionReason;
+  readonly forMs: number;
 }
 
 /** Key of an endpoint: `address:port`, `[address]:port` for IPv6. */
@@ -32,15 +42,20 @@ export class LiveEndpoint implements EndpointState {
   /** Peak-sensitive moving average of the time until the response head, as of latencyAtMs; -1 before the first answer. */
   latencyMs = -1;
   latencyAtMs = 0;
+  /** Tries that have ended with a result, and those of them that failed: a 5xx or no answer. */
+  results = 0;
+  failures = 0;
   readonly ejection: Ejection = noEjection();
   readonly users = new Set<EndpointUser>();
   /** Name of the endpoint in cookies, and what it was computed of (sticky.ts): signing thousands again at each change would hold up traffic. */
   token: { readonly text: string; readonly uid: string; readonly key: Uint8Array } | null = null;
   /** The answer for a pick without a cookie. Never changes, so every request may hold the same one. */
   readonly plainPick: Pick;
+  readonly #onEject: (word: EjectionWord) => void;
 
-  constructor(key: string, endpoint: Endpoint) {
+  constructor(key: string, endpoint: Endpoint, onEject: (word: EjectionWord) => void) {
     this.key = key;
+    this.#onEject = onEject;
     this.keyHash = hashText(key, 4);
     this.address = endpoint.address;
     this.port = endpoint.port;
@@ -61,15 +76,32 @@ export class LiveEndpoint implements EndpointState {
     this.inFlight++;
   }
 
-  finished(outcome: { failed: boolean; latencyMs: number; nowMs: number }): void {
+  finished(outcome: TryOutcome): void {
     if (this.inFlight > 0) this.inFlight--;
-    const { failed, nowMs } = outcome;
-    this.#measure(failed ? Math.max(outcome.latencyMs, failureLatencyMs) : outcome.latencyMs, nowMs);
-    if (!failed) {
-      afterSuccess(this.ejection, nowMs);
+    const { result, latencyMs, nowMs } = outcome;
+    if (result === 'abandoned') {
+      // It says nothing but that the answer takes at least so long.
+      if (latencyMs > this.latencyAt(nowMs)) this.#measure(latencyMs, nowMs);
       return;
     }
-    if (afterFailure(this.ejection, this.users, nowMs)) for (const user of this.users) user.invalidate();
+    const isUnanswered = result === 'gateway-error' || result === 'local-failure';
+    this.#measure(isUnanswered ? Math.max(latencyMs, failureLatencyMs) : latencyMs, nowMs);
+    this.results++;
+    if (result !== 'success') this.failures++;
+    if (!countResult(this.ejection, result, nowMs)) return;
+    for (const user of this.users) {
+      const reason = reasonToEject(this.ejection, user.outlier);
+      if (reason === null) continue;
+      this.eject(user, reason, nowMs);
+      return;
+    }
+  }
+
+  /** Leaves it out for all backends that use it, by the limits of one. */
+  eject({ id, outlier }: EndpointUser, reason: EjectionReason, nowMs: number): void {
+    eject(this.ejection, outlier, nowMs);
+    for (const user of this.users) user.invalidate();
+    this.#onEject({ key: this.key, backendId: id, reason, forMs: this.ejection.untilMs - nowMs });
   }
 
   /** The average as it counts now: without news it fades, so that a slow endpoint gets another chance. */

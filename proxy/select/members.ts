@@ -19,7 +19,8 @@ function isLeaving({ row }: Member): boolean {
 
 /**
  * Marks who can take requests now: of the tier, without those that fail their probes, and without the ejected ones as
- * far as the limit allows. When that leaves nobody, all of the tier are used: a guess is better than a certain 503.
+ * far as the limit allows. When that leaves nobody, or a smaller share than the row wants, all of the tier are used: a guess
+ * is better than a certain 503, and than to crowd the last ones until they fail, too.
  *
  * @returns when the next ejection ends, ms; Infinity when none is
  */
@@ -53,7 +54,8 @@ export function markUsable(
       usableCount++;
     }
   }
-  if (usableCount === 0) for (const member of tier) member.isUsable = true;
+  if (usableCount === 0 || usableCount * 100 < tier.length * row.panicPercent)
+    for (const member of tier) member.isUsable = true;
   for (const member of members) {
     const isOut = member.state.ejection.untilMs > nowMs || unhealthyKeys.has(member.state.key);
     member.canKeepSession = member.isUsable || (isLeaving(member) && !isOut);

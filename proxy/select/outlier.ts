@@ -1,9 +1,15 @@
-import type { Outlier } from '#table/backend.ts';
+import type { Outlier } from '#table/resilience.ts';
+import type { TryResult } from './types.ts';
+
+/** Why an endpoint was left out. */
+export type EjectionReason = 'server-errors' | 'gateway-errors' | 'local-failures' | 'success-rate';
 
 /** How an endpoint has failed of late. */
 export interface Ejection {
-  /** Gateway failures since the last success. */
-  failures: number;
+  /** In a row, as the rows of Outlier say: answers of the backend that are errors, and failures without an answer. */
+  serverErrors: number;
+  gatewayErrors: number;
+  localFailures: number;
   /** How many ejections are held against it; the next one lasts one more times as long. */
   count: number;
   /** Left out until then; 0: in. */
@@ -11,38 +17,42 @@ export interface Ejection {
 }
 
 export function noEjection(): Ejection {
-  return { failures: 0, count: 0, untilMs: 0 };
-}
-
-/** Answers to requests from before the ejection do not end it. */
-export function afterSuccess(ejection: Ejection, nowMs: number): void {
-  if (nowMs >= ejection.untilMs) ejection.failures = 0;
+  return { serverErrors: 0, gatewayErrors: 0, localFailures: 0, count: 0, untilMs: 0 };
 }
 
 /**
- * Counts a failure. The strictest limit among the backends that share the endpoint decides.
+ * Counts how a try ended. After an ejection the counters stay where they are: the endpoint is back on probation, and one
+ * failure more puts it out again, one success clears it. Tries that were in flight when it was ejected, good or bad, count
+ * for nothing.
  *
- * After an ejection the counter stays where it is: the endpoint is back on probation, and one failure more puts it out
- * again, one success clears it. Requests that were in flight when it was ejected count no second time.
- *
- * @returns true when the endpoint is ejected by this failure
+ * @returns true when it was a failure that counts
  */
-export function afterFailure(
-  ejection: Ejection,
-  users: Iterable<{ readonly outlier: Outlier }>,
-  nowMs: number,
-): boolean {
+export function countResult(ejection: Ejection, result: Exclude<TryResult, 'abandoned'>, nowMs: number): boolean {
   if (nowMs < ejection.untilMs) return false;
-  ejection.failures++;
-  for (const { outlier } of users) {
-    if (ejection.failures < outlier.consecutiveFailures || outlier.maxEjectedPercent === 0) continue;
-    // One ejection is forgiven for each base time spent inside since the last one.
-    const forgiven = ejection.untilMs === 0 ? 0 : Math.floor((nowMs - ejection.untilMs) / outlier.baseEjectionMs);
-    ejection.count = Math.max(0, ejection.count - forgiven) + 1;
-    ejection.untilMs = nowMs + Math.min(outlier.baseEjectionMs * ejection.count, outlier.maxEjectionMs);
-    return true;
-  }
-  return false;
+  ejection.serverErrors = result === 'success' ? 0 : ejection.serverErrors + 1;
+  ejection.gatewayErrors = result === 'success' || result === 'server-error' ? 0 : ejection.gatewayErrors + 1;
+  ejection.localFailures = result === 'local-failure' ? ejection.localFailures + 1 : 0;
+  return result !== 'success';
+}
+
+/** Whether the failures counted so far are too many for a backend; null: not yet. */
+export function reasonToEject(ejection: Ejection, outlier: Outlier): EjectionReason | null {
+  if (outlier.maxEjectedPercent === 0) return null;
+  if (isOver(ejection.localFailures, outlier.consecutiveLocalFailures)) return 'local-failures';
+  if (isOver(ejection.gatewayErrors, outlier.consecutiveGatewayErrors)) return 'gateway-errors';
+  return isOver(ejection.serverErrors, outlier.consecutiveServerErrors) ? 'server-errors' : null;
+}
+
+function isOver(failures: number, limit: number): boolean {
+  return limit > 0 && failures >= limit;
+}
+
+/** Leaves the endpoint out: each time for one base time more, up to the maximum. */
+export function eject(ejection: Ejection, outlier: Outlier, nowMs: number): void {
+  // One ejection is forgiven for each base time spent inside since the last one.
+  const forgiven = ejection.untilMs === 0 ? 0 : Math.floor((nowMs - ejection.untilMs) / outlier.baseEjectionMs);
+  ejection.count = Math.max(0, ejection.count - forgiven) + 1;
+  ejection.untilMs = nowMs + Math.min(outlier.baseEjectionMs * ejection.count, outlier.maxEjectionMs);
 }
 
 /**

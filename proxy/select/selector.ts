@@ -1,7 +1,7 @@
 import type { Backend, Endpoint, Endpoints } from '#table/backend.ts';
 import type { AffinityMemory } from '../share/affinity.ts';
 import { BackendPicker, type Surroundings } from './backend.ts';
-import { endpointKey, LiveEndpoint } from './endpoint.ts';
+import { type EjectionWord, endpointKey, LiveEndpoint } from './endpoint.ts';
 import type { BackendState } from './types.ts';
 
 export interface SelectorOptions {
@@ -13,6 +13,8 @@ export interface SelectorOptions {
   readonly memory: AffinityMemory;
   /** What nowMs counts from, in milliseconds since 1970 (performance.timeOrigin): dates in cookies, and memory that processes share, need it. */
   readonly timeOriginMs: number;
+  /** Told of every ejection, inside `pick` or `finished`. */
+  readonly onEject: (word: EjectionWord) => void;
 }
 
 /** Changed rows by id; null: the row is gone. */
@@ -34,8 +36,8 @@ export class Selector {
   readonly #endpointsByKey = new Map<string, { state: LiveEndpoint; useCount: number }>();
 
   constructor(options: SelectorOptions) {
-    const { zone, node, random, memory, timeOriginMs } = options;
-    this.#around = { place: { zone, node }, random, memory, timeOriginMs, affinityKey: null };
+    const { zone, node, random, memory, timeOriginMs, onEject } = options;
+    this.#around = { place: { zone, node }, random, memory, timeOriginMs, onEject, affinityKey: null };
   }
 
   /**
@@ -96,7 +98,7 @@ export class Selector {
     const key = endpointKey(endpoint.address, endpoint.port);
     const known = this.#endpointsByKey.get(key);
     if (known === undefined) {
-      this.#endpointsByKey.set(key, { state: new LiveEndpoint(key, endpoint), useCount: 1 });
+      this.#endpointsByKey.set(key, { state: new LiveEndpoint(key, endpoint, this.#around.onEject), useCount: 1 });
     } else {
       known.useCount++;
       known.state.renew(endpoint);

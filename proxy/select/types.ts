@@ -1,6 +1,19 @@
 import type { Endpoint } from '#table/backend.ts';
 
 /**
+ * How a try at an endpoint ended. `success`: any answer below 500. `server-error`: another 5xx than 502, 503, 504, which are
+ * `gateway-error`. `local-failure`: no answer, or none that is HTTP. `abandoned`: it was not the endpoint that ended it.
+ */
+export type TryResult = 'success' | 'server-error' | 'gateway-error' | 'local-failure' | 'abandoned';
+
+export interface TryOutcome {
+  readonly result: TryResult;
+  /** Until the response head; until the end, when none came. */
+  readonly latencyMs: number;
+  readonly nowMs: number;
+}
+
+/**
  * Live state of one address:port in this worker, shared by all routes and backends that use it.
  * Every nowMs of this folder is of the monotonic clock that the engine has at hand, milliseconds since the process began.
  */
@@ -15,8 +28,8 @@ export interface EndpointState {
   inFlight: number;
   /** A request was handed to this endpoint. */
   started(): void;
-  /** The try ended. `failed`: connect error, reset before response, timeout, 502/503/504. latencyMs: until the response head. */
-  finished(outcome: { failed: boolean; latencyMs: number; nowMs: number }): void;
+  /** The try ended; once per try that was started. */
+  finished(outcome: TryOutcome): void;
 }
 
 /** What choosing an endpoint may depend on. The engine's exchange implements it. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Source } from './problem.ts';
+import { HealthCheck, Outlier } from './resilience.ts';
 
 /** What a consistent hash is taken of. Parts are joined. */
 export const HashPart = z.discriminatedUnion('type', [
@@ -53,31 +54,6 @@ export const Affinity = z.discriminatedUnion('type', [
 ]);
 export type Affinity = z.infer<typeof Affinity>;
 
-/** Active probing; off when null on the backend. */
-export const HealthCheck = z.object({
-  path: z.string(),
-  /** Host of the probe; null: the endpoint's address. */
-  host: z.string().nullable(),
-  intervalMs: z.int().min(100),
-  timeoutMs: z.int().min(1),
-  unhealthyAfter: z.int().min(1),
-  healthyAfter: z.int().min(1),
-  expectedStatuses: z.tuple([z.int(), z.int()]),
-});
-export type HealthCheck = z.infer<typeof HealthCheck>;
-
-/** Passive ejection: an endpoint that keeps failing is left out for a while. */
-export const Outlier = z.object({
-  /** Consecutive gateway failures (connect, reset, 502, 503, 504) that eject. */
-  consecutiveFailures: z.int().min(1),
-  /** First ejection, ms; the n-th lasts n times as long. */
-  baseEjectionMs: z.int().min(1),
-  maxEjectionMs: z.int().min(1),
-  /** At most this share of the endpoints is out at once, percent. */
-  maxEjectedPercent: z.int().min(0).max(100),
-});
-export type Outlier = z.infer<typeof Outlier>;
-
 /** A port of a Service, with everything about how it is spoken to. */
 export const Backend = z.object({
   /** `<ns>/<service>/<port>` plus a suffix where annotations give one Service port several faces. */
@@ -101,7 +77,10 @@ export const Backend = z.object({
   /** A new endpoint's share grows over this many ms; 0: at once. */
   slowStartMs: z.int().min(0),
   outlier: Outlier,
+  /** null: no probes. */
   healthCheck: HealthCheck.nullable(),
+  /** When a smaller share of the endpoints is healthy and not ejected, all are used; percent. 0: only when none is left. */
+  panicPercent: z.int().min(0).max(100),
   /** Prefer endpoints of the proxy's own zone or node (trafficDistribution, topology hints). */
   prefer: z.enum(['any', 'zone', 'node']),
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { cookieValues, serialiseCookie } from '../../proxy/select/cookie.ts';
-import type { EndpointState } from '../../proxy/select/types.ts';
+import type { EndpointState, TryResult } from '../../proxy/select/types.ts';
 import type { Backend, Endpoint } from '../../proxy/table/backend.ts';
 import { cookieAffinity, endpointRow, factsOf, openBackend } from '../golden/selecting.ts';
 
@@ -53,8 +53,12 @@ const rowArbitrary: fc.Arbitrary<Partial<Backend>> = fc.record({
   healthCheck: fc.constantFrom(null, probed),
   prefer: fc.constantFrom('any' as const, 'zone' as const, 'node' as const),
   slowStartMs: fc.constantFrom(0, 1000),
+  panicPercent: fc.integer({ min: 0, max: 100 }),
   outlier: fc.record({
-    consecutiveFailures: fc.integer({ min: 1, max: 3 }),
+    consecutiveServerErrors: fc.nat(3),
+    consecutiveGatewayErrors: fc.nat(3),
+    consecutiveLocalFailures: fc.nat(3),
+    successRate: fc.constantFrom(null, { intervalMs: 100, minRequests: 1, minEndpoints: 2, deviations: 0.5 }),
     baseEjectionMs: fc.integer({ min: 1, max: 1000 }),
     maxEjectionMs: fc.integer({ min: 1, max: 3000 }),
     maxEjectedPercent: fc.integer({ min: 0, max: 100 }),
@@ -64,7 +68,7 @@ const rowArbitrary: fc.Arbitrary<Partial<Backend>> = fc.record({
 type Step =
   | { type: 'endpoints'; rows: Endpoint[] }
   | { type: 'backend'; row: Partial<Backend> }
-  | { type: 'request'; client: number; failed: boolean; retries: number }
+  | { type: 'request'; client: number; result: TryResult; retries: number }
   | { type: 'health'; nth: number; isHealthy: boolean }
   | { type: 'time'; ms: number };
 
@@ -82,7 +86,7 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       type: fc.constant('request' as const),
       client: fc.nat(3),
-      failed: fc.boolean(),
+      result: fc.constantFrom<TryResult>('success', 'server-error', 'gateway-error', 'local-failure', 'abandoned'),
       retries: fc.nat(3),
     }),
   },
@@ -137,9 +141,9 @@ test('whatever happens, a pick is an endpoint of the table that may serve, and t
             cookies[step.client] = pick.setCookie.slice(0, pick.setCookie.indexOf(';'));
           }
           pick.endpoint.started();
-          pick.endpoint.finished({ failed: step.failed, latencyMs: 5, nowMs });
+          pick.endpoint.finished({ result: step.result, latencyMs: 5, nowMs });
           assert.equal(pick.endpoint.inFlight, 0);
-          if (!step.failed) return;
+          if (step.result === 'success') return;
           tried.push(pick.endpoint);
         }
       }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type AffinityEntry, LocalAffinity } from '../../proxy/share/affinity.ts';
 import type { Affinity } from '../../proxy/table/backend.ts';
+import { plainOutlier } from '../kit/rows.ts';
 import {
   cookieAffinity,
   countPicks,
@@ -127,12 +128,18 @@ for (const [name, fields] of Object.entries({ persistent, balanced })) {
     });
 
     test('an ejected endpoint loses its sessions', () => {
-      const outlier = { consecutiveFailures: 1, baseEjectionMs: 1000, maxEjectionMs: 1000, maxEjectedPercent: 50 };
+      const outlier = {
+        ...plainOutlier,
+        consecutiveGatewayErrors: 1,
+        baseEjectionMs: 1000,
+        maxEjectionMs: 1000,
+        maxEjectedPercent: 50,
+      };
       const opened = openBackend({ ...fields, outlier }, endpointRows(5));
       const client = openClient(() => opened.backend);
       const first = client.request();
       const { endpoint } = picked(opened.backend, [], factsOf({ headers: client.headers }));
-      endpoint.finished({ failed: true, latencyMs: 1, nowMs: 0 });
+      endpoint.finished({ result: 'gateway-error', latencyMs: 1, nowMs: 0 });
       assert.notEqual(client.request(), first);
     });
 
@@ -189,14 +196,20 @@ test('persistent: the addresses of a dual-stack pod are one home', () => {
 });
 
 test('persistent: an endpoint that terminates and fails loses its sessions', () => {
-  const outlier = { consecutiveFailures: 1, baseEjectionMs: 1000, maxEjectionMs: 1000, maxEjectedPercent: 50 };
+  const outlier = {
+    ...plainOutlier,
+    consecutiveGatewayErrors: 1,
+    baseEjectionMs: 1000,
+    maxEjectionMs: 1000,
+    maxEjectedPercent: 50,
+  };
   const opened = openBackend({ ...persistent, outlier }, endpointRows(3));
   const client = openClient(() => opened.backend);
   const first = client.request();
   opened.setEndpoints(endpointRows(3).map((row) => (row.uid === first ? { ...row, ...leaving } : row)));
   assert.equal(client.request(), first);
   picked(opened.backend, [], factsOf({ headers: client.headers })).endpoint.finished({
-    failed: true,
+    result: 'gateway-error',
     latencyMs: 1,
     nowMs: 0,
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { EndpointState } from '../../proxy/select/types.ts';
 import type { Backend } from '../../proxy/table/backend.ts';
+import { plainOutlier } from '../kit/rows.ts';
 import { countPicks, endpointRow, endpointRows, factsOf, openBackend, picked, seeded, uidOf } from './selecting.ts';
 
 type Balance = Backend['balance'];
@@ -159,7 +160,7 @@ function simulate(balance: Balance, latencyMs: (nth: number) => number, count = 
     endpoint.started();
     const tookMs = latencyMs(Number(uid.slice(4))) * (0.8 + 0.4 * random());
     const atMs = nowMs + tookMs;
-    ends.push({ atMs, end: () => endpoint.finished({ failed: false, latencyMs: tookMs, nowMs: atMs }) });
+    ends.push({ atMs, end: () => endpoint.finished({ result: 'success', latencyMs: tookMs, nowMs: atMs }) });
     latencies.push(tookMs);
     byUid.set(uid, (byUid.get(uid) ?? 0) + 1);
   }
@@ -179,7 +180,13 @@ test('peak EWMA: an endpoint ten times slower than the others is all but avoided
 });
 
 test('peak EWMA: a failing endpoint is not taken for a fast one', () => {
-  const outlier = { consecutiveFailures: 1000, baseEjectionMs: 1, maxEjectionMs: 1, maxEjectedPercent: 0 };
+  const outlier = {
+    ...plainOutlier,
+    consecutiveGatewayErrors: 1000,
+    baseEjectionMs: 1,
+    maxEjectionMs: 1,
+    maxEjectedPercent: 0,
+  };
   const { backend } = openBackend({ balance: { algorithm: 'ewma' }, outlier }, endpointRows(3));
   let failures = 0;
   for (let nowMs = 0; nowMs < 3000; nowMs++) {
@@ -188,7 +195,7 @@ test('peak EWMA: a failing endpoint is not taken for a fast one', () => {
     pick.endpoint.started();
     const failed = uidOf(pick) === 'pod-1';
     if (failed) failures++;
-    pick.endpoint.finished({ failed, latencyMs: failed ? 0.1 : 20, nowMs });
+    pick.endpoint.finished({ result: failed ? 'local-failure' : 'success', latencyMs: failed ? 0.1 : 20, nowMs });
   }
   assert.ok(failures < 30, `${failures} of 3000 requests went to the failing endpoint`);
 });
@@ -203,7 +210,7 @@ describe('peak EWMA, one answer at a time', () => {
       states.set(endpoint.endpoint.uid, endpoint);
     }
     const answer = (uid: string, latencyMs: number, nowMs: number) =>
-      states.get(uid)?.finished({ failed: false, latencyMs, nowMs });
+      states.get(uid)?.finished({ result: 'success', latencyMs, nowMs });
     return { backend, states, answer };
   };
 
@@ -266,13 +273,19 @@ describe('ring hash', () => {
   });
 
   test('keys of an ejected endpoint move, and come home; all others stay', () => {
-    const outlier = { consecutiveFailures: 1, baseEjectionMs: 1000, maxEjectionMs: 1000, maxEjectedPercent: 50 };
+    const outlier = {
+      ...plainOutlier,
+      consecutiveGatewayErrors: 1,
+      baseEjectionMs: 1000,
+      maxEjectionMs: 1000,
+      maxEjectedPercent: 50,
+    };
     const { backend } = openBackend({ balance, outlier }, endpointRows(5));
     const at = (nowMs: number) =>
       Array.from({ length: 500 }, (_, nth) => uidOf(backend.pick(manyTargets(nth), [], nowMs)));
     const home = at(0);
     const victim = backend.pick(manyTargets(0), [], 0);
-    victim?.endpoint.finished({ failed: true, latencyMs: 1, nowMs: 0 });
+    victim?.endpoint.finished({ result: 'gateway-error', latencyMs: 1, nowMs: 0 });
     at(500).forEach((uid, nth) => {
       if (home[nth] === home[0]) assert.notEqual(uid, home[0]);
       else assert.equal(uid, home[nth]);

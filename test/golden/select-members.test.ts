@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { TryResult } from '../../proxy/select/types.ts';
 import type { Backend, Endpoint } from '../../proxy/table/backend.ts';
+import { plainOutlier } from '../kit/rows.ts';
 import {
   backendRow,
   countPicks,
@@ -74,14 +76,20 @@ describe('zones', () => {
 });
 
 describe('ejection', () => {
-  const outlier = { consecutiveFailures: 3, baseEjectionMs: 1000, maxEjectionMs: 2500, maxEjectedPercent: 50 };
-  const fail = { failed: true, latencyMs: 1 };
+  const outlier = {
+    ...plainOutlier,
+    consecutiveGatewayErrors: 3,
+    baseEjectionMs: 1000,
+    maxEjectionMs: 2500,
+    maxEjectedPercent: 50,
+  };
+  const fail = { result: 'gateway-error', latencyMs: 1 } as const;
   const open = (count: number, fields: Partial<Backend> = {}) => {
     const opened = openBackend({ ...roundRobin, outlier, ...fields }, endpointRows(count));
     const states = new Map(
       Array.from({ length: count }, () => picked(opened.backend)).map((pick) => [uidOf(pick), pick.endpoint]),
     );
-    const report = (nth: number, outcome: { failed: boolean }, nowMs: number) =>
+    const report = (nth: number, outcome: { result: TryResult }, nowMs: number) =>
       states.get(`pod-${nth}`)?.finished({ latencyMs: 1, ...outcome, nowMs });
     const usedAt = (nowMs: number) => [...countPicks(opened.backend, 100, undefined, nowMs).keys()].sort();
     return { ...opened, report, usedAt };
@@ -91,7 +99,7 @@ describe('ejection', () => {
     const { report, usedAt } = open(3);
     report(0, fail, 0);
     report(0, fail, 0);
-    report(0, { failed: false }, 0);
+    report(0, { result: 'success' }, 0);
     report(0, fail, 0);
     report(0, fail, 0);
     assert.equal(usedAt(0).length, 3);
@@ -110,7 +118,7 @@ describe('ejection', () => {
     report(0, fail, 3000);
     assert.equal(usedAt(5499).length, 2);
     assert.equal(usedAt(5500).length, 3);
-    report(0, { failed: false }, 5500);
+    report(0, { result: 'success' }, 5500);
     report(0, fail, 5501);
     assert.equal(usedAt(5501).length, 3);
   });
@@ -118,7 +126,7 @@ describe('ejection', () => {
   test('an answer to a request from before the ejection does not end the probation', () => {
     const { report, usedAt } = open(3);
     for (let nth = 0; nth < 3; nth++) report(0, fail, 0);
-    report(0, { failed: false }, 500);
+    report(0, { result: 'success' }, 500);
     report(0, fail, 1000);
     assert.equal(usedAt(1000).length, 2);
   });
@@ -154,7 +162,7 @@ describe('ejection', () => {
 
   test('what one backend learns, every backend of the endpoint knows, also after table changes', () => {
     const opened = openBackend({ ...roundRobin, outlier }, endpointRows(3));
-    const other = backendRow({ ...roundRobin, id: 'face', outlier: { ...outlier, consecutiveFailures: 100 } });
+    const other = backendRow({ ...roundRobin, id: 'face', outlier: { ...outlier, consecutiveGatewayErrors: 100 } });
     opened.selector.apply(
       {
         backends: new Map([['face', other]]),
@@ -221,13 +229,19 @@ describe('probed health', () => {
     assert.equal(countPicks(opened.backend, 50).size, 2);
   });
   test('an unhealthy endpoint stays out though the limit of ejections would let it back', () => {
-    const outlier = { consecutiveFailures: 1, baseEjectionMs: 1000, maxEjectionMs: 1000, maxEjectedPercent: 10 };
+    const outlier = {
+      ...plainOutlier,
+      consecutiveGatewayErrors: 1,
+      baseEjectionMs: 1000,
+      maxEjectionMs: 1000,
+      maxEjectedPercent: 10,
+    };
     const opened = openBackend({ ...roundRobin, healthCheck, outlier }, endpointRows(3));
     const states = [0, 1, 2].map(() => picked(opened.backend).endpoint);
     opened.selector.setHealth('10.0.0.0:80', 'web', false);
     for (const state of states) {
       if (state.endpoint.uid === 'pod-2') continue;
-      state.finished({ failed: true, latencyMs: 1, nowMs: state.endpoint.uid === 'pod-0' ? 0 : 1 });
+      state.finished({ result: 'gateway-error', latencyMs: 1, nowMs: state.endpoint.uid === 'pod-0' ? 0 : 1 });
     }
     assert.deepEqual([...countPicks(opened.backend, 90, undefined, 2).keys()], ['pod-2']);
   });
@@ -284,6 +298,6 @@ test('requests in flight are counted per endpoint, over all backends, and never 
   endpoint.started();
   setEndpoints([endpointRow(0, { weight: 2 })]);
   assert.equal(picked(backend).endpoint.inFlight, 2);
-  for (let times = 0; times < 3; times++) endpoint.finished({ failed: false, latencyMs: 1, nowMs: 0 });
+  for (let times = 0; times < 3; times++) endpoint.finished({ result: 'success', latencyMs: 1, nowMs: 0 });
   assert.equal(endpoint.inFlight, 0);
 });

@@ -3,7 +3,7 @@ import { Selector, type SelectorOptions } from '../../proxy/select/selector.ts';
 import type { BackendState, EndpointState, Pick, PickFacts } from '../../proxy/select/types.ts';
 import { LocalAffinity } from '../../proxy/share/affinity.ts';
 import type { Backend, Endpoint, Endpoints } from '../../proxy/table/backend.ts';
-import { plainEndpoint, row } from '../kit/rows.ts';
+import { plainEndpoint, plainOutlier, row } from '../kit/rows.ts';
 
 const source = { kind: 'Service', namespace: 'ns', name: 'web' };
 
@@ -23,7 +23,7 @@ export function seeded(seed: number): () => number {
 export function backendRow(fields: Partial<Backend> = {}): Backend {
   const plain = {
     balance: { algorithm: 'least-request' },
-    outlier: { consecutiveFailures: 5, baseEjectionMs: 10_000, maxEjectionMs: 60_000, maxEjectedPercent: 50 },
+    outlier: { ...plainOutlier, baseEjectionMs: 10_000, maxEjectionMs: 60_000 },
   } as const;
   return row('backend', { id: 'web', ...plain, ...fields }).row as Backend;
 }
@@ -69,6 +69,7 @@ export function openBackend(
     random,
     memory: new LocalAffinity(),
     timeOriginMs: 0,
+    onEject: () => {},
     ...rest,
   });
   selector.apply(

@@ -75,6 +75,7 @@ function usualRows(options: TranslateOptions): Record<RowKind, Record<string, un
       slowStartMs: 0,
       outlier: options.outlier,
       healthCheck: null,
+      panicPercent: options.panicPercent,
       prefer: 'any',
     },
     endpoints: { dns: null },

@@ -31,6 +31,7 @@ export async function testGateway(rows: readonly Row[], limits: Partial<Limits> 
     random: Math.random,
     memory,
     timeOriginMs: performance.timeOrigin,
+    onEject: () => {},
   });
   const live = new Live(selector, () => undefined);
   const records: KeptRecord[] = [];

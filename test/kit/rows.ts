@@ -56,6 +56,17 @@ export const plainEndpoint = {
   weight: 1,
 };
 
+/** Five gateway errors in a row eject, and nothing else does. */
+export const plainOutlier = {
+  consecutiveServerErrors: 0,
+  consecutiveGatewayErrors: 5,
+  consecutiveLocalFailures: 0,
+  successRate: null,
+  baseEjectionMs: 1_000,
+  maxEjectionMs: 10_000,
+  maxEjectedPercent: 50,
+};
+
 const plainRows: { readonly [K in RowKind]: object } = {
   listener: {
     source: null,
@@ -95,8 +106,9 @@ const plainRows: { readonly [K in RowKind]: object } = {
     balance: { algorithm: 'round-robin' },
     affinity: null,
     slowStartMs: 0,
-    outlier: { consecutiveFailures: 5, baseEjectionMs: 1_000, maxEjectionMs: 10_000, maxEjectedPercent: 50 },
+    outlier: plainOutlier,
     healthCheck: null,
+    panicPercent: 0,
     prefer: 'any',
   },
   endpoints: { source, backendIds: ['b'], endpoints: [], dns: null },

@@ -4,7 +4,8 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { Prober } from '../../proxy/forward/probe.ts';
-import type { Backend, Endpoints, HealthCheck } from '../../proxy/table/backend.ts';
+import type { Backend, Endpoints } from '../../proxy/table/backend.ts';
+import type { HealthCheck } from '../../proxy/table/resilience.ts';
 import { endpointsRow, row } from '../kit/rows.ts';
 
 test('an endpoint goes out after so many bad answers and comes back after so many good ones', async (t) => {
