@@ -12,7 +12,7 @@ import { renderFigures } from './ops/metrics.ts';
 import { openPages } from './ops/pages.ts';
 import { ProblemLog } from './ops/problemlog.ts';
 import { SettingError } from './ops/settings.ts';
-import { translateOptions } from './ops/translateoptions.ts';
+import { configMapsInUse, translateOptions } from './ops/translateoptions.ts';
 import { startPipeline } from './pipeline.ts';
 import { type Authorize, anyOf, serviceAccounts, sharedSecret } from './publish/auth.ts';
 import { fleetAuthority, fleetRows } from './publish/fleetrows.ts';
@@ -78,7 +78,14 @@ export async function runController(settings: Settings): Promise<void> {
 
   const problemLog = new ProblemLog(log);
   const pipeline = startPipeline({
-    openSource: (onUpdate) => watchCluster({ cluster, namespaces: settings.namespace, onUpdate, log }),
+    openSource: (onUpdate) =>
+      watchCluster({
+        cluster,
+        namespaces: settings.namespace,
+        configMaps: configMapsInUse(settings),
+        onUpdate,
+        log,
+      }),
     translator: new Translator(translateOptions(settings, { allowsLoopbackEndpoints: false })),
     publisher,
     fixedRows: shared.rows,

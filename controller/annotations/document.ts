@@ -1,4 +1,5 @@
 import type { Annotation } from './annotation.ts';
+import { markdownTable } from './markdown.ts';
 import { obsoleteNames } from './obsolete.ts';
 import { ownNames, prefixes, registry } from './registry.ts';
 import { unhonoured } from './unhonoured.ts';
@@ -23,7 +24,7 @@ export function annotationsDocument(): string {
     '',
     '## Honoured',
     '',
-    ...table([
+    ...markdownTable([
       ['Name', 'Value', 'Default', 'Reach', 'A bad value', 'What it does'],
       ...honoured.map(([name, { syntax, default: usual, scope, badValue, help }]) => [
         `\`${name}\``,
@@ -43,7 +44,7 @@ export function annotationsDocument(): string {
     '',
     'Where serving without the annotation would open what it closes, the paths answer 503 instead ("closes the paths"; in some cases only certain values do so).',
     '',
-    ...table([
+    ...markdownTable([
       ['Name', 'Without it', 'Advice'],
       ...others.map(([name, { advice, denies, isHostWide }]) => [
         `\`${name}\``,
@@ -69,12 +70,4 @@ export function annotationsDocument(): string {
 
 function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
   return a < b ? -1 : 1;
-}
-
-/** A table with its columns aligned, as the formatter wants Markdown. */
-function table([head = [], ...body]: readonly (readonly string[])[]): string[] {
-  const widths = head.map((_, column) => Math.max(...[head, ...body].map((row) => row[column]?.length ?? 0)));
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((text, column) => text.padEnd(widths[column] ?? 0)).join(' | ')} |`;
-  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...body.map(line)];
 }

@@ -49,6 +49,11 @@ const translateFlags = {
     'NS/NAME[:PORT]',
     'Service for requests that no rule accepts (default: a 404 page)',
   ),
+  configmap: flag(
+    objectName.nullable().default(null),
+    'NS/NAME',
+    'ConfigMap of settings for all objects, with the keys of ingress-nginx; it goes before the flags below',
+  ),
   trustedProxies: flag(
     list(cidr).default([]),
     'CIDR',

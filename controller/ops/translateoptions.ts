@@ -9,6 +9,7 @@ interface TranslateSettings {
   watchIngressWithoutClass: boolean;
   defaultSslCertificate: string | null;
   defaultBackendService: string | null;
+  configmap: string | null;
   trustedProxies: string[];
   httpRedirectCode: RedirectStatus;
   hsts: string | null;
@@ -37,6 +38,12 @@ export function translateOptions(
     defaultCertificateId,
     defaultCertificateSecret: settings.defaultSslCertificate,
     defaultBackendService: settings.defaultBackendService,
+    configMap: settings.configmap,
     ...rules,
   };
+}
+
+/** ConfigMaps that the settings name: the only ones that are watched. */
+export function configMapsInUse({ configmap }: Pick<TranslateSettings, 'configmap'>): string[] {
+  return [configmap].filter((name) => name !== null);
 }

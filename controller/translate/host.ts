@@ -35,11 +35,12 @@ export function compileHost(
   const hostId = `ingress/${hostname}`;
   const regexCause = drafts.find((draft) => asksForRegex(draft, hostname));
   const denier = drafts.find((draft) => draft.annotations.hostDeniedBy !== null);
+  const closing = closingOf(denier, options);
   const facts: HostFacts = {
     hostId,
     isRegex: regexCause !== undefined,
     hasTls: tls.isSet,
-    deniedBackendId: denier === undefined ? null : `${hostId}#denied`,
+    deniedBackendId: closing === null ? null : `${hostId}#denied`,
   };
   const problems: Problem[] = [...tls.problems, ...denials(drafts, denier, hostname)];
   const routes: Route[] = [];
@@ -89,16 +90,31 @@ export function compileHost(
     canFallThrough: false,
   };
   const rows: Row[] = [{ kind: 'host', row: host }, ...routes.map((row) => ({ kind: 'route', row }) as const)];
-  if (denier !== undefined) rows.push({ kind: 'backend', row: deniedBackend(hostId, denier, options) });
+  if (closing !== null) rows.push({ kind: 'backend', row: deniedBackend(hostId, closing, options) });
   return { rows, problems };
 }
 
-/** What stands behind every path of a host that an annotation of one Ingress protects as a whole. */
-function deniedBackend(hostId: string, denier: Draft, options: TranslateOptions): Backend {
-  const { namespace, name } = denier.source;
+/** Why every path of a host is closed. */
+interface Closing {
+  source: Source;
+  message: string;
+}
+
+/** An annotation of one Ingress or a key of the ConfigMap protects the host as a whole, and is not honoured. */
+function closingOf(denier: Draft | undefined, { closedBy }: TranslateOptions): Closing | null {
+  if (closedBy !== null)
+    return { source: closedBy, message: 'The gateway is closed until its ConfigMap is corrected.' };
+  if (denier === undefined) return null;
   const annotation = denier.annotations.hostDeniedBy ?? '';
-  const source: Source = { ...denier.source, field: `metadata.annotations[${annotation}]` };
-  const message = `${annotation} is not honoured yet, so this host is closed.`;
+  return {
+    source: { ...denier.source, field: `metadata.annotations[${annotation}]` },
+    message: `${annotation} is not honoured yet, so this host is closed.`,
+  };
+}
+
+/** What stands behind every path of a closed host. */
+function deniedBackend(hostId: string, { source, message }: Closing, options: TranslateOptions): Backend {
+  const { namespace, name } = source;
   const broken = { status: 503, code: 'HostDenied', message };
   return brokenBackend(options, `${hostId}#denied`, source, { namespace, name, port: '' }, broken);
 }

@@ -65,6 +65,10 @@ export class Links {
     return this.#bySecret.keys();
   }
 
+  hosts(): IterableIterator<string> {
+    return this.#byHost.keys();
+  }
+
   ingresses(): IterableIterator<ObjectKey> {
     return this.#drafts.keys();
   }

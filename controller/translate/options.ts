@@ -1,6 +1,6 @@
 import type { Backend } from '#table/backend.ts';
 import type { Listener } from '#table/listener.ts';
-import type { Problem } from '#table/problem.ts';
+import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import type { Row, RowRef } from '#table/rows.ts';
 import type { ObjectKey } from '../watch/view.ts';
@@ -34,12 +34,22 @@ export interface TranslateOptions {
   defaultCertificateSecret: ObjectKey | null;
   /** `namespace/name` or `namespace/name:port` (number or name; else the first port) for requests that no rule accepts. */
   defaultBackendService: string | null;
+  /** `namespace/name` of the ConfigMap that is put over these options; null: none. */
+  configMap: ObjectKey | null;
+  /** Key of the ConfigMap that protects every host and is not honoured: all answer 503. null: open. */
+  closedBy: Source | null;
+  /** Redirect to https where a TLS section covers the host. */
+  sslRedirect: boolean;
+  /** Redirect to https on every host. */
+  forceSslRedirect: boolean;
   /** Of http → https redirects. */
   httpRedirectStatus: RedirectStatus;
   /** Paths never redirected to https: HTTP-01 challenges must be answered on port 80. */
   noTlsRedirectPrefixes: readonly string[];
   /** Only where manifests are files: an API server refuses such addresses. */
   allowsLoopbackEndpoints: boolean;
+  /** Forward to the cluster IP of a Service instead of its endpoints. */
+  usesClusterIp: boolean;
   timeouts: Route['timeouts'];
   /** Bytes; null: no limit. */
   bodyLimit: number | null;
@@ -62,9 +72,14 @@ export const defaultTranslateOptions: TranslateOptions = {
   defaultCertificateId: null,
   defaultCertificateSecret: null,
   defaultBackendService: null,
+  configMap: null,
+  closedBy: null,
+  sslRedirect: true,
+  forceSslRedirect: false,
   httpRedirectStatus: 308,
   noTlsRedirectPrefixes: ['/.well-known/acme-challenge'],
   allowsLoopbackEndpoints: false,
+  usesClusterIp: false,
   timeouts: { connectMs: 5_000, sendMs: 60_000, readMs: 60_000, requestMs: null },
   bodyLimit: 1_048_576,
   retry: { attempts: 3, on: ['connect', 'reset'], canRepeatUnsafe: false },

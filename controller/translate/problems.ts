@@ -155,6 +155,36 @@ export const catalogue = {
     text: 'The TLS host "{host}" has no rule in this Ingress, so the entry has no effect on it.',
     hint: 'Add a rule for the host, or move the TLS entry to the Ingress that has one.',
   },
+  ConfigMapNotFound: {
+    severity: 'warning',
+    text: 'The ConfigMap {configMap} does not exist, so the flags and defaults hold.',
+    hint: 'Create it, or start the controller without --configmap.',
+  },
+  ConfigKeyInvalid: {
+    severity: 'warning',
+    text: '{key}: "{value}" is not {syntax}; {effect}.',
+    hint: 'Correct the value; docs/configmap.md lists what each key takes.',
+  },
+  ConfigKeyDenies: {
+    severity: 'error',
+    text: '{key} protects every host and is not honoured yet, so all requests are answered with 503.',
+    hint: '{advice}',
+  },
+  ConfigKeyNotHonoured: {
+    severity: 'warning',
+    text: '{key} is not honoured here.',
+    hint: '{advice}',
+  },
+  ConfigKeyUnknown: {
+    severity: 'warning',
+    text: 'The key {key} is not known.',
+    hint: 'Check the spelling; docs/configmap.md lists the known ones.',
+  },
+  ConfigKeyWithoutEffect: {
+    severity: 'warning',
+    text: '{key} has no effect: {reason}.',
+    hint: 'Remove the key, or add what it needs.',
+  },
   AnnotationInvalid: {
     severity: 'warning',
     text: '{annotation}: "{value}" is not {syntax}; {effect}.',

@@ -103,7 +103,8 @@ function descending(text: string): string {
 function filtersOf(draft: Draft, path: DraftPath, facts: HostFacts, options: TranslateOptions): Filter[] {
   const { settings } = draft.annotations;
   const filters: Filter[] = [];
-  if (settings['force-ssl-redirect'] === true || (facts.hasTls && (settings['ssl-redirect'] ?? true))) {
+  const isForced = settings['force-ssl-redirect'] ?? options.forceSslRedirect;
+  if (isForced || (facts.hasTls && (settings['ssl-redirect'] ?? options.sslRedirect))) {
     filters.push({
       type: 'https-redirect',
       status: options.httpRedirectStatus,

@@ -61,7 +61,7 @@ export function settleService(drafts: readonly Draft[], portKey: string, options
     outlier: outlierOf(settings, options),
     panicPercent: settings['panic-threshold'] ?? options.panicPercent,
     isHashed: (settings['upstream-hash-by'] ?? []).length > 0,
-    usesClusterIp: settings['service-upstream'] ?? false,
+    usesClusterIp: settings['service-upstream'] ?? options.usesClusterIp,
     cookie: firstSticky === undefined || lastSticky === undefined ? null : cookieOf(firstSticky, lastSticky),
     problems,
   };

@@ -1,4 +1,6 @@
 import type { Problem, Source } from '#table/problem.ts';
+import { withConfigMap } from '../configmap/overlay.ts';
+import { readConfigMap } from '../configmap/read.ts';
 import { type ClusterView, keyOf, type ObjectKey, type ReadProblem, splitKey, type ViewChange } from '../watch/view.ts';
 import { brokenBackend } from './backendrow.ts';
 import { type CertificateState, certificateProblem } from './certificates.ts';
@@ -13,6 +15,7 @@ import { everyHost } from './names.ts';
 import type { TranslateOptions, Translation } from './options.ts';
 import { problem } from './problems.ts';
 import { ProblemStore } from './problemstore.ts';
+import { reachOf } from './reach.ts';
 import { RouteRows } from './route.ts';
 import { RowStore } from './rowstore.ts';
 import { compilePort } from './serviceport.ts';
@@ -34,20 +37,24 @@ interface Dirty {
  * changes ends in what a full translation makes (test/fuzz/translate.test.ts).
  */
 export class Translator {
-  readonly #options: TranslateOptions;
+  /** As the command line says. */
+  readonly #given: TranslateOptions;
+  /** With what the ConfigMap says. */
+  #options: TranslateOptions;
   readonly #rows = new RowStore();
   readonly #problems = new ProblemStore();
   readonly #links = new Links();
   readonly #classes = new ClassIndex();
   readonly #slices = new SliceIndex();
   readonly #certificates = new CertificateStore();
-  readonly #routeRows: RouteRows;
+  #routeRows: RouteRows;
   readonly #defaultPort: DefaultPort | null;
   #isFirst = true;
   #secretsInUse: ReadonlySet<ObjectKey> = new Set();
   #ingresses: readonly ObjectKey[] = [];
 
   constructor(options: TranslateOptions) {
+    this.#given = options;
     this.#options = options;
     this.#routeRows = new RouteRows(options);
     this.#defaultPort = parseDefaultBackend(options.defaultBackendService);
@@ -67,6 +74,7 @@ export class Translator {
     nowMs: number,
   ): Translation {
     const dirty: Dirty = { ingresses: new Set(), tls: new Set(), hosts: new Set(), ports: new Set(), listeners: false };
+    if (this.#isFirst) this.#configure(view, dirty);
     for (const change of this.#isFirst ? everything(view) : changes) this.#note(view, change, dirty);
     for (const expired of this.#certificates.takeExpired(nowMs)) this.#noteExpired(expired, dirty);
     if (this.#isFirst) {
@@ -111,9 +119,33 @@ export class Translator {
         this.#noteSecret(key, dirty);
         break;
       case 'ConfigMap':
+        if (key === this.#given.configMap) this.#configure(view, dirty);
+        break;
       case 'Namespace':
       case 'Node':
         break;
+    }
+  }
+
+  /** Reads the ConfigMap of the gateway, and marks what the options that differ now touch. */
+  #configure(view: ClusterView, dirty: Dirty): void {
+    const { configMap } = this.#given;
+    if (configMap === null) return;
+    const { settings, closedBy, problems } = readConfigMap(view.get('ConfigMap', configMap), configMap);
+    this.#problems.replace('configmap', problems);
+    const before = this.#options;
+    this.#options = { ...withConfigMap(this.#given, settings), closedBy };
+    const reach = reachOf(before, this.#options);
+    // Rows that are made by the way, of hosts that a changed Ingress is on, must be made with the options of now, too.
+    if (reach.size > 0) this.#routeRows = new RouteRows(this.#options);
+    if (reach.has('listeners')) dirty.listeners = true;
+    if (reach.has('ingresses')) {
+      for (const ingress of this.#links.ingresses()) dirty.ingresses.add(ingress);
+      if (this.#defaultPort !== null) dirty.ports.add(this.#defaultPort.portKey);
+    }
+    if (reach.has('hosts')) {
+      for (const host of this.#links.hosts()) dirty.hosts.add(host);
+      dirty.hosts.add(everyHost);
     }
   }
 

@@ -2,7 +2,7 @@ import type { Log } from '#kit/log.ts';
 import type { Cluster } from './api.ts';
 import { HeldView } from './held.ts';
 import { IngressStatuses } from './ingressstatus.ts';
-import { baseKinds, type WatchedKind } from './kinds.ts';
+import { baseKinds, configMapKind, type WatchedKind } from './kinds.ts';
 import type { AnyObject, ObjectKind } from './objects.ts';
 import { type Arrival, Reflector, type ReflectorSink } from './reflect.ts';
 import { SecretLookups } from './secrets.ts';
@@ -13,6 +13,8 @@ export interface ClusterSourceOptions {
   cluster: Cluster;
   /** Only these; empty: all. Objects without a namespace are watched in any case. */
   namespaces: readonly string[];
+  /** No other ConfigMaps are looked at; these are, in whatever namespace. */
+  configMaps: readonly ObjectKey[];
   onUpdate: (update: ViewUpdate) => void;
   log: Log;
   /** In [0, 1): spreads the ends of watches and the waits after failures. */
@@ -59,11 +61,15 @@ export class ClusterSource implements Source {
 
   constructor(options: ClusterSourceOptions) {
     this.#options = options;
-    const { cluster, log, namespaces, random = Math.random } = options;
+    const { cluster, log, namespaces, configMaps, random = Math.random } = options;
     for (const kind of baseKinds) {
       for (const namespace of kind.isNamespaced && namespaces.length > 0 ? namespaces : [null]) {
         this.#scopes.push(this.#scope(kind, namespace, random));
       }
+    }
+    for (const key of new Set(configMaps)) {
+      const [namespace, name] = splitKey(key);
+      this.#scopes.push(this.#scope(configMapKind(name), namespace, random));
     }
     this.#secrets = new SecretLookups({
       cluster,
@@ -199,8 +205,10 @@ export class ClusterSource implements Source {
     this.#staged = [];
     if (changes.size === 0 && !this.#isDue) return;
     this.#isDue = false;
-    // A table that needs no Secret is as new as the Ingresses that need none.
-    if (this.#secrets.states().length === 0) this.#seen['Secret'] = Math.max(...Object.values(this.#seen));
+    // A table that needs no Secret or ConfigMap is as new as the objects that need none.
+    const newest = Math.max(...Object.values(this.#seen));
+    if (this.#secrets.states().length === 0) this.#seen['Secret'] = newest;
+    if (this.#options.configMaps.length === 0) this.#seen['ConfigMap'] = newest;
     this.#options.onUpdate({
       view: this.#view,
       changes: [...changes.values()],

@@ -52,6 +52,22 @@ export const secretKind: WatchedKind = {
   fieldSelector: 'type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token',
 };
 
+/**
+ * One ConfigMap by name: the only kind of watch that RBAC can limit to an object (resourceNames). It is essential, for what
+ * it protects must not be open until it comes.
+ */
+export function configMapKind(name: string): WatchedKind {
+  return {
+    kind: 'ConfigMap',
+    root: '/api/v1',
+    plural: 'configmaps',
+    isNamespaced: true,
+    pageSize: 1,
+    isEssential: true,
+    fieldSelector: `metadata.name=${name}`,
+  };
+}
+
 /** `/api/v1/namespaces/shop/services`; without namespace, those of all. */
 export function collectionPath({ root, plural, isNamespaced }: WatchedKind, namespace: string | null): string {
   return isNamespaced && namespace

@@ -65,6 +65,51 @@ test('forbidden kinds: the first update waits for those that routes need, and fo
   await waitUntil(() => watch.source.useSecrets(new Set(['default/tls'])).size === 0, 'the refusal of Secrets');
 });
 
+test('ConfigMaps: those that are named, with rights to these alone, and nothing before they are read', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const configMap = (name: string, value: string): Manifest => ({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name, namespace: 'default' },
+    data: { value },
+  });
+  const bound = async (name: string, rules: unknown[]) => {
+    const group = 'rbac.authorization.k8s.io';
+    const metadata = { name, namespace: 'default' };
+    const subjects = [{ apiGroup: group, kind: 'User', name: 'limited' }];
+    await api.apply(
+      { apiVersion: `${group}/v1`, kind: 'Role', metadata, rules },
+      {
+        apiVersion: `${group}/v1`,
+        kind: 'RoleBinding',
+        metadata,
+        roleRef: { apiGroup: group, kind: 'Role', name },
+        subjects,
+      },
+    );
+  };
+  const resources = ['ingresses', 'ingressclasses', 'services', 'endpointslices'];
+  await bound('objects', [{ apiGroups: ['*'], resources, verbs: ['list', 'watch'] }]);
+  await api.apply(configMap('gateway', '1'), configMap('other', '1'));
+  const watch = await watchers.begin({ user: 'limited', configMaps: ['default/gateway'] });
+  await waitUntil(() => /^403/.test(watch.source.state()['ConfigMap']?.failure ?? ''), 'the refusal');
+  await waitUntil(() => watch.source.state()['Ingress']?.isSynced === true, 'the Ingresses');
+  assert.deepEqual(watch.updates, []);
+  await bound('settings', [
+    { apiGroups: [''], resources: ['configmaps'], resourceNames: ['gateway'], verbs: ['list', 'watch'] },
+  ]);
+  const valueIn = (name: string) => watch.updates.at(-1)?.view.get('ConfigMap', `default/${name}`)?.data['value'];
+  await waitUntil(() => valueIn('gateway') === '1', 'the ConfigMap');
+  assert.equal(valueIn('other'), undefined);
+  await api.apply(configMap('other', '2'), configMap('gateway', '2'));
+  await waitUntil(() => valueIn('gateway') === '2', 'its change');
+  await api.delete(configMap('gateway', ''));
+  await waitUntil(() => valueIn('gateway') === undefined, 'its deletion');
+  assert.equal(valueIn('other'), undefined);
+});
+
 test('Secrets: those in use, and no others', { skip, timeout: 60_000 }, async () => {
   await api.apply(secret('used', '1'), secret('unused', '1'), secret('later', '1'));
   const watch = await watchers.started();

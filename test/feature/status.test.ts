@@ -22,7 +22,7 @@ before(async () => {
   if (skip) return;
   api = await startApiServer();
   cluster = await openCluster({ kubeconfig: await api.kubeconfig() });
-  source = watchCluster({ cluster, namespaces: [], log: quiet, onUpdate: (update) => (last = update) });
+  source = watchCluster({ cluster, namespaces: [], configMaps: [], log: quiet, onUpdate: (update) => (last = update) });
 });
 
 after(async () => {
@@ -97,6 +97,7 @@ test('a write of a status is no change of the view', { skip, timeout: 60_000 }, 
   const other = watchCluster({
     cluster,
     namespaces: [],
+    configMaps: [],
     log: quiet,
     onUpdate: ({ changes }) => changed.push(...changes.map(({ key }) => key)),
   });

@@ -126,6 +126,19 @@ const secret = fc.record({
     .map(([crt, key]) => ({ 'tls.crt': read(`${crt}.crt`), 'tls.key': read(`${key}.key`) })),
 });
 
+const configMap = fc.record({
+  kind: fc.constant('ConfigMap'),
+  metadata: fc.record({ name: fc.constantFrom('gateway', 'other'), namespace: fc.constant(namespace) }),
+  data: fc.dictionary(
+    fc.constantFrom(
+      ...['ssl-redirect', 'proxy-read-timeout', 'load-balance', 'service-upstream', 'hsts', 'use-forwarded-headers'],
+      ...['whitelist-source-range', 'proxy-body-size', 'nonsense'],
+    ),
+    fc.constantFrom('true', 'false', '7', 'ewma', ''),
+    { maxKeys: 3 },
+  ),
+});
+
 /** One step: an object comes or changes, or goes. */
 const step = fc.record({
   manifest: fc.oneof(
@@ -134,6 +147,7 @@ const step = fc.record({
     { weight: 3, arbitrary: serviceObject },
     { weight: 3, arbitrary: slice },
     { weight: 3, arbitrary: secret },
+    { weight: 2, arbitrary: configMap },
   ),
   isGone: fc.boolean(),
 });
@@ -142,6 +156,7 @@ const optionChanges = fc.constantFrom(
   {},
   { servesClassless: true, defaultBackendService: 'demo/errors', defaultCertificateSecret: 'demo/s1' },
   { defaultBackendService: 'demo/web:80', allowsLoopbackEndpoints: true },
+  { configMap: 'demo/gateway', defaultBackendService: 'demo/errors' },
 );
 
 test('any order of changes ends in what a full translation makes', () => {

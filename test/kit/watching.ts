@@ -17,6 +17,7 @@ interface WatchingOptions {
   /** Of a relay in between. */
   url?: string;
   namespaces?: string[];
+  configMaps?: string[];
 }
 
 /** Sources that follow one API server, all ended by `stop`. */
@@ -35,10 +36,11 @@ export class Watchers {
   }
 
   /** Watches; nothing has been listed yet. */
-  async begin({ user, url, namespaces = [] }: WatchingOptions = {}): Promise<Watching> {
+  async begin({ user, url, namespaces = [], configMaps = [] }: WatchingOptions = {}): Promise<Watching> {
     const updates: ViewUpdate[] = [];
     const cluster = await this.cluster(user, url);
-    const source = watchCluster({ cluster, namespaces, log: quiet, onUpdate: (update) => updates.push(update) });
+    const onUpdate = (update: ViewUpdate) => updates.push(update);
+    const source = watchCluster({ cluster, namespaces, configMaps, log: quiet, onUpdate });
     this.#stops.push(() => source.stop());
     let count = 0;
     const taken = () => {

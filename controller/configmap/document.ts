@@ -1,0 +1,57 @@
+import { markdownTable } from '../annotations/markdown.ts';
+import { registry } from '../annotations/registry.ts';
+import type { ConfigKey } from './key.ts';
+import { configKeys } from './registry.ts';
+import { unhonouredKeys } from './unhonoured.ts';
+
+/** The text of docs/configmap.md. */
+export function configMapDocument(): string {
+  const honoured = Object.entries<ConfigKey<unknown>>(configKeys).sort(byName);
+  const others = [...unhonouredKeys].sort(byName);
+  return [
+    '# ConfigMap',
+    '',
+    'Generated from the registry in controller/configmap; do not edit.',
+    '',
+    '`--configmap NS/NAME` names the ConfigMap whose keys hold for all objects, with the names and syntaxes of ingress-nginx; `sluice standalone` looks for it among the manifests. An annotation goes before the ConfigMap, that before a flag, and that before the default. An edit is in force at once; what is settled when a client connects (TLS, who is believed, Strict-Transport-Security) holds for connections that are opened after it. Every value that is not honoured is a problem on the ConfigMap. No other ConfigMap is read.',
+    '',
+    '## Honoured',
+    '',
+    ...markdownTable([
+      ['Key', 'Value', 'Default', 'Goes before', 'Gives way to', 'What it does'],
+      ...honoured.map(([name, { syntax, default: usual, flag, help }]) => [
+        `\`${name}\``,
+        syntax,
+        usual,
+        flag === null ? '' : `\`${flag}\``,
+        Object.hasOwn(registry, name) ? 'the annotation' : '',
+        help,
+      ]),
+    ]),
+    '',
+    '## Known, not honoured',
+    '',
+    'Where serving without the key would open what it closes, every request is answered with 503 ("closes the gateway"). Values that ask for what holds anyway are no problem.',
+    '',
+    ...markdownTable([
+      ['Key', 'Without it', 'Advice'],
+      ...others.map(([name, { advice, closes }]) => [
+        `\`${name}\``,
+        closes ? 'closes the gateway' : 'served without',
+        advice,
+      ]),
+    ]),
+    '',
+    '## On purpose otherwise than ingress-nginx',
+    '',
+    '- Strict-Transport-Security is sent when a key or `--hsts` asks for it; ingress-nginx sends it without being asked.',
+    '- A bad `proxy-real-ip-cidr` means that nobody is believed; ingress-nginx then believes everybody.',
+    '- Without `load-balance` the endpoint with fewer requests in flight of two random ones is taken; ingress-nginx takes turns.',
+    '- What protects and is not honoured yet closes the gateway.',
+    '',
+  ].join('\n');
+}
+
+function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
+}

@@ -1,0 +1,26 @@
+import ipaddr from 'ipaddr.js';
+import { booleanSyntax, parseBoolean } from '../annotations/values.ts';
+import type { ConfigKey, KeyFamily } from './key.ts';
+
+/** Whose X-Forwarded-* fields are believed. */
+export const forwardedKeys = {
+  'use-forwarded-headers': {
+    syntax: booleanSyntax,
+    default: 'false',
+    flag: '--trusted-proxies',
+    help: 'Whether X-Forwarded-For, -Proto, -Host and -Port of the peers in proxy-real-ip-cidr are believed.',
+    parse: parseBoolean,
+  } satisfies ConfigKey<boolean>,
+  'proxy-real-ip-cidr': {
+    syntax: 'a list of addresses or ranges like 10.0.0.0/8, with commas between them',
+    default: '0.0.0.0/0, ::/0',
+    flag: '--trusted-proxies',
+    help: 'These peers, when use-forwarded-headers is true. Without the key that is everybody: name your load balancers.',
+    parse: (value) => {
+      const ranges = value.split(',').map((range) => range.trim());
+      const given = ranges.filter((range) => range !== '');
+      return given.every((range) => ipaddr.isValid(range) || ipaddr.isValidCIDR(range)) ? given : undefined;
+    },
+    whenBad: { value: [], effect: 'nobody is believed' },
+  } satisfies ConfigKey<string[]>,
+} as const satisfies KeyFamily;

@@ -1,0 +1,68 @@
+import type { Balance } from '#table/backend.ts';
+import type { TranslateOptions } from '../translate/options.ts';
+import type { ConfigSettings } from './registry.ts';
+
+/**
+ * Puts what the ConfigMap says over what the command line says. Annotations are put over both where rows are made, so that
+ * an annotation goes before the ConfigMap, that before a flag, and that before the default.
+ */
+export function withConfigMap(options: TranslateOptions, settings: ConfigSettings): TranslateOptions {
+  const { http, https } = options.listeners;
+  const trustedProxies = trustedOf(settings) ?? http.trustedProxies;
+  const { connectMs, sendMs, readMs, requestMs } = options.timeouts;
+  return {
+    ...options,
+    sslRedirect: settings['ssl-redirect'] ?? options.sslRedirect,
+    forceSslRedirect: settings['force-ssl-redirect'] ?? options.forceSslRedirect,
+    httpRedirectStatus: settings['http-redirect-code'] ?? options.httpRedirectStatus,
+    noTlsRedirectPrefixes: settings['no-tls-redirect-locations'] ?? options.noTlsRedirectPrefixes,
+    listeners: {
+      http: { ...http, trustedProxies },
+      https: {
+        ...https,
+        trustedProxies,
+        hsts: hstsOf(settings, https.hsts),
+        minTlsVersion: settings['ssl-protocols']?.min ?? https.minTlsVersion,
+      },
+    },
+    timeouts: {
+      connectMs: settings['proxy-connect-timeout'] ?? connectMs,
+      sendMs: settings['proxy-send-timeout'] ?? sendMs,
+      readMs: settings['proxy-read-timeout'] ?? readMs,
+      requestMs,
+    },
+    bodyLimit: bodyLimitOf(settings['proxy-body-size'], options.bodyLimit),
+    balance: balances[settings['load-balance'] ?? ''] ?? options.balance,
+    usesClusterIp: settings['service-upstream'] ?? options.usesClusterIp,
+  };
+}
+
+/** undefined: as the flag says. */
+function trustedOf(settings: ConfigSettings): string[] | undefined {
+  const isUsed = settings['use-forwarded-headers'];
+  if (isUsed === undefined) return undefined;
+  return isUsed ? (settings['proxy-real-ip-cidr'] ?? everybody) : [];
+}
+
+/** What ingress-nginx trusts where proxy-real-ip-cidr is not given; an outer load balancer's addresses are seldom known. */
+const everybody = ['0.0.0.0/0', '::/0'];
+
+function hstsOf(settings: ConfigSettings, usual: string | null): string | null {
+  const parts = [settings['hsts-max-age'], settings['hsts-include-subdomains'], settings['hsts-preload']];
+  const isOn = settings.hsts ?? (parts.some((part) => part !== undefined) ? true : null);
+  if (isOn === null) return usual;
+  if (!isOn) return null;
+  const [maxAge = 31_536_000, hasSubdomains = true, isPreloaded = false] = parts;
+  return `max-age=${maxAge}${hasSubdomains ? '; includeSubDomains' : ''}${isPreloaded ? '; preload' : ''}`;
+}
+
+function bodyLimitOf(bytes: number | undefined, usual: number | null): number | null {
+  if (bytes === undefined) return usual;
+  return bytes === 0 ? null : bytes;
+}
+
+const balances: Readonly<Record<string, Balance>> = {
+  round_robin: { algorithm: 'round-robin' },
+  least_request: { algorithm: 'least-request' },
+  ewma: { algorithm: 'ewma' },
+};

@@ -1,0 +1,21 @@
+import { forwardedKeys } from './forwarded.ts';
+import { hstsKeys } from './hsts.ts';
+import { redirectKeys } from './redirect.ts';
+import { tlsKeys } from './tls.ts';
+import { trafficKeys } from './traffic.ts';
+
+/** Every key that is honoured. Most are those of ingress-nginx. */
+export const configKeys = {
+  ...redirectKeys,
+  ...hstsKeys,
+  ...forwardedKeys,
+  ...trafficKeys,
+  ...tlsKeys,
+} as const;
+
+export type ConfigKeyName = keyof typeof configKeys;
+
+/** Values of the ConfigMap by key; absent where the key is absent or its value was bad. */
+export type ConfigSettings = {
+  readonly [K in ConfigKeyName]?: NonNullable<ReturnType<(typeof configKeys)[K]['parse']>>;
+};

@@ -1,0 +1,55 @@
+import {
+  booleanSyntax,
+  oneOf,
+  parseBoolean,
+  parseSizeBytes,
+  parseTimeoutMs,
+  secondsSyntax,
+} from '../annotations/values.ts';
+import type { ConfigKey, KeyFamily } from './key.ts';
+
+/** What Ingresses without an annotation of their own get. */
+export const trafficKeys = {
+  'proxy-body-size': {
+    syntax: 'a size (digits and an optional b, k, m or g)',
+    default: '1m',
+    flag: null,
+    help: 'Longest request body, else 413; 0: no limit.',
+    parse: parseSizeBytes,
+  } satisfies ConfigKey<number>,
+  'proxy-connect-timeout': {
+    syntax: secondsSyntax,
+    default: '5',
+    flag: null,
+    help: 'Longest wait for a connection to an endpoint.',
+    parse: parseTimeoutMs,
+  } satisfies ConfigKey<number>,
+  'proxy-send-timeout': {
+    syntax: secondsSyntax,
+    default: '60',
+    flag: null,
+    help: 'Longest pause between two writes to the backend.',
+    parse: parseTimeoutMs,
+  } satisfies ConfigKey<number>,
+  'proxy-read-timeout': {
+    syntax: secondsSyntax,
+    default: '60',
+    flag: null,
+    help: 'Longest pause between two reads from the backend; idle WebSockets end by it, too.',
+    parse: parseTimeoutMs,
+  } satisfies ConfigKey<number>,
+  'load-balance': {
+    syntax: 'round_robin, least_request or ewma',
+    default: 'least_request',
+    flag: null,
+    help: 'How an endpoint is chosen where neither affinity nor a hash decides.',
+    parse: oneOf(['round_robin', 'least_request', 'ewma']),
+  } satisfies ConfigKey<string>,
+  'service-upstream': {
+    syntax: booleanSyntax,
+    default: 'false',
+    flag: null,
+    help: 'Forwards to the cluster IP of Services instead of their endpoints, for service meshes.',
+    parse: parseBoolean,
+  } satisfies ConfigKey<boolean>,
+} as const satisfies KeyFamily;

@@ -1,0 +1,38 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { TranslateOptions } from './options.ts';
+
+/** Steps that an option takes part in. `ingresses`: all that an Ingress leads to. */
+type Reach = 'listeners' | 'hosts' | 'ingresses';
+
+const reachByOption: { readonly [K in keyof TranslateOptions]: Reach } = {
+  ingressClass: 'ingresses',
+  controllerName: 'ingresses',
+  adoptedControllerNames: 'ingresses',
+  servesClassless: 'ingresses',
+  listeners: 'listeners',
+  defaultCertificateId: 'listeners',
+  defaultCertificateSecret: 'listeners',
+  defaultBackendService: 'ingresses',
+  configMap: 'ingresses',
+  closedBy: 'hosts',
+  sslRedirect: 'hosts',
+  forceSslRedirect: 'hosts',
+  httpRedirectStatus: 'hosts',
+  noTlsRedirectPrefixes: 'hosts',
+  allowsLoopbackEndpoints: 'ingresses',
+  usesClusterIp: 'ingresses',
+  timeouts: 'hosts',
+  bodyLimit: 'hosts',
+  retry: 'hosts',
+  balance: 'ingresses',
+  outlier: 'ingresses',
+  panicPercent: 'ingresses',
+};
+
+/** What has to be made anew when options change; empty when none differs. */
+export function reachOf(before: TranslateOptions, after: TranslateOptions): ReadonlySet<Reach> {
+  const changed = (Object.keys(reachByOption) as (keyof TranslateOptions)[]).filter(
+    (name) => !isDeepStrictEqual(before[name], after[name]),
+  );
+  return new Set(changed.map((name) => reachByOption[name]));
+}

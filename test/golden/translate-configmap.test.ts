@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { registry } from '../../controller/annotations/registry.ts';
+import { configMapDocument } from '../../controller/configmap/document.ts';
+import { readConfigMap } from '../../controller/configmap/read.ts';
+import { configKeys } from '../../controller/configmap/registry.ts';
+import { unhonouredKeys } from '../../controller/configmap/unhonoured.ts';
+import { standaloneFlags } from '../../controller/ops/flags.ts';
+import { dashed } from '../../controller/ops/settings.ts';
+import { Translator } from '../../controller/translate/translator.ts';
+import { keyOf } from '../../controller/watch/view.ts';
+import { limitFlags } from '../../limitflags.ts';
+import type { Row, RowKind, RowOf } from '../../proxy/table/rows.ts';
+import { optionsOf, readObjects, viewOf } from './translating.ts';
+
+const docs = join(import.meta.dirname, '../../docs');
+const key = 'sluice/config';
+const manifest = (data: Record<string, string>) => ({
+  kind: 'ConfigMap',
+  metadata: { name: 'config', namespace: 'sluice' },
+  data,
+});
+const read = (data: Record<string, string>) => {
+  const [object] = readObjects([manifest(data)]).objects;
+  return readConfigMap(object?.kind === 'ConfigMap' ? object : undefined, key);
+};
+const codes = (data: Record<string, string>) => read(data).problems.map(({ code }) => code);
+
+test('docs/configmap.md is what the registry says (UPDATE=1 writes it)', () => {
+  const text = configMapDocument();
+  if (process.env['UPDATE'] === '1') {
+    mkdirSync(docs, { recursive: true });
+    writeFileSync(join(docs, 'configmap.md'), text);
+  }
+  assert.equal(readFileSync(join(docs, 'configmap.md'), 'utf8'), text);
+});
+
+test('a key is known once, and names flags that there are', () => {
+  const both = Object.keys(configKeys).filter((name) => unhonouredKeys.has(name));
+  assert.deepEqual(both, []);
+  const flags = new Set(
+    [...Object.keys(standaloneFlags), ...Object.keys(limitFlags)].map((name) => `--${dashed(name)}`),
+  );
+  const named = [
+    ...Object.values(configKeys).flatMap(({ flag }) => flag ?? []),
+    ...[...unhonouredKeys.values()].flatMap(({ advice }) => advice.match(/--[a-z-]+/g) ?? []),
+  ];
+  assert(named.length > 15);
+  assert.deepEqual(
+    named.filter((flag) => !flags.has(flag)),
+    [],
+  );
+});
+
+test('a key that is an annotation, too, takes what the annotation takes', () => {
+  const values = ['true', 'false', 'yes', '0', '5', '60s', '1m', '-1', '', 'ewma', 'round_robin', 'least_conn'];
+  const shared = Object.keys(configKeys).filter((name) => Object.hasOwn(registry, name));
+  assert(shared.length > 5);
+  for (const name of shared) {
+    const { parse } = configKeys[name as keyof typeof configKeys];
+    for (const value of values) {
+      const own = registry[name as keyof typeof registry].parse(value);
+      assert.deepEqual(parse(value), own, `${name}: ${value}`);
+    }
+  }
+});
+
+test('no value of any key throws, passes a line break or goes unheard', () => {
+  const values = [' ', 'x', '\r\nX: y', '/a\nb', '$', '-1', '1e9', '/'.repeat(100_000), '\u0000', '10.0.0.0/99'];
+  for (const name of [...Object.keys(configKeys), ...unhonouredKeys.keys(), 'constructor', '__proto__']) {
+    for (const value of values) {
+      const data = Object.fromEntries([[name, value]]);
+      const { settings, problems } = readConfigMap(
+        { kind: 'ConfigMap', metadata: { name: 'config', namespace: 'sluice' } as never, data },
+        key,
+      );
+      const taken = Object.entries(settings).filter(([, setting]) => setting !== undefined);
+      const refusals = problems.filter(({ code }) => code !== 'ConfigKeyWithoutEffect');
+      const isHeard = taken.length + refusals.length > 0 || unhonouredKeys.get(name)?.harmless.includes(value.trim());
+      assert(isHeard, `${name}: ${JSON.stringify(value)}`);
+      assert.doesNotMatch(JSON.stringify(taken), /\\[rn]|\\u0000/);
+    }
+  }
+});
+
+test('what nobody honours yet and what protects closes the gateway', () => {
+  const closing = [...unhonouredKeys].filter(([, { closes }]) => closes).map(([name]) => name);
+  assert.equal(closing.length, 14);
+  for (const name of closing) {
+    const { closedBy, problems } = read({ [name]: '10.0.0.0/8' });
+    assert.equal(closedBy?.field, `data[${name}]`);
+    assert.deepEqual(
+      problems.map(({ code }) => code),
+      ['ConfigKeyDenies'],
+    );
+    assert.equal(read({ [name]: '' }).closedBy, null);
+  }
+});
+
+test('keys that do nothing, or less than they say, are told', () => {
+  assert.deepEqual(codes({ 'proxy-real-ip-cidr': '10.0.0.0/8' }), ['ConfigKeyWithoutEffect']);
+  assert.deepEqual(codes({ 'proxy-real-ip-cidr': '10.0.0.0/8', 'use-forwarded-headers': 'true' }), []);
+  assert.deepEqual(codes({ hsts: 'false', 'hsts-max-age': '60' }), ['ConfigKeyWithoutEffect']);
+  assert.deepEqual(codes({ 'ssl-protocols': 'TLSv1 TLSv1.1 TLSv1.2 TLSv1.3' }), ['ConfigKeyWithoutEffect']);
+  assert.deepEqual(codes({ 'ssl-protocols': 'TLSv1' }), ['ConfigKeyInvalid']);
+  assert.deepEqual(codes({ 'keep-alive': '75' }), ['ConfigKeyNotHonoured']);
+  assert.deepEqual(codes({ 'server-tokens': 'false' }), []);
+  assert.deepEqual(codes({ 'proxy-boddy-size': '1m' }), ['ConfigKeyUnknown']);
+});
+
+test('an edit touches the rows that the key is about, and no others', () => {
+  const ingress = (name: string, annotations: Record<string, string>) => ({
+    kind: 'Ingress',
+    metadata: { name, namespace: 'demo', annotations },
+    spec: {
+      ingressClassName: 'sluice',
+      rules: [{ host: `${name}.example.com` }],
+      defaultBackend: { service: { name: 'web', port: { number: 80 } } },
+    },
+  });
+  const annotation = { 'sluice.dev/proxy-read-timeout': '7', 'sluice.dev/proxy-body-size': '9k' };
+  const service = {
+    kind: 'Service',
+    metadata: { name: 'web', namespace: 'demo' },
+    spec: { ports: [{ port: 80 }], clusterIP: '10.96.0.1' },
+  };
+  const fixed = [ingress('plain', {}), ingress('own', annotation), service];
+  const translator = new Translator(optionsOf({ configMap: key }));
+  let isFirst = true;
+  const change = (data: Record<string, string> | null) => {
+    const { objects } = readObjects([...fixed, ...(data === null ? [] : [manifest(data)])]);
+    const changes = isFirst
+      ? objects.map((object) => ({ kind: object.kind, key: keyOf(object) }))
+      : [{ kind: 'ConfigMap', key } as const];
+    isFirst = false;
+    const { upserts, deletes, problems } = translator.apply(viewOf(objects), changes, [], 0);
+    assert.deepEqual(deletes, []);
+    const touched = upserts.map(({ kind, row }) => `${kind} ${row.id}`).sort();
+    return { upserts, touched, codes: problems.map(({ code }) => code) };
+  };
+  const rowOf = <K extends RowKind>(upserts: readonly Row[], kind: K) =>
+    upserts.find((row) => row.kind === kind)?.row as RowOf<K> | undefined;
+
+  assert(change(null).codes.includes('ConfigMapNotFound'));
+  assert.deepEqual(change({}).touched, []);
+
+  const timeout = change({ 'proxy-read-timeout': '5' });
+  assert.deepEqual(timeout.touched, ['route ingress/demo/plain/default/0']);
+  assert.equal(rowOf(timeout.upserts, 'route')?.timeouts.readMs, 5000);
+
+  const both = change({ 'proxy-read-timeout': '5', 'hsts-max-age': '60', 'use-forwarded-headers': 'true' });
+  assert.deepEqual(both.touched, ['listener http', 'listener https']);
+  const https = both.upserts.find(({ row }) => row.id === 'https')?.row as { hsts: string; trustedProxies: string[] };
+  assert.equal(https.hsts, 'max-age=60; includeSubDomains');
+  assert.deepEqual(https.trustedProxies, ['0.0.0.0/0', '::/0']);
+
+  const bad = change({
+    'proxy-read-timeout': '5',
+    'hsts-max-age': '60',
+    'use-forwarded-headers': 'true',
+    'proxy-real-ip-cidr': 'x',
+  });
+  assert.deepEqual(bad.touched, ['listener http', 'listener https']);
+  assert.deepEqual(rowOf(bad.upserts, 'listener')?.trustedProxies, []);
+
+  const balance = change({ 'load-balance': 'ewma', 'service-upstream': 'true' });
+  assert.deepEqual(balance.touched.slice(0, 2), ['backend demo/web/80', 'endpoints demo/web/80']);
+  assert.equal(rowOf(balance.upserts, 'backend')?.balance.algorithm, 'ewma');
+
+  const closed = change({ 'load-balance': 'ewma', 'service-upstream': 'true', 'whitelist-source-range': '10.0.0.0/8' });
+  assert.equal(rowOf(closed.upserts, 'backend')?.broken?.status, 503);
+  const routes = closed.upserts.flatMap((row) => (row.kind === 'route' ? [row.row] : []));
+  assert.equal(routes.length, 2);
+  for (const route of routes) assert.match(route.backends[0]?.backendId ?? '', /#denied$/);
+});
