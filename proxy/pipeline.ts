@@ -28,6 +28,7 @@ export class Gateway implements Engine {
   readonly limits: Limits;
   readonly pools: Pools;
   readonly budget: RetryBudget;
+  readonly encoders = { open: 0 };
   isDraining = false;
   readonly #doors: Doors;
 

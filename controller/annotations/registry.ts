@@ -1,10 +1,16 @@
 import { affinityFamily } from './affinity.ts';
 import { balanceFamily } from './balance.ts';
+import { compressionFamily } from './compression.ts';
 import { healthFamily } from './health.ts';
 import { outlierFamily } from './outlier.ts';
 import { redirectFamily } from './redirect.ts';
 import { rewriteFamily } from './rewrite.ts';
 import { trafficFamily } from './traffic.ts';
+
+/** Those that ingress-nginx does not have. */
+const ownFamilies = { ...healthFamily, ...outlierFamily, ...compressionFamily } as const;
+
+export const ownNames: readonly string[] = Object.keys(ownFamilies);
 
 /** Every annotation that is honoured, by name without prefix. */
 export const registry = {
@@ -13,12 +19,8 @@ export const registry = {
   ...trafficFamily,
   ...balanceFamily,
   ...affinityFamily,
-  ...healthFamily,
-  ...outlierFamily,
+  ...ownFamilies,
 } as const;
-
-/** Names that ingress-nginx does not have. */
-export const ownNames: readonly string[] = [...Object.keys(healthFamily), ...Object.keys(outlierFamily)];
 
 export type AnnotationName = keyof typeof registry;
 

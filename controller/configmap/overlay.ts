@@ -1,5 +1,6 @@
 import type { Balance } from '#table/backend.ts';
 import type { TranslateOptions } from '../translate/options.ts';
+import { compressionOf } from './compression.ts';
 import type { ConfigSettings } from './registry.ts';
 
 /**
@@ -32,6 +33,7 @@ export function withConfigMap(options: TranslateOptions, settings: ConfigSetting
       requestMs,
     },
     bodyLimit: bodyLimitOf(settings['proxy-body-size'], options.bodyLimit),
+    compression: compressionOf(settings) ?? options.compression,
     balance: balances[settings['load-balance'] ?? ''] ?? options.balance,
     usesClusterIp: settings['service-upstream'] ?? options.usesClusterIp,
   };

@@ -1,3 +1,4 @@
+import { compressionKeys } from './compression.ts';
 import { forwardedKeys } from './forwarded.ts';
 import { hstsKeys } from './hsts.ts';
 import { redirectKeys } from './redirect.ts';
@@ -11,6 +12,7 @@ export const configKeys = {
   ...forwardedKeys,
   ...trafficKeys,
   ...tlsKeys,
+  ...compressionKeys,
 } as const;
 
 export type ConfigKeyName = keyof typeof configKeys;

@@ -220,19 +220,9 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
     names: ['proxy-ssl-location-only'],
   },
   {
-    advice: 'Let the backends compress for now.',
-    harmless: off,
-    names: [
-      'use-gzip',
-      'gzip-level',
-      'gzip-min-length',
-      'gzip-types',
-      'gzip-disable',
-      'enable-brotli',
-      'brotli-level',
-      'brotli-min-length',
-      'brotli-types',
-    ],
+    advice: 'No browser that is left mishandles gzip; turn compression off by Ingress where a client does.',
+    harmless: ['msie6', ''],
+    names: ['gzip-disable'],
   },
   {
     advice: 'Limit in front of the gateway or in the backends for now.',

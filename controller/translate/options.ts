@@ -42,6 +42,8 @@ export interface TranslateOptions {
   sslRedirect: boolean;
   /** Redirect to https on every host. */
   forceSslRedirect: boolean;
+  /** Of all responses that no annotation decides about; null: none is compressed. */
+  compression: Listener['compression'];
   /** Of http → https redirects. */
   httpRedirectStatus: RedirectStatus;
   /** Paths never redirected to https: HTTP-01 challenges must be answered on port 80. */
@@ -76,6 +78,7 @@ export const defaultTranslateOptions: TranslateOptions = {
   closedBy: null,
   sslRedirect: true,
   forceSslRedirect: false,
+  compression: null,
   httpRedirectStatus: 308,
   noTlsRedirectPrefixes: ['/.well-known/acme-challenge'],
   allowsLoopbackEndpoints: false,

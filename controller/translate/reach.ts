@@ -15,6 +15,7 @@ const reachByOption: { readonly [K in keyof TranslateOptions]: Reach } = {
   defaultBackendService: 'ingresses',
   configMap: 'ingresses',
   closedBy: 'hosts',
+  compression: 'listeners',
   sslRedirect: 'hosts',
   forceSslRedirect: 'hosts',
   httpRedirectStatus: 'hosts',

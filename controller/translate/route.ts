@@ -127,6 +127,8 @@ function filtersOf(draft: Draft, path: DraftPath, facts: HostFacts, options: Tra
     const edits = { set: [{ name: 'X-Forwarded-Prefix', value: prefix }], add: [], remove: [] };
     filters.push({ type: 'request-headers', edits });
   }
+  const { compression } = settings;
+  if (compression !== undefined) filters.push({ type: 'compression', compression });
   return filters;
 }
 

@@ -2,6 +2,7 @@ import { assertNever } from '#kit/assert.ts';
 import type { Filter, HeaderEdits } from '#table/filter.ts';
 import type { Route } from '#table/route.ts';
 import type { CompiledFilters } from './compiled.ts';
+import { compileCompression } from './compression.ts';
 import { compileEdits } from './headers.ts';
 import { compileHttpsRedirect } from './httpsredirect.ts';
 import { inOrder } from './order.ts';
@@ -15,6 +16,7 @@ const noFilters: CompiledFilters = {
   host: null,
   requestHeaders: null,
   responseHeaders: null,
+  compression: null,
 };
 
 /**
@@ -30,6 +32,7 @@ export function compileFilters(filters: readonly Filter[], match: Route['match']
   const responseEdits: HeaderEdits[] = [];
   let path: CompiledFilters['path'] = null;
   let host: CompiledFilters['host'] = null;
+  let compression: CompiledFilters['compression'] = null;
   for (const filter of inOrder(filters)) {
     switch (filter.type) {
       case 'https-redirect':
@@ -48,6 +51,9 @@ export function compileFilters(filters: readonly Filter[], match: Route['match']
       case 'response-headers':
         responseEdits.push(filter.edits);
         break;
+      case 'compression':
+        compression = compileCompression(filter.compression);
+        break;
       default:
         assertNever(filter, 'filter');
     }
@@ -58,6 +64,7 @@ export function compileFilters(filters: readonly Filter[], match: Route['match']
     host,
     requestHeaders: compileEdits(requestEdits),
     responseHeaders: compileEdits(responseEdits),
+    compression,
   };
 }
 

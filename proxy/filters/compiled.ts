@@ -1,4 +1,5 @@
 import type { RequestFacts } from '../match/facts.ts';
+import type { CompiledCompression } from './compression.ts';
 
 /** An answer that the gateway gives itself. */
 export interface LocalAnswer {
@@ -25,4 +26,6 @@ export interface CompiledFilters {
   readonly host: string | null;
   readonly requestHeaders: CompiledEdits | null;
   readonly responseHeaders: CompiledEdits | null;
+  /** In place of the listener's. */
+  readonly compression: CompiledCompression | null;
 }

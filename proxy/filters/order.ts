@@ -8,6 +8,7 @@ const order: Readonly<Record<Filter['type'], number>> = {
   rewrite: 2,
   'request-headers': 3,
   'response-headers': 4,
+  compression: 5,
 };
 
 /** Filters in order of effect; those of one type keep the row's order. */

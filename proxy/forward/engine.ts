@@ -13,6 +13,8 @@ export interface Engine {
   readonly limits: Limits;
   readonly pools: Pools;
   readonly budget: RetryBudget;
+  /** Compressors in use. */
+  readonly encoders: { open: number };
   /** Answers say `Connection: close` from now on. */
   readonly isDraining: boolean;
   /** The life of a request, from its parsed head on. */

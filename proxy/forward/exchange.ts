@@ -1,5 +1,5 @@
 import type { Source } from '#table/problem.ts';
-import type { CompiledFilters } from '../filters/compiled.ts';
+import type { CompiledEdits, CompiledFilters } from '../filters/compiled.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { CompiledRoute } from '../match/match.ts';
 import type { ExchangeRecord, ResponseFlag } from '../observe/record.ts';
@@ -9,6 +9,7 @@ import { nameIds } from '../parse/names.ts';
 import { RequestLine } from '../parse/requestline.ts';
 import type { LiveBackend } from '../receive/live.ts';
 import type { EndpointState, PickFacts } from '../select/types.ts';
+import type { ReplyEncoder } from './encoder.ts';
 import type { ClientSide, UpstreamSide } from './sides.ts';
 
 /**
@@ -67,6 +68,10 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   requestTrailers: Head | null = null;
   interims = 0;
   replyKind = bodyNone;
+  /** Changes of the response head that this response alone needs. */
+  replyEdits: CompiledEdits | null = null;
+  /** Stands between the backend's body and the client's; null: the body goes as it is. */
+  encoder: ReplyEncoder | null = null;
   /** Response head that waits for the body bytes of the same read. */
   replyPrefix = '';
   requestDeadlineMs = Number.POSITIVE_INFINITY;
@@ -108,6 +113,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.replay = this.requestTrailers = null;
     this.replayBytes = this.interims = 0;
     this.replyKind = bodyNone;
+    this.replyEdits = this.encoder = null;
     this.replyPrefix = '';
     this.requestDeadlineMs = Number.POSITIVE_INFINITY;
     this.startedAtMs = nowMs;

@@ -3,6 +3,7 @@ import { clock } from '../listen/clock.ts';
 import { type Head, noTrailers } from '../parse/head.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
 import { canRepeat, endAttempt, isIdempotent, resultOf, retry } from './attempt.ts';
+import { beginEncoding } from './encoding.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { sharedUpstreamBuffer } from './relay.ts';
@@ -21,6 +22,8 @@ export function replyHead(engine: Engine, exchange: Exchange, line: ResponseLine
   exchange.isResponseStarted = true;
   // An answer before the end of the request: the rest of the upload would have to be read by nobody.
   if (!exchange.isRequestComplete) exchange.willClose = true;
+  const compression = exchange.route?.filters.compression ?? client.peer.door.compression;
+  if (compression !== null) beginEncoding(engine, exchange, compression, line, head);
   client.writeHead(exchange, line, head);
   return true;
 }
@@ -51,7 +54,20 @@ export function replyBody(
   trailers: Head | null,
   isLent: boolean,
 ): void {
-  exchange.client?.writeBody(exchange, buffer, start, end, trailers, isLent);
+  // Trailers end with the encoding: a response that announces some is not encoded.
+  if (exchange.encoder !== null) exchange.encoder.write(buffer, start, end);
+  else exchange.client?.writeBody(exchange, buffer, start, end, trailers, isLent);
+}
+
+/** Whether the backend is to wait with more of the body. */
+export function isReplyFull(exchange: Exchange): boolean {
+  return exchange.encoder === null ? exchange.client?.isFull === true : exchange.encoder.isFull;
+}
+
+/** The client has taken what waited for it. */
+export function clientDrained(exchange: Exchange): void {
+  if (exchange.encoder === null) exchange.upstream?.resume();
+  else exchange.encoder.clientDrained();
 }
 
 /** The body ends here, after what was written. */
@@ -63,5 +79,6 @@ export function replyLast(exchange: Exchange): void {
 export function replyEnd(engine: Engine, exchange: Exchange): void {
   exchange.upstream = null;
   endAttempt(exchange, resultOf(exchange.status));
-  finish(engine, exchange);
+  if (exchange.encoder !== null) exchange.encoder.end();
+  else finish(engine, exchange);
 }

@@ -12,7 +12,7 @@ import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
 import type { Pool } from './pools.ts';
 import { giveChunk, isFull, relay, sharedUpstreamBuffer, shortBytes, takeChunk } from './relay.ts';
-import { replyBody, replyEnd, replyHead, replyLast } from './reply.ts';
+import { isReplyFull, replyBody, replyEnd, replyHead, replyLast } from './reply.ts';
 import { buildRequestHead } from './requesthead.ts';
 import type { ClientSide, UpstreamSide } from './sides.ts';
 import { closeTunnel, startTunnel, tunnelFromUpstream, tunnelUpstreamEnded } from './tunnel.ts';
@@ -268,7 +268,7 @@ export class UpstreamConnection implements UpstreamSide, Expiring {
 
   /** Reads no more while the client has not taken what it was sent. */
   #throttle(exchange: Exchange): void {
-    if (exchange.client?.isFull) this.pause();
+    if (isReplyFull(exchange)) this.pause();
   }
 
   pause(): void {

@@ -68,6 +68,7 @@ export function clientGone(engine: Engine, exchange: Exchange): void {
 export function finish(engine: Engine, exchange: Exchange): void {
   const client = exchange.client;
   if (client === null) return;
+  exchange.encoder?.close();
   exchange.durationMs = clock.nowMs - exchange.startedAtMs;
   engine.observer.finished(exchange);
   client.exchangeEnded(exchange);

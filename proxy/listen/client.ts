@@ -3,6 +3,7 @@ import { flushRequest, requestTimedOut } from '../forward/attempt.ts';
 import type { Engine } from '../forward/engine.ts';
 import { type Exchange, giveExchange, takeExchange } from '../forward/exchange.ts';
 import { chunkBytes, giveChunk, isFull, sharedClientBuffer, takeChunk } from '../forward/relay.ts';
+import { clientDrained } from '../forward/reply.ts';
 import { requestBody, requestBroken } from '../forward/requestbody.ts';
 import type { ClientSide, Peer } from '../forward/sides.ts';
 import { tunnelClientEnded, tunnelFromClient } from '../forward/tunnel.ts';
@@ -342,7 +343,7 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
     const exchange = this.exchange;
     if (exchange !== null) {
       this.#written();
-      exchange.upstream?.resume();
+      clientDrained(exchange);
     } else if (this.#phase === phaseFlushing) this.#next();
   }
 

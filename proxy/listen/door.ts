@@ -1,4 +1,5 @@
 import type { Listener } from '#table/listener.ts';
+import { type CompiledCompression, compileCompression } from '../filters/compression.ts';
 import { trustOf } from './forwarded.ts';
 
 /** What connections need to know of the listener that they came through. */
@@ -9,6 +10,7 @@ export interface Door {
   /** For X-Forwarded-Port. */
   readonly publicPort: number;
   readonly hsts: string | null;
+  readonly compression: CompiledCompression | null;
   isTrusted(address: string): boolean;
 }
 
@@ -21,6 +23,7 @@ export function doorOf(listener: Listener, port: number): Door {
     scheme: isTls ? 'https' : 'http',
     publicPort: listener.publicPort ?? port,
     hsts: isTls ? listener.hsts : null,
+    compression: listener.compression === null ? null : compileCompression(listener.compression),
     isTrusted: trustOf(listener.trustedProxies),
   };
 }

@@ -49,8 +49,8 @@ export abstract class H1Reply {
 
   /** Decides how the body goes to this client, and whether the connection can stay. */
   writeHead(exchange: Exchange, line: ResponseLine, head: Head): void {
-    exchange.replyKind = line.bodyKind;
-    if (line.bodyKind === bodyChunked || line.bodyKind === bodyUntilClose) {
+    exchange.replyKind = exchange.encoder === null ? line.bodyKind : bodyChunked;
+    if (exchange.replyKind === bodyChunked || exchange.replyKind === bodyUntilClose) {
       exchange.replyKind = exchange.line.minor === 1 ? bodyChunked : bodyUntilClose;
       // The end of the connection is the only end that a 1.0 client can see.
       if (exchange.replyKind === bodyUntilClose) exchange.willClose = true;

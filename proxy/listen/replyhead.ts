@@ -28,6 +28,7 @@ class ReplyFields {
   #hsts: string | null = null;
   #routeEdits: CompiledEdits | null = null;
   #backendEdits: CompiledEdits | null = null;
+  #ownEdits: CompiledEdits | null = null;
   #isPlain = true;
 
   /** Makes the object ready for one head. */
@@ -36,8 +37,13 @@ class ReplyFields {
     this.#hsts = exchange.client?.peer.door.hsts ?? null;
     this.#routeEdits = exchange.route?.filters.responseHeaders ?? null;
     this.#backendEdits = exchange.backendFilters?.responseHeaders ?? null;
+    this.#ownEdits = exchange.replyEdits;
     this.#isPlain =
-      line.nominated === null && this.#routeEdits === null && this.#backendEdits === null && this.#hsts === null;
+      line.nominated === null &&
+      this.#routeEdits === null &&
+      this.#backendEdits === null &&
+      this.#ownEdits === null &&
+      this.#hsts === null;
   }
 
   /** @returns whether the backend's field goes on; Content-Length is the caller's to decide beyond that */
@@ -49,6 +55,7 @@ class ReplyFields {
     if (this.#hsts !== null && head.ids[field] === nameIds['strict-transport-security']) return false;
     const name = head.name(field).toLowerCase();
     if (this.#line?.nominated?.includes(name) && !keptThoughNominated.has(name)) return false;
+    if (this.#ownEdits?.remove.has(name)) return false;
     return !this.#routeEdits?.remove.has(name) && !this.#backendEdits?.remove.has(name);
   }
 
@@ -57,6 +64,7 @@ class ReplyFields {
     let text = this.#line?.hasDate ? '' : `Date: ${httpDate(nowMs)}\r\n`;
     if (exchange.setCookie !== null) text += `Set-Cookie: ${exchange.setCookie}\r\n`;
     if (this.#hsts !== null) text += `Strict-Transport-Security: ${this.#hsts}\r\n`;
+    if (this.#ownEdits !== null) text += this.#ownEdits.lines;
     if (this.#routeEdits !== null) text += this.#routeEdits.lines;
     if (this.#backendEdits !== null) text += this.#backendEdits.lines;
     return text;

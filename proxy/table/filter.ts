@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Compression } from './compression.ts';
 
 const HeaderValue = z.object({ name: z.string(), value: z.string() });
 
@@ -41,6 +42,8 @@ export const Filter = z.discriminatedUnion('type', [
   z.object({ type: z.literal('rewrite'), hostname: z.string().nullable(), path: PathRewrite.nullable() }),
   z.object({ type: z.literal('request-headers'), edits: HeaderEdits }),
   z.object({ type: z.literal('response-headers'), edits: HeaderEdits }),
+  /** In place of the listener's. */
+  z.object({ type: z.literal('compression'), compression: Compression }),
 ]);
 export type Filter = z.infer<typeof Filter>;
 export type HeaderEdits = z.infer<typeof HeaderEdits>;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Compression } from './compression.ts';
 import { Source } from './problem.ts';
 
 /** A port that clients connect to. */
@@ -25,6 +26,8 @@ export const Listener = z.object({
   trustedProxies: z.array(z.string()),
   /** Value of Strict-Transport-Security on every TLS response; null: none is added. */
   hsts: z.string().nullable(),
+  /** null: bodies go as they are, unless a route says otherwise. */
+  compression: Compression.nullable(),
 });
 export type Listener = z.infer<typeof Listener>;
 

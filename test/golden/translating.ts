@@ -58,7 +58,15 @@ export function briefProblem({ code, severity, source, message }: Problem): Reco
 
 function usualRows(options: TranslateOptions): Record<RowKind, Record<string, unknown>> {
   return {
-    listener: { source: null, addresses: [], publicPort: null, trustedProxies: [], hsts: null, tls: null },
+    listener: {
+      source: null,
+      addresses: [],
+      publicPort: null,
+      trustedProxies: [],
+      hsts: null,
+      tls: null,
+      compression: null,
+    },
     host: { listenerIds: ['http', 'https'], wildcard: 'one', canFallThrough: false, certificateIds: [] },
     route: {
       filters: [],

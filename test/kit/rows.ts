@@ -77,6 +77,7 @@ const plainRows: { readonly [K in RowKind]: object } = {
     tls: null,
     trustedProxies: [],
     hsts: null,
+    compression: null,
   },
   host: {
     source: null,

@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, test } from 'node:test';
+import { brotliDecompressSync, constants, createGunzip, gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { type TestGateway, testGateway } from '../kit/gateway.ts';
+import { get, RawClient } from '../kit/rawclient.ts';
+import { answer, answerBytes, Recorder } from '../kit/recorder.ts';
+import type { RawResponse } from '../kit/response.ts';
+import { plainTable, row } from '../kit/rows.ts';
+import { waitUntil } from '../kit/wait.ts';
+
+const applies = { types: ['text/*'], minBytes: 256 };
+const compression = [
+  { name: 'zstd' as const, level: 3, ...applies },
+  { name: 'br' as const, level: 4, ...applies },
+  { name: 'gzip' as const, level: 1, ...applies },
+];
+
+const opened: { stop(): Promise<void> }[] = [];
+after(async () => {
+  for (const each of opened.reverse()) await each.stop();
+});
+
+async function rig(limits = {}): Promise<{ recorder: Recorder; gateway: TestGateway; client: RawClient }> {
+  const recorder = await Recorder.start();
+  const rows = plainTable([{ address: '127.0.0.1', port: recorder.port }]);
+  const gateway = await testGateway(
+    rows.map((each) => (each.kind === 'listener' ? row('listener', { id: 'http', compression }) : each)),
+    limits,
+  );
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push(recorder, gateway, { stop: async () => client.destroy() });
+  return { recorder, gateway, client };
+}
+
+const valuesOf = ({ fields }: RawResponse, name: string) =>
+  fields.filter(([each]) => each.toLowerCase() === name).map(([, value]) => value);
+const text = 'The quick brown fox. '.repeat(400);
+
+for (const [name, decode] of [
+  ['gzip', gunzipSync],
+  ['br', brotliDecompressSync],
+  ['zstd', zstdDecompressSync],
+] as const) {
+  test(`${name}: the body is whole, the head says so, the connection goes on`, async () => {
+    const { recorder, client } = await rig();
+    recorder.onRequest = (request) =>
+      answer(request, text, 200, ['Content-Type: text/plain', 'ETag: "a"', 'Accept-Ranges: bytes']);
+    for (let i = 0; i < 3; i++) client.send(get('/', 'gw.test', [`Accept-Encoding: ${name}`]));
+    for (let i = 0; i < 3; i++) {
+      const response = await client.response(i);
+      assert.deepEqual(valuesOf(response, 'content-encoding'), [name]);
+      assert.deepEqual(valuesOf(response, 'vary'), ['Accept-Encoding']);
+      assert.deepEqual(valuesOf(response, 'etag'), ['W/"a"']);
+      assert.deepEqual(valuesOf(response, 'accept-ranges'), []);
+      assert.equal(response.framing, 'chunked');
+      assert.equal(decode(response.body).toString(), text);
+    }
+    assert.equal(recorder.connections.length, 1);
+  });
+}
+
+test('what must not be compressed passes byte for byte', async () => {
+  const { recorder, client } = await rig();
+  const plain = ['Content-Type: text/plain'];
+  const cases: { fields: string[]; body?: string; status?: number; asks?: string[]; varies: boolean }[] = [
+    { fields: plain, asks: [], varies: true },
+    { fields: plain, asks: ['Accept-Encoding: identity'], varies: true },
+    { fields: plain, body: 'short', varies: false },
+    { fields: ['Content-Type: image/png'], varies: false },
+    { fields: [], varies: false },
+    { fields: [...plain, 'Content-Encoding: gzip'], varies: false },
+    { fields: [...plain, 'Cache-Control: public, no-transform'], varies: false },
+    { fields: [...plain, 'Content-Range: bytes 0-8399/10000'], status: 206, varies: false },
+    { fields: [...plain, 'Repr-Digest: sha-256=:x:'], varies: false },
+  ];
+  for (const [
+    index,
+    { fields, body = text, status = 200, asks = ['Accept-Encoding: gzip'], varies },
+  ] of cases.entries()) {
+    recorder.onRequest = (request) => answer(request, body, status, fields);
+    client.send(get('/', 'gw.test', asks));
+    const response = await client.response(index);
+    assert.equal(response.framing, 'length', `case ${index}`);
+    assert.equal(response.body.toString(), body);
+    assert.deepEqual(valuesOf(response, 'vary'), varies ? ['Accept-Encoding'] : [], `case ${index}`);
+  }
+});
+
+test('a Vary that says it already is left alone', async () => {
+  const { recorder, client } = await rig();
+  recorder.onRequest = (request) =>
+    answer(request, text, 200, ['Content-Type: text/css', 'Vary: Origin, accept-encoding']);
+  client.send(get('/', 'gw.test', ['Accept-Encoding: br']));
+  assert.deepEqual(valuesOf(await client.response(0), 'vary'), ['Origin, accept-encoding']);
+});
+
+test('a route turns the listener’s compression off', async () => {
+  const { recorder, gateway, client } = await rig();
+  const off = { type: 'compression' as const, compression: [] };
+  gateway.apply([row('route', { id: 'r', filters: [off] })]);
+  recorder.onRequest = (request) => answer(request, text, 200, ['Content-Type: text/plain']);
+  client.send(get('/', 'gw.test', ['Accept-Encoding: gzip']));
+  const response = await client.response(0);
+  assert.equal(response.framing, 'length');
+  assert.deepEqual(valuesOf(response, 'vary'), []);
+});
+
+test('HEAD and HTTP/1.0 get the answer as it is', async () => {
+  const { recorder, client } = await rig();
+  recorder.onRequest = (request) => answer(request, text, 200, ['Content-Type: text/plain']);
+  client.send('HEAD / HTTP/1.1\r\nHost: gw.test\r\nAccept-Encoding: gzip\r\n\r\n');
+  const head = await client.response(0, ['HEAD']);
+  assert.deepEqual(valuesOf(head, 'content-length'), [String(text.length)]);
+  client.send('GET / HTTP/1.0\r\nHost: gw.test\r\nAccept-Encoding: gzip\r\n\r\n');
+  assert.equal((await client.response(1, ['HEAD'])).body.toString(), text);
+});
+
+test('server-sent events come out one by one', async () => {
+  const { recorder, client } = await rig();
+  recorder.onRequest = (request) =>
+    answerBytes(request, 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n');
+  client.send(get('/', 'gw.test', ['Accept-Encoding: gzip']));
+  const request = await recorder.request();
+  const gunzip = createGunzip({ finishFlush: constants.Z_SYNC_FLUSH });
+  let seen = '';
+  gunzip.on('data', (bytes: Buffer) => {
+    seen += bytes.toString();
+  });
+  let fed = 0;
+  await waitUntil(() => client.received.includes('\r\n\r\n'), 'the head');
+  fed = client.received.indexOf('\r\n\r\n') + 4;
+  for (const event of ['data: one\n\n', 'data: two\n\n']) {
+    answerBytes(request, `${event.length.toString(16)}\r\n${event}\r\n`);
+    await waitUntil(() => {
+      fed = feedChunks(client.received, fed, gunzip);
+      return seen.endsWith(event);
+    }, `the event ${event.trim()}`);
+  }
+  answerBytes(request, '0\r\n\r\n');
+  assert.equal((await client.response(0)).isComplete, true);
+});
+
+test('a backend that breaks off is seen as broken off', async () => {
+  const { recorder, gateway, client } = await rig();
+  recorder.onRequest = (request) => {
+    answerBytes(request, `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 99999\r\n\r\n${text}`);
+    request.connection.socket.end();
+  };
+  client.send(get('/', 'gw.test', ['Accept-Encoding: gzip']));
+  await client.closed();
+  assert.ok(!client.received.toString('latin1').endsWith('0\r\n\r\n'));
+  await waitUntil(() => gateway.gateway.encoders.open === 0, 'the compressor to be closed');
+});
+
+test('clients that read nothing, or go, hold neither the backend’s bytes nor a compressor', async () => {
+  const { recorder, gateway, client } = await rig();
+  // Noise hardly shrinks, so what the client does not read shows at the backend soon.
+  const block = randomBytes(65_536);
+  let sent = 0;
+  let isStuck = false;
+  recorder.onRequest = (request) => {
+    answerBytes(request, 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4000000000\r\n\r\n');
+    const { socket } = request.connection;
+    const push = () => {
+      while (!socket.destroyed && sent < 300_000_000) {
+        sent += block.length;
+        if (!socket.write(block)) {
+          socket.once('drain', push);
+          return;
+        }
+      }
+    };
+    push();
+    socket.on('close', () => {
+      isStuck = true;
+    });
+  };
+  client.socket.pause();
+  client.send(get('/', 'gw.test', ['Accept-Encoding: gzip']));
+  let before = -1;
+  let stillFor = 0;
+  await waitUntil(() => {
+    stillFor = before === sent && sent > 0 ? stillFor + 1 : 0;
+    before = sent;
+    return stillFor > 20;
+  }, 'the backend to be held up');
+  assert.ok(sent < 100_000_000, `${sent} bytes taken`);
+  assert.equal(gateway.gateway.encoders.open, 1);
+  client.destroy();
+  await waitUntil(() => isStuck && gateway.gateway.encoders.open === 0, 'backend and compressor to be let go');
+});
+
+test('beyond the limit answers go as they are', async () => {
+  const { recorder, client } = await rig({ encoders: 0 });
+  recorder.onRequest = (request) => answer(request, text, 200, ['Content-Type: text/plain']);
+  client.send(get('/', 'gw.test', ['Accept-Encoding: gzip']));
+  const response = await client.response(0);
+  assert.equal(response.framing, 'length');
+  assert.deepEqual(valuesOf(response, 'vary'), ['Accept-Encoding']);
+});
+
+/** Feeds the payload of the whole chunks from `at` on. @returns the offset after them */
+function feedChunks(bytes: Buffer, at: number, sink: NodeJS.WritableStream): number {
+  let offset = at;
+  for (;;) {
+    const lineEnd = bytes.indexOf('\r\n', offset);
+    if (lineEnd === -1) return offset;
+    const length = Number.parseInt(bytes.toString('latin1', offset, lineEnd), 16);
+    const end = lineEnd + 2 + length + 2;
+    if (end > bytes.length || length === 0) return offset;
+    sink.write(bytes.subarray(lineEnd + 2, end - 2));
+    offset = end;
+  }
+}
