@@ -115,7 +115,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     ...upkeep.problems(),
     ...problemSources.flatMap((source) => source()),
   ];
-  const figures = new Figures(() => crew, intake, problems);
+  const figures = new Figures({ crew: () => crew, intake, problems, health: () => upkeep.health() });
   const crew = new Crew({
     size: workers,
     start: {
@@ -143,9 +143,10 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
         .apply(delta, intake.hash)
         .catch((error: Error) => log.error({ row: row.id, err: error.message }, 'addresses'));
     },
-    onHealth(word) {
-      log.info(word, word.isHealthy ? 'endpoint is healthy again' : 'endpoint is unhealthy');
-      crew.tell({ type: 'health', words: [word] });
+    onHealth({ key, backendId, isHealthy, reason }) {
+      const fields = { row: backendId, endpoint: key, ...(reason !== '' && { reason }) };
+      log.info(fields, isHealthy ? 'endpoint is healthy again' : 'endpoint is unhealthy');
+      crew.tell({ type: 'health', words: [{ key, backendId, isHealthy }] });
     },
   });
   const ports = new Ports({ portsById, workers, log }, crew);
@@ -191,7 +192,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       isDraining = true;
       if (hadTables) await new Promise((resolve) => setTimeout(resolve, options.drainDelayMs));
       ports.close();
-      await upkeep.close();
+      upkeep.close();
       await crew.stop(options.drainGraceMs);
       await memory?.close(intake);
       await admin.close();

@@ -1,6 +1,7 @@
 import type { Problem, Source } from '#table/problem.ts';
 import { problem } from '../translate/problems.ts';
 import { cookieAttributes } from './affinity.ts';
+import { probeNames } from './health.ts';
 import { successRateNames } from './outlier.ts';
 import type { AnnotationName, Settings } from './registry.ts';
 
@@ -20,8 +21,10 @@ export function withoutEffect(source: Source, settings: Settings, keys: Keys): P
   const hash = settings['upstream-hash-by'];
   for (const name of needsAffinity) if (!hasAffinity) tell(name, 'it needs affinity beside it');
   for (const name of needsHash) if (hash === undefined) tell(name, 'it needs upstream-hash-by beside it');
-  if (settings['health-check-path'] === undefined) {
-    for (const name of needsProbe) tell(name, 'it needs health-check-path beside it');
+  const probe = settings['health-check-type'] ?? (settings['health-check-path'] === undefined ? undefined : 'http');
+  for (const [name, types] of Object.entries(probeNames)) {
+    if (probe === undefined) tell(name as AnnotationName, 'it needs health-check-type or health-check-path beside it');
+    else if (!types.includes(probe)) tell(name as AnnotationName, `it means nothing to probes of type ${probe}`);
   }
   if (settings['outlier-success-rate-deviations'] === undefined) {
     for (const name of successRateNames) tell(name, 'it needs outlier-success-rate-deviations beside it');
@@ -44,5 +47,3 @@ export function withoutEffect(source: Source, settings: Settings, keys: Keys): P
 const needsAffinity: readonly AnnotationName[] = ['affinity-mode', ...cookieAttributes];
 
 const needsHash: readonly AnnotationName[] = ['upstream-hash-by-subset', 'upstream-hash-by-subset-size'];
-
-const needsProbe: readonly AnnotationName[] = ['health-check-interval', 'health-check-timeout'];

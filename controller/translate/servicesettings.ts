@@ -1,6 +1,8 @@
 import type { Affinity, Backend, Balance } from '#table/backend.ts';
 import type { Problem } from '#table/problem.ts';
+import type { Probe } from '#table/resilience.ts';
 import { cookieAttributes } from '../annotations/affinity.ts';
+import { healthFamily } from '../annotations/health.ts';
 import { outlierFamily } from '../annotations/outlier.ts';
 import type { AnnotationName } from '../annotations/registry.ts';
 import type { Draft } from './draft.ts';
@@ -73,10 +75,7 @@ const decidedByOldest: readonly AnnotationName[] = [
   'upstream-hash-by-subset',
   'upstream-hash-by-subset-size',
   'service-upstream',
-  'health-check-path',
-  'health-check-interval',
-  'health-check-timeout',
-  'slow-start',
+  ...(Object.keys(healthFamily) as (keyof typeof healthFamily)[]),
   ...(Object.keys(outlierFamily) as (keyof typeof outlierFamily)[]),
 ];
 
@@ -103,17 +102,36 @@ function balanceOf(settings: Draft['annotations']['settings'], options: Translat
 }
 
 function healthCheckOf(settings: Draft['annotations']['settings']): Backend['healthCheck'] {
-  const path = settings['health-check-path'];
-  if (path === undefined) return null;
+  const probe = probeOf(settings);
+  if (probe === null) return null;
   return {
-    path,
-    host: null,
+    probe,
     intervalMs: settings['health-check-interval'] ?? 10_000,
     timeoutMs: settings['health-check-timeout'] ?? 2000,
-    unhealthyAfter: 3,
-    healthyAfter: 2,
-    expectedStatuses: [200, 399],
+    unhealthyAfter: settings['health-check-unhealthy-threshold'] ?? 3,
+    healthyAfter: settings['health-check-healthy-threshold'] ?? 2,
   };
+}
+
+function probeOf(settings: Draft['annotations']['settings']): Probe | null {
+  const path = settings['health-check-path'];
+  const host = settings['health-check-host'] ?? null;
+  switch (settings['health-check-type'] ?? (path === undefined ? undefined : 'http')) {
+    case 'http':
+      return {
+        type: 'http',
+        method: settings['health-check-method'] ?? 'GET',
+        path: path ?? '/',
+        host,
+        expectedStatuses: settings['health-check-expected-statuses'] ?? [[200, 399]],
+      };
+    case 'tcp':
+      return { type: 'tcp' };
+    case 'grpc':
+      return { type: 'grpc', service: settings['health-check-grpc-service'] ?? '', host };
+    default:
+      return null;
+  }
 }
 
 function outlierOf(settings: Draft['annotations']['settings'], options: TranslateOptions): Backend['outlier'] {

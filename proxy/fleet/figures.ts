@@ -6,19 +6,22 @@ import { renderMetrics } from '../observe/prometheus.ts';
 import type { Intake } from '../receive/intake.ts';
 import type { Crew } from './crew.ts';
 
+export interface FiguresOptions {
+  crew(): Crew;
+  readonly intake: Intake;
+  problems(): readonly Problem[];
+  health(): readonly { readonly backendId: string; readonly probed: number; readonly healthy: number }[];
+}
+
 /** Everything that /metrics shows: the workers' counters summed, the fleet's own, and what others add. */
 export class Figures {
-  readonly #crew: () => Crew;
-  readonly #intake: Intake;
-  readonly #problems: () => readonly Problem[];
+  readonly #of: FiguresOptions;
   readonly #sources: (() => Promise<string>)[] = [];
   /** Counters of workers that ended: without them a restart would make sums go down. */
   #past: MetricsSnapshot = mergeSnapshots([]);
 
-  constructor(crew: () => Crew, intake: Intake, problems: () => readonly Problem[]) {
-    this.#crew = crew;
-    this.#intake = intake;
-    this.#problems = problems;
+  constructor(options: FiguresOptions) {
+    this.#of = options;
   }
 
   remember(snapshot: MetricsSnapshot): void {
@@ -30,17 +33,18 @@ export class Figures {
   }
 
   async text(): Promise<string> {
-    const living = await this.#crew().metrics(scrapeTimeoutMs);
+    const living = await this.#of.crew().metrics(scrapeTimeoutMs);
     const workers = renderMetrics(mergeSnapshots([this.#past, ...living]));
     // Shown once more; the living workers let go of them likewise.
-    this.#past = withoutGoneRoutes(this.#past, (id) => this.#intake.table.route.has(id));
+    this.#past = withoutGoneRoutes(this.#past, (id) => this.#of.intake.table.route.has(id));
     const added = await Promise.all(this.#sources.map((source) => source().catch(() => '')));
     return [workers, this.#ownText(), ...added].join('');
   }
 
   #ownText(): string {
-    const crew = this.#crew();
-    const { commit, applied, refused, table } = this.#intake;
+    const { intake, problems, health } = this.#of;
+    const crew = this.#of.crew();
+    const { commit, applied, refused, table } = intake;
     const { user, system } = process.cpuUsage();
     const startSeconds = Math.round(performance.timeOrigin) / 1000;
     const page = new Page();
@@ -59,7 +63,12 @@ export class Figures {
     page.family('sluice_table_rows', 'gauge', 'Rows of the table in force, by kind.');
     for (const kind of rowKinds) page.sample('', { kind }, table[kind].size);
     page.family('sluice_problems', 'gauge', 'What is not honoured now, by code.');
-    for (const [code, count] of countByCode(this.#problems())) page.sample('', { code }, count);
+    for (const [code, count] of countByCode(problems())) page.sample('', { code }, count);
+    const probed = health();
+    page.family('sluice_backend_probed_endpoints', 'gauge', 'Endpoints with a health check, by backend.');
+    for (const each of probed) page.sample('', { backend: each.backendId }, each.probed);
+    page.family('sluice_backend_healthy_endpoints', 'gauge', 'Those of them that are healthy.');
+    for (const each of probed) page.sample('', { backend: each.backendId }, each.healthy);
     page.single('process_resident_memory_bytes', 'gauge', 'Memory of the primary.', process.memoryUsage.rss());
     page.single('process_cpu_seconds_total', 'counter', 'CPU time of the primary.', (user + system) / 1e6);
     page.single('process_start_time_seconds', 'gauge', 'Start of the primary, seconds since 1970.', startSeconds);

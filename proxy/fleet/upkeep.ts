@@ -1,7 +1,7 @@
 import type { Endpoints } from '#table/backend.ts';
 import type { Problem } from '#table/problem.ts';
 import type { Table } from '#table/rows.ts';
-import { Prober } from '../forward/probe.ts';
+import { type HealthChange, Prober } from '../probe/prober.ts';
 import { changesOf, type Delta } from '../receive/changes.ts';
 import { NameResolver } from '../receive/resolve.ts';
 import type { HealthWord } from './messages.ts';
@@ -12,7 +12,7 @@ export interface UpkeepOptions {
   readonly canUseLoopback: boolean;
   /** A row whose name came to other addresses. */
   onAddresses(row: Endpoints): void;
-  onHealth(word: HealthWord): void;
+  onHealth(change: HealthChange): void;
 }
 
 /** What one process does for all workers: it resolves names and probes endpoints. */
@@ -23,7 +23,7 @@ export class Upkeep {
 
   constructor({ table, canUseLoopback, onAddresses, onHealth }: UpkeepOptions) {
     this.#prober = new Prober({
-      onHealth: (key, backendId, isHealthy) => onHealth({ key, backendId, isHealthy }),
+      onHealth,
       caPem: (secretId) => table().secret.get(secretId)?.value ?? null,
       random: Math.random,
     });
@@ -64,12 +64,17 @@ export class Upkeep {
     return this.#prober.unhealthy().map(({ key, backendId }) => ({ key, backendId, isHealthy: false }));
   }
 
+  /** How many endpoints of each backend are probed, and how many of them are healthy. */
+  health(): ReturnType<Prober['counts']> {
+    return this.#prober.counts();
+  }
+
   problems(): Problem[] {
     return [...this.#problemsByRow.values()].flat();
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#names.close();
-    await this.#prober.close();
+    this.#prober.close();
   }
 }

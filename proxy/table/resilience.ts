@@ -1,15 +1,37 @@
 import { z } from 'zod';
 
+/** How an endpoint is asked whether it is well. */
+export const Probe = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('http'),
+    method: z.enum(['GET', 'HEAD', 'OPTIONS']),
+    path: z.string(),
+    /** null: the endpoint's address. */
+    host: z.string().nullable(),
+    /** Statuses that are well: from, to. */
+    expectedStatuses: z.array(z.tuple([z.int(), z.int()])).min(1),
+  }),
+  /** Whether it takes a connection. */
+  z.object({ type: z.literal('tcp') }),
+  z.object({
+    type: z.literal('grpc'),
+    /** Name that grpc.health.v1.Health/Check is asked about; '': the server as a whole. */
+    service: z.string(),
+    /** null: the endpoint's address. */
+    host: z.string().nullable(),
+  }),
+]);
+export type Probe = z.infer<typeof Probe>;
+
 /** Active probing: a backend's endpoints are asked, whether there are requests for them or not. */
 export const HealthCheck = z.object({
-  path: z.string(),
-  /** Host of the probe; null: the endpoint's address. */
-  host: z.string().nullable(),
+  probe: Probe,
   intervalMs: z.int().min(100),
   timeoutMs: z.int().min(1),
+  /** Bad answers in a row that put an endpoint out. The first answer of an endpoint decides alone. */
   unhealthyAfter: z.int().min(1),
+  /** Good answers in a row that bring it back. */
   healthyAfter: z.int().min(1),
-  expectedStatuses: z.tuple([z.int(), z.int()]),
 });
 export type HealthCheck = z.infer<typeof HealthCheck>;
 

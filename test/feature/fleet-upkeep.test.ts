@@ -3,9 +3,10 @@ import { mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import type { HealthCheck } from '#table/resilience.ts';
 import type { Row } from '#table/rows.ts';
 import { adminPage, fetchOnce, NamedBackend, testFleet } from '../kit/fleet.ts';
-import { endpointsRow, plainTable, row, snapshot } from '../kit/rows.ts';
+import { endpointsRow, plainHealthCheck, plainTable, row, snapshot } from '../kit/rows.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
 
 const [one, two] = [await NamedBackend.start('one'), await NamedBackend.start('two')];
@@ -25,15 +26,8 @@ async function answers(port: number, count: number): Promise<string[]> {
 }
 
 test('an endpoint that fails its health check gets no request from any worker, nor from a successor', async () => {
-  const healthCheck = {
-    path: '/broken',
-    host: null,
-    intervalMs: 100,
-    timeoutMs: 2_000,
-    unhealthyAfter: 1,
-    healthyAfter: 1,
-    expectedStatuses: [200, 299] as [number, number],
-  };
+  const probe = { ...plainHealthCheck.probe, path: '/broken' } as HealthCheck['probe'];
+  const healthCheck = { ...plainHealthCheck, probe, intervalMs: 100 };
   const fleet = await testFleet();
   try {
     two.isBroken = true;
@@ -42,6 +36,9 @@ test('an endpoint that fails its health check gets no request from any worker, n
     );
     const port = fleet.ports().get('http') ?? 0;
     await eventually(async () => ((await answers(port, 20)).join() === 'one' ? true : undefined), 'the probe to tell');
+    const { text: metrics } = await adminPage(fleet, '/metrics');
+    assert.match(metrics, /^sluice_backend_probed_endpoints\{backend="b"\} 2$/m);
+    assert.match(metrics, /^sluice_backend_healthy_endpoints\{backend="b"\} 1$/m);
     const [victim = 0] = fleet.state().workerPids;
     process.kill(victim, 'SIGKILL');
     await waitUntil(() => fleet.state().workerPids[0] !== victim, 'a successor');

@@ -7,6 +7,7 @@ import { lowestNormalRate } from '../../proxy/select/successrate.ts';
 import type { EndpointState, TryResult } from '../../proxy/select/types.ts';
 import type { Outlier } from '../../proxy/table/resilience.ts';
 import { countPicks, endpointRows, openBackend, picked, uidOf } from '../golden/selecting.ts';
+import { plainHealthCheck } from '../kit/rows.ts';
 
 const results = ['success', 'server-error', 'gateway-error', 'local-failure', 'abandoned'] as const;
 
@@ -136,20 +137,11 @@ test('with a success rate, only endpoints far below the mean are ejected, and on
 });
 
 test('a share of healthy endpoints below the panic threshold means that all are used', () => {
-  const healthCheck = {
-    path: '/',
-    host: null,
-    intervalMs: 1000,
-    timeoutMs: 100,
-    unhealthyAfter: 1,
-    healthyAfter: 1,
-    expectedStatuses: [200, 399] as [number, number],
-  };
   const flags = fc.array(fc.boolean(), { minLength: 1, maxLength: 10 });
   fc.assert(
     fc.property(flags, fc.integer({ min: 0, max: 100 }), (healthy, panicPercent) => {
       const opened = openBackend(
-        { balance: { algorithm: 'round-robin' }, healthCheck, panicPercent },
+        { balance: { algorithm: 'round-robin' }, healthCheck: plainHealthCheck, panicPercent },
         endpointRows(healthy.length),
       );
       for (const [nth, isHealthy] of healthy.entries()) opened.selector.setHealth(`10.0.0.${nth}:80`, 'web', isHealthy);

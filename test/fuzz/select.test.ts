@@ -5,16 +5,7 @@ import { cookieValues, serialiseCookie } from '../../proxy/select/cookie.ts';
 import type { EndpointState, TryResult } from '../../proxy/select/types.ts';
 import type { Backend, Endpoint } from '../../proxy/table/backend.ts';
 import { cookieAffinity, endpointRow, factsOf, openBackend } from '../golden/selecting.ts';
-
-const probed: Backend['healthCheck'] = {
-  path: '/',
-  host: null,
-  intervalMs: 1000,
-  timeoutMs: 100,
-  unhealthyAfter: 1,
-  healthyAfter: 1,
-  expectedStatuses: [200, 299],
-};
+import { plainHealthCheck } from '../kit/rows.ts';
 
 const endpointArbitrary: fc.Arbitrary<Endpoint> = fc
   .record({
@@ -50,7 +41,7 @@ const affinityArbitrary: fc.Arbitrary<Backend['affinity']> = fc.oneof(
 const rowArbitrary: fc.Arbitrary<Partial<Backend>> = fc.record({
   balance: balanceArbitrary,
   affinity: affinityArbitrary,
-  healthCheck: fc.constantFrom(null, probed),
+  healthCheck: fc.constantFrom(null, plainHealthCheck),
   prefer: fc.constantFrom('any' as const, 'zone' as const, 'node' as const),
   slowStartMs: fc.constantFrom(0, 1000),
   panicPercent: fc.integer({ min: 0, max: 100 }),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { TryResult } from '../../proxy/select/types.ts';
 import type { Backend, Endpoint } from '../../proxy/table/backend.ts';
-import { plainOutlier } from '../kit/rows.ts';
+import { plainHealthCheck, plainOutlier } from '../kit/rows.ts';
 import {
   backendRow,
   countPicks,
@@ -196,15 +196,7 @@ describe('ejection', () => {
 });
 
 describe('probed health', () => {
-  const healthCheck = {
-    path: '/',
-    host: null,
-    intervalMs: 1000,
-    timeoutMs: 100,
-    unhealthyAfter: 1,
-    healthyAfter: 1,
-    expectedStatuses: [200, 399] as [number, number],
-  };
+  const healthCheck = plainHealthCheck;
   test('unhealthy ones are left out until they recover, leave, or the check goes', () => {
     const opened = openBackend({ ...roundRobin, healthCheck }, endpointRows(3));
     const usedNow = () => [...countPicks(opened.backend, 90).keys()].sort();

@@ -53,9 +53,9 @@ forbid('the middle is pure: no socket, timer, file, process or logger', (file, t
   return pureFolders.includes(folderOf(file.path)) && impure.test(target);
 });
 
-forbid('only proxy/forward opens backend connections', (file, target) => {
-  const openers = ['node:net', 'node:tls', 'undici', 'node:http', 'node:https'];
-  const allowed = ['proxy/forward', 'proxy/listen', 'proxy/receive', 'proxy/observe', 'proxy'];
+forbid('only proxy/forward and proxy/probe open backend connections', (file, target) => {
+  const openers = ['node:net', 'node:tls', 'undici', 'node:http', 'node:https', 'node:http2'];
+  const allowed = ['proxy/forward', 'proxy/probe', 'proxy/listen', 'proxy/receive', 'proxy/observe', 'proxy'];
   return file.path.startsWith('proxy/') && openers.includes(target) && !allowed.includes(folderOf(file.path));
 });
 

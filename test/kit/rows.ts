@@ -1,5 +1,6 @@
 import type { ChangeBatch, Commit } from '#table/change.ts';
 import { canonicalJson, rowHash, TableHash } from '#table/hash.ts';
+import type { HealthCheck } from '#table/resilience.ts';
 import { type Row, type RowKind, type RowOf, rowSchemas } from '#table/rows.ts';
 import type { CertificatePair } from './certificate.ts';
 
@@ -65,6 +66,15 @@ export const plainOutlier = {
   baseEjectionMs: 1_000,
   maxEjectionMs: 10_000,
   maxEjectedPercent: 50,
+};
+
+/** GET / every second, and one answer decides. */
+export const plainHealthCheck: HealthCheck = {
+  probe: { type: 'http', method: 'GET', path: '/', host: null, expectedStatuses: [[200, 399]] },
+  intervalMs: 1000,
+  timeoutMs: 2000,
+  unhealthyAfter: 1,
+  healthyAfter: 1,
 };
 
 const plainRows: { readonly [K in RowKind]: object } = {

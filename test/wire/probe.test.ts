@@ -1,28 +1,56 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { test } from 'node:test';
-import { Prober } from '../../proxy/forward/probe.ts';
+import { type HealthChange, Prober } from '../../proxy/probe/prober.ts';
 import type { Backend, Endpoints } from '../../proxy/table/backend.ts';
 import type { HealthCheck } from '../../proxy/table/resilience.ts';
-import { endpointsRow, row } from '../kit/rows.ts';
+import { endpointsRow, plainHealthCheck, row } from '../kit/rows.ts';
+
+type HttpProbe = Extract<HealthCheck['probe'], { type: 'http' }>;
+
+const httpProbe: HttpProbe = {
+  type: 'http',
+  method: 'GET',
+  path: '/healthz?deep=1',
+  host: null,
+  expectedStatuses: [[200, 299]],
+};
 
 test('an endpoint goes out after so many bad answers and comes back after so many good ones', async (t) => {
   const pod = await startPod(t);
   const { prober, next } = open(t);
-  prober.apply(changeFor([pod.port], { unhealthyAfter: 3, healthyAfter: 2, host: 'app.example.com' }));
+  const probe = { ...httpProbe, host: 'app.example.com' };
+  prober.apply(changeFor([pod.port], { probe, unhealthyAfter: 3, healthyAfter: 2 }));
   const first = await pod.asked();
+  assert.equal(first.method, 'GET');
   assert.equal(first.url, '/healthz?deep=1');
   assert.equal(first.headers.host, 'app.example.com');
+  await pod.asked();
   pod.status = 500;
   const probesBefore = pod.count;
-  assert.deepEqual(await next(), [`127.0.0.1:${pod.port}`, 'web', false]);
+  const key = `127.0.0.1:${pod.port}`;
+  assert.deepEqual(await next(), { key, backendId: 'web', isHealthy: false, reason: 'status 500' });
   assert.ok(pod.count - probesBefore >= 3, `${pod.count - probesBefore} probes`);
-  assert.deepEqual(prober.unhealthy(), [{ key: `127.0.0.1:${pod.port}`, backendId: 'web' }]);
+  assert.deepEqual(prober.unhealthy(), [{ key, backendId: 'web' }]);
+  assert.deepEqual(prober.counts(), [{ backendId: 'web', probed: 1, healthy: 0 }]);
   pod.status = 204;
-  assert.deepEqual(await next(), [`127.0.0.1:${pod.port}`, 'web', true]);
+  const badProbes = pod.count;
+  assert.deepEqual(await next(), { key, backendId: 'web', isHealthy: true, reason: '' });
+  assert.ok(pod.count - badProbes >= 2, `${pod.count - badProbes} probes`);
   assert.deepEqual(prober.unhealthy(), []);
+});
+
+test('what was never seen well is out with its first answer, and in with its first good one', async (t) => {
+  const pod = await startPod(t);
+  pod.status = 503;
+  const { prober, next } = open(t);
+  prober.apply(changeFor([pod.port], { unhealthyAfter: 100, healthyAfter: 100 }));
+  assert.equal((await next()).isHealthy, false);
+  assert.equal(pod.count, 1);
+  pod.status = 200;
+  assert.equal((await next()).isHealthy, true);
 });
 
 test('an endpoint that refuses connections, and one that never answers, are out; a good one is not', async (t) => {
@@ -32,53 +60,102 @@ test('an endpoint that refuses connections, and one that never answers, are out;
   const gone = await startPod(t);
   await gone.stop();
   const { prober, next } = open(t);
-  prober.apply(changeFor([good.port, silent.port, gone.port], { unhealthyAfter: 1, timeoutMs: 1000 }));
-  const out = [await next(), await next()].map(([key]) => key).sort();
-  assert.deepEqual(out, [`127.0.0.1:${silent.port}`, `127.0.0.1:${gone.port}`].sort());
+  prober.apply(changeFor([good.port, silent.port, gone.port], { timeoutMs: 1000 }));
+  const reasons = new Map([await next(), await next()].map(({ key, reason }) => [key, reason]));
+  assert.deepEqual(
+    reasons,
+    new Map([
+      [`127.0.0.1:${gone.port}`, 'ECONNREFUSED'],
+      [`127.0.0.1:${silent.port}`, 'no answer in time'],
+    ]),
+  );
   await good.asked();
+});
+
+test('method and statuses are those of the row', async (t) => {
+  const pod = await startPod(t);
+  const { prober, next } = open(t);
+  const probe: HttpProbe = {
+    ...httpProbe,
+    method: 'HEAD',
+    expectedStatuses: [
+      [204, 204],
+      [400, 418],
+    ],
+  };
+  pod.status = 418;
+  prober.apply(changeFor([pod.port], { probe }));
+  assert.equal((await pod.asked()).method, 'HEAD');
+  pod.status = 200;
+  assert.equal((await next()).reason, 'status 200');
+  pod.status = 204;
+  assert.equal((await next()).isHealthy, true);
+});
+
+test('a probe of type tcp wants a connection and nothing more', async (t) => {
+  let connections = 0;
+  const server = createTcpServer((socket) => {
+    connections++;
+    socket.on('error', () => {}).resume();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  t.after(() => server.listening && server.close());
+  const { prober, next } = open(t);
+  prober.apply(changeFor([port], { probe: { type: 'tcp' }, unhealthyAfter: 2 }));
+  await once(server, 'connection');
+  await once(server, 'connection');
+  server.close();
+  assert.deepEqual(await next(), {
+    key: `127.0.0.1:${port}`,
+    backendId: 'web',
+    isHealthy: false,
+    reason: 'ECONNREFUSED',
+  });
+  assert.ok(connections >= 2);
 });
 
 test('a pod that takes over an address starts healthy', async (t) => {
   const pod = await startPod(t);
   pod.status = 503;
   const { prober, next } = open(t);
-  prober.apply(changeFor([pod.port], { unhealthyAfter: 1 }));
-  assert.equal((await next())[2], false);
+  prober.apply(changeFor([pod.port], {}));
+  assert.equal((await next()).isHealthy, false);
   pod.status = 200;
   prober.apply({ backends: new Map(), endpoints: changeFor([pod.port], {}, 'successor').endpoints });
-  assert.deepEqual(await next(), [`127.0.0.1:${pod.port}`, 'web', true]);
+  assert.equal((await next()).isHealthy, true);
 });
 
 test('rows that change nothing of the check keep what is known', async (t) => {
   const pod = await startPod(t);
   pod.status = 503;
   const { prober, next } = open(t);
-  const change = changeFor([pod.port], { unhealthyAfter: 1 });
+  const change = changeFor([pod.port], {});
   prober.apply(change);
   await next();
   prober.apply(structuredClone(change));
   assert.equal(prober.unhealthy().length, 1);
   prober.apply({ backends: new Map([['web', null]]), endpoints: new Map() });
-  assert.deepEqual(await next(), [`127.0.0.1:${pod.port}`, 'web', true]);
+  assert.equal((await next()).isHealthy, true);
   assert.deepEqual(prober.unhealthy(), []);
+  assert.deepEqual(prober.counts(), []);
 });
 
-type Told = [string, string, boolean];
-
 function open(t: { after(callback: () => unknown): void }) {
-  const told: Told[] = [];
-  const waiting: ((told: Told) => void)[] = [];
+  const told: HealthChange[] = [];
+  const waiting: ((told: HealthChange) => void)[] = [];
   const prober = new Prober({
-    onHealth: (...args) => {
+    onHealth(change) {
       const waiter = waiting.shift();
-      if (waiter) waiter(args);
-      else told.push(args);
+      if (waiter) waiter(change);
+      else told.push(change);
     },
     caPem: () => null,
     random: () => 0,
   });
   t.after(() => prober.close());
-  const next = (): Promise<Told> => {
+  const next = (): Promise<HealthChange> => {
     const first = told.shift();
     return first ? Promise.resolve(first) : new Promise((resolve) => waiting.push(resolve));
   };
@@ -114,17 +191,9 @@ async function stopServer(server: Server): Promise<void> {
 }
 
 function changeFor(ports: readonly number[], check: Partial<HealthCheck>, uid = 'pod') {
-  const healthCheck: HealthCheck = {
-    path: '/healthz?deep=1',
-    host: null,
-    intervalMs: 100,
-    timeoutMs: 5000,
-    unhealthyAfter: 2,
-    healthyAfter: 1,
-    expectedStatuses: [200, 299],
-    ...check,
-  };
-  const backend = row('backend', { id: 'web', healthCheck }).row as Backend;
+  const usual = { probe: httpProbe, intervalMs: 100, timeoutMs: 5000 };
+  const backend = row('backend', { id: 'web', healthCheck: { ...plainHealthCheck, ...usual, ...check } })
+    .row as Backend;
   const endpoints = endpointsRow(ports.map((port) => ({ address: '127.0.0.1', port, uid: `${uid}-${port}` })));
   const rowOfWeb = { ...endpoints.row, id: 'web', backendIds: ['web'] } as Endpoints;
   return { backends: new Map([['web', backend]]), endpoints: new Map([['web', rowOfWeb]]) };

@@ -1,12 +1,21 @@
-import { isIP, isIPv6 } from 'node:net';
-import { Agent } from 'undici';
 import type { Backend, Endpoint, Endpoints } from '#table/backend.ts';
 import type { HealthCheck } from '#table/resilience.ts';
 import { endpointKey } from '../select/endpoint.ts';
+import { askOnce } from './ask.ts';
+import { type Peer, tlsOf } from './peer.ts';
+
+/** An endpoint's health for a backend has changed. */
+export interface HealthChange {
+  readonly key: string;
+  readonly backendId: string;
+  readonly isHealthy: boolean;
+  /** Why it is not well; '' when it is, or when it is asked no more. */
+  readonly reason: string;
+}
 
 export interface ProberOptions {
-  /** Called when an endpoint's health changes for a backend; every endpoint counts as healthy at first. */
-  readonly onHealth: (key: string, backendId: string, isHealthy: boolean) => void;
+  /** Every endpoint counts as healthy at first. */
+  readonly onHealth: (change: HealthChange) => void;
   /** CA bundle of a secret row; null: there is none. */
   readonly caPem: (secretId: string) => string | null;
   /** 0 ≤ n < 1; spreads the probes over their interval. */
@@ -23,21 +32,32 @@ export interface ProberChange {
 interface Target {
   readonly key: string;
   readonly backendId: string;
-  readonly endpoint: Endpoint;
+  readonly peer: Peer;
   readonly check: HealthCheck;
-  readonly agent: Agent;
-  readonly origin: string;
+  /** Equal texts: the same check of the same peer. */
+  readonly mark: string;
   timer: NodeJS.Timeout | undefined;
+  /** The probe that is under way. */
+  aborter: AbortController | null;
   isHealthy: boolean;
   /** Results in a row that speak against isHealthy. */
   contrary: number;
-  readonly aborter: AbortController;
+  /** Probes that follow each other quickly, because nothing is known of the endpoint yet. */
+  quickLeft: number;
 }
+
+/** How many probes of a new endpoint are quick, and how quick, ms: it must not take traffic for a whole interval unseen. */
+const quickProbes = 10;
+const quickMs = 1_000;
+/** Intervals are up to so much shorter or longer, so that proxies do not ask together. */
+const jitter = 0.1;
 
 /**
  * Asks the endpoints of backends with a health check, each on its own interval and never twice at once. It runs in one
- * process of a proxy, so that the number of probes does not grow with the workers. Each probe has a connection of its
- * own: an endpoint that accepts no connection is as bad as one that answers 500.
+ * process of a proxy, so that the number of probes does not grow with the workers.
+ *
+ * What an endpoint answers first decides alone, in either direction: what starts broken is out at once, and what was never
+ * seen healthy is in with its first good answer. From then on it takes a row of answers, so that one lost packet is nothing.
  */
 export class Prober {
   readonly #options: ProberOptions;
@@ -45,7 +65,6 @@ export class Prober {
   readonly #rowsById = new Map<string, Endpoints>();
   /** Backend id → endpoint key → target. */
   readonly #targets = new Map<string, Map<string, Target>>();
-  readonly #agents = new Map<string, Agent>();
 
   constructor(options: ProberOptions) {
     this.#options = options;
@@ -69,7 +88,6 @@ export class Prober {
     }
     const endpointsByBackend = this.#endpointsOf(touched);
     for (const id of touched) this.#aim(id, endpointsByBackend.get(id) ?? []);
-    this.#closeUnusedAgents();
   }
 
   /** What is out now, for a worker that has just begun. */
@@ -81,13 +99,18 @@ export class Prober {
     return out;
   }
 
+  /** How many endpoints of each backend are asked, and how many of them are healthy. */
+  counts(): { backendId: string; probed: number; healthy: number }[] {
+    return [...this.#targets].map(([backendId, targets]) => {
+      const all = [...targets.values()];
+      return { backendId, probed: all.length, healthy: all.filter(({ isHealthy }) => isHealthy).length };
+    });
+  }
+
   /** Ends all probes; nothing is called back any more. */
-  async close(): Promise<void> {
+  close(): void {
     for (const targets of this.#targets.values()) for (const target of targets.values()) stop(target);
     this.#targets.clear();
-    const agents = [...this.#agents.values()];
-    this.#agents.clear();
-    await Promise.all(agents.map((agent) => agent.destroy()));
   }
 
   #endpointsOf(backendIds: ReadonlySet<string>): Map<string, Endpoint[]> {
@@ -107,48 +130,32 @@ export class Prober {
     const backend = this.#backendsById.get(backendId);
     const old = this.#targets.get(backendId) ?? new Map<string, Target>();
     const now = new Map<string, Target>();
-    if (backend !== undefined && backend.healthCheck !== null) {
-      const { healthCheck } = backend;
-      const agent = this.#agentFor(backend);
-      const scheme = backend.protocol === 'https' || backend.tls !== null ? 'https' : 'http';
+    const check = backend?.healthCheck ?? null;
+    if (backend !== undefined && check !== null) {
+      const tls = tlsOf(backend, this.#options.caPem);
+      const sameForAll = JSON.stringify([check, tls]);
       for (const endpoint of endpoints) {
-        if (!endpoint.ready && !endpoint.serving) continue;
         const key = endpointKey(endpoint.address, endpoint.port);
+        if ((!endpoint.ready && !endpoint.serving) || now.has(key)) continue;
+        const mark = `${endpoint.uid} ${sameForAll}`;
         const known = old.get(key);
-        const isSame = known?.endpoint.uid === endpoint.uid && known.agent === agent;
-        if (now.has(key)) continue;
-        if (known !== undefined && isSame && JSON.stringify(known.check) === JSON.stringify(healthCheck)) {
-          now.set(key, known);
-        } else {
-          now.set(key, this.#begin(backendId, key, endpoint, healthCheck, agent, `${scheme}://${key}`));
-        }
+        now.set(key, known?.mark === mark ? known : this.#begin(backendId, key, { endpoint, tls }, check, mark));
       }
     }
     for (const [key, target] of old) {
       if (now.get(key) === target) continue;
       stop(target);
       // Health belongs to the pod that was probed: whoever comes next at that address starts with a clean slate.
-      if (!target.isHealthy) this.#options.onHealth(key, backendId, true);
+      if (!target.isHealthy) this.#options.onHealth({ key, backendId, isHealthy: true, reason: '' });
     }
     if (now.size === 0) this.#targets.delete(backendId);
     else this.#targets.set(backendId, now);
   }
 
-  #begin(backendId: string, key: string, endpoint: Endpoint, check: HealthCheck, agent: Agent, origin: string): Target {
-    const aborter = new AbortController();
-    const target: Target = {
-      key,
-      backendId,
-      endpoint,
-      check,
-      agent,
-      origin,
-      timer: undefined,
-      isHealthy: true,
-      contrary: 0,
-      aborter,
-    };
-    this.#schedule(target, check.intervalMs * this.#options.random());
+  #begin(backendId: string, key: string, peer: Peer, check: HealthCheck, mark: string): Target {
+    const fresh = { timer: undefined, aborter: null, isHealthy: true, contrary: 0, quickLeft: quickProbes };
+    const target: Target = { key, backendId, peer, check, mark, ...fresh };
+    this.#schedule(target, Math.min(check.intervalMs, quickMs) * this.#options.random());
     return target;
   }
 
@@ -158,74 +165,41 @@ export class Prober {
   }
 
   async #probe(target: Target): Promise<void> {
-    const isGood = await answersWell(target);
-    if (target.aborter.signal.aborted) return;
-    this.#judge(target, isGood);
-    this.#schedule(target, target.check.intervalMs);
+    const { peer, check } = target;
+    const aborter = new AbortController();
+    target.aborter = aborter;
+    const timer = setTimeout(() => aborter.abort(), check.timeoutMs);
+    const fault = await askOnce(peer, check.probe, aborter.signal);
+    clearTimeout(timer);
+    // Stopped meanwhile.
+    if (target.aborter !== aborter) return;
+    target.aborter = null;
+    this.#judge(target, fault);
+    const intervalMs = target.quickLeft > 0 ? Math.min(check.intervalMs, quickMs) : check.intervalMs;
+    this.#schedule(target, intervalMs * (1 - jitter + 2 * jitter * this.#options.random()));
   }
 
-  #judge(target: Target, isGood: boolean): void {
+  #judge(target: Target, fault: string | null): void {
+    const { check } = target;
+    const isGood = fault === null;
+    const isUnsettled = target.quickLeft > 0;
+    target.quickLeft = isGood ? 0 : Math.max(0, target.quickLeft - 1);
     if (isGood === target.isHealthy) {
       target.contrary = 0;
       return;
     }
     target.contrary++;
-    if (target.contrary < (isGood ? target.check.healthyAfter : target.check.unhealthyAfter)) return;
+    if (!isUnsettled && target.contrary < (isGood ? check.healthyAfter : check.unhealthyAfter)) return;
     target.contrary = 0;
     target.isHealthy = isGood;
-    this.#options.onHealth(target.key, target.backendId, isGood);
-  }
-
-  /** Backends that verify by the same bundle and name share an agent. */
-  #agentFor(backend: Backend): Agent {
-    const { tls } = backend;
-    const ca = tls?.caSecretId == null ? null : this.#options.caPem(tls.caSecretId);
-    const mustVerify = tls?.caSecretId != null;
-    const serverName = tls?.serverName ?? '';
-    const id = JSON.stringify([serverName, mustVerify, ca]);
-    const known = this.#agents.get(id);
-    if (known !== undefined) return known;
-    const servername = isIP(serverName) === 0 ? serverName : '';
-    const agent = new Agent({
-      pipelining: 0,
-      connect: { servername, rejectUnauthorized: mustVerify, ...(ca === null ? {} : { ca }) },
-    });
-    this.#agents.set(id, agent);
-    return agent;
-  }
-
-  #closeUnusedAgents(): void {
-    const used = new Set<Agent>();
-    for (const targets of this.#targets.values()) for (const target of targets.values()) used.add(target.agent);
-    for (const [id, agent] of this.#agents) {
-      if (used.has(agent)) continue;
-      this.#agents.delete(id);
-      void agent.destroy();
-    }
-  }
-}
-
-/** One request. Whatever goes wrong with it, the answer is no. */
-async function answersWell({ agent, origin, endpoint, check, aborter }: Target): Promise<boolean> {
-  const { address } = endpoint;
-  try {
-    const response = await agent.request({
-      origin,
-      path: check.path,
-      method: 'GET',
-      headers: { host: check.host ?? (isIPv6(address) ? `[${address}]` : address), 'user-agent': 'sluice-probe' },
-      reset: true,
-      signal: AbortSignal.any([aborter.signal, AbortSignal.timeout(check.timeoutMs)]),
-    });
-    await response.body.dump({ limit: 64 * 1024 });
-    const [lowest, highest] = check.expectedStatuses;
-    return response.statusCode >= lowest && response.statusCode <= highest;
-  } catch {
-    return false;
+    const { key, backendId } = target;
+    this.#options.onHealth({ key, backendId, isHealthy: isGood, reason: fault ?? '' });
   }
 }
 
 function stop(target: Target): void {
   clearTimeout(target.timer);
-  target.aborter.abort();
+  const { aborter } = target;
+  target.aborter = null;
+  aborter?.abort();
 }

@@ -1,0 +1,90 @@
+import { once } from 'node:events';
+import { connect } from 'node:http2';
+import type { Probe } from '#table/resilience.ts';
+import { hostOf, originOf, type Peer, userAgent } from './peer.ts';
+
+/**
+ * grpc.health.v1.Health/Check (https://github.com/grpc/grpc/blob/master/doc/health-checking.md), on an HTTP/2 connection of
+ * its own, in the clear by prior knowledge. The two messages have one field each, so they are written and read by hand.
+ */
+export async function grpcFault(
+  peer: Peer,
+  probe: Extract<Probe, { type: 'grpc' }>,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const session = connect(originOf(peer), {
+    ...peer.tls,
+    settings: { enablePush: false },
+    maxSessionMemory: 1,
+  });
+  // The waits below hear of errors; one that nobody waits for must not be the end of the process.
+  session.on('error', () => {});
+  try {
+    await once(session, 'connect', { signal });
+    const stream = session.request({
+      ':method': 'POST',
+      ':scheme': peer.tls === null ? 'http' : 'https',
+      ':authority': probe.host ?? hostOf(peer),
+      ':path': '/grpc.health.v1.Health/Check',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      'user-agent': userAgent,
+    });
+    stream.on('error', () => {});
+    let grpcStatus: unknown;
+    stream.on('trailers', (fields) => {
+      grpcStatus = fields['grpc-status'];
+    });
+    stream.end(requestBytes(probe.service));
+    const [head] = (await once(stream, 'response', { signal })) as [Record<string, unknown>];
+    const pieces: Buffer[] = [];
+    let length = 0;
+    stream.on('data', (piece: Buffer) => {
+      length += piece.length;
+      if (length > mostBytes) stream.destroy();
+      else pieces.push(piece);
+    });
+    await once(stream, 'close', { signal });
+    // An answer without a message has its status in the head (Trailers-Only).
+    return faultOf(head, String(grpcStatus ?? head['grpc-status']), Buffer.concat(pieces));
+  } finally {
+    session.destroy();
+  }
+}
+
+/** The answer is a few bytes long. */
+const mostBytes = 4096;
+
+function faultOf(head: Record<string, unknown>, grpcStatus: string, body: Buffer): string | null {
+  if (head[':status'] !== 200) return `status ${head[':status']}`;
+  if (grpcStatus !== '0') return `grpc-status ${grpcStatus}`;
+  const status = servingStatus(body);
+  return status === 'SERVING' ? null : status;
+}
+
+/** HealthCheckRequest { string service = 1; }, as a message of gRPC: no compression, length, bytes. */
+function requestBytes(service: string): Buffer {
+  const name = Buffer.from(service);
+  const field = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a]), varint(name.length), name]);
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(field.length, 1);
+  return Buffer.concat([prefix, field]);
+}
+
+const statusNames = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'] as const;
+
+/** HealthCheckResponse { ServingStatus status = 1; }: UNKNOWN, the zero, is not written. Fields that came later are not expected. */
+function servingStatus(body: Buffer): string {
+  const isWhole = body.length >= 5 && body[0] === 0 && body.length === 5 + body.readUInt32BE(1);
+  if (!isWhole) return 'an answer that is no message';
+  if (body.length === 5) return 'UNKNOWN';
+  return body.length === 7 && body[5] === 0x08 ? (statusNames[body[6] as number] ?? `status ${body[6]}`) : 'UNKNOWN';
+}
+
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest > 0x7f; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
+  bytes.push(rest);
+  return Buffer.from(bytes);
+}

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  status,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { askOnce } from '../../proxy/probe/ask.ts';
+import type { PeerTls } from '../../proxy/probe/peer.ts';
+import type { Probe } from '../../proxy/table/resilience.ts';
+import { certificateFor } from '../kit/certificate.ts';
+import { plainEndpoint } from '../kit/rows.ts';
+
+const grpc = (service: string): Probe => ({ type: 'grpc', service, host: null });
+
+/** Messages stay bytes: what is on the wire is what the test is about. */
+const bytes = { serialize: (message: Buffer) => message, deserialize: (message: Buffer) => message };
+const healthService: ServiceDefinition = {
+  Check: {
+    path: '/grpc.health.v1.Health/Check',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: bytes.serialize,
+    requestDeserialize: bytes.deserialize,
+    responseSerialize: bytes.serialize,
+    responseDeserialize: bytes.deserialize,
+  },
+};
+
+const serving = 1;
+const notServing = 2;
+
+/** A gRPC server with the health service; knows two names besides ''. */
+async function startServer(
+  t: { after(callback: () => unknown): void },
+  credentials: ServerCredentials,
+  service: UntypedServiceImplementation = {
+    Check(
+      call: { request: Buffer; metadata: { get(name: string): unknown[] } },
+      answer: (error: object | null, message?: Buffer) => void,
+    ) {
+      const name = call.request.subarray(2).toString();
+      assert.equal(call.request.length === 0 ? 0 : call.request[1], name.length);
+      const found = new Map([
+        ['', serving],
+        ['shop.v1.Cart', serving],
+        ['shop.v1.Stock', notServing],
+      ]).get(name);
+      if (found === undefined) answer({ code: status.NOT_FOUND, details: 'unknown service' });
+      else answer(null, Buffer.from([0x08, found]));
+    },
+  },
+): Promise<number> {
+  const server = new Server();
+  server.addService(healthService, service);
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', credentials, (error, bound) => (error ? reject(error) : resolve(bound)));
+  });
+  t.after(() => server.forceShutdown());
+  return port;
+}
+
+function ask(port: number, probe: Probe, tls: PeerTls | null = null, signal = AbortSignal.timeout(20_000)) {
+  const endpoint = { ...plainEndpoint, address: '127.0.0.1', port, uid: 'pod' };
+  return askOnce({ endpoint, tls }, probe, signal);
+}
+
+test('grpc.health.v1: what serves is well; what does not, or is not known, says why', async (t) => {
+  const port = await startServer(t, ServerCredentials.createInsecure());
+  assert.equal(await ask(port, grpc('')), null);
+  assert.equal(await ask(port, grpc('shop.v1.Cart')), null);
+  assert.equal(await ask(port, grpc('shop.v1.Stock')), 'NOT_SERVING');
+  assert.equal(await ask(port, grpc('x'.repeat(120))), `grpc-status ${status.NOT_FOUND}`);
+});
+
+test('grpc.health.v1 over TLS, verified as the row wants it', async (t) => {
+  const pair = await certificateFor(['pod.test']);
+  const credentials = ServerCredentials.createSsl(null, [
+    { private_key: Buffer.from(pair.key), cert_chain: Buffer.from(pair.cert) },
+  ]);
+  const port = await startServer(t, credentials);
+  assert.equal(await ask(port, grpc(''), { servername: '', rejectUnauthorized: false }), null);
+  assert.equal(await ask(port, grpc(''), { servername: 'pod.test', rejectUnauthorized: true, ca: pair.cert }), null);
+  assert.match(
+    (await ask(port, grpc(''), { servername: 'other.test', rejectUnauthorized: true, ca: pair.cert })) ?? '',
+    /^ERR_TLS_CERT_ALTNAME_INVALID$/,
+  );
+  assert.notEqual(await ask(port, grpc(''), { servername: 'pod.test', rejectUnauthorized: true, ca: [] }), null);
+});
+
+test('a server without the health service, one that never answers, and none at all are not well', async (t) => {
+  const without = await startServer(t, ServerCredentials.createInsecure(), {});
+  assert.equal(await ask(without, grpc('')), `grpc-status ${status.UNIMPLEMENTED}`);
+  const silent = await startServer(t, ServerCredentials.createInsecure(), { Check() {} });
+  assert.equal(await ask(silent, grpc(''), null, AbortSignal.timeout(200)), 'no answer in time');
+  assert.equal(await ask(1, grpc('')), 'ECONNREFUSED');
+});
