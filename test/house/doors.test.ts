@@ -16,7 +16,7 @@ function forbid(what: string, isForbidden: (file: SourceFile, target: string) =>
 
 const pureFolders = [
   ...['controller/translate', 'controller/annotations', 'controller/configmap'],
-  ...['proxy/match', 'proxy/filters', 'proxy/select'],
+  ...['proxy/frame', 'proxy/match', 'proxy/filters', 'proxy/select'],
 ];
 
 test('the walk sees imports', () => {

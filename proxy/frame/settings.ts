@@ -1,0 +1,43 @@
+import { errorCodes, mostFrameBytes, mostWindowBytes, settingIds } from './codes.ts';
+
+/** What the peer said of itself (RFC 9113 §6.5.2), as far as it matters here. */
+export class PeerSettings {
+  /** Streams that we may have open. Clients begin with what most servers allow, to have few refused. */
+  maxConcurrentStreams = 100;
+  initialWindowSize = 65_535;
+  headerTableSize = 4_096;
+  /** RFC 8441 §3. */
+  allowsConnectProtocol = false;
+
+  /**
+   * Takes one setting.
+   * @param isFromServer a server must not ask for pushes
+   * @returns the error of the connection that it is, or noError
+   */
+  take(id: number, value: number, isFromServer: boolean): number {
+    switch (id) {
+      case settingIds.headerTableSize:
+        this.headerTableSize = value;
+        break;
+      case settingIds.enablePush:
+        if (value > 1 || (isFromServer && value === 1)) return errorCodes.protocolError;
+        break;
+      case settingIds.maxConcurrentStreams:
+        this.maxConcurrentStreams = value;
+        break;
+      case settingIds.initialWindowSize:
+        if (value > mostWindowBytes) return errorCodes.flowControlError;
+        this.initialWindowSize = value;
+        break;
+      case settingIds.maxFrameSize:
+        // More than the least is never sent.
+        if (value < mostFrameBytes || value > 0xffffff) return errorCodes.protocolError;
+        break;
+      case settingIds.enableConnectProtocol:
+        // Not to be taken back (RFC 8441 §3).
+        if (value > 1 || (this.allowsConnectProtocol && value === 0)) return errorCodes.protocolError;
+        this.allowsConnectProtocol = value === 1;
+    }
+    return errorCodes.noError;
+  }
+}
