@@ -4,6 +4,7 @@ import pino from 'pino';
 import type { Log } from '#kit/log.ts';
 import type { Ack, ChangeBatch, Commit } from '#table/change.ts';
 import type { Problem } from '#table/problem.ts';
+import { tableContract } from '#table/rows.ts';
 import { openCodeCache } from './fleet/codecache.ts';
 import { Crew } from './fleet/crew.ts';
 import { Figures, streamFigures } from './fleet/figures.ts';
@@ -223,6 +224,7 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
   );
   const fleet = await startFleet({ ...options, log });
   const stream = connectStream({
+    contract: tableContract,
     urls: options.controllerUrls,
     caFile: options.controllerCaFile,
     tokenFile: options.tokenFile,

@@ -1,18 +1,19 @@
-import type { Row, RowKind, RowOf, RowRef } from '#table/rows.ts';
+import type { AnyKinds, KindIn, RefIn, RowIn } from '#table/contract.ts';
+import type { Rows } from '#table/rows.ts';
 
 /** What really changes between two tables. No row is in both lists. */
-export interface Delta {
-  upserts: Row[];
-  deletes: RowRef[];
+export interface Delta<M = Rows> {
+  upserts: RowIn<M>[];
+  deletes: RefIn<M>[];
 }
 
 /**
  * The changes of one kind by id; null: the row went. Apart from delta.ts because workers need no more than this: what they
  * import, schemas above all, their clients wait for after a crash.
  */
-export function changesOf<K extends RowKind>(delta: Delta, kind: K): Map<string, RowOf<K> | null> {
-  const changes = new Map<string, RowOf<K> | null>();
+export function changesOf<M extends AnyKinds, K extends KindIn<M>>(delta: Delta<M>, kind: K): Map<string, M[K] | null> {
+  const changes = new Map<string, M[K] | null>();
   for (const ref of delta.deletes) if (ref.kind === kind) changes.set(ref.id, null);
-  for (const row of delta.upserts) if (row.kind === kind) changes.set(row.row.id, row.row as RowOf<K>);
+  for (const row of delta.upserts) if (row.kind === kind) changes.set(row.row.id, row.row as M[K]);
   return changes;
 }

@@ -1,14 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ChangeBatch } from '#table/change.ts';
-import { type Row, type RowKind, type RowRef, rowKinds, type Table } from '#table/rows.ts';
+import { type AnyKinds, type KindIn, kindsOf, type RefIn, type RowIn, type TableOf } from '#table/contract.ts';
 import type { Delta } from './changes.ts';
 
 /**
  * The rows of a batch that differ from the table. A snapshot is reduced to its differences, too: a proxy that
  * reconnects to a replica with nearly the same content recompiles nearly nothing. A row that is put and dropped is put.
  */
-export function deltaOf(table: Table, batch: Pick<ChangeBatch, 'isSnapshot' | 'upserts' | 'deletes'>): Delta {
-  const upserts = new Map<string, Row>();
+export function deltaOf<M extends AnyKinds>(
+  table: TableOf<M>,
+  batch: Pick<ChangeBatch<M>, 'isSnapshot' | 'upserts' | 'deletes'>,
+): Delta<M> {
+  const upserts = new Map<string, RowIn<M>>();
   for (const row of batch.upserts) upserts.set(`${row.kind} ${row.row.id}`, row);
   const deletes = (batch.isSnapshot ? rowsOf(table) : batch.deletes).filter(
     ({ kind, id }) => table[kind].has(id) && !upserts.has(`${kind} ${id}`),
@@ -18,16 +21,16 @@ export function deltaOf(table: Table, batch: Pick<ChangeBatch, 'isSnapshot' | 'u
 }
 
 /** Changes the table in place. Returns what takes the change back. */
-export function applyDelta(table: Table, delta: Delta): Delta {
-  const inverse: Delta = { upserts: [], deletes: [] };
+export function applyDelta<M extends AnyKinds>(table: TableOf<M>, delta: Delta<M>): Delta<M> {
+  const inverse: Delta<M> = { upserts: [], deletes: [] };
   const touched = new Set<string>();
-  const remember = (kind: RowKind, id: string): void => {
+  const remember = (kind: KindIn<M>, id: string): void => {
     const key = `${kind} ${id}`;
     if (touched.has(key)) return;
     touched.add(key);
     const row = table[kind].get(id);
     if (row === undefined) inverse.deletes.push({ kind, id });
-    else inverse.upserts.push({ kind, row } as Row);
+    else inverse.upserts.push({ kind, row } as RowIn<M>);
   };
   for (const ref of delta.deletes) {
     remember(ref.kind, ref.id);
@@ -35,16 +38,16 @@ export function applyDelta(table: Table, delta: Delta): Delta {
   }
   for (const { kind, row } of delta.upserts) {
     remember(kind, row.id);
-    (table[kind] as Map<string, typeof row>).set(row.id, row);
+    table[kind].set(row.id, row);
   }
   return inverse;
 }
 
 /** Every row of the table, as the change that makes it from nothing. */
-export function deltaFromNothing(table: Table): Delta {
-  const upserts: Row[] = [];
-  for (const kind of rowKinds) {
-    for (const row of table[kind].values()) upserts.push({ kind, row } as Row);
+export function deltaFromNothing<M extends AnyKinds>(table: TableOf<M>): Delta<M> {
+  const upserts: RowIn<M>[] = [];
+  for (const kind of kindsOf(table)) {
+    for (const row of table[kind].values()) upserts.push({ kind, row } as RowIn<M>);
   }
   return { upserts, deletes: [] };
 }
@@ -56,6 +59,6 @@ export function isEndpointsOnly(delta: Delta): boolean {
   );
 }
 
-function rowsOf(table: Table): RowRef[] {
-  return rowKinds.flatMap((kind) => [...table[kind].keys()].map((id) => ({ kind, id })));
+function rowsOf<M extends AnyKinds>(table: TableOf<M>): RefIn<M>[] {
+  return kindsOf(table).flatMap((kind) => [...table[kind].keys()].map((id) => ({ kind, id })));
 }

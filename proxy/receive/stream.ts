@@ -3,6 +3,7 @@ import { Agent, request } from 'undici';
 import type { Log } from '#kit/log.ts';
 import { reasonOf } from '#kit/reason.ts';
 import type { Ack, ChangeBatch } from '#table/change.ts';
+import type { Contract } from '#table/contract.ts';
 import {
   AckAnswer,
   type AckPost,
@@ -16,7 +17,9 @@ import { type Controller, findControllers, readCredentials } from './controllers
 import { LagWatch } from './lag.ts';
 import { OtherControllers } from './others.ts';
 
-export interface StreamOptions {
+export interface StreamOptions<M> {
+  /** What is followed. */
+  contract: Contract<M>;
   /** Controllers, `https://host:port`. A name with several addresses stands for that many controllers. */
   urls: readonly string[];
   /** PEM of the authority that signs controllers; read again for each connection. */
@@ -29,7 +32,7 @@ export interface StreamOptions {
   /** What is in force now; null before the first table. */
   current(): { hash: string } | null;
   /** Applies a batch. A rejection counts as a refusal. */
-  onBatch(batch: ChangeBatch): Promise<Ack>;
+  onBatch(batch: ChangeBatch<M>): Promise<Ack>;
   log: Log;
 }
 
@@ -54,8 +57,8 @@ export interface TableStreamClient {
  * and tells the other controllers too: the one that writes status must know what every proxy has applied, whichever
  * replica serves it.
  */
-export function connectStream(options: StreamOptions): TableStreamClient {
-  const { log, name, zone, node } = options;
+export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
+  const { contract, log, name, zone, node } = options;
   const state: StreamState = { isConnected: false, url: null, lastError: null, connects: 0 };
   const stopping = new AbortController();
   let controllers: Controller[] = [];
@@ -101,7 +104,7 @@ export function connectStream(options: StreamOptions): TableStreamClient {
     const agent = await openAgent(options);
     try {
       const { token } = await readCredentials(options);
-      const response = await request(`${controller.origin}/v1/tables?${queryOf(options)}`, {
+      const response = await request(`${controller.origin}${contract.streamPath}?${queryOf(options)}`, {
         dispatcher: agent,
         signal: stopping.signal,
         headers: { authorization: `Bearer ${token}`, host: controller.host },
@@ -118,7 +121,7 @@ export function connectStream(options: StreamOptions): TableStreamClient {
       lag.forget();
       Object.assign(state, { isConnected: true, lastError: null, connects: state.connects + 1 });
       log.info({ controller: controller.url, stream }, 'table stream open');
-      for await (const batch of batchesOf(response.body)) {
+      for await (const batch of batchesOf(contract, response.body)) {
         const ack = await take(batch);
         lastAck = ack;
         await post(connected, ack);
@@ -133,7 +136,7 @@ export function connectStream(options: StreamOptions): TableStreamClient {
     }
   }
 
-  async function take({ batch, problems }: ReadBatch): Promise<Ack> {
+  async function take({ batch, problems }: ReadBatch<M>): Promise<Ack> {
     const { hash, generation } = batch.commit;
     if (problems.length > 0) return { type: 'refused', hash, generation, problems: [...problems] };
     try {
@@ -155,7 +158,7 @@ export function connectStream(options: StreamOptions): TableStreamClient {
   /** Returns how far the controller is. */
   async function post({ controller, stream, agent }: Connected, ack: Ack): Promise<AckAnswer> {
     const { token } = await readCredentials(options);
-    const response = await request(`${controller.origin}/v1/acks`, {
+    const response = await request(`${controller.origin}${contract.acksPath}`, {
       dispatcher: agent,
       signal: stopping.signal,
       method: 'POST',
@@ -221,7 +224,7 @@ const maxBackoffMs = 10_000;
 const maxLineLength = 32 * 1_048_576;
 
 /** Trusts what our authority signed, and nothing else. The file is read now: authorities are replaced, too. */
-async function openAgent(options: StreamOptions): Promise<Agent> {
+async function openAgent(options: { caFile: string; tokenFile: string }): Promise<Agent> {
   const { ca } = await readCredentials(options);
   return new Agent({
     connect: { ca, servername: controllerServerName, timeout: connectTimeoutMs },
@@ -236,8 +239,8 @@ function backoffMs(failures: number, controllerCount: number): number {
   return ceilingMs / 2 + (Math.random() * ceilingMs) / 2;
 }
 
-async function* batchesOf(body: AsyncIterable<Buffer>): AsyncGenerator<ReadBatch> {
-  const reader = new BatchReader();
+async function* batchesOf<M>(contract: Contract<M>, body: AsyncIterable<Buffer>): AsyncGenerator<ReadBatch<M>> {
+  const reader = new BatchReader(contract);
   const decoder = new TextDecoder();
   let rest = '';
   for await (const chunk of body) {
@@ -251,7 +254,7 @@ async function* batchesOf(body: AsyncIterable<Buffer>): AsyncGenerator<ReadBatch
   }
 }
 
-function queryOf(options: StreamOptions): string {
+function queryOf(options: Omit<StreamOptions<unknown>, 'contract' | 'onBatch'>): string {
   const query = new URLSearchParams({ name: options.name, hash: options.current()?.hash ?? '' });
   if (options.zone !== null) query.set('zone', options.zone);
   if (options.node !== null) query.set('node', options.node);

@@ -2,7 +2,7 @@ import { createSecureContext } from 'node:tls';
 import { checkPointers } from '#table/check.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
-import type { Table } from '#table/rows.ts';
+import { type Table, tableContract } from '#table/rows.ts';
 import type { Certificate } from '#table/secret.ts';
 import { checkRegex } from '../match/regex.ts';
 import type { Delta } from './changes.ts';
@@ -15,7 +15,7 @@ import { isEndpointsOnly } from './delta.ts';
  */
 export function faultsOf(table: Table, delta: Delta): Problem[] {
   const changed = delta.upserts.map(({ kind, row }) => ({ kind, id: row.id }));
-  const problems = checkPointers(table, changed, delta.deletes);
+  const problems = checkPointers(tableContract, table, changed, delta.deletes);
   if (isEndpointsOnly(delta)) return problems;
   for (const { kind, row } of delta.upserts) {
     if (kind === 'route') problems.push(...patternFaults(row));

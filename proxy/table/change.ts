@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import type { RefIn, RowIn } from './contract.ts';
 import { Problem } from './problem.ts';
-import type { Row, RowRef } from './rows.ts';
+import type { Rows } from './rows.ts';
 
 /** Readers accept this version and the one before it. */
 export const schemaVersion = 1;
@@ -24,11 +25,11 @@ export const Commit = z.object({
 export type Commit = z.infer<typeof Commit>;
 
 /** Rows between two commits, as the receiver takes them. */
-export interface ChangeBatch {
+export interface ChangeBatch<M = Rows> {
   /** true: `upserts` are the whole table and what is not in it goes. */
   isSnapshot: boolean;
-  upserts: readonly Row[];
-  deletes: readonly RowRef[];
+  upserts: readonly RowIn<M>[];
+  deletes: readonly RefIn<M>[];
   commit: Commit;
 }
 

@@ -1,5 +1,13 @@
-import type { z } from 'zod';
 import { Backend, Endpoints } from './backend.ts';
+import {
+  type Contract,
+  emptyTableOf,
+  type KindsOf,
+  kindsOf,
+  type RefIn,
+  type RowIn,
+  type TableOf,
+} from './contract.ts';
 import { Host, Listener } from './listener.ts';
 import { Route } from './route.ts';
 import { Certificate, Secret } from './secret.ts';
@@ -18,27 +26,33 @@ export const rowSchemas = {
   secret: Secret,
 } as const;
 
-export type RowKind = keyof typeof rowSchemas;
-export const rowKinds = Object.keys(rowSchemas) as readonly RowKind[];
-
-export type RowOf<K extends RowKind> = z.infer<(typeof rowSchemas)[K]>;
-export type Row = { [K in RowKind]: { kind: K; row: RowOf<K> } }[RowKind];
-export interface RowRef {
-  kind: RowKind;
-  id: string;
-}
+/** The type of the rows of each kind. */
+export type Rows = KindsOf<typeof rowSchemas>;
+export type RowKind = keyof Rows;
+export type RowOf<K extends RowKind> = Rows[K];
+export type Row = RowIn<Rows>;
+export type RowRef = RefIn<Rows>;
 
 /** A whole table: flat maps of rows keyed by id. Rows are immutable; a changed row is a new object. */
-export type Table = { [K in RowKind]: Map<string, RowOf<K>> };
+export type Table = TableOf<Rows>;
+
+/** What a proxy is told. */
+export const tableContract: Contract<Rows> = {
+  schemas: rowSchemas,
+  pointers: {
+    listener: { certificate: ({ tls }) => (tls?.defaultCertificateId == null ? [] : [tls.defaultCertificateId]) },
+    host: { listener: ({ listenerIds }) => listenerIds, certificate: ({ certificateIds }) => certificateIds },
+    route: { host: ({ hostIds }) => hostIds, backend: ({ backends }) => backends.map(({ backendId }) => backendId) },
+    backend: { secret: ({ tls }) => (tls?.caSecretId == null ? [] : [tls.caSecretId]) },
+    endpoints: { backend: ({ backendIds }) => backendIds },
+  },
+  sealedKinds: new Set<RowKind>(['certificate', 'secret']),
+  streamPath: '/v1/tables',
+  acksPath: '/v1/acks',
+};
+
+export const rowKinds = kindsOf(rowSchemas);
 
 export function emptyTable(): Table {
-  return {
-    listener: new Map(),
-    host: new Map(),
-    route: new Map(),
-    backend: new Map(),
-    endpoints: new Map(),
-    certificate: new Map(),
-    secret: new Map(),
-  };
+  return emptyTableOf(tableContract);
 }

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { Ack, type ChangeBatch, Commit, schemaVersion } from './change.ts';
+import type { Contract, KindIn, RefIn, RowIn } from './contract.ts';
 import { type Problem, Source } from './problem.ts';
-import { type Row, type RowKind, type RowRef, rowSchemas } from './rows.ts';
 
 /**
- * The table stream: one JSON document per line.
+ * The stream of a contract's rows: one JSON document per line.
  *
  *     {"snapshot":true}                      what follows is the whole table
  *     {"row":{"kind":"route","row":{…}}}     put this row
@@ -44,11 +44,11 @@ export const AckAnswer = Commit.pick({ seen: true, holds: true });
 export type AckAnswer = z.infer<typeof AckAnswer>;
 
 /** `canonicalRow` is the row's JSON; it was made for the hash and is not made again. */
-export function rowLine(kind: RowKind, canonicalRow: string): string {
+export function rowLine(kind: string, canonicalRow: string): string {
   return `{"row":{"kind":"${kind}","row":${canonicalRow}}}\n`;
 }
 
-export function deleteLine(ref: RowRef): string {
+export function deleteLine(ref: { kind: string; id: string }): string {
   return `${JSON.stringify({ delete: ref })}\n`;
 }
 
@@ -57,20 +57,25 @@ export function commitLine(commit: Commit): string {
 }
 
 /** A batch as it was read. With problems it must not be applied: it is refused as a whole. */
-export interface ReadBatch {
-  batch: ChangeBatch;
+export interface ReadBatch<M> {
+  batch: ChangeBatch<M>;
   problems: readonly Problem[];
 }
 
 /** Collects lines to batches and validates every row at the door. Never throws. */
-export class BatchReader {
+export class BatchReader<M> {
+  readonly #schemas: Contract<M>['schemas'];
   #isSnapshot = false;
-  #upserts: Row[] = [];
-  #deletes: RowRef[] = [];
+  #upserts: RowIn<M>[] = [];
+  #deletes: RefIn<M>[] = [];
   #problems: Problem[] = [];
 
+  constructor({ schemas }: Pick<Contract<M>, 'schemas'>) {
+    this.#schemas = schemas;
+  }
+
   /** Takes one line without its end; answers with a batch when the line was a commit. */
-  push(line: string): ReadBatch | null {
+  push(line: string): ReadBatch<M> | null {
     if (line.trim() === '') return null;
     const parsed = Line.safeParse(parseJson(line));
     if (!parsed.success) {
@@ -93,31 +98,35 @@ export class BatchReader {
   }
 
   #row(kind: string, row: unknown): void {
-    if (!isRowKind(kind)) {
+    if (!this.#isKind(kind)) {
       this.#fault('RowKindUnknown', kind, `the row kind ${kind.slice(0, 40)} is not known here`);
       return;
     }
-    const parsed = rowSchemas[kind].safeParse(row);
-    if (parsed.success) this.#upserts.push({ kind, row: parsed.data } as Row);
+    const parsed = this.#schemas[kind].safeParse(row);
+    if (parsed.success) this.#upserts.push({ kind, row: parsed.data } as RowIn<M>);
     else this.#refuse(rowProblem(kind, row, parsed.error));
   }
 
   #delete(ref: { kind: string; id: string }): void {
-    if (isRowKind(ref.kind)) this.#deletes.push({ kind: ref.kind, id: ref.id });
+    if (this.#isKind(ref.kind)) this.#deletes.push({ kind: ref.kind, id: ref.id });
     else this.#fault('RowKindUnknown', ref.kind, `the row kind ${ref.kind.slice(0, 40)} is not known here`);
   }
 
-  #commit(commit: Commit): ReadBatch {
+  #commit(commit: Commit): ReadBatch<M> {
     const isReadable = commit.schemaVersion === schemaVersion || commit.schemaVersion === schemaVersion - 1;
     if (!isReadable) {
       const read = `${schemaVersion} and ${schemaVersion - 1}`;
-      this.#fault('SchemaVersion', 'commit', `the table has schema ${commit.schemaVersion}; this proxy reads ${read}`);
+      this.#fault('SchemaVersion', 'commit', `the table has schema ${commit.schemaVersion}; this reader takes ${read}`);
     }
     const batch = { isSnapshot: this.#isSnapshot, upserts: this.#upserts, deletes: this.#deletes, commit };
     const problems = this.#problems;
     this.#begin();
     this.#isSnapshot = false;
     return { batch, problems };
+  }
+
+  #isKind(kind: string): kind is KindIn<M> {
+    return Object.hasOwn(this.#schemas, kind);
   }
 
   #fault(code: string, name: string, message: string): void {
@@ -139,10 +148,6 @@ const Line = z.union([
 const maxProblems = 100;
 const hint = 'Controller and proxy differ in version or the stream was damaged; run the same release on both sides.';
 
-function isRowKind(kind: string): kind is RowKind {
-  return Object.hasOwn(rowSchemas, kind);
-}
-
 function parseJson(line: string): unknown {
   try {
     return JSON.parse(line);
@@ -152,7 +157,7 @@ function parseJson(line: string): unknown {
 }
 
 /** Names the row and the field, never a value: the row may be key material. */
-function rowProblem(kind: RowKind, row: unknown, error: z.ZodError): Problem {
+function rowProblem(kind: string, row: unknown, error: z.ZodError): Problem {
   const fields = z.object({ id: z.string(), source: Source.nullish().catch(null) }).safeParse(row);
   const id = fields.success ? fields.data.id : '?';
   const problem = tableProblem('RowMalformed', `${kind}/${id}`, `row ${kind}/${id} is not valid: ${firstIssue(error)}`);

@@ -3,14 +3,14 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { Commit } from '#table/change.ts';
 import { canonicalJson, rowHash, TableHash } from '#table/hash.ts';
-import type { Row } from '#table/rows.ts';
+import { type Row, tableContract } from '#table/rows.ts';
 import { BatchReader, commitLine, deleteLine, heartbeatLine, rowLine, snapshotLine } from '#table/wire.ts';
 import { Publisher } from '../../controller/publish/publisher.ts';
 
 const commit: Commit = { schemaVersion: 1, generation: 1, hash: 'h', seen: {}, holds: {} };
 
 function read(...lines: string[]) {
-  const reader = new BatchReader();
+  const reader = new BatchReader(tableContract);
   return lines
     .join('')
     .split('\n')

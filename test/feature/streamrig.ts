@@ -8,7 +8,7 @@ import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { pino } from 'pino';
 import { Agent, request } from 'undici';
 import type { Ack, ChangeBatch } from '#table/change.ts';
-import { emptyTable, type Row } from '#table/rows.ts';
+import { emptyTable, type Row, tableContract } from '#table/rows.ts';
 import { controllerServerName } from '#table/wire.ts';
 import { type Authorize, sharedSecret } from '../../controller/publish/auth.ts';
 import { type KeyPair, makeAuthority } from '../../controller/publish/certificates.ts';
@@ -66,6 +66,7 @@ export class TestProxy {
 
   constructor(urls: readonly string[], options: ProxyOptions = {}) {
     this.client = connectStream({
+      contract: tableContract,
       urls,
       caFile: join(folder, options.caFile ?? 'ca.crt'),
       tokenFile: join(folder, options.tokenFile ?? 'token'),

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { checkPointers } from '#table/check.ts';
-import { emptyTable, type Row, type RowRef, type Table } from '#table/rows.ts';
+import { emptyTable, type Row, type RowRef, type Table, tableContract } from '#table/rows.ts';
 import { applyDelta, deltaFromNothing, deltaOf } from '../../proxy/receive/delta.ts';
 import { TableDisk } from '../../proxy/receive/disk.ts';
 import { TimeGuard } from '../../proxy/receive/order.ts';
@@ -54,7 +54,7 @@ test('a pointer that leads nowhere is found, whether its target went or never ca
   ];
   const table = tableOf(rows);
   const all = rows.map(({ kind, row: { id } }) => ({ kind, id }));
-  assert.deepEqual(checkPointers(table, all, []), []);
+  assert.deepEqual(checkPointers(tableContract, table, all, []), []);
   const targets: RowRef[] = [
     { kind: 'listener', id: 'http' },
     { kind: 'host', id: 'h' },
@@ -64,11 +64,11 @@ test('a pointer that leads nowhere is found, whether its target went or never ca
   for (const target of targets) {
     const broken = tableOf(rows);
     broken[target.kind].delete(target.id);
-    const ofDelete = checkPointers(broken, [], [target]);
+    const ofDelete = checkPointers(tableContract, broken, [], [target]);
     assert.ok(ofDelete.length > 0, `the loss of ${target.kind} ${target.id} is seen`);
     assert.ok(ofDelete.every((problem) => problem.code === 'PointerBroken' && problem.message.includes(target.id)));
     const others = all.filter(({ kind, id }) => kind !== target.kind || id !== target.id);
-    assert.equal(checkPointers(broken, others, []).length, ofDelete.length);
+    assert.equal(checkPointers(tableContract, broken, others, []).length, ofDelete.length);
   }
 });
 
