@@ -56,6 +56,9 @@ export class Gateway implements Engine {
     exchange.route = route;
     const { timeouts, bodyLimit } = route.row;
     if (timeouts.requestMs !== null) exchange.requestDeadlineMs = exchange.startedAtMs + timeouts.requestMs;
+    if (exchange.grpcTimeoutMs !== -1) {
+      exchange.requestDeadlineMs = Math.min(exchange.requestDeadlineMs, exchange.startedAtMs + exchange.grpcTimeoutMs);
+    }
     if (bodyLimit !== null && exchange.contentLength > bodyLimit) {
       refuse(this, exchange, refusals.bodyTooLong);
       return;

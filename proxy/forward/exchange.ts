@@ -42,6 +42,8 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   wantsWebSocket = false;
   /** -1: field absent. */
   maxForwards = -1;
+  /** What the client of a gRPC call gives it; -1: field absent. */
+  grpcTimeoutMs = -1;
   /** Lower-case names that Connection nominates, besides the well-known ones. */
   nominated: string[] | null = null;
 
@@ -99,7 +101,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.contentLength = 0;
     this.isKeepAlive = true;
     this.expectsContinue = this.wantsWebSocket = false;
-    this.maxForwards = -1;
+    this.maxForwards = this.grpcTimeoutMs = -1;
     this.nominated = null;
     this.route = this.backend = this.backendFilters = this.endpoint = this.setCookie = null;
     this.tried.length = 0;

@@ -7,14 +7,19 @@ import { bodyNone } from '../parse/framing.ts';
 import { clock } from './clock.ts';
 import { httpDate } from './date.ts';
 import { errorPage } from './errorpage.ts';
+import { grpcLines, isGrpc } from './grpc.ts';
 import type { Refusal } from './refusals.ts';
 import { newRequestId } from './requestid.ts';
 
-/** Answers with an error page of the gateway and ends the exchange. */
+/** Answers with an error page of the gateway, or with gRPC's way of saying it, and ends the exchange. */
 export function answer(engine: Engine, exchange: Exchange, status: number, flag: ResponseFlag, sentence: string): void {
   if (exchange.requestId === '') exchange.requestId = newRequestId();
-  const page = errorPage({ status, sentence, requestId: exchange.requestId, accept: exchange.header('accept') ?? '' });
   exchange.flag = flag;
+  if (isGrpc(exchange)) {
+    send(engine, exchange, 200, grpcLines(status, status === 504 && flag === 'UT', sentence), '');
+    return;
+  }
+  const page = errorPage({ status, sentence, requestId: exchange.requestId, accept: exchange.header('accept') ?? '' });
   const extra = status === 503 ? 'Retry-After: 1\r\n' : '';
   send(engine, exchange, status, `Content-Type: ${page.contentType}\r\nCache-Control: no-store\r\n${extra}`, page.body);
 }

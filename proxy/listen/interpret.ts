@@ -3,6 +3,7 @@ import { normalisePath } from '../match/normalise.ts';
 import { parseAuthority } from '../parse/authority.ts';
 import { bodyChunked, bodyLength, isChunked, parseLength } from '../parse/framing.ts';
 import { nameIds } from '../parse/names.ts';
+import { grpcTimeoutMs } from './grpc.ts';
 import { type Refusal, refusals } from './refusals.ts';
 import { isSaneRequestId, newRequestId } from './requestid.ts';
 
@@ -53,6 +54,9 @@ export function interpretRequest(exchange: Exchange): Refusal | null {
         break;
       case nameIds['max-forwards']:
         exchange.maxForwards = parseMaxForwards(head.value(field));
+        break;
+      case nameIds['grpc-timeout']:
+        exchange.grpcTimeoutMs = grpcTimeoutMs(head.value(field));
         break;
       case nameIds['x-request-id']:
         exchange.requestId = head.value(field);

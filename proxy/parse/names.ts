@@ -36,6 +36,7 @@ export const nameIds = {
   'proxy-authentication-info': 30,
   authorization: 31,
   cookie: 32,
+  'grpc-timeout': 33,
 } as const;
 
 /** Candidates by (length, first letter); almost every bucket is empty or has one entry. */

@@ -1,0 +1,56 @@
+import type { Exchange } from '../forward/exchange.ts';
+
+/** Whether the request is gRPC. gRPC-Web is not: its clients read HTTP statuses. */
+export function isGrpc(exchange: Exchange): boolean {
+  const type = exchange.header('content-type');
+  if (type === undefined || !type.toLowerCase().startsWith('application/grpc')) return false;
+  const after = type.charCodeAt(16);
+  return Number.isNaN(after) || after === 0x2b || after === 0x3b || after === 0x20;
+}
+
+/**
+ * Field lines of a Trailers-Only answer, which is how gRPC says that a call came to nothing (gRPC over HTTP2, "Responses").
+ * @param status what an HTTP client would be answered
+ */
+export function grpcLines(status: number, isOurTimeout: boolean, sentence: string): string {
+  const code = isOurTimeout ? deadlineExceeded : (codes[status] ?? unknown);
+  return `Content-Type: application/grpc\r\ngrpc-status: ${code}\r\ngrpc-message: ${encodeMessage(sentence)}\r\n`;
+}
+
+const unknown = 2;
+const deadlineExceeded = 4;
+const unavailable = 14;
+
+/** From gRPC's own map of HTTP statuses; sizes are RESOURCE_EXHAUSTED, for that is what they are. */
+const codes: Readonly<Record<number, number>> = {
+  400: 13,
+  401: 16,
+  403: 7,
+  404: 12,
+  408: deadlineExceeded,
+  413: 8,
+  414: 8,
+  429: unavailable,
+  431: 8,
+  502: unavailable,
+  503: unavailable,
+  504: unavailable,
+};
+
+/** Percent-encoding of all but printable ASCII, and of the percent sign. */
+function encodeMessage(text: string): string {
+  return text.replace(/[^\x20-\x24\x26-\x7e]+/g, encodeURIComponent);
+}
+
+/**
+ * Value of grpc-timeout: up to eight digits and a unit.
+ * @returns ms; -1 for what is not one, which is then no deadline
+ */
+export function grpcTimeoutMs(value: string): number {
+  const parts = /^(\d{1,8})([HMSmun])$/.exec(value);
+  if (parts === null) return -1;
+  const unitMs = unitsMs[parts[2] as string] as number;
+  return Math.max(1, Number(parts[1]) * unitMs);
+}
+
+const unitsMs: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { grpcLines, grpcTimeoutMs } from '../../proxy/listen/grpc.ts';
+import { testGateway } from '../kit/gateway.ts';
+import { RawClient } from '../kit/rawclient.ts';
+import { Recorder } from '../kit/recorder.ts';
+import { plainTable } from '../kit/rows.ts';
+
+const opened: { stop(): Promise<void> }[] = [];
+after(async () => {
+  for (const each of opened.reverse()) await each.stop();
+});
+
+for (const [value, expected] of [
+  ['1H', 3_600_000],
+  ['2M', 120_000],
+  ['3S', 3_000],
+  ['250m', 250],
+  ['5000u', 5],
+  ['1n', 1],
+  ['99999999H', 99_999_999 * 3_600_000],
+  ['', -1],
+  ['1', -1],
+  ['1s', -1],
+  ['-1S', -1],
+  ['123456789S', -1],
+  ['1S ', -1],
+] as const) {
+  test(`grpc-timeout "${value}" is ${expected} ms`, () => assert.equal(grpcTimeoutMs(value), expected));
+}
+
+for (const [status, isOurTimeout, code] of [
+  [503, false, 14],
+  [502, false, 14],
+  [504, false, 14],
+  [504, true, 4],
+  [404, false, 12],
+  [413, false, 8],
+  [418, false, 2],
+] as const) {
+  test(`${status}${isOurTimeout ? ' by our clock' : ''} is gRPC's ${code}`, () => {
+    assert.match(grpcLines(status, isOurTimeout, 'x'), new RegExp(`\\r\\ngrpc-status: ${code}\\r\\n`));
+  });
+}
+
+test('a message is percent-encoded, so that it ends no line', () => {
+  assert.match(grpcLines(500, false, 'a b%\r\nx: y\u00e9'), /grpc-message: a b%25%0D%0Ax: y%C3%A9\r\n$/);
+});
+
+async function call(fields: readonly string[]): Promise<{ status: number; fields: Map<string, string> }> {
+  const recorder = await Recorder.start({ onRequest: () => undefined });
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]));
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push(recorder, gateway, { stop: async () => client.destroy() });
+  client.send(
+    ['POST /pkg.Service/Call HTTP/1.1', 'Host: gw.test', ...fields, 'Content-Length: 0', '', ''].join('\r\n'),
+  );
+  const response = await client.response(0);
+  return {
+    status: response.status,
+    fields: new Map(response.fields.map(([name, value]) => [name.toLowerCase(), value])),
+  };
+}
+
+test('a call whose time is over is answered DEADLINE_EXCEEDED', async () => {
+  const { status, fields } = await call(['Content-Type: application/grpc+proto', 'grpc-timeout: 50m']);
+  assert.equal(status, 200);
+  assert.equal(fields.get('grpc-status'), '4');
+  assert.equal(fields.get('content-type'), 'application/grpc');
+});
+
+test('gRPC-Web and others get an HTTP status', async () => {
+  const { status, fields } = await call(['Content-Type: application/grpc-web+proto', 'grpc-timeout: 50m']);
+  assert.equal(status, 504);
+  assert.equal(fields.get('grpc-status'), undefined);
+});
