@@ -123,6 +123,9 @@ export class Translator {
         break;
       case 'Namespace':
       case 'Node':
+      case 'AddressPool':
+      case 'BGPPeer':
+      case 'Announcement':
         break;
     }
   }

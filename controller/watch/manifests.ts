@@ -11,7 +11,14 @@ export interface Manifests {
   syntax: ReadProblem | null;
 }
 
-const clusterScoped: ReadonlySet<string> = new Set(['IngressClass', 'Namespace', 'Node']);
+const clusterScoped: ReadonlySet<string> = new Set([
+  'IngressClass',
+  'Namespace',
+  'Node',
+  'AddressPool',
+  'BGPPeer',
+  'Announcement',
+]);
 
 /** Reads one file of YAML documents or JSON (which is YAML 1.2). `fileName` is only for problems. Never throws. */
 export function readManifests(text: string, fileName: string): Manifests {

@@ -1,4 +1,7 @@
 import { z } from 'zod';
+import { AddressPoolSpec } from '../addresses/addresspool.ts';
+import { AnnouncementSpec } from '../addresses/announcement.ts';
+import { BGPPeerSpec } from '../addresses/bgppeer.ts';
 
 /**
  * The kinds that Sluice reads, each as the part of the object that matters to it. Everything else (managedFields, status,
@@ -65,7 +68,11 @@ const portOrName = z.union([z.int(), z.string()]);
 
 const Service = z.object({
   kind: z.literal('Service'),
-  metadata: Meta,
+  metadata: Meta.extend({
+    /** '' while nobody has deleted it. */
+    deletionTimestamp: z.string().default(''),
+    finalizers: list(z.string()),
+  }),
   spec: z
     .object({
       type: z.string().default('ClusterIP'),
@@ -82,6 +89,12 @@ const Service = z.object({
           appProtocol: z.string().optional(),
         }),
       ),
+      selector: strings.nullish().transform((value) => value ?? {}),
+      ipFamilies: list(z.string()),
+      ipFamilyPolicy: z.string().optional(),
+      externalTrafficPolicy: z.string().default('Cluster'),
+      loadBalancerClass: z.string().optional(),
+      loadBalancerIP: z.string().optional(),
       publishNotReadyAddresses: z.boolean().default(false),
       sessionAffinity: z.string().default('None'),
       sessionAffinityConfig: z
@@ -90,11 +103,15 @@ const Service = z.object({
       trafficDistribution: z.string().optional(),
     })
     .prefault({}),
-  /** Only the addresses: --publish-service copies them to Ingress status. */
+  /** Only the addresses: they are what a Service has been promised, and --publish-service copies them to Ingress status. */
   status: z
     .object({
       loadBalancer: z
-        .object({ ingress: list(z.object({ ip: z.string().optional(), hostname: z.string().optional() })) })
+        .object({
+          ingress: list(
+            z.object({ ip: z.string().optional(), hostname: z.string().optional(), ipMode: z.string().optional() }),
+          ),
+        })
         .optional(),
     })
     .optional(),
@@ -172,6 +189,10 @@ const Node = z.object({
   status: z.object({ addresses: list(z.object({ type: z.string(), address: z.string() })) }).prefault({}),
 });
 
+const AddressPool = z.object({ kind: z.literal('AddressPool'), metadata: Meta, spec: AddressPoolSpec });
+const BGPPeer = z.object({ kind: z.literal('BGPPeer'), metadata: Meta, spec: BGPPeerSpec });
+const Announcement = z.object({ kind: z.literal('Announcement'), metadata: Meta, spec: AnnouncementSpec });
+
 export const objectSchemas = {
   Ingress,
   IngressClass,
@@ -182,6 +203,9 @@ export const objectSchemas = {
   ConfigMap,
   Namespace,
   Node,
+  AddressPool,
+  BGPPeer,
+  Announcement,
 } as const;
 
 export type ObjectKind = keyof typeof objectSchemas;
@@ -203,4 +227,7 @@ export const apiVersions: Record<ObjectKind, string> = {
   ConfigMap: 'v1',
   Namespace: 'v1',
   Node: 'v1',
+  AddressPool: 'sluice.dev/v1',
+  BGPPeer: 'sluice.dev/v1',
+  Announcement: 'sluice.dev/v1',
 };

@@ -266,10 +266,14 @@ export class ApiServer {
 export function pathOf({ apiVersion, kind, metadata }: Manifest): string {
   const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
   const plural = plurals[kind] ?? `${kind.toLowerCase()}${kind.endsWith('s') ? 'es' : 's'}`;
-  const isClusterScoped = /^(Namespace|Node|IngressClass|ClusterRole|ClusterRoleBinding)$/.test(kind);
-  const scope = isClusterScoped ? '' : `/namespaces/${metadata.namespace ?? 'default'}`;
+  const scope = clusterScoped.has(kind) ? '' : `/namespaces/${metadata.namespace ?? 'default'}`;
   return `${root}${scope}/${plural}/${metadata.name}`;
 }
+
+const clusterScoped: ReadonlySet<string> = new Set([
+  ...['Namespace', 'Node', 'IngressClass', 'ClusterRole', 'ClusterRoleBinding', 'CustomResourceDefinition'],
+  ...['AddressPool', 'Announcement', 'BGPPeer'],
+]);
 
 const plurals: Record<string, string> = { Endpoints: 'endpoints' };
 
