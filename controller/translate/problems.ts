@@ -1,6 +1,6 @@
 import type { Problem, Source } from '#table/problem.ts';
 
-interface CatalogueEntry {
+export interface CatalogueEntry {
   /** error: something is not served. warning: served, but not as written. */
   severity: Problem['severity'];
   /** One sentence; `{name}` is filled in. */
@@ -242,7 +242,16 @@ const longestValue = 120;
  * @param values fill the placeholders of text and hint; control characters and excess length are cut, for they come from users
  */
 export function problem(code: ProblemCode, source: Source, values: Readonly<Record<string, string>> = {}): Problem {
-  const entry: CatalogueEntry = catalogue[code];
+  return problemOf(code, catalogue[code], source, values);
+}
+
+/** The same from the entry of any catalogue. */
+export function problemOf(
+  code: string,
+  entry: CatalogueEntry,
+  source: Source,
+  values: Readonly<Record<string, string>>,
+): Problem {
   const fill = (text: string): string =>
     text.replace(/\{(\w+)\}/g, (_, name: string) => shown(values[name] ?? '', name));
   return { code, severity: entry.severity, source, message: fill(entry.text), hint: fill(entry.hint) };

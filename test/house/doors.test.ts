@@ -15,7 +15,7 @@ function forbid(what: string, isForbidden: (file: SourceFile, target: string) =>
 }
 
 const pureFolders = [
-  ...['controller/translate', 'controller/annotations', 'controller/configmap'],
+  ...['controller/translate', 'controller/annotations', 'controller/configmap', 'controller/addresses'],
   ...['proxy/frame', 'proxy/match', 'proxy/filters', 'proxy/select'],
 ];
 
