@@ -13,11 +13,13 @@ import { Upkeep } from './fleet/upkeep.ts';
 import type { Limits } from './listen/limits.ts';
 import { bindAddresses } from './listen/sockets.ts';
 import { openAdmin } from './observe/admin.ts';
+import { dumpOf } from './observe/dump.ts';
 import { TableDisk } from './receive/disk.ts';
 import { Intake } from './receive/intake.ts';
 import { Memory } from './receive/memory.ts';
 import { TimeGuard } from './receive/order.ts';
 import { connectStream } from './receive/stream.ts';
+import { faultsOf } from './receive/validate.ts';
 
 export interface FleetOptions {
   /** Worker processes; 0: one per core that this process may use. */
@@ -89,7 +91,9 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   await probeLog(options.accessLog);
   const workers = options.workers > 0 ? options.workers : availableParallelism();
   const disk =
-    options.stateDir === null ? null : await TableDisk.open({ dir: options.stateDir, keyFile: options.stateKeyFile });
+    options.stateDir === null
+      ? null
+      : await TableDisk.open({ contract: tableContract, dir: options.stateDir, keyFile: options.stateKeyFile });
   const memory = disk === null ? null : new Memory(disk, log);
   const guard = new TimeGuard(options.staleAcceptMs);
   const first = Promise.withResolvers<void>();
@@ -98,9 +102,12 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   let hasBeenReady = false;
 
   const intake: Intake = new Intake({
+    contract: tableContract,
     guard,
     log,
     nowMs: () => performance.now(),
+    faultsOf,
+    notApplied,
     spread: (delta, hash) => crew.apply(upkeep.follow(delta), hash),
     async onForce(table, delta, commit) {
       await ports.follow(table.listener);
@@ -165,8 +172,14 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     port: options.adminPort,
     unreadyReason,
     metrics: () => figures.text(),
-    table: () => ({ hash: intake.commit?.hash ?? '', generation: intake.commit?.generation ?? 0, rows: intake.table }),
     problems,
+    pages: {
+      '/tables': () => ({
+        hash: intake.commit?.hash ?? '',
+        generation: intake.commit?.generation ?? 0,
+        ...dumpOf(tableContract, intake.table),
+      }),
+    },
   }).catch(async (error: unknown) => {
     await crew.stop(0);
     throw error;
@@ -260,6 +273,17 @@ function portsOf({ httpPort, httpsPort }: FleetOptions): Map<string, number> {
   if (httpPort !== null) portsById.set('http', httpPort);
   if (httpsPort !== null) portsById.set('https', httpsPort);
   return portsById;
+}
+
+/** The stack is in the log. */
+function notApplied(reason: string): Problem {
+  return {
+    code: 'TableNotApplied',
+    severity: 'error',
+    source: { kind: 'Proxy', namespace: '', name: '' },
+    message: `A worker could not apply the table: ${reason}.`,
+    hint: 'This is a fault of Sluice: report it with the log of the proxy. The last good table stays in force.',
+  };
 }
 
 /** A taken port is said at once, not when the first tables come. */

@@ -1,7 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Problem } from '#table/problem.ts';
-import { type Row, rowKinds, type Table } from '#table/rows.ts';
 
 export interface AdminOptions {
   readonly address: string;
@@ -11,8 +10,9 @@ export interface AdminOptions {
   unreadyReason(): string | null;
   /** Prometheus text. */
   metrics(): Promise<string>;
-  table(): { readonly hash: string; readonly generation: number; readonly rows: Table };
   problems(): readonly Problem[];
+  /** Further pages by path: what they show as JSON. */
+  readonly pages: { readonly [path: string]: () => unknown };
 }
 
 export interface Admin {
@@ -23,9 +23,8 @@ export interface Admin {
 /** The pages for probes, Prometheus and people. Reads only: nothing can be changed here, and no page shows a secret. */
 export async function openAdmin(options: AdminOptions): Promise<Admin> {
   const server = createServer(limits, (request, response) => {
-    const page = pageOf(request.url ?? '/');
-    const answer = request.method === 'GET' || request.method === 'HEAD' ? pages[page] : refuseMethod;
-    (answer ?? notFound)(options).then(
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    (isRead ? answerOf(options, pathOf(request.url ?? '/')) : refuseMethod()).then(
       ({ status, type, body }) => {
         const headers = {
           'content-type': type,
@@ -64,51 +63,36 @@ interface Answer {
 
 const limits = { maxHeaderSize: 8_192, headersTimeout: 5_000, requestTimeout: 10_000, keepAliveTimeout: 30_000 };
 
-const pages: { readonly [page: string]: (options: AdminOptions) => Promise<Answer> } = {
-  '/': async () => text(200, `${Object.keys(pages).slice(1).join('\n')}\n`),
-  '/healthz': async () => text(200, 'ok\n'),
-  '/readyz': async (options) => {
-    const reason = options.unreadyReason();
-    return reason === null ? text(200, 'ok\n') : text(503, `${reason}\n`);
-  },
-  '/metrics': async (options) => {
-    return { status: 200, type: 'text/plain; version=0.0.4; charset=utf-8', body: await options.metrics() };
-  },
-  '/tables': async (options) => json(dump(options.table())),
-  '/problems': async (options) => json(options.problems()),
-};
-
-const notFound = async (): Promise<Answer> => text(404, 'not found\n');
-const refuseMethod = async (): Promise<Answer> => text(405, 'only GET\n');
-
-function pageOf(url: string): string {
-  const end = url.search(/[?#]/);
-  const path = end === -1 ? url : url.slice(0, end);
-  return Object.hasOwn(pages, path) ? path : '';
-}
-
-/** One member per kind, rows by id in order, so that `jq '.route["ingress/…"]'` and a diff of two dumps work. */
-function dump({ hash, generation, rows }: ReturnType<AdminOptions['table']>): object {
-  const kinds: { [kind: string]: { [id: string]: unknown } } = {};
-  for (const kind of rowKinds) {
-    const byId: { [id: string]: unknown } = {};
-    for (const id of [...rows[kind].keys()].sort()) byId[id] = shown({ kind, row: rows[kind].get(id) } as Row);
-    kinds[kind] = byId;
+async function answerOf(options: AdminOptions, path: string): Promise<Answer> {
+  switch (path) {
+    case '/':
+      return text(200, `${[...ownPaths, ...Object.keys(options.pages)].join('\n')}\n`);
+    case '/healthz':
+      return text(200, 'ok\n');
+    case '/readyz': {
+      const reason = options.unreadyReason();
+      return reason === null ? text(200, 'ok\n') : text(503, `${reason}\n`);
+    }
+    case '/metrics':
+      return { status: 200, type: 'text/plain; version=0.0.4; charset=utf-8', body: await options.metrics() };
+    case '/problems':
+      return json(options.problems());
+    default: {
+      const page = Object.hasOwn(options.pages, path) ? options.pages[path] : undefined;
+      return page === undefined ? text(404, 'not found\n') : json(await page());
+    }
   }
-  return { hash, generation, ...kinds };
 }
 
-/** What of a row may be seen. */
-function shown({ kind, row }: Row): unknown {
-  if (kind === 'secret') return { id: row.id };
-  if (kind !== 'certificate') return row;
-  const { id, source, names, notAfterMs, fingerprint } = row;
-  return { id, source, names, notAfter: dateOf(notAfterMs), fingerprint };
+const ownPaths = ['/healthz', '/readyz', '/metrics', '/problems'];
+
+async function refuseMethod(): Promise<Answer> {
+  return text(405, 'only GET\n');
 }
 
-function dateOf(ms: number): string | null {
-  const date = new Date(ms);
-  return Number.isNaN(date.getTime()) ? null : date.toISOString();
+function pathOf(url: string): string {
+  const end = url.search(/[?#]/);
+  return end === -1 ? url : url.slice(0, end);
 }
 
 function text(status: number, body: string): Answer {

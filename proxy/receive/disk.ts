@@ -3,41 +3,46 @@ import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { type ChangeBatch, Commit, schemaVersion } from '#table/change.ts';
-import { type Row, type RowKind, rowKinds, rowSchemas, type Table } from '#table/rows.ts';
+import { type AnyKinds, type Contract, type KindIn, kindsOf, type RowIn, type TableOf } from '#table/contract.ts';
 import { deltaFromNothing } from './delta.ts';
 
-export interface DiskOptions {
-  /** Folder of this proxy alone. */
+export interface DiskOptions<M> {
+  readonly contract: Contract<M>;
+  /** Folder of this process alone. */
   readonly dir: string;
-  /** Holds the key as base64 of 32 bytes; null: `tables.key` in the folder, made when absent. */
+  /** Holds the key as base64 of 32 bytes; null: `tables.key` in it, made when absent. */
   readonly keyFile: string | null;
 }
 
 /**
- * The last good tables, for a start without a controller. One file, replaced as a whole; key material inside it is
+ * The last good table of a contract, for a start without a controller. One file, replaced as a whole; key material inside it is
  * encrypted, so that a copy of the file without the key gives nothing away.
  */
-export class TableDisk {
+export class TableDisk<M extends AnyKinds> {
+  readonly #contract: Contract<M>;
   readonly #file: string;
   readonly #key: Buffer;
 
-  private constructor(file: string, key: Buffer) {
+  private constructor(contract: Contract<M>, file: string, key: Buffer) {
+    this.#contract = contract;
     this.#file = file;
     this.#key = key;
   }
 
   /** @throws when the folder or the key cannot be read or made; the message says which */
-  static async open({ dir, keyFile }: DiskOptions): Promise<TableDisk> {
+  static async open<M extends AnyKinds>({ contract, dir, keyFile }: DiskOptions<M>): Promise<TableDisk<M>> {
     await mkdir(dir, { recursive: true, mode: 0o700 });
-    return new TableDisk(join(dir, 'tables.json'), await readKey(keyFile ?? join(dir, 'tables.key'), keyFile === null));
+    const key = await readKey(keyFile ?? join(dir, 'tables.key'), keyFile === null);
+    return new TableDisk(contract, join(dir, 'tables.json'), key);
   }
 
   /** The text of the file, of one moment. */
-  encode(table: Table, commit: Commit): string {
+  encode(table: TableOf<M>, commit: Commit): string {
+    const { sealed } = this.#contract;
     const rows = deltaFromNothing(table).upserts;
-    const plain = JSON.stringify(rows.filter(({ kind }) => !sealedKinds.has(kind)));
-    const sealed = seal(JSON.stringify(rows.filter(({ kind }) => sealedKinds.has(kind))), plain, this.#key);
-    const head = `"schemaVersion":${schemaVersion},"commit":${JSON.stringify(commit)},"sealed":${JSON.stringify(sealed)}`;
+    const plain = JSON.stringify(rows.filter(({ kind }) => !(kind in sealed)));
+    const box = seal(JSON.stringify(rows.filter(({ kind }) => kind in sealed)), plain, this.#key);
+    const head = `"schemaVersion":${schemaVersion},"commit":${JSON.stringify(commit)},"sealed":${JSON.stringify(box)}`;
     return `{${head},"rows":${plain}}\n`;
   }
 
@@ -47,9 +52,9 @@ export class TableDisk {
 
   /**
    * @returns null when nothing was ever saved
-   * @throws when the file is damaged, of another key, or of a schema that this proxy does not read
+   * @throws when the file is damaged, of another key, or of a schema that is not read here
    */
-  async load(): Promise<ChangeBatch | null> {
+  async load(): Promise<ChangeBatch<M> | null> {
     let text: string;
     try {
       text = await readFile(this.#file, 'utf8');
@@ -61,18 +66,17 @@ export class TableDisk {
     if (saved.schemaVersion !== schemaVersion && saved.schemaVersion !== schemaVersion - 1) {
       throw new Error(`the saved tables have schema ${saved.schemaVersion}`);
     }
-    const secrets = SavedRows.parse(JSON.parse(unseal(saved.sealed, JSON.stringify(saved.rows), this.#key)));
-    const upserts = [...SavedRows.parse(saved.rows), ...secrets].map(({ kind, row }) => {
-      return { kind, row: rowSchemas[kind].parse(row) } as Row;
+    const { schemas } = this.#contract;
+    const savedRows = z.array(z.object({ kind: z.enum(kindsOf(schemas) as [KindIn<M>]), row: z.unknown() }));
+    const secrets = savedRows.parse(JSON.parse(unseal(saved.sealed, JSON.stringify(saved.rows), this.#key)));
+    const upserts = [...savedRows.parse(saved.rows), ...secrets].map(({ kind, row }) => {
+      return { kind, row: schemas[kind as KindIn<M>].parse(row) } as RowIn<M>;
     });
     return { isSnapshot: true, upserts, deletes: [], commit: saved.commit };
   }
 }
 
-const sealedKinds: ReadonlySet<RowKind> = new Set<RowKind>(['certificate', 'secret']);
-
 const Sealed = z.object({ nonce: z.string(), tag: z.string(), data: z.string() });
-const SavedRows = z.array(z.object({ kind: z.enum(rowKinds as [RowKind, ...RowKind[]]), row: z.unknown() }));
 const Saved = z.object({ schemaVersion: z.int(), commit: Commit, sealed: Sealed, rows: z.array(z.unknown()) });
 
 /** AES-256-GCM. The open rows are authenticated with it: a file put together from two does not load. */

@@ -1,40 +1,46 @@
 import type { Log } from '#kit/log.ts';
 import type { Ack, ChangeBatch, Commit } from '#table/change.ts';
+import { type AnyKinds, type Contract, emptyTableOf, type TableOf } from '#table/contract.ts';
 import type { Problem } from '#table/problem.ts';
-import { emptyTable, type Table } from '#table/rows.ts';
+import type { Rows } from '#table/rows.ts';
 import type { Delta } from './changes.ts';
 import { applyDelta, deltaFromNothing, deltaOf } from './delta.ts';
 import type { TimeGuard } from './order.ts';
-import { faultsOf } from './validate.ts';
 
-export interface IntakeOptions {
+export interface IntakeOptions<M extends AnyKinds> {
+  readonly contract: Contract<M>;
   readonly guard: TimeGuard;
   readonly log: Log;
   /** Milliseconds that only grow. */
   nowMs(): number;
-  /** Brings a checked change to every worker; rejects when one cannot apply it. */
-  spread(delta: Delta, hash: string): Promise<void>;
+  /** What a change would break, looked for before anybody sees it; the table has it already. Costs what changed. */
+  faultsOf(table: TableOf<M>, delta: Delta<M>): Problem[];
+  /** Brings a checked change to all who work by it; rejects when it cannot be applied. */
+  spread(delta: Delta<M>, hash: string): Promise<void>;
+  /** What is told to the sender when it could not. */
+  notApplied(reason: string): Problem;
   /** Everything that follows from a table that is in force: doors, probes, the copy on disk. */
-  onForce(table: Table, delta: Delta, commit: Commit): Promise<void>;
+  onForce(table: TableOf<M>, delta: Delta<M>, commit: Commit): Promise<void>;
 }
 
 /**
- * The door of the fleet: a batch is checked, brought to all workers and acknowledged, or refused as a whole. One at a time,
+ * The door: a batch is checked, applied and acknowledged, or refused as a whole. One at a time,
  * in the order of arrival.
  */
-export class Intake {
+export class Intake<M extends AnyKinds = Rows> {
   /** In force, or about to be: the change that is being spread is already in it. */
-  readonly table: Table = emptyTable();
+  readonly table: TableOf<M>;
   applied = 0;
   refused = 0;
   /** Why the newest batch was refused; empty when it was applied. */
   lastRefusal: readonly Problem[] = [];
-  readonly #options: IntakeOptions;
+  readonly #options: IntakeOptions<M>;
   #commit: Commit | null = null;
   #hash: string | null = null;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(options: IntakeOptions) {
+  constructor(options: IntakeOptions<M>) {
+    this.table = emptyTableOf(options.contract);
     this.#options = options;
   }
 
@@ -43,22 +49,22 @@ export class Intake {
     return this.#commit;
   }
 
-  /** Content hash of what workers have or are about to have; '' before the first. */
+  /** Content hash of what is in force or is about to be; '' before the first. */
   get hash(): string {
     return this.#hash ?? '';
   }
 
-  /** The whole table for a worker that starts now; null before the first. */
-  whole(): { delta: Delta; hash: string } | null {
+  /** The whole table for somebody who starts now; null before the first. */
+  whole(): { delta: Delta<M>; hash: string } | null {
     return this.#hash === null ? null : { delta: deltaFromNothing(this.table), hash: this.#hash };
   }
 
-  take(batch: ChangeBatch): Promise<Ack> {
+  take(batch: ChangeBatch<M>): Promise<Ack> {
     return this.inTurn(() => this.#take(batch));
   }
 
   /** Takes the batch only when no other has come into force: for what a disk remembers. */
-  async takeAsFirst(batch: ChangeBatch): Promise<void> {
+  async takeAsFirst(batch: ChangeBatch<M>): Promise<void> {
     await this.inTurn(async () => {
       if (this.#commit === null) await this.#take(batch);
     });
@@ -71,8 +77,8 @@ export class Intake {
     return turn;
   }
 
-  async #take(batch: ChangeBatch): Promise<Ack> {
-    const { guard, log, nowMs, spread, onForce } = this.#options;
+  async #take(batch: ChangeBatch<M>): Promise<Ack> {
+    const { guard, log, nowMs, faultsOf, spread, notApplied, onForce } = this.#options;
     const { commit } = batch;
     const tooOld = guard.refusal(commit, nowMs());
     if (tooOld !== null) return this.#refuse(commit, [tooOld]);
@@ -97,7 +103,7 @@ export class Intake {
       await spread(inverse, hashBefore ?? '').catch((failure: Error) => {
         log.error({ hash: hashBefore, err: failure.message }, 'last good table not applied');
       });
-      return this.#refuse(commit, [notApplied(error as Error)]);
+      return this.#refuse(commit, [notApplied((error as Error).message.split('\n')[0] ?? '')]);
     }
     this.#commit = commit;
     guard.tookForce(commit.holds);
@@ -120,21 +126,9 @@ export class Intake {
 }
 
 /** A commit may bring nothing but news of what its sender has seen. */
-function isNothing({ upserts, deletes }: Delta): boolean {
+function isNothing({ upserts, deletes }: { upserts: readonly unknown[]; deletes: readonly unknown[] }): boolean {
   return upserts.length === 0 && deletes.length === 0;
 }
 
 /** One broken row may break ten thousand pointers; the first say enough. */
 const maxProblems = 100;
-
-/** The stack is for the log. */
-function notApplied(error: Error): Problem {
-  const [reason] = error.message.split('\n');
-  return {
-    code: 'TableNotApplied',
-    severity: 'error',
-    source: { kind: 'Proxy', namespace: '', name: '' },
-    message: `A worker could not apply the table: ${reason}.`,
-    hint: 'This is a fault of Sluice: report it with the log of the proxy. The last good table stays in force.',
-  };
-}

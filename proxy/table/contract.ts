@@ -28,8 +28,8 @@ export interface Contract<M> {
   readonly schemas: { readonly [K in keyof M]: z.ZodType<M[K]> };
   /** Per kind, and per kind that its rows point at: the ids that a row points at. */
   readonly pointers: { readonly [K in keyof M]?: { readonly [T in keyof M]?: (row: M[K]) => readonly string[] } };
-  /** Kinds that hold key material: encrypted on disk, never shown. */
-  readonly sealedKinds: ReadonlySet<keyof M>;
+  /** Kinds that hold key material, which are encrypted on disk; and what of such a row may be shown. */
+  readonly sealed: { readonly [K in keyof M]?: (row: M[K]) => object };
   /** Paths on the controller: the stream of rows, and the answers to it. */
   readonly streamPath: string;
   readonly acksPath: string;

@@ -31,7 +31,7 @@ export const planContract: Contract<PlanRows> = {
     address: { service: ({ serviceIds }) => serviceIds, announcement: ({ announcementIds }) => announcementIds },
     peer: { secret: ({ secretId }) => (secretId === null ? [] : [secretId]) },
   },
-  sealedKinds: new Set<PlanKind>(['secret']),
+  sealed: { secret: ({ id }) => ({ id }) },
   streamPath: '/v1/plans',
   acksPath: '/v1/plans/acks',
 };

@@ -46,7 +46,12 @@ export const tableContract: Contract<Rows> = {
     backend: { secret: ({ tls }) => (tls?.caSecretId == null ? [] : [tls.caSecretId]) },
     endpoints: { backend: ({ backendIds }) => backendIds },
   },
-  sealedKinds: new Set<RowKind>(['certificate', 'secret']),
+  sealed: {
+    certificate: ({ id, source, names, notAfterMs, fingerprint }) => {
+      return { id, source, names, notAfter: dateOf(notAfterMs), fingerprint };
+    },
+    secret: ({ id }) => ({ id }),
+  },
   streamPath: '/v1/tables',
   acksPath: '/v1/acks',
 };
@@ -55,4 +60,9 @@ export const rowKinds = kindsOf(rowSchemas);
 
 export function emptyTable(): Table {
   return emptyTableOf(tableContract);
+}
+
+function dateOf(ms: number): string | null {
+  const date = new Date(ms);
+  return Number.isNaN(date.getTime()) ? null : date.toISOString();
 }

@@ -114,7 +114,7 @@ test('tables on disk come back whole, hide their secrets, and refuse to load whe
     const pair = await certificateFor(['a.test']);
     const rows = [...plainTable([{ address: '127.0.0.1', port: 81 }]), certificateRow('c', ['a.test'], pair)];
     const { commit } = snapshot(rows, { seen: { Ingress: 3 }, holds: { Ingress: 2 } });
-    const disk = await TableDisk.open({ dir, keyFile: null });
+    const disk = await TableDisk.open({ contract: tableContract, dir, keyFile: null });
     assert.equal(await disk.load(), null);
     await disk.write(disk.encode(tableOf(rows), commit));
 
@@ -123,11 +123,15 @@ test('tables on disk come back whole, hide their secrets, and refuse to load whe
     for (const path of [file, join(dir, 'tables.key')]) assert.equal((await stat(path)).mode & 0o777, 0o600);
     assert.ok(!text.includes('PRIVATE KEY') && !text.includes(Buffer.alloc(32, 7).toString('base64')));
 
-    const again = await (await TableDisk.open({ dir, keyFile: null })).load();
+    const again = await (await TableDisk.open({ contract: tableContract, dir, keyFile: null })).load();
     assert.deepEqual(again?.commit, commit);
     assert.deepEqual(tableOf(again.upserts), tableOf(rows));
 
-    const other = await TableDisk.open({ dir: await mkdtemp(join(dir, 'other-')), keyFile: null });
+    const other = await TableDisk.open({
+      contract: tableContract,
+      dir: await mkdtemp(join(dir, 'other-')),
+      keyFile: null,
+    });
     const foreign = other.encode(tableOf(rows), commit);
     const mixed = { ...JSON.parse(text), rows: JSON.parse(text).rows.slice(1) };
     for (const damaged of [text.slice(0, -20), '', '{}', foreign, JSON.stringify(mixed)]) {
@@ -144,12 +148,12 @@ test('half a key of our own, as a full disk leaves it behind, is made anew; one 
   try {
     const keyFile = join(dir, 'tables.key');
     await writeFile(keyFile, 'aGFsZg==');
-    await assert.rejects(TableDisk.open({ dir, keyFile }), /tables\.key does not hold a key/);
+    await assert.rejects(TableDisk.open({ contract: tableContract, dir, keyFile }), /tables\.key does not hold a key/);
     const rows = plainTable([{ address: '127.0.0.1', port: 81 }]);
-    const disk = await TableDisk.open({ dir, keyFile: null });
+    const disk = await TableDisk.open({ contract: tableContract, dir, keyFile: null });
     await disk.write(disk.encode(tableOf(rows), snapshot(rows).commit));
     assert.deepEqual(
-      tableOf((await (await TableDisk.open({ dir, keyFile: null })).load())?.upserts ?? []),
+      tableOf((await (await TableDisk.open({ contract: tableContract, dir, keyFile: null })).load())?.upserts ?? []),
       tableOf(rows),
     );
     assert.equal((await stat(keyFile)).mode & 0o777, 0o600);
