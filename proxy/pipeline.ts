@@ -1,3 +1,4 @@
+import type { Backend } from '#table/backend.ts';
 import type { Listener } from '#table/listener.ts';
 import { sendTo } from './forward/attempt.ts';
 import { RetryBudget } from './forward/budget.ts';
@@ -83,6 +84,11 @@ export class Gateway implements Engine {
       return;
     }
 
+    if (exchange.wantsWebSocket && isHttp2(backend.row.protocol)) {
+      answer(this, exchange, 501, 'UPE', 'The backend speaks HTTP/2, and no WebSocket over it.');
+      return;
+    }
+
     const pick = backend.state.pick(exchange, exchange.tried, exchange.startedAtMs);
     if (pick === null) {
       answer(this, exchange, 503, 'NE', 'No endpoint of the service can take this request now.');
@@ -126,6 +132,10 @@ export class Gateway implements Engine {
       upstream: this.pools.sweep.size,
     };
   }
+}
+
+function isHttp2(protocol: Backend['protocol']): boolean {
+  return protocol === 'h2' || protocol === 'h2c';
 }
 
 /** By weight; null when no backend takes traffic. */

@@ -67,7 +67,7 @@ export function compilePort(input: PortInput, options: TranslateOptions): { rows
     const row: Backend = {
       ...brokenBackend(options, id, source, shown, null),
       protocol: speech.protocol,
-      tls: speech.protocol === 'http' ? null : { serverName: null, caSecretId: null },
+      tls: isClear(speech.protocol) ? null : { serverName: null, caSecretId: null },
       balance: settings.balance,
       slowStartMs: settings.slowStartMs,
       healthCheck: settings.healthCheck,
@@ -173,11 +173,18 @@ function speechOf(
   const wanted = (face.protocol ?? port?.appProtocol ?? 'http').toLowerCase().replace(/^kubernetes\.io\//, '');
   if (wanted === 'https' || wanted === 'wss') return { protocol: 'https' };
   if (wanted === 'auto_http') return { protocol: 'same-as-client' };
-  if (!unspoken.has(wanted)) return { protocol: 'http' };
+  if (clear.has(wanted)) return { protocol: 'h2c' };
+  if (wanted === 'grpcs' || wanted === 'h2') return { protocol: 'h2' };
+  if (wanted !== 'fcgi') return { protocol: 'http' };
   return { fault: { code: 'BackendProtocolUnsupported', values: { ...serviceValues(input), protocol: wanted } } };
 }
 
-const unspoken: ReadonlySet<string> = new Set(['grpc', 'grpcs', 'h2c', 'http2', 'h2', 'fcgi']);
+/** HTTP/2 in the clear: gRPC has it so unless told otherwise, and `http2` is what meshes call it. */
+const clear: ReadonlySet<string> = new Set(['grpc', 'h2c', 'http2']);
+
+function isClear(protocol: Backend['protocol']): boolean {
+  return protocol === 'http' || protocol === 'h2c';
+}
 
 function brokenBy(face: Face, fault: Fault | null, source: Source): Backend['broken'] {
   if (face.deniedBy !== null) {

@@ -83,7 +83,7 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
     return;
   }
   const endpoint = exchange.endpoint;
-  endAttempt(exchange, 'local-failure');
+  endAttempt(exchange, failure === failures.unprocessed ? 'abandoned' : 'local-failure');
   const route = exchange.route?.row;
   const isListed = failure.retriedAs !== null && route?.retry.on.includes(failure.retriedAs) === true;
   const isSafe = !failure.mayHaveRun || isIdempotent(exchange.method) || route?.retry.canRepeatUnsafe === true;

@@ -1,5 +1,6 @@
 import type { CompiledEdits } from '../filters/compiled.ts';
 import { type CompiledCompression, chooseEncoding } from '../filters/compression.ts';
+import { isGrpcType } from '../listen/grpc.ts';
 import { bodyLength, bodyNone } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
 import { nameIds } from '../parse/names.ts';
@@ -45,6 +46,8 @@ const binding = ['content-encoding', 'content-range', 'content-digest', 'repr-di
 function isEligible(exchange: Exchange, line: ResponseLine, head: Head): boolean {
   if (line.bodyKind === bodyNone || line.status === 206 || exchange.line.minor === 0) return false;
   if (head.find(nameIds.trailer) !== -1 || binding.some((name) => head.get(name) !== undefined)) return false;
+  // A call's status comes in trailers, which an encoded body would lose.
+  if (isGrpcType(head.get('content-type') ?? '')) return false;
   // RFC 9111 §5.2.2.6.
   return !/(?:^|[\s,])no-transform(?:$|[\s,])/i.test(head.get('cache-control') ?? '');
 }

@@ -61,4 +61,11 @@ export const failures = {
     retriedAs: null,
     mayHaveRun: true,
   },
+  unprocessed: {
+    status: 503,
+    flag: 'UF',
+    sentence: 'The backend turned the request away without having looked at it.',
+    retriedAs: 'connect',
+    mayHaveRun: false,
+  },
 } as const satisfies Record<string, Failure>;

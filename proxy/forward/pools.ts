@@ -1,9 +1,12 @@
 import { clock } from '../listen/clock.ts';
-import { Sweep } from '../listen/sweep.ts';
+import { type Expiring, Sweep } from '../listen/sweep.ts';
 import type { LiveBackend } from '../receive/live.ts';
 import type { EndpointState } from '../select/types.ts';
 import { dial } from './dial.ts';
 import type { Engine } from './engine.ts';
+import { H2Pool } from './h2pool.ts';
+import type { H2Stream } from './h2stream.ts';
+import type { UpstreamSide } from './sides.ts';
 import { UpstreamConnection } from './upstream.ts';
 
 /** Kept connections to one endpoint that are spoken to in the same way. */
@@ -63,8 +66,11 @@ export class Pool {
 
 /** Every backend connection of a worker. */
 export class Pools {
-  readonly sweep = new Sweep<UpstreamConnection>();
+  readonly sweep = new Sweep<Expiring>();
+  /** Tries that are streams: their clocks are not their connection's. */
+  readonly streams = new Sweep<H2Stream>();
   readonly #poolsByKey = new Map<string, Pool>();
+  readonly #h2PoolsByKey = new Map<string, H2Pool>();
   readonly #engine: Engine;
 
   constructor(engine: Engine) {
@@ -79,10 +85,13 @@ export class Pools {
     connectMs: number,
     canReuse: boolean,
     nowMs: number,
-  ): UpstreamConnection {
+  ): UpstreamSide {
     const protocol = backend.row.protocol;
-    const isTls = protocol === 'https' || (protocol === 'same-as-client' && isClientTls);
+    const isTls = protocol === 'https' || protocol === 'h2' || (protocol === 'same-as-client' && isClientTls);
     const key = isTls ? tlsKey(endpoint, backend) : endpoint.key;
+    if (protocol === 'h2' || protocol === 'h2c') {
+      return this.#h2Pool(key, endpoint.key).take(endpoint, isTls ? backend : null, connectMs, nowMs);
+    }
     let pool = this.#poolsByKey.get(key);
     if (pool === undefined) {
       pool = new Pool(this, this.#engine, endpoint.key);
@@ -96,6 +105,15 @@ export class Pools {
     return connection;
   }
 
+  #h2Pool(key: string, endpointKey: string): H2Pool {
+    let pool = this.#h2PoolsByKey.get(key);
+    if (pool === undefined) {
+      pool = new H2Pool(this.#engine, endpointKey);
+      this.#h2PoolsByKey.set(key, pool);
+    }
+    return pool;
+  }
+
   /** The endpoint left every backend: idle connections close now, busy ones after their request. */
   endpointGone(endpointKey: string): void {
     for (const [key, pool] of this.#poolsByKey) {
@@ -104,15 +122,22 @@ export class Pools {
       this.#poolsByKey.delete(key);
       pool.closeIdle();
     }
+    for (const [key, pool] of this.#h2PoolsByKey) {
+      if (pool.endpointKey !== endpointKey) continue;
+      this.#h2PoolsByKey.delete(key);
+      pool.retire();
+    }
   }
 
   closeIdle(): void {
     for (const pool of this.#poolsByKey.values()) pool.closeIdle();
+    for (const pool of this.#h2PoolsByKey.values()) pool.retire();
   }
 
   idleCount(): number {
     let count = 0;
     for (const pool of this.#poolsByKey.values()) count += pool.idleCount;
+    for (const pool of this.#h2PoolsByKey.values()) count += pool.idleCount;
     return count;
   }
 }

@@ -1,6 +1,7 @@
 import type { CompiledEdits } from '../filters/compiled.ts';
 import { forwardedForOf, forwardedHostOf, forwardedPortOf } from '../listen/forwarded.ts';
-import { bodyChunked, bodyLength } from '../parse/framing.ts';
+import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
+import type { Head } from '../parse/head.ts';
 import { nameIds } from '../parse/names.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -84,6 +85,35 @@ export function buildRequestHead(exchange: Exchange): string {
   text += passedLines(exchange, edits);
   for (const edit of edits) text += edit.lines;
   return `${text}\r\n`;
+}
+
+/** Pseudo-header fields of the request, as an HTTP/2 backend gets them (RFC 9113 §8.3.1). */
+export function requestPseudos(exchange: Exchange, scheme: 'http' | 'https'): readonly string[] {
+  return [
+    `:method: ${exchange.method}`,
+    `:scheme: ${scheme}`,
+    `:authority: ${hostOf(exchange)}`,
+    `:path: ${targetOf(exchange)}`,
+  ];
+}
+
+/** All other fields for an HTTP/2 backend, as lines `name: value` CRLF. */
+export function buildRequestFields(exchange: Exchange): string {
+  const edits = requestEdits(exchange);
+  let text = forwardingLines(exchange, edits);
+  if (exchange.bodyKind === bodyLength) text += `content-length: ${exchange.contentLength}\r\n`;
+  else if (exchange.bodyKind === bodyNone && needsZeroLength(exchange.method)) text += 'content-length: 0\r\n';
+  // gRPC servers ask for it; it is the one value that may pass (RFC 9113 §8.2.2).
+  if (acceptsTrailers(exchange.head)) text += 'te: trailers\r\n';
+  if (exchange.expectsContinue) text += 'expect: 100-continue\r\n';
+  if (exchange.maxForwards > 0) text += `max-forwards: ${exchange.maxForwards - 1}\r\n`;
+  text += passedLines(exchange, edits);
+  for (const edit of edits) text += edit.lines;
+  return text;
+}
+
+function acceptsTrailers(head: Head): boolean {
+  return head.find(nameIds.te) !== -1 && /(?:^|[\s,])trailers(?:$|[\s,;])/i.test(head.get('te') ?? '');
 }
 
 /** A method that usually has a body says so when it has none (RFC 9110 §8.6): some servers answer 411 otherwise. */

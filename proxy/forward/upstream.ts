@@ -7,6 +7,7 @@ import { Head, needsMore } from '../parse/head.ts';
 import { interpretResponse, parseResponseHead, ResponseLine } from '../parse/responsehead.ts';
 import { lastChunk } from '../parse/trailers.ts';
 import { attemptFailed, upstreamConnected } from './attempt.ts';
+import type { Dialled } from './dial.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
@@ -27,10 +28,10 @@ const phaseTunnel = 4;
 const phaseClosed = 5;
 
 /** Interim answers to one request; a backend that sends more is broken. */
-const mostInterims = 32;
+export const mostInterims = 32;
 
 /** One HTTP/1.1 connection to an endpoint: carries one request after the other. */
-export class UpstreamConnection implements UpstreamSide, Expiring {
+export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
   expiresAtMs: number;
   sweepIndex = -1;
   readonly pool: Pool;
@@ -301,7 +302,7 @@ export class UpstreamConnection implements UpstreamSide, Expiring {
     else this.expiresAtMs = nowMs + (this.#isSending ? this.#sendMs : this.#readMs);
   }
 
-  drained(): void {
+  emptied(): void {
     readClock();
     if (this.exchange === null) return;
     this.#isSending = false;

@@ -1,9 +1,13 @@
 import type { Exchange } from '../forward/exchange.ts';
 
-/** Whether the request is gRPC. gRPC-Web is not: its clients read HTTP statuses. */
+/** Whether the request is gRPC. */
 export function isGrpc(exchange: Exchange): boolean {
-  const type = exchange.header('content-type');
-  if (type === undefined || !type.toLowerCase().startsWith('application/grpc')) return false;
+  return isGrpcType(exchange.header('content-type') ?? '');
+}
+
+/** gRPC-Web is another: its clients read HTTP statuses, and its trailers are part of the body. */
+export function isGrpcType(type: string): boolean {
+  if (!type.toLowerCase().startsWith('application/grpc')) return false;
   const after = type.charCodeAt(16);
   return Number.isNaN(after) || after === 0x2b || after === 0x3b || after === 0x20;
 }

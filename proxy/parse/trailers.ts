@@ -27,7 +27,7 @@ const forbidden: ReadonlySet<string> = new Set([
 ]);
 
 /** @returns lines `name: value` CRLF of the fields that may pass */
-function trailerLines(trailers: Head): string {
+export function trailerLines(trailers: Head): string {
   let text = '';
   for (let field = 0; field < trailers.count; field++) {
     // Whatever the gateway gives a meaning to in a head has none in a trailer.

@@ -1,0 +1,252 @@
+import type { Socket } from 'node:net';
+import { errorCodes } from '../frame/codes.ts';
+import type { SessionOwner } from '../frame/owner.ts';
+import type { FieldSection } from '../frame/section.ts';
+import { Session } from '../frame/session.ts';
+import type { Stream } from '../frame/stream.ts';
+import { clock, readClock } from '../listen/clock.ts';
+import type { Expiring } from '../listen/sweep.ts';
+import { atTurnEnd, type Gathering } from '../listen/turn.ts';
+import { upstreamConnected } from './attempt.ts';
+import type { Dialled } from './dial.ts';
+import type { Engine } from './engine.ts';
+import { type Failure, failures } from './failures.ts';
+import type { H2Pool } from './h2pool.ts';
+import { H2Stream } from './h2stream.ts';
+import { isFull, sharedUpstreamBuffer } from './relay.ts';
+
+/** Streams of which unread bytes fit into the connection's window together: none of them ever holds up another. */
+const windows = {
+  streamWindowBytes: 65_535,
+  mostStreamWindowBytes: 262_144,
+  connectionWindowBytes: 128 * 262_144,
+} as const;
+
+const spares: H2Stream[] = [];
+const mostSpares = 1_024;
+
+/** One HTTP/2 connection to an endpoint (RFC 9113); carries many requests at once. */
+export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, Gathering {
+  expiresAtMs: number;
+  sweepIndex = -1;
+  readonly pool: H2Pool;
+  readonly scheme: 'http' | 'https';
+  readonly session: Session<H2Stream>;
+  readonly chunk = null;
+  isConnected = false;
+  /** Takes no more requests; ends with its last one. */
+  isRetired = false;
+  // Set right after construction: reads can start only in a later turn of the loop.
+  socket!: Socket;
+  readonly #engine: Engine;
+  readonly #retireAtMs: number;
+  /** Tries that wait for the connection. */
+  #waiting: H2Stream[] = [];
+  /** Tries whose response head has come in this read, and perhaps no body. */
+  readonly #headed: H2Stream[] = [];
+  #isLent = false;
+  #isClosed = false;
+  #heardAtMs = 0;
+  /** How the streams ended that end with the connection: the backend has broken HTTP/2, unless #close says otherwise. */
+  #failure: Failure = failures.malformed;
+
+  constructor(engine: Engine, pool: H2Pool, isTls: boolean, nowMs: number, connectMs: number) {
+    const { limits } = engine;
+    const section = { listBytes: limits.responseHeadBytes, fields: limits.responseHeadFields };
+    this.#engine = engine;
+    this.pool = pool;
+    this.scheme = isTls ? 'https' : 'http';
+    this.expiresAtMs = nowMs + connectMs;
+    this.#retireAtMs = nowMs + limits.upstreamLifetimeMs;
+    this.session = new Session('client', this, { streams: 0, section, ...windows }, nowMs);
+  }
+
+  /** Another request can go this way. */
+  hasRoom(nowMs: number): boolean {
+    if (this.isRetired || this.#isClosed) return false;
+    if (nowMs >= this.#retireAtMs) {
+      this.retire();
+      return false;
+    }
+    if (this.isConnected) return this.session.hasRoom;
+    return this.#waiting.length < this.session.peer.maxConcurrentStreams;
+  }
+
+  get streamCount(): number {
+    return this.session.streams.size + this.#waiting.length;
+  }
+
+  take(): H2Stream {
+    const stream = spares.pop() ?? new H2Stream();
+    stream.begin(this.#engine, this);
+    if (this.isConnected) this.expiresAtMs = Number.POSITIVE_INFINITY;
+    else this.#waiting.push(stream);
+    this.#engine.pools.streams.add(stream);
+    return stream;
+  }
+
+  /** No more requests; those in progress go on. */
+  retire(): void {
+    if (this.isRetired) return;
+    this.isRetired = true;
+    this.pool.forget(this);
+    this.#restIfIdle();
+  }
+
+  /** A stream had no byte for its time. Where nobody has heard anything since, the connection is not trusted any more. */
+  wasSilent(sinceMs: number): void {
+    if (this.#heardAtMs < sinceMs) this.retire();
+  }
+
+  /** A try is over. */
+  streamOver(stream: H2Stream): void {
+    if (stream.sweepIndex === -1) return;
+    this.#engine.pools.streams.remove(stream);
+    if (!this.isConnected) this.#waiting = this.#waiting.filter((other) => other !== stream);
+    if (spares.length < mostSpares) spares.push(stream);
+    this.#restIfIdle();
+  }
+
+  #restIfIdle(): void {
+    if (this.#isClosed || !this.isConnected || this.streamCount > 0) return;
+    if (this.isRetired) this.#close(failures.reset);
+    else this.expiresAtMs = Math.min(clock.nowMs + this.#engine.limits.upstreamIdleMs, this.#retireAtMs);
+  }
+
+  // What the socket tells (dial.ts).
+
+  connected(): void {
+    readClock();
+    if (this.#isClosed) return;
+    // With TLS a backend chooses h2 or nothing, for nothing else was offered; one that chose nothing is taken at its word.
+    this.isConnected = true;
+    this.expiresAtMs = Number.POSITIVE_INFINITY;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const stream of waiting) {
+      const { exchange } = stream;
+      if (exchange !== null) upstreamConnected(exchange);
+    }
+    this.turnEnded();
+    this.#restIfIdle();
+  }
+
+  receive(buffer: Buffer, start: number, end: number): void {
+    readClock();
+    this.#heardAtMs = clock.nowMs;
+    this.#isLent = buffer !== sharedUpstreamBuffer;
+    this.session.receive(buffer, start, end, clock.nowMs);
+    const headed = this.#headed;
+    if (headed.length === 0) return;
+    for (const { exchange } of headed) exchange?.client?.flush(exchange);
+    headed.length = 0;
+  }
+
+  emptied(): void {
+    readClock();
+    this.turnEnded();
+  }
+
+  ended(): void {
+    this.closed();
+  }
+
+  closed(): void {
+    readClock();
+    if (!this.#isClosed) this.#close(this.isConnected ? failures.reset : failures.refused);
+  }
+
+  expired(): void {
+    if (this.isConnected) this.retire();
+    else this.#close(failures.connectTimeout);
+  }
+
+  // What the session tells.
+
+  wake(): void {
+    atTurnEnd(this);
+  }
+
+  overflow(): void {
+    this.#write();
+  }
+
+  turnEnded(): void {
+    if (!this.isConnected || this.#isClosed) return;
+    do {
+      this.session.pump();
+    } while (this.#write() && this.session.output.length > 0);
+  }
+
+  /** @returns whether something was written, and more can be */
+  #write(): boolean {
+    const { output } = this.session;
+    const { socket } = this;
+    if (output.length === 0 || !this.isConnected || isFull(socket)) return false;
+    socket.write(output.view());
+    if (socket.writableLength === 0) output.release();
+    else output.lend();
+    return !isFull(socket);
+  }
+
+  settled(): void {}
+
+  headers(stream: Stream<H2Stream>, section: FieldSection, isEnd: boolean): void {
+    const { peer } = stream;
+    if (peer?.receiveHead(section, isEnd)) this.#headed.push(peer);
+  }
+
+  data(stream: Stream<H2Stream>, bytes: Buffer, start: number, end: number, isEnd: boolean): void {
+    stream.peer?.receiveData(bytes, start, end, isEnd, this.#isLent);
+  }
+
+  trailers(stream: Stream<H2Stream>, { head }: FieldSection): void {
+    stream.peer?.receiveTrailers(head);
+  }
+
+  finished(stream: Stream<H2Stream>): void {
+    stream.peer?.streamOver();
+  }
+
+  reset(stream: Stream<H2Stream>, code: number): void {
+    stream.peer?.lost(this.session.isOver ? this.#failure : failureOf(code));
+  }
+
+  drained(stream: Stream<H2Stream>): void {
+    stream.peer?.drained();
+  }
+
+  goingAway(lastStreamId: number): void {
+    this.retire();
+    for (const stream of [...this.session.streams.values()]) {
+      // The backend has not acted on these: they may go elsewhere, whatever their method (RFC 9113 §6.8).
+      if (stream.id > lastStreamId) stream.peer?.fail(failures.unprocessed);
+    }
+  }
+
+  failed(): void {
+    this.#close(failures.malformed);
+  }
+
+  #close(failure: Failure): void {
+    if (this.#isClosed) return;
+    this.#failure = failure;
+    if (this.isConnected && !this.session.isOver) this.session.sender.goAway(0, errorCodes.noError, '');
+    this.turnEnded();
+    this.#isClosed = true;
+    this.isRetired = true;
+    this.pool.forget(this);
+    this.#engine.pools.sweep.remove(this);
+    this.session.close(errorCodes.cancel);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const stream of waiting) stream.fail(failure);
+    this.session.output.release();
+    this.socket.destroySoon();
+  }
+}
+
+function failureOf(code: number): Failure {
+  if (code === errorCodes.refusedStream) return failures.unprocessed;
+  return code === errorCodes.protocolError ? failures.malformed : failures.reset;
+}

@@ -1,0 +1,245 @@
+import { errorCodes } from '../frame/codes.ts';
+import type { FieldSection } from '../frame/section.ts';
+import type { Stream } from '../frame/stream.ts';
+import { clock } from '../listen/clock.ts';
+import type { Expiring } from '../listen/sweep.ts';
+import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
+import { type Head, noTrailers } from '../parse/head.ts';
+import { nameIds } from '../parse/names.ts';
+import { ResponseLine } from '../parse/responsehead.ts';
+import { trailerLines } from '../parse/trailers.ts';
+import { attemptFailed } from './attempt.ts';
+import type { Engine } from './engine.ts';
+import type { Exchange } from './exchange.ts';
+import { type Failure, failures } from './failures.ts';
+import type { H2Connection } from './h2connection.ts';
+import { isReplyFull, replyBody, replyEnd, replyHead, replyLast } from './reply.ts';
+import { buildRequestFields, requestPseudos } from './requesthead.ts';
+import type { UpstreamSide } from './sides.ts';
+import { mostInterims } from './upstream.ts';
+
+/** One stream of an HTTP/2 connection to an endpoint, for one try. Used again for another. */
+export class H2Stream implements UpstreamSide, Expiring {
+  expiresAtMs = Number.POSITIVE_INFINITY;
+  sweepIndex = -1;
+  exchange: Exchange | null = null;
+  isReused = false;
+  hasAnswered = false;
+  readonly line = new ResponseLine();
+  #engine!: Engine;
+  #connection!: H2Connection;
+  /** null: not opened yet, or over. */
+  #stream: Stream<H2Stream> | null = null;
+  #isPaused = false;
+  #readMs = 0;
+  #sendMs = 0;
+
+  /** The object is for a new try. */
+  begin(engine: Engine, connection: H2Connection): void {
+    this.#engine = engine;
+    this.#connection = connection;
+    this.#stream = null;
+    this.#isPaused = false;
+    this.hasAnswered = false;
+    this.expiresAtMs = Number.POSITIVE_INFINITY;
+  }
+
+  get isConnected(): boolean {
+    return this.#connection.isConnected;
+  }
+
+  get hasEnded(): boolean {
+    return this.#stream?.isRemoteClosed !== false;
+  }
+
+  get isFull(): boolean {
+    return this.#stream?.isFull === true;
+  }
+
+  /** A session copies what it cannot send. */
+  get hasUnsent(): boolean {
+    return false;
+  }
+
+  assign(exchange: Exchange, nowMs: number): void {
+    const { readMs, sendMs } = (exchange.route as NonNullable<Exchange['route']>).row.timeouts;
+    this.exchange = exchange;
+    this.#readMs = readMs;
+    this.#sendMs = sendMs;
+    this.isReused = this.isConnected;
+    if (this.isConnected) this.#restartClock(nowMs);
+  }
+
+  flush(): void {
+    const exchange = this.exchange as Exchange;
+    this.#open(exchange, exchange.bodyKind === bodyNone);
+    this.#restartClock(clock.nowMs);
+  }
+
+  #open(exchange: Exchange, isEnd: boolean): void {
+    exchange.isHeadPending = false;
+    const stream = this.#connection.session.open(this);
+    stream.isBodiless = exchange.method === 'HEAD';
+    this.#stream = stream;
+    const pseudos = requestPseudos(exchange, this.#connection.scheme);
+    this.#connection.session.request(stream, pseudos, buildRequestFields(exchange), isEnd);
+  }
+
+  /** Not copied by the session alone where it can be sent at once: the range is the caller's again. */
+  writeBody(exchange: Exchange, buffer: Buffer, start: number, end: number, trailers: Head | null): void {
+    if (exchange.isHeadPending) this.#open(exchange, false);
+    const stream = this.#stream;
+    if (stream === null) return;
+    const { session } = this.#connection;
+    const lines = trailers === null ? '' : trailerLines(trailers);
+    const isEnd = trailers !== null && lines === '';
+    if (end > start || isEnd) session.data(stream, buffer, start, end, isEnd);
+    if (lines !== '' && this.#stream !== null) session.trailers(stream, lines);
+    this.#restartClock(clock.nowMs);
+  }
+
+  end(): void {
+    if (this.#stream !== null) this.#connection.session.data(this.#stream, nothing, 0, 0, true);
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+    this.expiresAtMs = Number.POSITIVE_INFINITY;
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#restartClock(clock.nowMs);
+    const stream = this.#stream;
+    // The peer may send again what is read now.
+    if (stream !== null && stream.unconsumed > 0) this.#connection.session.consumed(stream, stream.unconsumed);
+  }
+
+  endSoon(): void {
+    this.destroy();
+  }
+
+  destroy(): void {
+    this.exchange = null;
+    this.#drop(errorCodes.cancel);
+  }
+
+  /** Ends the stream, if it is open, and gives the object back. */
+  #drop(code: number): void {
+    const stream = this.#stream;
+    this.#stream = null;
+    if (stream !== null) this.#connection.session.reset(stream, code);
+    this.#connection.streamOver(this);
+  }
+
+  // What the connection tells.
+
+  /** A response head, interim or final. @returns whether the body may still come, and the head must not wait for it */
+  receiveHead(section: FieldSection, isEnd: boolean): boolean {
+    const exchange = this.exchange;
+    if (exchange === null) return false;
+    this.hasAnswered = true;
+    const { line } = this;
+    const { head } = section;
+    if (section.isTooLarge) {
+      this.fail(failures.malformed);
+      return false;
+    }
+    this.#read(exchange, section, isEnd);
+    if (line.status < 200) {
+      if (++exchange.interims > mostInterims) this.fail(failures.malformed);
+      else exchange.client?.writeInterim(exchange, line, head);
+      return false;
+    }
+    if (!replyHead(this.#engine, exchange, line, head)) return false;
+    this.#restartClock(clock.nowMs);
+    if (!isEnd) return true;
+    replyLast(exchange);
+    this.#finished(exchange);
+    return false;
+  }
+
+  #read(exchange: Exchange, { status, contentLength, head }: FieldSection, isEnd: boolean): void {
+    const { line } = this;
+    line.status = status;
+    line.minor = 1;
+    // There is no status line to take over.
+    line.lineEnd = 0;
+    line.contentLength = contentLength;
+    line.hasDate = head.find(nameIds.date) !== -1;
+    line.nominated = null;
+    const isBodiless = isEnd || exchange.method === 'HEAD' || status === 204 || status === 304;
+    line.bodyKind = isBodiless ? bodyNone : contentLength === -1 ? bodyChunked : bodyLength;
+  }
+
+  receiveData(buffer: Buffer, start: number, end: number, isEnd: boolean, isLent: boolean): void {
+    const exchange = this.exchange;
+    if (exchange === null) return;
+    this.#restartClock(clock.nowMs);
+    replyBody(exchange, buffer, start, end, isEnd ? noTrailers : null, isLent);
+    if (isEnd) this.#finished(exchange);
+    else this.#throttle(exchange, end - start);
+  }
+
+  /** The window opens by what was passed on; while the client does not take it, it stays as it is and the backend stops. */
+  #throttle(exchange: Exchange, bytes: number): void {
+    if (isReplyFull(exchange)) this.pause();
+    else if (this.#stream !== null && !this.#isPaused) this.#connection.session.consumed(this.#stream, bytes);
+  }
+
+  receiveTrailers(trailers: Head): void {
+    const exchange = this.exchange;
+    if (exchange === null) return;
+    replyBody(exchange, nothing, 0, 0, trailers, true);
+    this.#finished(exchange);
+  }
+
+  /** The response is complete. */
+  #finished(exchange: Exchange): void {
+    this.exchange = null;
+    this.expiresAtMs = Number.POSITIVE_INFINITY;
+    // The rest of the upload is of no interest to either side (RFC 9113 §8.1).
+    if (!exchange.isRequestComplete) this.#drop(errorCodes.noError);
+    replyEnd(this.#engine, exchange);
+  }
+
+  /** Both sides of the stream are closed, or it was reset: the session has it again. */
+  streamOver(): void {
+    this.#stream = null;
+    this.#connection.streamOver(this);
+  }
+
+  /** What waited for the backend is on its way. */
+  drained(): void {
+    this.#restartClock(clock.nowMs);
+    this.exchange?.client?.resume();
+  }
+
+  /** The stream ended before its answer did. The session has it again. */
+  lost(failure: Failure): void {
+    this.#stream = null;
+    this.fail(failure);
+  }
+
+  fail(failure: Failure): void {
+    const exchange = this.exchange;
+    this.exchange = null;
+    this.#drop(errorCodes.cancel);
+    if (exchange !== null) attemptFailed(this.#engine, exchange, this, failure);
+  }
+
+  expired(nowMs: number): void {
+    this.#connection.wasSilent(nowMs - this.#readMs);
+    this.fail(this.isFull ? failures.sendTimeout : failures.readTimeout);
+  }
+
+  /** As for HTTP/1.1: none runs while the client does not take the answer, or while it is the client that uploads. */
+  #restartClock(nowMs: number): void {
+    const isUploading = !this.hasAnswered && this.exchange?.isRequestComplete === false;
+    if (this.#isPaused || (isUploading && !this.isFull)) this.expiresAtMs = Number.POSITIVE_INFINITY;
+    else this.expiresAtMs = nowMs + (this.isFull ? this.#sendMs : this.#readMs);
+  }
+}
+
+const nothing = Buffer.alloc(0);
