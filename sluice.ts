@@ -7,6 +7,7 @@ import type { Flags, ValuesOf } from './controller/ops/flag.ts';
 import { controllerFlags, proxyFlags, standaloneFlags } from './controller/ops/flags.ts';
 import { dashed, readSettings, SettingError, variableOf } from './controller/ops/settings.ts';
 import { limitFlags, limitsOf } from './limitflags.ts';
+import { redisSettingsOf } from './proxy/share/redis.ts';
 
 const precedence = `
 Every setting can be given in three places; the first that has it wins:
@@ -42,6 +43,7 @@ addCommand('proxy', 'Serve the traffic as controllers say.', { ...proxyFlags, ..
   (await import('./proxy/main.ts')).runProxy({
     ...values,
     limits: limitsOf(values),
+    redis: redisSettingsOf(values),
     controllerUrls: values.controller,
     controllerCaFile: values.controllerCa,
     proxyName: values.name,

@@ -15,6 +15,7 @@ import { greeting } from './examples/demo/greeting.ts';
 import { startDemo } from './examples/demo/start.ts';
 import type { Limits } from './proxy/listen/limits.ts';
 import { startFleet } from './proxy/main.ts';
+import { redisSettingsOf } from './proxy/share/redis.ts';
 
 export type StandaloneSettings = ValuesOf<typeof standaloneFlags> & { limits: Limits };
 
@@ -31,6 +32,7 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
   const store = settings.stateDir === null ? memoryStore() : fileStore(settings.stateDir);
   const fleet = await startFleet({
     ...settings,
+    redis: redisSettingsOf(settings),
     stateDir: null,
     stateKeyFile: null,
     zone: null,

@@ -5,9 +5,10 @@ import type { Log } from '#kit/log.ts';
 import type { Ack, ChangeBatch, Commit } from '#table/change.ts';
 import type { Problem } from '#table/problem.ts';
 import { tableContract } from '#table/rows.ts';
+import { fleetSecretId } from '#table/secret.ts';
 import { openCodeCache } from './fleet/codecache.ts';
 import { Crew } from './fleet/crew.ts';
-import { Figures, streamFigures } from './fleet/figures.ts';
+import { Figures, shareFigures, streamFigures } from './fleet/figures.ts';
 import { Ports } from './fleet/ports.ts';
 import { Upkeep } from './fleet/upkeep.ts';
 import type { Limits } from './listen/limits.ts';
@@ -20,6 +21,8 @@ import { Memory } from './receive/memory.ts';
 import { TimeGuard } from './receive/order.ts';
 import { connectStream } from './receive/stream.ts';
 import { faultsOf } from './receive/validate.ts';
+import type { RedisSettings } from './share/redis.ts';
+import { Share } from './share/share.ts';
 
 export interface FleetOptions {
   /** Worker processes; 0: one per core that this process may use. */
@@ -36,6 +39,8 @@ export interface FleetOptions {
   /** `off`, `stdout` or the path of a file. */
   readonly accessLog: string;
   readonly limits: Limits;
+  /** Where the fleet shares what proxies remember; null: nowhere. */
+  readonly redis: RedisSettings | null;
   readonly zone: string | null;
   readonly node: string | null;
   /** How long traffic is still taken after readiness went off, ms. */
@@ -110,6 +115,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     notApplied,
     spread: (delta, hash) => crew.apply(upkeep.follow(delta), hash),
     async onForce(table, delta, commit) {
+      share?.follow(table.secret.get(fleetSecretId)?.value);
       await ports.follow(table.listener);
       memory?.changed(intake);
       first.resolve();
@@ -121,6 +127,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     ...intake.lastRefusal,
     ...ports.problems(),
     ...upkeep.problems(),
+    ...(share?.problems() ?? []),
     ...problemSources.flatMap((source) => source()),
   ];
   const figures = new Figures({ crew: () => crew, intake, problems, health: () => upkeep.health() });
@@ -141,7 +148,13 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     },
     unhealthy: () => upkeep.unhealthy(),
     onLastWords: (snapshot) => figures.remember(snapshot),
+    onAffinity: (entries) => share?.put(entries),
   });
+  const share =
+    options.redis === null
+      ? null
+      : new Share({ redis: options.redis, log, onEntries: (entries) => crew.learn(entries) });
+  if (share !== null) figures.add(async () => shareFigures(share.state()));
   const upkeep = new Upkeep({
     table: () => intake.table,
     canUseLoopback: options.canUseLoopback,
@@ -163,6 +176,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     if (isDraining) return 'draining';
     if (intake.commit === null) return 'no tables yet';
     if (crew.readyCount < (hasBeenReady ? 1 : workers)) return 'workers are starting';
+    if (!hasBeenReady && share?.hasSettled === false) return 'what other proxies remember is being read';
     hasBeenReady = true;
     return null;
   }
@@ -208,6 +222,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       ports.close();
       upkeep.close();
       await crew.stop(options.drainGraceMs);
+      await share?.close();
       await memory?.close(intake);
       await admin.close();
     },

@@ -8,6 +8,7 @@ import { Gateway } from './pipeline.ts';
 import { Live } from './receive/apply.ts';
 import { Selector } from './select/selector.ts';
 import { type AffinityEntry, LocalAffinity } from './share/affinity.ts';
+import { uptimeMs } from './share/uptime.ts';
 
 /** What a worker consists of once it was told how to start. */
 interface Parts {
@@ -81,7 +82,7 @@ async function answer(question: Ask & { readonly sequence: number }, handle: unk
 function assemble({ limits, zone, node, accessLog: target }: WorkerStart): Parts {
   const isLinear = regexEngineIsLinear(() => performance.now());
   if (!isLinear) log('warn', {}, 'the regex engine is not linear: patterns are matched by re2js');
-  const memory = new LocalAffinity();
+  const memory = new LocalAffinity({ clockOriginMs: uptimeMs() - performance.now() });
   memory.onRemember(tellSiblings);
   const selector = new Selector({
     zone,

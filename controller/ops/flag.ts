@@ -7,13 +7,20 @@ export interface Flag<S extends z.ZodType = z.ZodType> {
   /** What stands for the value in the help; null: a switch, true when given without a value. */
   placeholder: string | null;
   help: string;
+  /** The value may hold a password: messages do not repeat it. */
+  isSecret: boolean;
 }
 
 export type Flags = Record<string, Flag>;
 export type ValuesOf<F extends Flags> = { -readonly [K in keyof F]: z.output<F[K]['schema']> };
 
-export function flag<S extends z.ZodType>(schema: S, placeholder: string | null, help: string): Flag<S> {
-  return { schema, placeholder, help };
+export function flag<S extends z.ZodType>(
+  schema: S,
+  placeholder: string | null,
+  help: string,
+  { isSecret } = { isSecret: false },
+): Flag<S> {
+  return { schema, placeholder, help, isSecret };
 }
 
 /** A whole number from `min` to `max`. */

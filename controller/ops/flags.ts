@@ -95,6 +95,22 @@ const fleetFlags = {
   ),
   workers: flag(integer(0, 1_024).default(0), 'N', 'worker processes; 0: one per core'),
   accessLog: flag(text.default('off'), 'WHERE', 'access log: off, stdout or the path of a file'),
+  redisUrl: flag(
+    text.refine(isRedisUrl, 'must be like redis://host:6379/0, or rediss:// for TLS').nullable().default(null),
+    'URL',
+    'Redis through which proxies share which endpoint clients have (default: each proxy for itself)',
+    { isSecret: true },
+  ),
+  redisPasswordFile: flag(
+    text.nullable().default(null),
+    'FILE',
+    'password for it, instead of one in the URL; read again for each connection',
+  ),
+  redisCa: flag(
+    text.nullable().default(null),
+    'FILE',
+    'PEM file of the authorities of a rediss:// server (default: the public ones)',
+  ),
   drainDelay: flag(duration.default(0), 'TIME', 'after SIGTERM: serve as before for this long, unready (default: 0s)'),
   drainGrace: flag(
     duration.default(30_000),
@@ -218,6 +234,12 @@ function isAddressOrName(value: string): boolean {
     isIP(value) !== 0 ||
     (value.length <= 253 && /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(value))
   );
+}
+
+function isRedisUrl(value: string): boolean {
+  const url = URL.parse(value);
+  const isRedis = url?.protocol === 'redis:' || url?.protocol === 'rediss:';
+  return isRedis && url.hostname !== '' && /^(\/\d{0,5})?$/.test(url.pathname) && url.search === '' && url.hash === '';
 }
 
 function isControllerUrl(value: string): boolean {

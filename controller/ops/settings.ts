@@ -23,14 +23,15 @@ export interface SettingSources {
 export function readSettings<F extends Flags>(flags: F, sources: SettingSources): ValuesOf<F> {
   const file = sources.configFile === null ? {} : readConfig(sources.configFile, flags);
   const values: Record<string, unknown> = {};
-  for (const [key, { schema }] of Object.entries(flags)) {
+  for (const [key, { schema, isSecret }] of Object.entries(flags)) {
     const [where, given] = firstGiven([
       [`--${dashed(key)}`, sources.commandLine[key]],
       [variableOf(key), ownVariable(sources.environment[variableOf(key)])],
       [`${dashed(key)} in ${sources.configFile}`, file[dashed(key)]],
     ]);
     const parsed = schema.safeParse(given);
-    if (!parsed.success) throw new SettingError(`${where}: ${reasonOf(given, parsed.error)}`);
+    const shown = isSecret && given !== undefined ? 'hidden, it may hold a password' : given;
+    if (!parsed.success) throw new SettingError(`${where}: ${reasonOf(shown, parsed.error)}`);
     values[key] = parsed.data;
   }
   requireDistinct(values);

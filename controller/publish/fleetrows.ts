@@ -1,11 +1,11 @@
 import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
 import type { Row } from '#table/rows.ts';
+import { fleetSecretId } from '#table/secret.ts';
 import { type KeyPair, makeAuthority, makeDefaultCertificate } from './certificates.ts';
 import { loadOrCreate, type Store } from './store.ts';
 
 /** Row ids that the tables of every fleet have. */
 export const defaultCertificateId = 'fleet/default';
-const affinityKeyId = 'fleet/affinity';
 
 /**
  * What a fleet shares and no object describes: the certificate for hosts that have none, and the key of affinity
@@ -38,7 +38,7 @@ export async function fleetRows(store: Store, nowMs: number): Promise<Row[]> {
         fingerprint: leaf.fingerprint256,
       },
     },
-    { kind: 'secret', row: { id: affinityKeyId, value: key } },
+    { kind: 'secret', row: { id: fleetSecretId, value: key } },
   ];
 }
 

@@ -3,6 +3,7 @@ import type { Listener } from '#table/listener.ts';
 import type { BoundAddress } from '../listen/sockets.ts';
 import type { MetricsSnapshot } from '../observe/metrics.ts';
 import type { Delta } from '../receive/changes.ts';
+import type { AffinityEntry } from '../share/affinity.ts';
 import { KnownClients } from './clients.ts';
 import { Member, type MemberExit, WorkerGone, WorkerRefused } from './member.ts';
 import type { HealthWord, Tell, WorkerStart } from './messages.ts';
@@ -21,6 +22,8 @@ export interface CrewOptions {
   unhealthy(): readonly HealthWord[];
   /** The last counters of a worker that ended. */
   onLastWords(snapshot: MetricsSnapshot): void;
+  /** What a worker remembers of clients; its siblings know already. */
+  onAffinity(entries: readonly AffinityEntry[]): void;
 }
 
 interface OpenListener {
@@ -95,6 +98,12 @@ export class Crew {
     this.#listenersById.delete(listenerId);
     if (open !== undefined) closeAll(open);
     await this.#everywhere((member) => member.ask({ type: 'unlisten', listenerId }));
+  }
+
+  /** Takes what other proxies remember of clients. */
+  learn(entries: readonly AffinityEntry[]): void {
+    const news = this.#clients.learn(entries);
+    if (news.length > 0) this.tell({ type: 'affinity', entries: news });
   }
 
   tell(message: Tell): void {
@@ -180,6 +189,7 @@ export class Crew {
         for (const seat of this.#seats) {
           if (seat.member !== member) seat.member.tell({ type: 'affinity', entries });
         }
+        this.#options.onAffinity(entries);
       },
       onExit: (exit) => this.#ended(seatOf(), exit),
     });
@@ -188,7 +198,7 @@ export class Crew {
     if (whole !== null) {
       asked.push(member.ask({ type: 'apply', delta: whole.delta, hash: whole.hash }));
       member.tell({ type: 'health', words: this.#options.unhealthy() });
-      member.tell({ type: 'affinity', entries: this.#clients.known(Date.now()) });
+      member.tell({ type: 'affinity', entries: this.#clients.known() });
       for (const open of this.#listenersById.values()) asked.push(listenOn(member, index, open));
     }
     return { member, ready: Promise.all(asked).then(() => {}) };

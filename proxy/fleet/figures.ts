@@ -4,6 +4,7 @@ import { endedSnapshot, type MetricsSnapshot, mergeSnapshots, withoutGoneRoutes 
 import { Page } from '../observe/page.ts';
 import { renderMetrics } from '../observe/prometheus.ts';
 import type { Intake } from '../receive/intake.ts';
+import type { ShareState } from '../share/share.ts';
 import type { Crew } from './crew.ts';
 
 export interface FiguresOptions {
@@ -81,6 +82,22 @@ export function streamFigures({ isConnected, connects }: { isConnected: boolean;
   const page = new Page();
   page.single('sluice_stream_connected', 'gauge', 'Whether a controller is connected.', isConnected ? 1 : 0);
   page.single('sluice_stream_connects_total', 'counter', 'Connections to controllers that were made.', connects);
+  return page.text();
+}
+
+/** What is shared with other proxies. */
+export function shareFigures({ isUp, told, heard, waiting, failures }: ShareState): string {
+  const page = new Page();
+  page.single('sluice_share_up', 'gauge', 'Whether state is shared with the other proxies.', isUp ? 1 : 0);
+  page.single('sluice_share_told_total', 'counter', 'Entries that the other proxies were told.', told);
+  page.single('sluice_share_heard_total', 'counter', 'Entries that were heard from the other proxies.', heard);
+  page.single('sluice_share_waiting', 'gauge', 'Entries that could not be told yet.', waiting);
+  page.single(
+    'sluice_share_failures_total',
+    'counter',
+    'Failures of the server that state is shared through.',
+    failures,
+  );
   return page.text();
 }
 

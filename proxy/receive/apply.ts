@@ -2,6 +2,7 @@ import { hkdfSync } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
 import type { Backend, Endpoints } from '#table/backend.ts';
 import type { Listener } from '#table/listener.ts';
+import { fleetSecretId } from '#table/secret.ts';
 import { Certificates } from '../listen/certificates.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { Match } from '../match/match.ts';
@@ -9,9 +10,6 @@ import { Matcher } from '../match/matcher.ts';
 import type { Selector } from '../select/selector.ts';
 import { changesOf, type Delta } from './changes.ts';
 import type { LiveBackend, LiveTables } from './live.ts';
-
-/** Id of the secret row that all keys of the fleet are derived from. */
-const fleetSecretId = 'fleet/affinity';
 
 /** The tables of one worker, compiled; a change costs what it touches. */
 export class Live implements LiveTables {

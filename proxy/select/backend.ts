@@ -214,7 +214,10 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
     const { affinity } = this.row;
     if (affinity === null || this.members.length === 0) return null;
     const { affinityKey, memory } = this.#around;
-    if (affinity.type === 'client-ip') return clientIp(this.row.id, affinity.timeoutSeconds * 1000, memory, this);
+    if (affinity.type === 'client-ip') {
+      const timeoutMs = affinity.timeoutSeconds * 1000;
+      return clientIp({ backendId: this.row.id, timeoutMs, key: affinityKey, memory }, this);
+    }
     if (affinityKey === null || !isCookieName(affinity.name)) return null;
     const open = affinity.mode === 'persistent' ? persistentCookie : balancedCookie;
     return open(affinity, affinityKey, this);

@@ -11,7 +11,7 @@ export interface SelectorOptions {
   /** 0 ≤ n < 1. */
   readonly random: () => number;
   readonly memory: AffinityMemory;
-  /** What nowMs counts from, in milliseconds since 1970 (performance.timeOrigin): dates in cookies, and memory that processes share, need it. */
+  /** What nowMs counts from, in milliseconds since 1970 (performance.timeOrigin): dates in cookies need it. */
   readonly timeOriginMs: number;
   /** Told of every ejection, inside `pick` or `finished`. */
   readonly onEject: (word: EjectionWord) => void;
@@ -50,7 +50,7 @@ export class Selector {
     const touched = new Set<string>(change.backends.keys());
     if (change.affinityKey !== null && !isSameKey(change.affinityKey, this.#around.affinityKey)) {
       this.#around.affinityKey = change.affinityKey;
-      for (const [id, backend] of this.#backends) if (backend.row.affinity?.type === 'cookie') touched.add(id);
+      for (const [id, backend] of this.#backends) if (backend.row.affinity !== null) touched.add(id);
     }
     const maybeGone = new Set<string>();
     for (const [id, row] of change.endpoints) this.#takeEndpoints(id, row, touched, maybeGone);

@@ -1,45 +1,52 @@
 import { LRUCache } from 'lru-cache';
 
-/** One client's endpoint, as workers tell each other. */
+/** One client's endpoint, as processes tell each other. */
 export interface AffinityEntry {
-  readonly backendId: string;
-  readonly client: string;
+  /** Stands for a backend and a client's address (select/clientip.ts); says neither. */
+  readonly id: string;
   /** Endpoint key (`address:port`). */
   readonly endpoint: string;
-  /** Milliseconds since 1970. */
+  /** Whole milliseconds on the machine's clock (uptime.ts). */
   readonly expiresMs: number;
 }
 
-/** Which endpoint a client was sent to, for affinity that no cookie carries. Times are milliseconds since 1970: processes share them. */
+/** Which endpoint a client was sent to, for affinity that no cookie carries. nowMs is of the worker's monotonic clock. */
 export interface AffinityMemory {
   /** @returns the endpoint key, and keeps it for another timeoutMs; undefined when unknown or out of time */
-  recall(backendId: string, client: string, timeoutMs: number, wallMs: number): string | undefined;
-  remember(backendId: string, client: string, endpoint: string, timeoutMs: number, wallMs: number): void;
+  recall(id: string, timeoutMs: number, nowMs: number): string | undefined;
+  remember(id: string, endpoint: string, timeoutMs: number, nowMs: number): void;
 }
 
 interface Remembered {
-  readonly backendId: string;
-  readonly client: string;
+  readonly id: string;
   endpoint: string;
   expiresMs: number;
-  /** Expiry that the siblings know of. */
+  /** Expiry that the others know of. */
   toldMs: number;
 }
 
+export interface LocalAffinityOptions {
+  /** About 300 bytes each; 100 000 when absent. */
+  readonly maxClients?: number;
+  /** What the machine's clock shows at nowMs 0; 0 when absent. */
+  readonly clockOriginMs?: number;
+}
+
 /**
- * Affinity in the memory of one process. What it learns from its own requests it tells through onRemember; what the
- * siblings tell comes in by learn, so that a client keeps its endpoint whichever worker accepts it.
+ * Affinity in the memory of one process. What it learns from its own requests it tells through onRemember; what others
+ * tell comes in by learn, so that a client keeps its endpoint whichever worker of whichever proxy accepts it.
  *
  * Bounded: the clients that were quiet longest are forgotten first, and are then placed by hash like new ones.
  */
 export class LocalAffinity implements AffinityMemory {
   readonly #maxClients: number;
+  readonly #originMs: number;
   #entries: LRUCache<string, Remembered> | null = null;
   #tell: (entry: AffinityEntry) => void = () => undefined;
 
-  /** @param maxClients about 300 bytes each */
-  constructor(maxClients = 100_000) {
+  constructor({ maxClients = 100_000, clockOriginMs = 0 }: LocalAffinityOptions = {}) {
     this.#maxClients = maxClients;
+    this.#originMs = Math.round(clockOriginMs);
   }
 
   /** Called for each entry that is new, changed, or whose expiry moved by more than a tenth of its timeout. */
@@ -47,52 +54,52 @@ export class LocalAffinity implements AffinityMemory {
     this.#tell = callback;
   }
 
-  /** Takes what a sibling remembers. Of two accounts of a client the one that lasts longer is newer. */
+  /** Takes what another process remembers. */
   learn(entry: AffinityEntry): void {
-    const { backendId, client, endpoint, expiresMs } = entry;
-    const key = keyOf(backendId, client);
-    const known = this.#entries?.get(key);
-    if (
-      known !== undefined &&
-      (known.expiresMs > expiresMs || (known.expiresMs === expiresMs && known.endpoint <= endpoint))
-    ) {
-      return;
-    }
-    this.#set(key, { backendId, client, endpoint, expiresMs, toldMs: expiresMs });
+    const { id, endpoint } = entry;
+    const expiresMs = entry.expiresMs - this.#originMs;
+    const known = this.#entries?.get(id);
+    if (known !== undefined && !isNewer({ endpoint, expiresMs }, known)) return;
+    this.#set({ id, endpoint, expiresMs, toldMs: expiresMs });
   }
 
-  recall(backendId: string, client: string, timeoutMs: number, wallMs: number): string | undefined {
-    const key = keyOf(backendId, client);
-    const known = this.#entries?.get(key);
+  recall(id: string, timeoutMs: number, nowMs: number): string | undefined {
+    const known = this.#entries?.get(id);
     if (known === undefined) return undefined;
-    if (known.expiresMs <= wallMs) {
-      this.#entries?.delete(key);
+    if (known.expiresMs <= nowMs) {
+      this.#entries?.delete(id);
       return undefined;
     }
-    known.expiresMs = wallMs + timeoutMs;
+    known.expiresMs = Math.round(nowMs + timeoutMs);
     if (known.expiresMs - known.toldMs > timeoutMs / 10) this.#announce(known);
     return known.endpoint;
   }
 
-  remember(backendId: string, client: string, endpoint: string, timeoutMs: number, wallMs: number): void {
-    const entry = { backendId, client, endpoint, expiresMs: wallMs + timeoutMs, toldMs: 0 };
-    this.#set(keyOf(backendId, client), entry);
+  remember(id: string, endpoint: string, timeoutMs: number, nowMs: number): void {
+    const entry = { id, endpoint, expiresMs: Math.round(nowMs + timeoutMs), toldMs: 0 };
+    this.#set(entry);
     this.#announce(entry);
   }
 
   /** The cache takes its room at once, some megabytes; a worker without such backends never needs it. */
-  #set(key: string, entry: Remembered): void {
+  #set(entry: Remembered): void {
     this.#entries ??= new LRUCache({ max: this.#maxClients });
-    this.#entries.set(key, entry);
+    this.#entries.set(entry.id, entry);
   }
 
   #announce(entry: Remembered): void {
     entry.toldMs = entry.expiresMs;
-    const { backendId, client, endpoint, expiresMs } = entry;
-    this.#tell({ backendId, client, endpoint, expiresMs });
+    this.#tell({ id: entry.id, endpoint: entry.endpoint, expiresMs: entry.expiresMs + this.#originMs });
   }
 }
 
-function keyOf(backendId: string, client: string): string {
-  return `${client} ${backendId}`;
+/**
+ * Of two accounts of a client the one that lasts longer is newer; a tie is decided by name, so that all who have heard
+ * both agree, in whatever order they heard them.
+ */
+export function isNewer(
+  told: Pick<AffinityEntry, 'endpoint' | 'expiresMs'>,
+  known: Pick<AffinityEntry, 'endpoint' | 'expiresMs'>,
+): boolean {
+  return told.expiresMs === known.expiresMs ? told.endpoint < known.endpoint : told.expiresMs > known.expiresMs;
 }

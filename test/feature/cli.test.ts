@@ -77,6 +77,10 @@ describe('command line', () => {
       ['standalone', '--manifests', 'x', '--trusted-proxies', '10.0.0.0/33'],
       /--trusted-proxies: must be an address or a range/,
     ],
+    [
+      ['standalone', '--manifests', 'x', '--redis-url', 'http://:hunter2@x'],
+      /--redis-url: must be like redis:\/\/host:6379\/0.*, not "hidden, it may hold a password"/,
+    ],
     [['standalone', '--manifests', 'x', '--demo=perhaps'], /--demo: must be true or false, not "perhaps"/],
     [
       ['standalone', '--manifests', 'x', '--limit-head-bytes', '1'],

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Selector } from '../../proxy/select/selector.ts';
 import { type AffinityEntry, LocalAffinity } from '../../proxy/share/affinity.ts';
 import type { Affinity } from '../../proxy/table/backend.ts';
 import { plainOutlier } from '../kit/rows.ts';
 import {
+  backendRow,
   cookieAffinity,
   countPicks,
   endpointRow,
   endpointRows,
+  endpointsRow,
   factsOf,
   fleetKey,
   type Opened,
@@ -241,20 +244,11 @@ test('balanced: another endpoint takes over about its share of the sessions, the
   assert.ok(moved > 100 && moved < 300, `${moved} of 1000 moved, 200 is even`);
 });
 
-test('Expires and the memory that workers share are in wall-clock time, though requests count from the start of the process', () => {
+test('Expires is in wall-clock time, though requests count from the start of the process', () => {
   const timeOriginMs = Date.UTC(2030, 0, 1);
   const affinity = { ...cookieAffinity, expiresSeconds: 60 };
   const sticky = openBackend({ affinity }, endpointRows(1), { timeOriginMs }).backend.pick(factsOf(), [], 5000);
   assert.match(sticky?.setCookie ?? '', /Expires=Tue, 01 Jan 2030 00:01:05 GMT/);
-  const told: AffinityEntry[] = [];
-  const memory = new LocalAffinity();
-  memory.onRemember((entry) => told.push(entry));
-  const byAddress = openBackend({ affinity: { type: 'client-ip', timeoutSeconds: 10 } }, endpointRows(1), {
-    timeOriginMs,
-    memory,
-  });
-  byAddress.backend.pick(factsOf(), [], 5000);
-  assert.equal(told[0]?.expiresMs, timeOriginMs + 15_000);
 });
 
 describe('client address', () => {
@@ -325,54 +319,40 @@ describe('client address', () => {
     );
   });
 
+  test('memories do not mix backends or clients, and say neither', () => {
+    const told: AffinityEntry[] = [];
+    const memory = new LocalAffinity();
+    memory.onRemember((entry) => told.push(entry));
+    const selector = new Selector({
+      zone: null,
+      node: null,
+      random: () => 0,
+      memory,
+      timeOriginMs: 0,
+      onEject: () => undefined,
+    });
+    const ids = ['web', 'api'];
+    selector.apply(
+      {
+        backends: new Map(ids.map((id) => [id, { ...backendRow(clientIp), id }])),
+        endpoints: new Map([['all', endpointsRow(endpointRows(3), ids)]]),
+        affinityKey: fleetKey,
+      },
+      0,
+    );
+    for (const id of ids) for (const nth of [1, 2]) selector.backend(id)?.pick(from(nth), [], 0);
+    assert.equal(new Set(told.map(({ id }) => id)).size, 4);
+    for (const { id } of told) assert.match(id, /^[\w-]{22}$/);
+    selector.apply({ backends: new Map(), endpoints: new Map(), affinityKey: new Uint8Array(32) }, 0);
+    selector.backend('web')?.pick(from(1), [], 0);
+    assert.notEqual(told[4]?.id, told[0]?.id, 'another fleet, another name');
+  });
+
   test('a failed try moves the client', () => {
     const { backend } = openBackend(clientIp, endpointRows(3));
     const first = picked(backend);
     const second = picked(backend, [first.endpoint]);
     assert.notEqual(second.endpoint, first.endpoint);
     assert.equal(picked(backend).endpoint, second.endpoint);
-  });
-});
-
-describe('affinity memory', () => {
-  test('is bounded: who was quiet longest goes first', () => {
-    const memory = new LocalAffinity(3);
-    for (const client of ['a', 'b', 'c']) memory.remember('web', client, 'x:1', 1000, 0);
-    memory.recall('web', 'a', 1000, 1);
-    memory.remember('web', 'd', 'x:1', 1000, 2);
-    assert.deepEqual(
-      ['a', 'b', 'c', 'd'].map((client) => memory.recall('web', client, 1000, 3)),
-      ['x:1', undefined, 'x:1', 'x:1'],
-    );
-  });
-  test('does not mix backends or clients', () => {
-    const memory = new LocalAffinity();
-    memory.remember('web', '1.1.1.1', 'x:1', 1000, 0);
-    assert.equal(memory.recall('api', '1.1.1.1', 1000, 0), undefined);
-    assert.equal(memory.recall('web', '1.1.1.2', 1000, 0), undefined);
-  });
-  test('tells of use only when the expiry has moved by a tenth, and not what it learned', () => {
-    const told: number[] = [];
-    const memory = new LocalAffinity();
-    memory.onRemember((entry) => told.push(entry.expiresMs));
-    memory.remember('web', 'a', 'x:1', 1000, 0);
-    for (let nowMs = 0; nowMs <= 500; nowMs++) memory.recall('web', 'a', 1000, nowMs);
-    assert.deepEqual(told, [1000, 1101, 1202, 1303, 1404]);
-    memory.learn({ backendId: 'web', client: 'b', endpoint: 'y:1', expiresMs: 9000 });
-    assert.equal(told.length, 5);
-  });
-  test('of two accounts the later counts, in whatever order they come', () => {
-    const early = { backendId: 'web', client: 'a', endpoint: 'x:1', expiresMs: 1000 };
-    const late = { ...early, endpoint: 'y:1', expiresMs: 2000 };
-    const tie = { ...late, endpoint: 'a:1' };
-    for (const entries of [
-      [early, late, tie],
-      [tie, late, early],
-      [late, early, tie],
-    ]) {
-      const memory = new LocalAffinity();
-      for (const entry of entries) memory.learn(entry);
-      assert.equal(memory.recall('web', 'a', 10, 1), 'a:1');
-    }
   });
 });

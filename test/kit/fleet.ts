@@ -16,6 +16,7 @@ export function testFleet(options: Partial<FleetOptions> = {}): Promise<Fleet> {
     stateKeyFile: null,
     accessLog: 'off',
     limits: Limits.parse({}),
+    redis: null,
     zone: null,
     node: null,
     drainDelayMs: 0,
@@ -69,10 +70,10 @@ export class NamedBackend {
   }
 }
 
-/** One request on a connection of its own: the body, or `error CODE`, or `status N`. */
-export function fetchOnce(port: number, path = '/'): Promise<string> {
+/** One request on a connection of its own (from an address of 127.0.0.0/8): the body, or `error CODE`, or `status N`. */
+export function fetchOnce(port: number, path = '/', localAddress?: string): Promise<string> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
+    const socket = connect({ port, host: '127.0.0.1', ...(localAddress === undefined ? {} : { localAddress }) });
     let text = '';
     socket.on('data', (bytes) => {
       text += bytes.toString('latin1');

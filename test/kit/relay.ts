@@ -2,6 +2,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 
 /** A wire between two parts that a test can cut: connections break, new ones are refused, until it is mended. */
 export class Relay {
+  /** How long bytes are under way, each way; Infinity: they are taken and never arrive. */
+  delayMs = 0;
   readonly #target: number;
   readonly #sockets = new Set<Socket>();
   #server: Server | null = null;
@@ -13,6 +15,10 @@ export class Relay {
 
   get url(): string {
     return `https://127.0.0.1:${this.#port}`;
+  }
+
+  get port(): number {
+    return this.#port;
   }
 
   /** Listens; after a cut, on the same port as before. */
@@ -45,7 +51,15 @@ export class Relay {
         this.#sockets.delete(socket);
         other.destroy();
       });
-      socket.pipe(other);
+      socket.on('data', (bytes: Buffer) => {
+        if (this.delayMs > 0) {
+          if (this.delayMs !== Number.POSITIVE_INFINITY) setTimeout(() => other.write(bytes), this.delayMs);
+        } else if (!other.write(bytes)) {
+          socket.pause();
+          other.once('drain', () => socket.resume());
+        }
+      });
+      socket.on('end', () => other.end());
     }
   }
 }

@@ -1,0 +1,118 @@
+import { createHmac } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { AffinityEntry } from './affinity.ts';
+import { openRedis, type RedisSettings } from './redis.ts';
+import { uptimeMs } from './uptime.ts';
+
+/** Entries of the feed, and the item that was the last to be read. */
+export interface Reading {
+  readonly entries: readonly AffinityEntry[];
+  readonly last: string;
+}
+
+/**
+ * What proxies tell each other, as one Redis stream that all append to and all follow: it says to each reader what it has
+ * missed, and asks nothing of a server that others use, too, but its own room.
+ *
+ * An item is one field: an entry's id, and `<endpoint> <expiry>`. Expiries are in the server's time, so that proxies whose
+ * clocks differ agree which of two accounts is newer. Nothing in it tells who somebody is (select/clientip.ts), and nothing
+ * outlives the longest timeout: each write drops older items, and a feed that nobody writes expires as a whole.
+ */
+export class Feed {
+  isClosed = false;
+  readonly #key: string;
+  readonly #writer: Redis;
+  readonly #reader: Redis;
+  /** Server's time minus machine's clock, whole ms. */
+  readonly #offsetMs: number;
+
+  private constructor(key: string, writer: Redis, reader: Redis, offsetMs: number) {
+    this.#key = key;
+    this.#writer = writer;
+    this.#reader = reader;
+    this.#offsetMs = offsetMs;
+  }
+
+  /** @throws when the server cannot be used, which it cannot as a replica that takes no writes */
+  static async open(settings: RedisSettings, key: string): Promise<Feed> {
+    const writer = await openRedis(settings, answerMs);
+    try {
+      const [seconds = 0, micros = 0] = (await writer.time()).map(Number);
+      const offsetMs = Math.round(seconds * 1000 + micros / 1000 - uptimeMs());
+      await writer.pexpire(key, longestMs);
+      return new Feed(key, writer, await openRedis(settings, newsWaitMs + answerMs), offsetMs);
+    } catch (error) {
+      writer.disconnect();
+      throw error;
+    }
+  }
+
+  /** Whether an item is still there. One that was read and is not has been lost with others, or is too old to matter. */
+  async holds(item: string): Promise<boolean> {
+    return (await this.#reader.xrange(this.#key, item, item, 'COUNT', 1)).length > 0;
+  }
+
+  /** What stands behind an item. */
+  async backlog(after: string): Promise<Reading> {
+    return this.#reading(await this.#reader.xread('COUNT', readCount, 'STREAMS', this.#key, after), after);
+  }
+
+  /** What stands behind an item, or comes within a second. */
+  async news(after: string): Promise<Reading> {
+    const streams = await this.#reader.xread('COUNT', readCount, 'BLOCK', newsWaitMs, 'STREAMS', this.#key, after);
+    return this.#reading(streams, after);
+  }
+
+  /** Rejects with the server's words when it did not take all; what it took may be written again. */
+  async write(entries: readonly AffinityEntry[]): Promise<void> {
+    const pipeline = this.#writer.pipeline();
+    for (const { id, endpoint, expiresMs } of entries) {
+      pipeline.xadd(this.#key, 'MAXLEN', '~', mostItems, '*', id, `${endpoint} ${expiresMs + this.#offsetMs}`);
+    }
+    pipeline.xtrim(this.#key, 'MINID', Math.floor(uptimeMs()) + this.#offsetMs - longestMs);
+    pipeline.pexpire(this.#key, longestMs);
+    for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.#writer.disconnect();
+    this.#reader.disconnect();
+  }
+
+  #reading(streams: [key: string, items: [id: string, fields: string[]][]][] | null, after: string): Reading {
+    const items = streams?.[0]?.[1] ?? [];
+    const nowMs = uptimeMs();
+    return {
+      entries: items.flatMap(([, fields]) => this.#entriesOf(fields, nowMs)),
+      last: items.at(-1)?.[0] ?? after,
+    };
+  }
+
+  /** Whoever can write to the server may have written anything; an endpoint that a backend does not have is never picked. */
+  #entriesOf([id = '', value = '']: readonly string[], nowMs: number): AffinityEntry[] {
+    const [, endpoint = '', expires = ''] = valuePattern.exec(value) ?? [];
+    const expiresMs = Number(expires) - this.#offsetMs;
+    const isSound = idPattern.test(id) && endpoint !== '' && expiresMs > nowMs && expiresMs <= nowMs + 2 * longestMs;
+    return isSound ? [{ id, endpoint, expiresMs }] : [];
+  }
+}
+
+/** The key of a fleet's feed. Fleets that share a server have different ones; none tells the fleet's own key. */
+export function feedKeyOf(fleetKey: string): string {
+  const scope = createHmac('sha256', Buffer.from(fleetKey, 'base64')).update('sluice share 1').digest('base64url');
+  return `sluice:1:${scope.slice(0, 16)}:affinity`;
+}
+
+/** A server that does not answer for so long is as good as none, ms. */
+const answerMs = 1_000;
+/** How long a read waits for news; no answer after that is a server that hangs, ms. */
+const newsWaitMs = 1_000;
+const readCount = 2_000;
+/** About 80 bytes each: as many clients as a worker remembers, some of them twice because they came again. */
+const mostItems = 200_000;
+/** Longest timeout that a Service may ask for: a day, ms. */
+const longestMs = 86_400_000;
+
+const idPattern = /^[\w-]{22}$/;
+const valuePattern = /^([0-9a-fA-F.:[\]]{3,64}) (\d{1,15})$/;
