@@ -9,7 +9,7 @@ import { answer, answerLocally, refuse } from './listen/answer.ts';
 import type { Connection } from './listen/connection.ts';
 import { Doors } from './listen/doors.ts';
 import { believePeer } from './listen/forwarded.ts';
-import type { Limits } from './listen/limits.ts';
+import { type Limits, withoutZeroes } from './listen/limits.ts';
 import { answerMaxForwards } from './listen/maxforwards.ts';
 import { refusals } from './listen/refusals.ts';
 import type { CompiledRoute } from './match/match.ts';
@@ -36,9 +36,9 @@ export class Gateway implements Engine {
   constructor(options: GatewayOptions) {
     this.tables = options.tables;
     this.observer = options.observer;
-    this.limits = options.limits;
+    this.limits = withoutZeroes(options.limits);
     this.pools = new Pools(this);
-    this.budget = new RetryBudget(options.limits.retriesPerSecond, performance.now());
+    this.budget = new RetryBudget(this.limits.retriesPerSecond, performance.now());
     this.#doors = new Doors(this);
     this.tables.onEndpointGone((key) => this.pools.endpointGone(key));
     this.tables.onListenersChanged(() => this.#doors.refresh());
@@ -56,7 +56,7 @@ export class Gateway implements Engine {
     }
     exchange.route = route;
     const { timeouts, bodyLimit } = route.row;
-    if (timeouts.requestMs !== null) exchange.requestDeadlineMs = exchange.startedAtMs + timeouts.requestMs;
+    if (timeouts.requestMs > 0) exchange.requestDeadlineMs = exchange.startedAtMs + timeouts.requestMs;
     if (exchange.grpcTimeoutMs !== -1) {
       exchange.requestDeadlineMs = Math.min(exchange.requestDeadlineMs, exchange.startedAtMs + exchange.grpcTimeoutMs);
     }
@@ -95,7 +95,7 @@ export class Gateway implements Engine {
       return;
     }
     exchange.setCookie = pick.setCookie;
-    this.budget.deposit();
+    this.budget.deposit(exchange.startedAtMs);
     sendTo(this, exchange, pick.endpoint);
   }
 

@@ -59,6 +59,7 @@ export function annotationsDocument(): string {
     '- `appProtocol` of a Service port is honoured where `backend-protocol` is absent.',
     '- A path of an Ingress without affinity ignores the affinity cookie that another Ingress on the Service sets.',
     '- A cookie name has to be a token (RFC 6265), an `app-root` has no query, and in a cluster no endpoint is on a loopback or link-local address.',
+    '- A timeout of 0 is no limit; nginx ends such a request at once.',
     '- What protects and is not honoured yet closes its paths; ingress-nginx fails open in some of these cases.',
     '',
     '## Obsolete',

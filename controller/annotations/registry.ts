@@ -4,11 +4,13 @@ import { compressionFamily } from './compression.ts';
 import { healthFamily } from './health.ts';
 import { outlierFamily } from './outlier.ts';
 import { redirectFamily } from './redirect.ts';
+import { retryFamily } from './retry.ts';
 import { rewriteFamily } from './rewrite.ts';
+import { deadlineFamily, proxyTimeoutFamily } from './timeouts.ts';
 import { trafficFamily } from './traffic.ts';
 
 /** Those that ingress-nginx does not have. */
-const ownFamilies = { ...healthFamily, ...outlierFamily, ...compressionFamily } as const;
+const ownFamilies = { ...healthFamily, ...outlierFamily, ...deadlineFamily, ...compressionFamily } as const;
 
 export const ownNames: readonly string[] = Object.keys(ownFamilies);
 
@@ -17,6 +19,8 @@ export const registry = {
   ...redirectFamily,
   ...rewriteFamily,
   ...trafficFamily,
+  ...proxyTimeoutFamily,
+  ...retryFamily,
   ...balanceFamily,
   ...affinityFamily,
   ...ownFamilies,

@@ -1,5 +1,5 @@
 import type { Annotation, Family } from './annotation.ts';
-import { booleanSyntax, oneOf, parseBoolean, parseSizeBytes, parseTimeoutMs, secondsSyntax } from './values.ts';
+import { booleanSyntax, oneOf, parseBoolean, parseSizeBytes } from './values.ts';
 
 const badValue = 'ignored';
 
@@ -12,30 +12,6 @@ export const trafficFamily = {
     default: '1m',
     help: 'Longest request body, else 413; 0: no limit.',
     parse: parseSizeBytes,
-  } satisfies Annotation<number>,
-  'proxy-connect-timeout': {
-    scope: 'path',
-    badValue,
-    syntax: secondsSyntax,
-    default: '5',
-    help: 'Longest wait for a connection to an endpoint; then another is tried, else 504.',
-    parse: parseTimeoutMs,
-  } satisfies Annotation<number>,
-  'proxy-send-timeout': {
-    scope: 'path',
-    badValue,
-    syntax: secondsSyntax,
-    default: '60',
-    help: 'Longest pause between two writes to the backend.',
-    parse: parseTimeoutMs,
-  } satisfies Annotation<number>,
-  'proxy-read-timeout': {
-    scope: 'path',
-    badValue,
-    syntax: secondsSyntax,
-    default: '60',
-    help: 'Longest pause between two reads from the backend; idle WebSockets end by it, too.',
-    parse: parseTimeoutMs,
   } satisfies Annotation<number>,
   'backend-protocol': {
     scope: 'path',

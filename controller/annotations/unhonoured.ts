@@ -203,11 +203,6 @@ const groups: readonly { advice: string; denies: (value: string) => boolean; nam
     names: ['proxy-http-version', 'connection-proxy-header'],
   },
   {
-    advice: 'Another endpoint is tried after a failed connection or a reset before any response, three tries in all.',
-    denies: never,
-    names: ['proxy-next-upstream', 'proxy-next-upstream-timeout', 'proxy-next-upstream-tries'],
-  },
-  {
     advice: 'Let the backend send the right headers for now.',
     denies: never,
     names: [

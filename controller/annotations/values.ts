@@ -5,6 +5,11 @@ const falseWords: ReadonlySet<string> = new Set(['0', 'f', 'F', 'FALSE', 'false'
 
 export const booleanSyntax = 'a boolean (true or false)';
 export const secondsSyntax = 'a whole number of seconds without a unit';
+export const waitSyntax = 'a whole number of seconds without a unit, 0 or more';
+export const decimalSecondsSyntax = 'a number of seconds with at most three decimals, without a unit';
+
+/** What a timer can hold (2^31 ms). */
+const mostSeconds = 2_147_483;
 
 /** Go's ParseBool. */
 export function parseBoolean(value: string): boolean | undefined {
@@ -26,10 +31,22 @@ export function wholeNumber(least: number, most: number): (value: string) => num
   };
 }
 
+/** Seconds, 0 for no limit, as milliseconds. */
+export function parseWaitMs(value: string): number | undefined {
+  const seconds = wholeNumber(0, mostSeconds)(value);
+  return seconds === undefined ? undefined : seconds * 1000;
+}
+
+/** Seconds with at most three decimals, 0 for no limit, as milliseconds. */
+export function parseDecimalSecondsMs(value: string): number | undefined {
+  if (!/^\d{1,7}(\.\d{1,3})?$/.test(value) || Number(value) > mostSeconds) return undefined;
+  return Math.round(Number(value) * 1000);
+}
+
 /** Seconds above 0 and within what a timer can hold (2^31 ms), as milliseconds. */
 export function parseTimeoutMs(value: string): number | undefined {
   const seconds = parseInteger(value);
-  return seconds === undefined || seconds < 1 || seconds > 2_147_483 ? undefined : seconds * 1000;
+  return seconds === undefined || seconds < 1 || seconds > mostSeconds ? undefined : seconds * 1000;
 }
 
 /** nginx's size: digits and an optional b, k, m or g in any case. In bytes. */

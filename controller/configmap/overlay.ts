@@ -1,5 +1,6 @@
 import type { Balance } from '#table/backend.ts';
 import type { TranslateOptions } from '../translate/options.ts';
+import { retryOf, timeoutsOf } from '../translate/waits.ts';
 import { compressionOf } from './compression.ts';
 import type { ConfigSettings } from './registry.ts';
 
@@ -10,7 +11,6 @@ import type { ConfigSettings } from './registry.ts';
 export function withConfigMap(options: TranslateOptions, settings: ConfigSettings): TranslateOptions {
   const { http, https } = options.listeners;
   const trustedProxies = trustedOf(settings) ?? http.trustedProxies;
-  const { connectMs, sendMs, readMs, requestMs } = options.timeouts;
   return {
     ...options,
     sslRedirect: settings['ssl-redirect'] ?? options.sslRedirect,
@@ -26,12 +26,9 @@ export function withConfigMap(options: TranslateOptions, settings: ConfigSetting
         minTlsVersion: settings['ssl-protocols']?.min ?? https.minTlsVersion,
       },
     },
-    timeouts: {
-      connectMs: settings['proxy-connect-timeout'] ?? connectMs,
-      sendMs: settings['proxy-send-timeout'] ?? sendMs,
-      readMs: settings['proxy-read-timeout'] ?? readMs,
-      requestMs,
-    },
+    timeouts: timeoutsOf(settings, options.timeouts),
+    retry: retryOf(settings, options.retry),
+    repeatsUnsafe: settings['retry-non-idempotent'] ?? options.repeatsUnsafe,
     bodyLimit: bodyLimitOf(settings['proxy-body-size'], options.bodyLimit),
     compression: compressionOf(settings) ?? options.compression,
     balance: balances[settings['load-balance'] ?? ''] ?? options.balance,

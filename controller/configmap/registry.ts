@@ -2,6 +2,7 @@ import { compressionKeys } from './compression.ts';
 import { forwardedKeys } from './forwarded.ts';
 import { hstsKeys } from './hsts.ts';
 import { redirectKeys } from './redirect.ts';
+import { timeoutKeys } from './timeouts.ts';
 import { tlsKeys } from './tls.ts';
 import { trafficKeys } from './traffic.ts';
 
@@ -11,6 +12,7 @@ export const configKeys = {
   ...hstsKeys,
   ...forwardedKeys,
   ...trafficKeys,
+  ...timeoutKeys,
   ...tlsKeys,
   ...compressionKeys,
 } as const;

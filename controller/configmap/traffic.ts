@@ -1,11 +1,4 @@
-import {
-  booleanSyntax,
-  oneOf,
-  parseBoolean,
-  parseSizeBytes,
-  parseTimeoutMs,
-  secondsSyntax,
-} from '../annotations/values.ts';
+import { booleanSyntax, oneOf, parseBoolean, parseSizeBytes } from '../annotations/values.ts';
 import type { ConfigKey, KeyFamily } from './key.ts';
 
 /** What Ingresses without an annotation of their own get. */
@@ -16,27 +9,6 @@ export const trafficKeys = {
     flag: null,
     help: 'Longest request body, else 413; 0: no limit.',
     parse: parseSizeBytes,
-  } satisfies ConfigKey<number>,
-  'proxy-connect-timeout': {
-    syntax: secondsSyntax,
-    default: '5',
-    flag: null,
-    help: 'Longest wait for a connection to an endpoint.',
-    parse: parseTimeoutMs,
-  } satisfies ConfigKey<number>,
-  'proxy-send-timeout': {
-    syntax: secondsSyntax,
-    default: '60',
-    flag: null,
-    help: 'Longest pause between two writes to the backend.',
-    parse: parseTimeoutMs,
-  } satisfies ConfigKey<number>,
-  'proxy-read-timeout': {
-    syntax: secondsSyntax,
-    default: '60',
-    flag: null,
-    help: 'Longest pause between two reads from the backend; idle WebSockets end by it, too.',
-    parse: parseTimeoutMs,
   } satisfies ConfigKey<number>,
   'load-balance': {
     syntax: 'round_robin, least_request or ewma',

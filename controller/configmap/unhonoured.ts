@@ -162,15 +162,9 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
     ],
   },
   {
-    advice: 'Another endpoint is tried after a failed connection or a reset before any response, three tries in all.',
-    harmless: ['error timeout', 'false', '0', ''],
-    names: [
-      'proxy-next-upstream',
-      'proxy-next-upstream-timeout',
-      'proxy-next-upstream-tries',
-      'retry-non-idempotent',
-      'upstream-keepalive-requests',
-    ],
+    advice: 'Connections to backends are used again until they are an hour old or the backend closes them.',
+    harmless: ['0', ''],
+    names: ['upstream-keepalive-requests'],
   },
   {
     advice: 'HTTP/1.1 is spoken for now.',

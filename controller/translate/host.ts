@@ -10,6 +10,7 @@ import { everyHost } from './names.ts';
 import type { TranslateOptions } from './options.ts';
 import { problem } from './problems.ts';
 import { type HostFacts, matchOf, type RouteRows, rewriteOf, routeOf } from './route.ts';
+import { routeRetry, routeTimeouts } from './waits.ts';
 
 /** Everything that one hostname is made of. */
 export interface HostInput {
@@ -238,8 +239,8 @@ function fallbackRoute(
     precedence: { priority: 0, order: '~' },
     filters: [],
     backends: [{ backendId: facts.deniedBackendId ?? fallback.backendId, weight: 1, filters: [] }],
-    timeouts: options.timeouts,
-    retry: options.retry,
+    timeouts: routeTimeouts({}, options),
+    retry: routeRetry({}, options),
     bodyLimit: options.bodyLimit,
   };
 }

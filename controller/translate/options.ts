@@ -52,10 +52,13 @@ export interface TranslateOptions {
   allowsLoopbackEndpoints: boolean;
   /** Forward to the cluster IP of a Service instead of its endpoints. */
   usesClusterIp: boolean;
-  timeouts: Route['timeouts'];
+  /** tunnelMs null: as long as readMs. */
+  timeouts: Omit<Route['timeouts'], 'tunnelMs'> & { tunnelMs: number | null };
   /** Bytes; null: no limit. */
   bodyLimit: number | null;
   retry: Route['retry'];
+  /** Repeat requests whose method is not idempotent, whatever an object says. */
+  repeatsUnsafe: boolean;
   balance: Backend['balance'];
   outlier: Backend['outlier'];
   panicPercent: Backend['panicPercent'];
@@ -83,9 +86,10 @@ export const defaultTranslateOptions: TranslateOptions = {
   noTlsRedirectPrefixes: ['/.well-known/acme-challenge'],
   allowsLoopbackEndpoints: false,
   usesClusterIp: false,
-  timeouts: { connectMs: 5_000, sendMs: 60_000, readMs: 60_000, requestMs: null },
+  timeouts: { connectMs: 5_000, sendMs: 60_000, readMs: 60_000, tryMs: 0, requestMs: 0, tunnelMs: null },
   bodyLimit: 1_048_576,
-  retry: { attempts: 3, on: ['connect', 'reset'], canRepeatUnsafe: false },
+  retry: { attempts: 3, on: ['connect', 'reset', 'timeout'], canRepeatUnsafe: false, withinMs: 0 },
+  repeatsUnsafe: false,
   balance: { algorithm: 'least-request' },
   // An application that answers 500 is not a pod that is broken: whoever finds such a page could put every pod out.
   outlier: {

@@ -25,6 +25,7 @@ const reachByOption: { readonly [K in keyof TranslateOptions]: Reach } = {
   timeouts: 'hosts',
   bodyLimit: 'hosts',
   retry: 'hosts',
+  repeatsUnsafe: 'hosts',
   balance: 'ingresses',
   outlier: 'ingresses',
   panicPercent: 'ingresses',

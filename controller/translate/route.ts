@@ -4,6 +4,7 @@ import { targetUrl } from '../annotations/rewrite.ts';
 import type { Draft, DraftPath } from './draft.ts';
 import type { TranslateOptions } from './options.ts';
 import { regexFault } from './regexcheck.ts';
+import { routeRetry, routeTimeouts } from './waits.ts';
 
 /** What a host as a whole decides for each of its paths. */
 export interface HostFacts {
@@ -78,13 +79,8 @@ export function routeOf(draft: Draft, path: DraftPath, facts: HostFacts, options
     precedence: facts.isRegex ? regexPrecedence(path, age) : { priority: 0, order: age },
     filters: isDenied ? [] : filtersOf(draft, path, facts, options),
     backends: [{ backendId: facts.deniedBackendId ?? path.backendId, weight: 1, filters: [] }],
-    timeouts: {
-      connectMs: settings['proxy-connect-timeout'] ?? options.timeouts.connectMs,
-      sendMs: settings['proxy-send-timeout'] ?? options.timeouts.sendMs,
-      readMs: settings['proxy-read-timeout'] ?? options.timeouts.readMs,
-      requestMs: options.timeouts.requestMs,
-    },
-    retry: options.retry,
+    timeouts: routeTimeouts(settings, options),
+    retry: routeRetry(settings, options),
     bodyLimit: bodyLimitOf(settings['proxy-body-size'], options),
   };
 }

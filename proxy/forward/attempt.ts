@@ -1,3 +1,4 @@
+import type { RetryCause } from '#table/route.ts';
 import { answer, truncate } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
 import { bodyNone } from '../parse/framing.ts';
@@ -6,6 +7,7 @@ import type { EndpointState, TryResult } from '../select/types.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
+import { isAtHand, isIdempotent, nextTry } from './retry.ts';
 import type { UpstreamSide } from './sides.ts';
 
 /**
@@ -17,17 +19,20 @@ export function sendTo(engine: Engine, exchange: Exchange, endpoint: EndpointSta
   exchange.upstreamHost = endpoint.key;
   endpoint.started();
   // Kept from the first byte on: before the connection is there, this is also where the body waits.
-  if (exchange.tries++ === 0 && exchange.bodyKind !== bodyNone) exchange.replay = [];
+  if (exchange.tries++ === 0) {
+    exchange.forwardedAtMs = clock.nowMs;
+    if (exchange.bodyKind !== bodyNone) exchange.replay = [];
+  }
   connect(engine, exchange, endpoint, true);
 }
 
 function connect(engine: Engine, exchange: Exchange, endpoint: EndpointState, canReuse: boolean): void {
-  const route = (exchange.route as NonNullable<Exchange['route']>).row;
+  const { connectMs } = (exchange.route as NonNullable<Exchange['route']>).row.timeouts;
   const backend = exchange.backend as LiveBackend;
   const nowMs = clock.nowMs;
   exchange.tryStartedMs = nowMs;
   exchange.upstreamMs = -1;
-  const upstream = engine.pools.take(endpoint, backend, exchange.isTls, route.timeouts.connectMs, canReuse, nowMs);
+  const upstream = engine.pools.take(endpoint, backend, exchange.isTls, connectMs, canReuse, nowMs);
   exchange.upstream = upstream;
   exchange.isHeadPending = true;
   upstream.assign(exchange, nowMs);
@@ -73,27 +78,54 @@ const noBytes = Buffer.alloc(0);
 export function attemptFailed(engine: Engine, exchange: Exchange, upstream: UpstreamSide, failure: Failure): void {
   if (exchange.upstream !== upstream) return;
   exchange.upstream = null;
-  const nowMs = clock.nowMs;
   // A kept connection that dies before the first byte is mostly the backend's idle close crossing our request: 4.7-8.5 %
   // of the requests in the worst case, and no fault of the endpoint (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
   const isIdleRace = failure === failures.reset && upstream.isReused && !upstream.hasAnswered;
-  if (isIdleRace && !exchange.hasUsedSpareTry && canRepeat(exchange, isIdempotent(exchange.method))) {
+  if (isIdleRace && !exchange.hasUsedSpareTry && isIdempotent(exchange.method) && isAtHand(exchange)) {
     exchange.hasUsedSpareTry = true;
     connect(engine, exchange, exchange.endpoint as EndpointState, false);
     return;
   }
-  const endpoint = exchange.endpoint;
-  endAttempt(exchange, failure === failures.unprocessed ? 'abandoned' : 'local-failure');
-  const route = exchange.route?.row;
-  const isListed = failure.retriedAs !== null && route?.retry.on.includes(failure.retriedAs) === true;
-  const isSafe = !failure.mayHaveRun || isIdempotent(exchange.method) || route?.retry.canRepeatUnsafe === true;
-  if (isListed && canRepeat(exchange, isSafe) && retry(engine, exchange, endpoint, nowMs)) return;
+  // A backend that turns requests away is not broken.
+  const result = failure === failures.unprocessed ? 'abandoned' : 'local-failure';
   if (exchange.isResponseStarted) {
+    endAttempt(exchange, result);
     exchange.flag = failure.flag;
     truncate(engine, exchange);
-  } else {
-    answer(engine, exchange, failure.status, failure.flag, failure.sentence);
+    return;
   }
+  const { retriedAs, mayHaveRun } = failure;
+  if (retriedAs !== null && tryAgain(engine, exchange, retriedAs, result, mayHaveRun)) return;
+  endAttempt(exchange, result);
+  answer(engine, exchange, failure.status, failure.flag, failure.sentence);
+}
+
+/**
+ * The backend answered with an error. @returns true when another endpoint gets the request instead of the client the answer
+ */
+export function retriedAfter(engine: Engine, exchange: Exchange, status: number): boolean {
+  // Before the end of the request, the answer is about what came so far; nothing of it is to be repeated.
+  return exchange.isRequestComplete && tryAgain(engine, exchange, status, resultOf(status), true);
+}
+
+function tryAgain(
+  engine: Engine,
+  exchange: Exchange,
+  cause: RetryCause,
+  result: TryResult,
+  mayHaveRun: boolean,
+): boolean {
+  if (exchange.client === null || exchange.route?.row.retry.on.includes(cause) !== true) return false;
+  const pick = nextTry(engine, exchange, mayHaveRun, clock.nowMs);
+  if (pick === null) return false;
+  const { upstream } = exchange;
+  exchange.upstream = null;
+  upstream?.destroy();
+  endAttempt(exchange, result);
+  exchange.setCookie = pick.setCookie ?? exchange.setCookie;
+  sendTo(engine, exchange, pick.endpoint);
+  if (exchange.isHeadPending) flushRequest(exchange);
+  return true;
 }
 
 /** The route's limit for the whole request is over. */
@@ -103,34 +135,6 @@ export function requestTimedOut(engine: Engine, exchange: Exchange): void {
   exchange.flag = flag;
   if (exchange.isResponseStarted) truncate(engine, exchange);
   else answer(engine, exchange, status, flag, sentence);
-}
-
-/**
- * @param failed the endpoint of the try that has just ended
- * @returns true when another endpoint gets the request; false when tries, budget or endpoints are used up
- */
-export function retry(engine: Engine, exchange: Exchange, failed: EndpointState | null, nowMs: number): boolean {
-  const route = exchange.route?.row;
-  if (route === undefined || exchange.tries >= route.retry.attempts || exchange.client === null) return false;
-  if (nowMs >= exchange.requestDeadlineMs || !engine.budget.withdraw(nowMs)) return false;
-  if (failed !== null) exchange.tried.push(failed);
-  const pick = exchange.backend?.state.pick(exchange, exchange.tried, nowMs) ?? null;
-  if (pick === null) return false;
-  exchange.setCookie = pick.setCookie ?? exchange.setCookie;
-  sendTo(engine, exchange, pick.endpoint);
-  if (exchange.isHeadPending) flushRequest(exchange);
-  return true;
-}
-
-/** Whether the request can be sent once more: nothing was told to the client, and all bytes are still at hand. */
-export function canRepeat(exchange: Exchange, isSafe: boolean): boolean {
-  if (!isSafe || exchange.isResponseStarted) return false;
-  return exchange.bodyKind === bodyNone || exchange.replay !== null;
-}
-
-/** RFC 9110 §9.2.2. */
-export function isIdempotent(method: string): boolean {
-  return method !== 'POST' && method !== 'PATCH' && method !== 'LOCK' && method !== 'LINK' && method !== 'MERGE';
 }
 
 /** What an answer says of the endpoint. */

@@ -2,7 +2,7 @@ import type { Source } from '#table/problem.ts';
 import type { CompiledEdits, CompiledFilters } from '../filters/compiled.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { CompiledRoute } from '../match/match.ts';
-import type { ExchangeRecord, ResponseFlag } from '../observe/record.ts';
+import type { ExchangeRecord, ResponseFlag, RetryRefusal } from '../observe/record.ts';
 import { bodyNone } from '../parse/framing.ts';
 import { Head } from '../parse/head.ts';
 import { nameIds } from '../parse/names.ts';
@@ -77,6 +77,8 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   /** Response head that waits for the body bytes of the same read. */
   replyPrefix = '';
   requestDeadlineMs = Number.POSITIVE_INFINITY;
+  /** When the first try began. */
+  forwardedAtMs = 0;
   tryStartedMs = 0;
 
   // What is told at the end.
@@ -90,6 +92,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   bytesSent = 0;
   upstreamHost = '';
   tries = 0;
+  retryRefusal: RetryRefusal | '' = '';
 
   /** Makes the object ready for a new request whose head is in `line` and `head`. */
   begin(client: ClientSide, nowMs: number): void {
@@ -125,7 +128,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.status = 0;
     this.flag = '-';
     this.bytesReceived = this.bytesSent = 0;
-    this.upstreamHost = '';
+    this.upstreamHost = this.retryRefusal = '';
     this.tries = 0;
   }
 

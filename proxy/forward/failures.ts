@@ -1,3 +1,4 @@
+import type { RetryCause } from '#table/route.ts';
 import type { ResponseFlag } from '../observe/record.ts';
 
 /** How a try at a backend can fail. The only place that says what the client and the log are told of it. */
@@ -6,7 +7,7 @@ export interface Failure {
   readonly flag: ResponseFlag;
   readonly sentence: string;
   /** Which entry of a route's retry.on covers it; null: never tried again. */
-  readonly retriedAs: 'connect' | 'reset' | null;
+  readonly retriedAs: RetryCause | null;
   /** false: the backend cannot have seen the request, so even a POST may be sent elsewhere. */
   readonly mayHaveRun: boolean;
 }
@@ -21,9 +22,9 @@ export const failures = {
   },
   connectTimeout: {
     status: 504,
-    flag: 'UF',
+    flag: 'UCT',
     sentence: 'The backend did not accept the connection in time.',
-    retriedAs: 'connect',
+    retriedAs: 'timeout',
     mayHaveRun: false,
   },
   reset: {
@@ -35,21 +36,28 @@ export const failures = {
   },
   sendTimeout: {
     status: 504,
-    flag: 'UT',
+    flag: 'UST',
     sentence: 'The backend did not take the request in time.',
-    retriedAs: null,
+    retriedAs: 'timeout',
     mayHaveRun: true,
   },
   readTimeout: {
     status: 504,
     flag: 'UT',
     sentence: 'The backend did not answer in time.',
-    retriedAs: null,
+    retriedAs: 'timeout',
+    mayHaveRun: true,
+  },
+  tryTimeout: {
+    status: 504,
+    flag: 'UTT',
+    sentence: 'No try at the backend was answered in the time that this route gives it.',
+    retriedAs: 'timeout',
     mayHaveRun: true,
   },
   requestTimeout: {
     status: 504,
-    flag: 'UT',
+    flag: 'DT',
     sentence: 'The request took longer than this route allows.',
     retriedAs: null,
     mayHaveRun: true,
@@ -58,7 +66,7 @@ export const failures = {
     status: 502,
     flag: 'UPE',
     sentence: 'The backend sent an answer that is not valid HTTP.',
-    retriedAs: null,
+    retriedAs: 'malformed',
     mayHaveRun: true,
   },
   unprocessed: {

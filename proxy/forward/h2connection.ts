@@ -14,6 +14,7 @@ import { type Failure, failures } from './failures.ts';
 import type { H2Pool } from './h2pool.ts';
 import { H2Stream } from './h2stream.ts';
 import { isFull, sharedUpstreamBuffer } from './relay.ts';
+import { waitOver } from './tryclock.ts';
 
 /** Streams of which unread bytes fit into the connection's window together: none of them ever holds up another. */
 const windows = {
@@ -56,7 +57,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     this.#engine = engine;
     this.pool = pool;
     this.scheme = isTls ? 'https' : 'http';
-    this.expiresAtMs = nowMs + connectMs;
+    this.expiresAtMs = waitOver(nowMs, connectMs);
     this.#retireAtMs = nowMs + limits.upstreamLifetimeMs;
     this.session = new Session('client', this, { streams: 0, section, ...windows }, nowMs);
   }

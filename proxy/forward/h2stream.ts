@@ -16,6 +16,7 @@ import type { H2Connection } from './h2connection.ts';
 import { isReplyFull, replyBody, replyEnd, replyHead, replyLast } from './reply.ts';
 import { buildRequestFields, requestPseudos } from './requesthead.ts';
 import type { UpstreamSide } from './sides.ts';
+import { TryClock } from './tryclock.ts';
 import { mostInterims } from './upstream.ts';
 
 /** One stream of an HTTP/2 connection to an endpoint, for one try. Used again for another. */
@@ -30,16 +31,13 @@ export class H2Stream implements UpstreamSide, Expiring {
   #connection!: H2Connection;
   /** null: not opened yet, or over. */
   #stream: Stream<H2Stream> | null = null;
-  #isPaused = false;
-  #readMs = 0;
-  #sendMs = 0;
+  readonly #clock = new TryClock();
 
   /** The object is for a new try. */
   begin(engine: Engine, connection: H2Connection): void {
     this.#engine = engine;
     this.#connection = connection;
     this.#stream = null;
-    this.#isPaused = false;
     this.hasAnswered = false;
     this.expiresAtMs = Number.POSITIVE_INFINITY;
   }
@@ -62,12 +60,12 @@ export class H2Stream implements UpstreamSide, Expiring {
   }
 
   assign(exchange: Exchange, nowMs: number): void {
-    const { readMs, sendMs } = (exchange.route as NonNullable<Exchange['route']>).row.timeouts;
+    const { timeouts } = (exchange.route as NonNullable<Exchange['route']>).row;
     this.exchange = exchange;
-    this.#readMs = readMs;
-    this.#sendMs = sendMs;
+    this.#clock.begin(timeouts, exchange.isRequestComplete, nowMs);
     this.isReused = this.isConnected;
     if (this.isConnected) this.#restartClock(nowMs);
+    else this.expiresAtMs = this.#clock.connectDue(nowMs, timeouts.connectMs);
   }
 
   flush(): void {
@@ -103,13 +101,13 @@ export class H2Stream implements UpstreamSide, Expiring {
   }
 
   pause(): void {
-    this.#isPaused = true;
+    this.#clock.isPaused = true;
     this.expiresAtMs = Number.POSITIVE_INFINITY;
   }
 
   resume(): void {
-    if (!this.#isPaused) return;
-    this.#isPaused = false;
+    if (!this.#clock.isPaused) return;
+    this.#clock.isPaused = false;
     this.#restartClock(clock.nowMs);
     const stream = this.#stream;
     // The peer may send again what is read now.
@@ -152,6 +150,7 @@ export class H2Stream implements UpstreamSide, Expiring {
       else exchange.client?.writeInterim(exchange, line, head);
       return false;
     }
+    this.#clock.headCame();
     if (!replyHead(this.#engine, exchange, line, head)) return false;
     this.#restartClock(clock.nowMs);
     if (!isEnd) return true;
@@ -185,7 +184,7 @@ export class H2Stream implements UpstreamSide, Expiring {
   /** The window opens by what was passed on; while the client does not take it, it stays as it is and the backend stops. */
   #throttle(exchange: Exchange, bytes: number): void {
     if (isReplyFull(exchange)) this.pause();
-    else if (this.#stream !== null && !this.#isPaused) this.#connection.session.consumed(this.#stream, bytes);
+    else if (this.#stream !== null && !this.#clock.isPaused) this.#connection.session.consumed(this.#stream, bytes);
   }
 
   receiveTrailers(trailers: Head): void {
@@ -230,15 +229,14 @@ export class H2Stream implements UpstreamSide, Expiring {
   }
 
   expired(nowMs: number): void {
-    this.#connection.wasSilent(nowMs - this.#readMs);
-    this.fail(this.isFull ? failures.sendTimeout : failures.readTimeout);
+    this.#connection.wasSilent(this.#clock.sinceMs);
+    this.fail(this.#clock.failure(this.isConnected, nowMs));
   }
 
-  /** As for HTTP/1.1: none runs while the client does not take the answer, or while it is the client that uploads. */
   #restartClock(nowMs: number): void {
     const isUploading = !this.hasAnswered && this.exchange?.isRequestComplete === false;
-    if (this.#isPaused || (isUploading && !this.isFull)) this.expiresAtMs = Number.POSITIVE_INFINITY;
-    else this.expiresAtMs = nowMs + (this.isFull ? this.#sendMs : this.#readMs);
+    this.#clock.isSending = this.isFull;
+    this.expiresAtMs = this.#clock.next(!isUploading, nowMs);
   }
 }
 

@@ -99,7 +99,7 @@ export class Pools {
     }
     const kept = canReuse ? pool.take(nowMs) : null;
     if (kept !== null) return kept;
-    const connection = new UpstreamConnection(this.#engine, pool, nowMs, connectMs);
+    const connection = new UpstreamConnection(this.#engine, pool, nowMs);
     this.sweep.add(connection);
     dial(connection, endpoint, isTls ? backend : null);
     return connection;

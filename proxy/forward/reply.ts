@@ -2,7 +2,7 @@ import { finish } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
 import { type Head, noTrailers } from '../parse/head.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
-import { canRepeat, endAttempt, isIdempotent, resultOf, retry } from './attempt.ts';
+import { endAttempt, resultOf, retriedAfter } from './attempt.ts';
 import { beginEncoding } from './encoding.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
@@ -15,7 +15,7 @@ import { sharedUpstreamBuffer } from './relay.ts';
 export function replyHead(engine: Engine, exchange: Exchange, line: ResponseLine, head: Head): boolean {
   const nowMs = clock.nowMs;
   exchange.upstreamMs = nowMs - exchange.tryStartedMs;
-  if (line.status >= 400 && isRetried(engine, exchange, line.status, nowMs)) return false;
+  if (line.status >= 400 && retriedAfter(engine, exchange, line.status)) return false;
   const client = exchange.client;
   if (client === null) return false;
   exchange.status = line.status;
@@ -26,23 +26,6 @@ export function replyHead(engine: Engine, exchange: Exchange, line: ResponseLine
   if (compression !== null) beginEncoding(engine, exchange, compression, line, head);
   client.writeHead(exchange, line, head);
   return true;
-}
-
-function isRetried(engine: Engine, exchange: Exchange, status: number, nowMs: number): boolean {
-  const retryOf = exchange.route?.row.retry;
-  if (retryOf === undefined || !retryOf.on.includes(status) || exchange.tries >= retryOf.attempts) return false;
-  if (!canRepeat(exchange, isIdempotent(exchange.method) || retryOf.canRepeatUnsafe)) return false;
-  if (!exchange.isRequestComplete) return false;
-  const endpoint = exchange.endpoint;
-  const upstream = exchange.upstream;
-  endAttempt(exchange, resultOf(status));
-  exchange.upstream = null;
-  if (retry(engine, exchange, endpoint, nowMs)) {
-    upstream?.destroy();
-    return true;
-  }
-  exchange.upstream = upstream;
-  return false;
 }
 
 /** Body bytes, decoded; parameters as in ClientSide.writeBody. */

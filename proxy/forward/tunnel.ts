@@ -58,8 +58,14 @@ export function tunnelUpstreamEnded(engine: Engine, exchange: Exchange): void {
   else client.end();
 }
 
-/** Both directions are over, or nothing has moved for too long. */
-export function closeTunnel(engine: Engine, exchange: Exchange): void {
+/** Nothing has moved in either direction for too long. */
+export function tunnelIdle(engine: Engine, exchange: Exchange): void {
+  exchange.flag = 'SI';
+  closeTunnel(engine, exchange);
+}
+
+/** Both directions are over. */
+function closeTunnel(engine: Engine, exchange: Exchange): void {
   const upstream = exchange.upstream;
   exchange.upstream = null;
   upstream?.endSoon();

@@ -16,7 +16,8 @@ import { giveChunk, isFull, relay, sharedUpstreamBuffer, shortBytes, takeChunk }
 import { isReplyFull, replyBody, replyEnd, replyHead, replyLast } from './reply.ts';
 import { buildRequestHead } from './requesthead.ts';
 import type { ClientSide, UpstreamSide } from './sides.ts';
-import { closeTunnel, startTunnel, tunnelFromUpstream, tunnelUpstreamEnded } from './tunnel.ts';
+import { TryClock } from './tryclock.ts';
+import { startTunnel, tunnelFromUpstream, tunnelIdle, tunnelUpstreamEnded } from './tunnel.ts';
 
 const phaseConnecting = 0;
 /** In the pool: whatever comes now was not asked for. */
@@ -51,17 +52,14 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
   #phase = phaseConnecting;
   #held: Buffer | null = null;
   readonly #body = new BodyReader();
-  #isPaused = false;
-  #readMs = 0;
-  #sendMs = 0;
-  #isSending = false;
+  readonly #clock = new TryClock();
   /** Request head that waits for the connection or for body bytes. */
   #requestHead = '';
 
-  constructor(engine: Engine, pool: Pool, nowMs: number, connectMs: number) {
+  constructor(engine: Engine, pool: Pool, nowMs: number) {
     this.#engine = engine;
     this.pool = pool;
-    this.expiresAtMs = nowMs + connectMs;
+    this.expiresAtMs = Number.POSITIVE_INFINITY;
     this.retireAtMs = nowMs + engine.limits.upstreamLifetimeMs;
   }
 
@@ -78,16 +76,18 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
   }
 
   assign(exchange: Exchange, nowMs: number): void {
-    const { readMs, sendMs } = (exchange.route as NonNullable<Exchange['route']>).row.timeouts;
+    const { timeouts } = (exchange.route as NonNullable<Exchange['route']>).row;
     this.exchange = exchange;
-    this.#readMs = readMs;
-    this.#sendMs = sendMs;
-    this.hasAnswered = this.#isSending = false;
+    this.#clock.begin(timeouts, exchange.isRequestComplete, nowMs);
+    this.hasAnswered = false;
     this.#requestHead = buildRequestHead(exchange);
-    if (this.#phase === phaseConnecting) return;
+    if (this.#phase === phaseConnecting) {
+      this.expiresAtMs = this.#clock.connectDue(nowMs, timeouts.connectMs);
+      return;
+    }
     this.isReused = true;
     this.#phase = phaseHead;
-    this.expiresAtMs = nowMs + readMs;
+    this.#restartClock(nowMs);
   }
 
   flush(): void {
@@ -135,7 +135,7 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
       return;
     }
     this.#phase = phaseHead;
-    this.expiresAtMs = clock.nowMs + this.#readMs;
+    this.#restartClock(clock.nowMs);
     upstreamConnected(exchange);
   }
 
@@ -161,7 +161,7 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
     if (at >= end || this.#phase === phaseClosed) return;
     if (this.#phase === phaseBody) at = this.#readBody(buffer, at, end);
     else if (this.#phase === phaseTunnel && this.exchange !== null) {
-      this.expiresAtMs = clock.nowMs + this.#readMs;
+      this.#restartClock(clock.nowMs);
       tunnelFromUpstream(this.exchange, buffer, at, end, buffer !== sharedUpstreamBuffer);
       at = end;
     }
@@ -200,7 +200,8 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
     const body = this.#body;
     body.begin(line.bodyKind, line.contentLength);
     this.#phase = phaseBody;
-    if (!body.isDone) this.expiresAtMs = clock.nowMs + this.#readMs;
+    this.#clock.headCame();
+    if (!body.isDone) this.#restartClock(clock.nowMs);
     // Tried again elsewhere: what follows on this connection is of no interest.
     if (!replyHead(this.#engine, exchange, line, this.head)) return -1;
     if (body.isDone) {
@@ -218,7 +219,7 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
 
   #readBody(buffer: Buffer, start: number, end: number): number {
     const exchange = this.exchange as Exchange;
-    this.expiresAtMs = clock.nowMs + this.#readMs;
+    this.#restartClock(clock.nowMs);
     const isLent = buffer !== sharedUpstreamBuffer;
     const body = this.#body;
     const after = body.feed(buffer, start, end);
@@ -237,7 +238,7 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
     this.exchange = null;
     this.#dropChunk(exchange.client);
     // A request that is still being sent would run into the next one.
-    const mayStay = this.line.isKeepAlive && !hasMore && exchange.isRequestComplete && !this.#isPaused;
+    const mayStay = this.line.isKeepAlive && !hasMore && exchange.isRequestComplete && !this.#clock.isPaused;
     const isClean = mayStay && this.socket.writableLength === 0 && this.line.bodyKind !== bodyUntilClose;
     if (isClean) {
       this.#phase = phaseIdle;
@@ -252,7 +253,8 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
     const { line } = this;
     if (!exchange.wantsWebSocket || !line.isUpgrade) return this.#malformed(exchange);
     this.#phase = phaseTunnel;
-    this.expiresAtMs = clock.nowMs + this.#readMs;
+    this.#clock.beginTunnel((exchange.route as NonNullable<Exchange['route']>).row.timeouts);
+    this.#restartClock(clock.nowMs);
     startTunnel(exchange, line, this.head);
     return after;
   }
@@ -273,39 +275,34 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
   }
 
   pause(): void {
-    if (this.#isPaused) return;
-    this.#isPaused = true;
+    if (this.#clock.isPaused) return;
+    this.#clock.isPaused = true;
     this.expiresAtMs = Number.POSITIVE_INFINITY;
     this.socket.pause();
   }
 
   resume(): void {
-    if (!this.#isPaused) return;
-    this.#isPaused = false;
+    if (!this.#clock.isPaused) return;
+    this.#clock.isPaused = false;
     this.#restartClock(clock.nowMs);
     this.socket.resume();
   }
 
   /** Request bytes were written; while the backend does not take them, the clock of sending runs and not that of reading. */
   #sent(): void {
-    this.#isSending = isFull(this.socket);
+    this.#clock.isSending = isFull(this.socket);
     this.#restartClock(clock.nowMs);
   }
 
-  /**
-   * None runs while the client does not take the answer: a backend that waits for us may stop reading. And a backend that is
-   * still being uploaded to need not answer yet: whether the client stalls is the client's clock.
-   */
   #restartClock(nowMs: number): void {
     const isUploading = this.#phase === phaseHead && this.exchange?.isRequestComplete === false;
-    if (this.#isPaused || (isUploading && !this.#isSending)) this.expiresAtMs = Number.POSITIVE_INFINITY;
-    else this.expiresAtMs = nowMs + (this.#isSending ? this.#sendMs : this.#readMs);
+    this.expiresAtMs = this.#clock.next(!isUploading, nowMs);
   }
 
   emptied(): void {
     readClock();
     if (this.exchange === null) return;
-    this.#isSending = false;
+    this.#clock.isSending = false;
     this.#restartClock(clock.nowMs);
     this.exchange.client?.resume();
   }
@@ -342,15 +339,14 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
     attemptFailed(this.#engine, exchange, this, phase === phaseConnecting ? failures.refused : failures.reset);
   }
 
-  expired(): void {
+  expired(nowMs: number): void {
     const exchange = this.exchange;
     if (exchange === null) {
       this.destroy();
       return;
     }
-    if (this.#phase === phaseTunnel) closeTunnel(this.#engine, exchange);
-    else if (this.#phase === phaseConnecting) this.#fail(exchange, failures.connectTimeout);
-    else this.#fail(exchange, this.#isSending ? failures.sendTimeout : failures.readTimeout);
+    if (this.#phase === phaseTunnel) tunnelIdle(this.#engine, exchange);
+    else this.#fail(exchange, this.#clock.failure(this.isConnected, nowMs));
   }
 
   endSoon(): void {

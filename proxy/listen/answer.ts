@@ -16,7 +16,7 @@ export function answer(engine: Engine, exchange: Exchange, status: number, flag:
   if (exchange.requestId === '') exchange.requestId = newRequestId();
   exchange.flag = flag;
   if (isGrpc(exchange)) {
-    send(engine, exchange, 200, grpcLines(status, status === 504 && flag === 'UT', sentence), '');
+    send(engine, exchange, 200, grpcLines(status, status === 504 && flag !== 'UCT', sentence), '');
     return;
   }
   const page = errorPage({ status, sentence, requestId: exchange.requestId, accept: exchange.header('accept') ?? '' });
@@ -59,12 +59,10 @@ export function truncate(engine: Engine, exchange: Exchange): void {
 /** The client's connection is gone. */
 export function clientGone(engine: Engine, exchange: Exchange): void {
   abandonAttempt(exchange);
-  if (exchange.status === 101) exchange.flag = '-';
-  else {
-    exchange.flag = 'DC';
-    // nginx's number for it; the client never sees it.
-    if (exchange.status === 0) exchange.status = 499;
-  }
+  // A tunnel has no other end; and a client that we gave up is not one that went.
+  if (exchange.status !== 101 && exchange.flag === '-') exchange.flag = 'DC';
+  // nginx's number for it; the client never sees it.
+  if (exchange.status === 0) exchange.status = 499;
   exchange.willClose = true;
   finish(engine, exchange);
 }

@@ -377,6 +377,7 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
           return;
         }
     }
+    if (exchange !== null && this.isFull) exchange.flag = 'DWT';
     this.socket.destroy();
   }
 

@@ -1,6 +1,9 @@
 import { z } from 'zod';
 
-/** What one worker allows its clients. Every number is a safe default for a gateway on the open internet. */
+/**
+ * What one worker allows its clients. Every number is a safe default for a gateway on the open internet. 0 is no limit where
+ * it may be given for a time.
+ */
 export const Limits = z.object({
   /** Request line, bytes: 414. */
   requestLineBytes: z.int().min(256).max(65_536).default(8_192),
@@ -17,13 +20,13 @@ export const Limits = z.object({
   /** Requests on one client connection before it is closed, so that long-lived clients spread again. */
   requestsPerConnection: z.int().min(1).default(10_000),
   /** Silence between two requests (or before the first) before the connection is closed, ms. */
-  idleMs: z.int().min(1).default(75_000),
+  idleMs: z.int().min(0).default(75_000),
   /** From the first byte of a head to its last, ms: 408. */
-  headMs: z.int().min(1).default(15_000),
+  headMs: z.int().min(0).default(15_000),
   /** Silence inside a request body, ms: 408. */
-  bodyIdleMs: z.int().min(1).default(60_000),
+  bodyIdleMs: z.int().min(0).default(60_000),
   /** How long a client may take nothing of an answer that waits for it, ms. */
-  writeIdleMs: z.int().min(1).default(60_000),
+  writeIdleMs: z.int().min(0).default(60_000),
   /** How long an answer to a client that half-closed its side may rest before the client is taken for gone, ms. */
   halfCloseMs: z.int().min(1).default(5_000),
   /** How long unread upload bytes are thrown away after an early answer, so that the client can read that answer, ms. */
@@ -35,12 +38,28 @@ export const Limits = z.object({
   /** Idle backend connections kept per endpoint and worker. */
   upstreamIdleConnections: z.int().min(0).default(128),
   /** Idle time of a kept backend connection, ms; a shorter `Keep-Alive: timeout` of the backend wins. */
-  upstreamIdleMs: z.int().min(1).default(60_000),
+  upstreamIdleMs: z.int().min(0).default(60_000),
   /** Age at which a backend connection is not reused any more, ms, so that load spreads again. */
-  upstreamLifetimeMs: z.int().min(1).default(3_600_000),
+  upstreamLifetimeMs: z.int().min(0).default(3_600_000),
   /** Responses that are compressed at a time; others go as they are. A compressor takes 256 KiB to 2 MiB. */
   encoders: z.int().min(0).default(256),
   /** Retries allowed per second of one worker besides a fifth of the requests (Finagle, Linkerd: 20 % + 10/s). */
   retriesPerSecond: z.int().min(0).default(10),
 });
 export type Limits = z.infer<typeof Limits>;
+
+/** The same for the engine, which adds waits to the time of day: no limit is one that never ends. */
+export function withoutZeroes(limits: Limits): Limits {
+  const endless = { ...limits };
+  for (const key of mayBeEndless) if (endless[key] === 0) endless[key] = Number.POSITIVE_INFINITY;
+  return endless;
+}
+
+const mayBeEndless = [
+  'idleMs',
+  'headMs',
+  'bodyIdleMs',
+  'writeIdleMs',
+  'upstreamIdleMs',
+  'upstreamLifetimeMs',
+] as const satisfies readonly (keyof Limits)[];

@@ -28,8 +28,8 @@ export const refusals = {
   lineTooLong: refusal(414, 'The request line is too long.', 'RL'),
   headTooLong: refusal(431, 'The request head is too large.', 'RL'),
   bodyTooLong: refusal(413, 'The request body is larger than this route allows.', 'RL'),
-  headTimeout: refusal(408, 'The request head did not arrive in time.', 'DT'),
-  bodyTimeout: refusal(408, 'The request body did not arrive in time.', 'DT'),
+  headTimeout: refusal(408, 'The request head did not arrive in time.', 'DHT'),
+  bodyTimeout: refusal(408, 'The request body did not arrive in time.', 'DBT'),
   truncated: refusal(400, 'The connection was closed inside the request.', 'DC'),
   overload: refusal(503, 'The gateway has no room for more connections now.', 'OM'),
 } as const;

@@ -25,6 +25,7 @@ export function logLine(record: ExchangeRecord): string {
     `,"authority":${text(record.authority)}` +
     `,"upstream_host":${text(record.upstreamHost)}` +
     `,"upstream_tries":${record.tries}` +
+    `,"retry_refused":${text(record.retryRefusal)}` +
     `,"requested_server_name":${text(record.serverName)}` +
     whereTo(record)
   );

@@ -1,5 +1,5 @@
 import type { EjectionReason } from '../select/outlier.ts';
-import type { ResponseFlag } from './record.ts';
+import type { ResponseFlag, RetryRefusal } from './record.ts';
 
 /** Upper bounds of the histogram buckets, seconds; one more bucket holds the rest. */
 export const bucketBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
@@ -12,11 +12,18 @@ export const responseFlags = [
   'BR',
   'UF',
   'UC',
-  'UT',
   'UPE',
+  'UCT',
+  'UST',
+  'UT',
+  'UTT',
+  'DT',
+  'SI',
   'DPE',
   'DC',
-  'DT',
+  'DHT',
+  'DBT',
+  'DWT',
   'LR',
   'RL',
   'OM',
@@ -33,12 +40,24 @@ export const ejectionReasons = [
   'success-rate',
 ] as const satisfies readonly EjectionReason[];
 
+/** Every reason not to try again, in the order in which they are counted. */
+export const retryRefusals = [
+  'unsafe',
+  'body',
+  'tries',
+  'time',
+  'budget',
+  'endpoint',
+] as const satisfies readonly RetryRefusal[];
+
 /** Places of a snapshot's `totals`. A histogram is its buckets (not summed up), then the sum in seconds. */
 const histogramSize = bucketBounds.length + 2;
 const flagsAt = statusClasses.length;
 const durationAt = flagsAt + responseFlags.length;
 const upstreamAt = durationAt + histogramSize;
 const bytesReceivedAt = upstreamAt + histogramSize;
+const ejectionsAt = bytesReceivedAt + 3;
+const retryRefusalsAt = ejectionsAt + ejectionReasons.length;
 export const totalsLayout = {
   classes: 0,
   flags: flagsAt,
@@ -47,8 +66,9 @@ export const totalsLayout = {
   bytesReceived: bytesReceivedAt,
   bytesSent: bytesReceivedAt + 1,
   retries: bytesReceivedAt + 2,
-  ejections: bytesReceivedAt + 3,
-  size: bytesReceivedAt + 3 + ejectionReasons.length,
+  ejections: ejectionsAt,
+  retryRefusals: retryRefusalsAt,
+  size: retryRefusalsAt + retryRefusals.length,
 } as const;
 
 /** Places of one route's values: its status classes, then these. */

@@ -2,6 +2,7 @@ import {
   ejectionReasons,
   type MetricsSnapshot,
   responseFlags,
+  retryRefusals,
   type SeriesName,
   seriesLayout,
   statusClasses,
@@ -57,6 +58,14 @@ export function renderMetrics(snapshot: MetricsSnapshot): string {
     'Tries beyond the first one of a request.',
     at(totalsLayout.retries),
   );
+  page.family(
+    'sluice_upstream_retries_refused_total',
+    'counter',
+    'Requests that failed though their route asks for another try, by the reason why there was none.',
+  );
+  retryRefusals.forEach((reason, i) => {
+    page.sample('', { reason }, at(totalsLayout.retryRefusals + i));
+  });
   page.family(
     'sluice_endpoint_ejections_total',
     'counter',

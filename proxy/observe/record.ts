@@ -2,7 +2,8 @@ import type { Source } from '#table/problem.ts';
 
 /**
  * Why the gateway, and not the backend, decided how a request ended. One per request; for the access log and metrics.
- * Names follow Envoy's response flags where one exists, because log pipelines know them.
+ * Names follow Envoy's response flags where one exists, because log pipelines know them. Of timeouts, each has its own: the
+ * setting that it comes from stands behind it.
  */
 export type ResponseFlag =
   | '-' // the backend answered
@@ -11,14 +12,30 @@ export type ResponseFlag =
   | 'BR' // the route's backend is broken (a problem on its object)
   | 'UF' // no connection to the backend
   | 'UC' // the backend closed before or during its response
-  | 'UT' // backend timeout
   | 'UPE' // the backend's response was malformed
+  | 'UCT' // no connection to the backend in time: proxy-connect-timeout
+  | 'UST' // the backend did not take the request in time: proxy-send-timeout
+  | 'UT' // the backend was silent for too long: proxy-read-timeout
+  | 'UTT' // no response head in the time of one try: per-try-timeout
+  | 'DT' // the whole request took too long: request-timeout
+  | 'SI' // a WebSocket was silent for too long: websocket-idle-timeout
   | 'DPE' // the request was malformed
   | 'DC' // the client went away
-  | 'DT' // client timeout
+  | 'DHT' // the client did not send the request head in time: --limit-head-ms
+  | 'DBT' // the client did not send the request body in time: --limit-body-idle-ms
+  | 'DWT' // the client did not take the response in time: --limit-write-idle-ms
   | 'LR' // answered by a filter (redirect)
   | 'RL' // a limit (413, 414, 431)
   | 'OM'; // overload
+
+/** Why a try that failed was not followed by another, though the route asks for it. */
+export type RetryRefusal =
+  | 'unsafe' // the method is not idempotent, and the backend may have processed it
+  | 'body' // the body is too long to be at hand still
+  | 'tries' // all were used up
+  | 'time' // the time for retries, or for the request, is over
+  | 'budget' // retries are too large a share of the requests
+  | 'endpoint'; // there is none to try
 
 /** One finished exchange. The engine's exchange object has these fields, and is passed itself: nothing is copied. */
 export interface ExchangeRecord {
@@ -45,6 +62,8 @@ export interface ExchangeRecord {
   /** `address:port` of the last try, '' when none. */
   readonly upstreamHost: string;
   readonly tries: number;
+  /** '' where no retry was wanted. */
+  readonly retryRefusal: RetryRefusal | '';
   readonly routeId: string;
   /** Dense number of the route (CompiledRoute.index), -1 without a route. */
   readonly routeIndex: number;

@@ -5,6 +5,7 @@ import {
   joinValues,
   type MetricsSnapshot,
   responseFlags,
+  retryRefusals,
   type SeriesName,
   seriesLayout,
   totalsLayout,
@@ -50,6 +51,9 @@ export class WorkerMetrics implements Observer {
     bump(totals, totalsLayout.bytesReceived, record.bytesReceived);
     bump(totals, totalsLayout.bytesSent, record.bytesSent);
     if (record.tries > 1) bump(totals, totalsLayout.retries, record.tries - 1);
+    if (record.retryRefusal !== '') {
+      bump(totals, totalsLayout.retryRefusals + retryRefusals.indexOf(record.retryRefusal), 1);
+    }
     if (record.routeIndex < 0) return;
     const { values } = this.#seriesOf(record);
     bump(values, seriesLayout.classes + statusClass, 1);

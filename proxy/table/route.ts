@@ -22,24 +22,37 @@ export const ValueMatch = z.object({
 });
 export type ValueMatch = z.infer<typeof ValueMatch>;
 
+/** All in ms; 0: no limit. Each ends a request with a response flag of its own (proxy/observe/record.ts). */
 const Timeouts = z.object({
-  /** Longest wait for a backend connection, ms. */
-  connectMs: z.int().min(1),
-  /** Longest pause between two writes to the backend, ms. */
-  sendMs: z.int().min(1),
-  /** Longest pause between two reads from the backend, ms. Idle WebSockets end by it too. */
-  readMs: z.int().min(1),
-  /** Longest whole request from its first byte to the last of the response, ms; null: no limit. */
-  requestMs: z.int().min(1).nullable(),
+  /** Longest wait for a backend connection. */
+  connectMs: z.int().min(0),
+  /** Longest pause between two writes to the backend. */
+  sendMs: z.int().min(0),
+  /** Longest pause between two reads from the backend, and until the first. */
+  readMs: z.int().min(0),
+  /** Longest wait of one try for the response head, once the request is there. */
+  tryMs: z.int().min(0),
+  /** Longest whole request from its first byte to the last of the response. */
+  requestMs: z.int().min(0),
+  /** Longest silence of a WebSocket, whichever side is silent. */
+  tunnelMs: z.int().min(0),
 });
+
+/**
+ * When another endpoint is tried. `connect`: no connection. `reset`: closed before any response byte. `timeout`: no
+ * connection, no progress of the request, or no response head in time. `malformed`: no HTTP. Or a status.
+ */
+const RetryCause = z.union([z.enum(['connect', 'reset', 'timeout', 'malformed']), z.int().min(400).max(599)]);
+export type RetryCause = z.infer<typeof RetryCause>;
 
 const Retry = z.object({
   /** Tries in all, the first included. 1: no retry. */
   attempts: z.int().min(1).max(16),
-  /** When another endpoint is tried. `connect`: no connection; `reset`: closed before any response byte; or a status. */
-  on: z.array(z.union([z.literal('connect'), z.literal('reset'), z.int().min(400).max(599)])),
+  on: z.array(RetryCause),
   /** Also requests whose method is not idempotent and that may have been processed (RFC 9110 §9.2.2). */
   canRepeatUnsafe: z.boolean(),
+  /** No try begins later than this after the first, ms; 0: no limit. */
+  withinMs: z.int().min(0),
 });
 
 const WeightedBackend = z.object({

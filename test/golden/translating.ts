@@ -70,7 +70,7 @@ function usualRows(options: TranslateOptions): Record<RowKind, Record<string, un
     host: { listenerIds: ['http', 'https'], wildcard: 'one', canFallThrough: false, certificateIds: [] },
     route: {
       filters: [],
-      timeouts: options.timeouts,
+      timeouts: { ...options.timeouts, tunnelMs: options.timeouts.tunnelMs ?? options.timeouts.readMs },
       retry: options.retry,
       bodyLimit: options.bodyLimit,
     },

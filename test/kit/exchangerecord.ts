@@ -21,6 +21,7 @@ export function exchangeRecord(fields: Partial<ExchangeRecord>): ExchangeRecord 
     serverName: '',
     upstreamHost: '10.0.0.1:8080',
     tries: 1,
+    retryRefusal: '',
     routeId: 'ingress/shop/web/0/0',
     routeIndex: 0,
     routeSource: { kind: 'Ingress', namespace: 'shop', name: 'web' },

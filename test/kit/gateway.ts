@@ -9,7 +9,16 @@ import type { Row } from '../../proxy/table/rows.ts';
 /** What of a record outlives the exchange. */
 export type KeptRecord = Pick<
   ExchangeRecord,
-  'method' | 'target' | 'status' | 'flag' | 'bytesSent' | 'bytesReceived' | 'tries' | 'upstreamHost' | 'requestId'
+  | 'method'
+  | 'target'
+  | 'status'
+  | 'flag'
+  | 'bytesSent'
+  | 'bytesReceived'
+  | 'tries'
+  | 'retryRefusal'
+  | 'upstreamHost'
+  | 'requestId'
 >;
 
 /** One worker's gateway in the test's own process. */
@@ -36,8 +45,11 @@ export async function testGateway(rows: readonly Row[], limits: Partial<Limits> 
   const live = new Live(selector, () => undefined);
   const records: KeptRecord[] = [];
   const observer: Observer = {
-    finished: ({ method, target, status, flag, bytesSent, bytesReceived, tries, upstreamHost, requestId }) => {
-      records.push({ method, target, status, flag, bytesSent, bytesReceived, tries, upstreamHost, requestId });
+    finished(record) {
+      const { method, target, status, flag, bytesSent, bytesReceived } = record;
+      const { tries, retryRefusal, upstreamHost, requestId } = record;
+      const told = { method, target, status, flag, bytesSent, bytesReceived };
+      records.push({ ...told, tries, retryRefusal, upstreamHost, requestId });
     },
     connectionOpened: () => undefined,
     connectionClosed: () => undefined,

@@ -104,8 +104,8 @@ const plainRows: { readonly [K in RowKind]: object } = {
     precedence: { priority: 0, order: '' },
     filters: [],
     backends: [{ backendId: 'b', weight: 1, filters: [] }],
-    timeouts: { connectMs: 5_000, sendMs: 60_000, readMs: 60_000, requestMs: null },
-    retry: { attempts: 3, on: ['connect', 'reset'], canRepeatUnsafe: false },
+    timeouts: { connectMs: 5_000, sendMs: 60_000, readMs: 60_000, tryMs: 0, requestMs: 0, tunnelMs: 60_000 },
+    retry: { attempts: 3, on: ['connect', 'reset'], canRepeatUnsafe: false, withinMs: 0 },
     bodyLimit: null,
   },
   backend: {

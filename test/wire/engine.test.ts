@@ -183,7 +183,7 @@ test('a request that outlasts its route is 504, and its backend connection is gi
   client.send(get('/', 'gw.test'));
   assert.equal((await client.response(0)).status, 504);
   await waitUntil(() => recorder.connections[0]?.isEnded === true, 'the backend connection to be given up');
-  assert.equal(gateway.records[0]?.flag, 'UT');
+  assert.equal(gateway.records[0]?.flag, 'DT');
 });
 
 test('a drain answers what is in flight, ends idle connections and resolves', async () => {

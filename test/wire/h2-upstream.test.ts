@@ -288,7 +288,8 @@ test('a client that goes takes its stream along, and the connection stays', asyn
 
 test('a backend that does not answer in time is 504', async () => {
   const { gateway } = await rig({ onEnd: () => undefined });
-  gateway.apply([row('route', { id: 'r', timeouts: { connectMs: 5000, sendMs: 5000, readMs: 100, requestMs: null } })]);
+  const timeouts = { connectMs: 5000, sendMs: 5000, readMs: 100, tryMs: 0, requestMs: 0, tunnelMs: 0 };
+  gateway.apply([row('route', { id: 'r', timeouts })]);
   assert.equal((await exchange({ port: gateway.port }, get('/', 'gw.test'))).status, 504);
 });
 

@@ -149,6 +149,7 @@ test('a log line is JSON with the names that pipelines know, and hostile text st
     upstream_host: '10.0.0.1:8080',
     upstream_cluster: 'shop/web/80',
     upstream_tries: 1,
+    retry_refused: null,
     requested_server_name: null,
     route_name: 'ingress/shop/web/0/0',
     ingress: 'web',

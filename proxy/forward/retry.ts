@@ -1,0 +1,46 @@
+import type { RetryRefusal } from '../observe/record.ts';
+import { bodyNone } from '../parse/framing.ts';
+import type { LiveBackend } from '../receive/live.ts';
+import type { Pick } from '../select/types.ts';
+import type { Engine } from './engine.ts';
+import type { Exchange } from './exchange.ts';
+
+/**
+ * Decides whether a failed try is followed by another, and takes what that costs out of the budget.
+ *
+ * @param mayHaveRun false: the backend cannot have seen the request
+ * @returns the endpoint to try; null: none, and `exchange.retryRefusal` says why
+ */
+export function nextTry(engine: Engine, exchange: Exchange, mayHaveRun: boolean, nowMs: number): Pick | null {
+  const refusal = refusalOf(exchange, mayHaveRun, nowMs);
+  if (refusal !== null) return refuse(exchange, refusal);
+  const { endpoint } = exchange;
+  if (endpoint !== null) exchange.tried.push(endpoint);
+  const pick = (exchange.backend as LiveBackend).state.pick(exchange, exchange.tried, nowMs);
+  if (pick === null) return refuse(exchange, 'endpoint');
+  return engine.budget.withdraw(nowMs) ? pick : refuse(exchange, 'budget');
+}
+
+function refuse(exchange: Exchange, refusal: RetryRefusal): null {
+  exchange.retryRefusal = refusal;
+  return null;
+}
+
+function refusalOf(exchange: Exchange, mayHaveRun: boolean, nowMs: number): RetryRefusal | null {
+  const { retry } = (exchange.route as NonNullable<Exchange['route']>).row;
+  if (mayHaveRun && !retry.canRepeatUnsafe && !isIdempotent(exchange.method)) return 'unsafe';
+  if (!isAtHand(exchange)) return 'body';
+  if (exchange.tries >= retry.attempts) return 'tries';
+  if (nowMs >= exchange.requestDeadlineMs) return 'time';
+  return retry.withinMs > 0 && nowMs >= exchange.forwardedAtMs + retry.withinMs ? 'time' : null;
+}
+
+/** Whether all that was sent can be sent once more. */
+export function isAtHand(exchange: Exchange): boolean {
+  return exchange.bodyKind === bodyNone || exchange.replay !== null;
+}
+
+/** RFC 9110 §9.2.2. */
+export function isIdempotent(method: string): boolean {
+  return method !== 'POST' && method !== 'PATCH' && method !== 'LOCK' && method !== 'LINK' && method !== 'MERGE';
+}
