@@ -9,6 +9,7 @@ import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
 import { isAtHand, isIdempotent, nextTry } from './retry.ts';
 import type { UpstreamSide } from './sides.ts';
+import { leaveTunnel } from './tunnel.ts';
 
 /**
  * Sends the request to the chosen endpoint, on a kept connection or a new one. Without a body the head goes out at once;
@@ -128,8 +129,12 @@ function tryAgain(
   return true;
 }
 
-/** The route's limit for the whole request is over. */
+/** The route's limit for the whole request is over, or the time of a WebSocket. */
 export function requestTimedOut(engine: Engine, exchange: Exchange): void {
+  if (exchange.tunnel !== null) {
+    leaveTunnel(engine, exchange);
+    return;
+  }
   const { status, flag, sentence } = failures.requestTimeout;
   abandonAttempt(exchange);
   exchange.flag = flag;

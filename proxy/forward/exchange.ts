@@ -11,6 +11,7 @@ import type { LiveBackend } from '../receive/live.ts';
 import type { EndpointState, PickFacts } from '../select/types.ts';
 import type { ReplyEncoder } from './encoder.ts';
 import type { ClientSide, UpstreamSide } from './sides.ts';
+import type { Tunnel } from './tunnel.ts';
 
 /**
  * One request and its answer. Everything that the four steps need to know of it is here, in fields that are always
@@ -76,6 +77,9 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   encoder: ReplyEncoder | null = null;
   /** Response head that waits for the body bytes of the same read. */
   replyPrefix = '';
+  /** Set while it is a WebSocket. */
+  tunnel: Tunnel | null = null;
+  /** performance.now() based; of a tunnel, when its client is told to go. */
   requestDeadlineMs = Number.POSITIVE_INFINITY;
   /** When the first try began. */
   forwardedAtMs = 0;
@@ -118,7 +122,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.replay = this.requestTrailers = null;
     this.replayBytes = this.interims = 0;
     this.replyKind = bodyNone;
-    this.replyEdits = this.encoder = null;
+    this.replyEdits = this.encoder = this.tunnel = null;
     this.replyPrefix = '';
     this.requestDeadlineMs = Number.POSITIVE_INFINITY;
     this.startedAtMs = nowMs;

@@ -2,9 +2,20 @@ import { finish } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
 import type { Head } from '../parse/head.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
+import { FrameTracker, goingAwayFrame } from '../parse/wsframes.ts';
 import { endAttempt } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
+
+/** What is known of a WebSocket on its way: enough to put a frame of our own between those of the backend. */
+export class Tunnel {
+  /** Of the backend. */
+  readonly frames = new FrameTracker();
+  /** The client is to be told to go, as soon as a frame can be put in. */
+  isLeaving = false;
+  /** It was told: nothing may follow a Close frame (RFC 6455 §5.5.1). */
+  hasLeft = false;
+}
 
 /** The backend agreed to speak websocket: from here both sides carry bytes that nobody reads (RFC 6455 §4.2.2). */
 export function startTunnel(exchange: Exchange, line: ResponseLine, head: Head): void {
@@ -14,6 +25,7 @@ export function startTunnel(exchange: Exchange, line: ResponseLine, head: Head):
   exchange.upstreamMs = clock.nowMs - exchange.tryStartedMs;
   exchange.isResponseStarted = true;
   exchange.willClose = true;
+  exchange.tunnel = new Tunnel();
   client.startTunnel(exchange, line, head);
 }
 
@@ -38,10 +50,35 @@ export function tunnelFromUpstream(
   end: number,
   isLent: boolean,
 ): void {
-  const client = exchange.client;
-  if (client === null) return;
-  client.writeBody(exchange, buffer, start, end, null, isLent);
+  const { client, tunnel } = exchange;
+  if (client === null || tunnel === null || tunnel.hasLeft) return;
+  let to = end;
+  if (tunnel.isLeaving) to = tunnel.frames.toBoundary(buffer, start, end);
+  else tunnel.frames.feed(buffer, start, end);
+  client.writeBody(exchange, buffer, start, to, null, isLent);
+  if (tunnel.isLeaving) tellToGo(exchange, tunnel);
   if (client.isFull) exchange.upstream?.pause();
+}
+
+/**
+ * The gateway ends: the client is told so with 1001, and connects anew elsewhere. Its own Close frame goes on to the backend,
+ * so that both end as if it had been the client's wish. Whoever is still there at the second call is cut off.
+ */
+export function leaveTunnel(engine: Engine, exchange: Exchange): void {
+  const { tunnel } = exchange;
+  if (tunnel === null || tunnel.isLeaving) {
+    closeTunnel(engine, exchange);
+    return;
+  }
+  tunnel.isLeaving = true;
+  exchange.requestDeadlineMs = clock.nowMs + engine.limits.lingerMs;
+  tellToGo(exchange, tunnel);
+}
+
+function tellToGo(exchange: Exchange, tunnel: Tunnel): void {
+  if (!tunnel.frames.isBetween) return;
+  tunnel.hasLeft = true;
+  exchange.client?.writeBody(exchange, goingAwayFrame, 0, goingAwayFrame.length, null, true);
 }
 
 /** The client will send no more; the backend may still. */

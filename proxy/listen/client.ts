@@ -15,7 +15,6 @@ import type { ResponseLine } from '../parse/responsehead.ts';
 import { clientGone, refuse } from './answer.ts';
 import { clock, readClock } from './clock.ts';
 import type { Connection } from './connection.ts';
-import type { Door } from './door.ts';
 import { H1Reply } from './h1reply.ts';
 import { interpretRequest } from './interpret.ts';
 import { type Refusal, refusalOf, refusals } from './refusals.ts';
@@ -60,10 +59,6 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
     this.#engine = engine;
     readClock();
     this.expiresAtMs = clock.nowMs + engine.limits.idleMs;
-  }
-
-  get door(): Door {
-    return this.peer.door;
   }
 
   get requestsInFlight(): number {
@@ -360,7 +355,7 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
   expired(nowMs: number): void {
     const exchange = this.exchange;
     this.expiresAtMs = nowMs + this.#engine.limits.lingerMs;
-    if (exchange !== null && nowMs >= exchange.requestDeadlineMs && this.#phase !== phaseTunnel) {
+    if (exchange !== null && nowMs >= exchange.requestDeadlineMs) {
       requestTimedOut(this.#engine, exchange);
       return;
     }
@@ -394,7 +389,9 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
     else if (this.#phase === phaseIdle) this.socket.destroySoon();
   }
 
-  destroy(): void {
-    this.socket.destroy();
+  leaveAt(atMs: number): void {
+    if (this.#phase !== phaseTunnel) return;
+    (this.exchange as Exchange).requestDeadlineMs = atMs;
+    this.#waitUntil(this.expiresAtMs);
   }
 }

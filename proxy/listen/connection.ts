@@ -7,6 +7,8 @@ export interface Connection extends Expiring {
   readonly requestsInFlight: number;
   /** Closes as soon as no exchange is in progress. */
   drain(): void;
+  /** The gateway ends: clients of WebSockets are told to go at that time. */
+  leaveAt(atMs: number): void;
   /** Closes now, whatever is in progress. */
   destroy(): void;
 }

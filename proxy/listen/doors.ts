@@ -90,6 +90,7 @@ export class Doors {
   async drain(graceMs: number): Promise<void> {
     for (const id of [...this.#doorsById.keys()]) this.close(id);
     if (this.#connections.size === 0) return;
+    this.#sendAway(graceMs);
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, graceMs);
       this.#onEmpty = () => {
@@ -100,6 +101,18 @@ export class Doors {
     this.#onEmpty = null;
     this.#connections.forEach((connection) => {
       connection.destroy();
+    });
+  }
+
+  /** WebSockets would stay to the end: their clients are told to go one after the other, for all at once would be a rush. */
+  #sendAway(graceMs: number): void {
+    // What is left of the grace is for those who take their time to say goodbye.
+    const spreadMs = Math.max(0, graceMs - this.#engine.limits.lingerMs) * 0.9;
+    const each = spreadMs / this.#connections.size;
+    let atMs = performance.now();
+    this.#connections.forEach((connection) => {
+      atMs += each;
+      connection.leaveAt(atMs);
     });
   }
 

@@ -8,6 +8,7 @@ import type { Head } from '../parse/head.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
 import { lastChunk } from '../parse/trailers.ts';
 import { clock } from './clock.ts';
+import type { Door } from './door.ts';
 import { buildReplyHead, buildSwitchHead } from './replyhead.ts';
 
 /**
@@ -21,6 +22,10 @@ export abstract class H1Reply {
   constructor(socket: Socket, peer: Peer) {
     this.socket = socket;
     this.peer = peer;
+  }
+
+  get door(): Door {
+    return this.peer.door;
   }
 
   get isFull(): boolean {
@@ -117,5 +122,9 @@ export abstract class H1Reply {
   cutOff(): void {
     if (this.peer.door.isTls || this.socket.writableEnded) this.socket.destroy();
     else this.socket.resetAndDestroy();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
   }
 }

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, test } from 'node:test';
+import { WebSocket, WebSocketServer } from 'ws';
+import { type TestGateway, testGateway } from '../kit/gateway.ts';
+import { RawClient } from '../kit/rawclient.ts';
+import { answerBytes, Recorder } from '../kit/recorder.ts';
+import { plainTable } from '../kit/rows.ts';
+import { waitUntil } from '../kit/wait.ts';
+
+const opened: { stop(): Promise<void> }[] = [];
+after(async () => {
+  for (const each of opened.reverse()) await each.stop();
+});
+
+async function rig(): Promise<{ gateway: TestGateway; sockets: WebSocketServer; url: string }> {
+  const backend = createServer();
+  const sockets = new WebSocketServer({ server: backend });
+  sockets.on('connection', (peer) => peer.on('message', (data, isBinary) => peer.send(data, { binary: isBinary })));
+  backend.listen(0, '127.0.0.1');
+  await once(backend, 'listening');
+  const { port } = backend.address() as AddressInfo;
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port }]), { lingerMs: 200 });
+  opened.push(
+    {
+      stop: async () => {
+        for (const peer of sockets.clients) peer.terminate();
+        backend.close();
+      },
+    },
+    gateway,
+  );
+  return { gateway, sockets, url: `ws://127.0.0.1:${gateway.port}/` };
+}
+
+test('a gateway that ends tells each WebSocket to go, and all close as they should', async () => {
+  const { gateway, sockets, url } = await rig();
+  const closedAtBackend: number[] = [];
+  sockets.on('connection', (peer) => peer.on('close', (code) => closedAtBackend.push(code)));
+  const peers = await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      const peer = new WebSocket(url);
+      await once(peer, 'open');
+      return peer;
+    }),
+  );
+  const closes = peers.map((peer) => once(peer, 'close'));
+  const drained = gateway.gateway.drain(2_000);
+  // Those whose turn has not come go on talking meanwhile.
+  const last = peers.at(-1) as WebSocket;
+  last.send('still here');
+  assert.equal(String((await once(last, 'message'))[0]), 'still here');
+  const codes = (await Promise.all(closes)).map(([code]) => code);
+  assert.deepEqual(codes, Array(8).fill(1001));
+  await drained;
+  await waitUntil(() => closedAtBackend.length === 8, 'the backend to hear of it');
+  assert.deepEqual(closedAtBackend, Array(8).fill(1001));
+});
+
+test('the word to go waits for the end of a frame, and is the last one', async () => {
+  const recorder = await Recorder.start();
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]), { lingerMs: 300 });
+  opened.push(recorder, gateway);
+  recorder.onHead = (request) =>
+    answerBytes(request, 'HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x82\x0aabc');
+  recorder.onRequest = () => undefined;
+  const client = await RawClient.open({ port: gateway.port });
+  client.send(
+    'GET / HTTP/1.1\r\nHost: gw.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n',
+  );
+  await waitUntil(() => client.received.includes('abc'), 'the first half of the frame');
+  const request = await recorder.request();
+  const headEnd = client.received.indexOf('\r\n\r\n') + 4;
+  const drained = gateway.gateway.drain(3_000);
+  await waitUntil(() => gateway.gateway.counts().requests === 1, 'the tunnel to be there');
+  // Nobody can see from outside that the time to go has come, so the second half is sent until the word follows it.
+  answerBytes(request, 'd');
+  const rest = ['e', 'f', 'g', 'h', 'i'];
+  for (const letter of rest) answerBytes(request, letter);
+  await waitUntil(() => client.received.length > headEnd + 5, 'more of the frame');
+  answerBytes(request, 'j\x82\x01z');
+  await drained;
+  const frames = client.received.subarray(headEnd).toString('latin1');
+  assert.match(frames, /^\x82\x0aabcdefghij(?:\x82\x01z)?\x88\x02\x03\xe9$/);
+  client.destroy();
+});
