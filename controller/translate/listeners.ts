@@ -3,14 +3,14 @@ import type { TranslateOptions } from './options.ts';
 
 /** The two listeners that serve every Ingress. @param usableCertificateId of the default Secret; null while it is unusable */
 export function listenerRows(options: TranslateOptions, usableCertificateId: string | null): Row[] {
-  const { compression } = options;
+  const { compression, http2 } = options;
   const { http, https } = options.listeners;
   const { minTlsVersion, hsts, ...bind } = https;
   const defaultCertificateId = usableCertificateId ?? options.defaultCertificateId;
   return [
     {
       kind: 'listener',
-      row: { id: 'http', source: null, protocol: 'http', ...copy(http), tls: null, hsts: null, compression },
+      row: { id: 'http', source: null, protocol: 'http', ...copy(http), tls: null, hsts: null, http2, compression },
     },
     {
       kind: 'listener',
@@ -21,6 +21,7 @@ export function listenerRows(options: TranslateOptions, usableCertificateId: str
         ...copy(bind),
         tls: { minVersion: minTlsVersion, defaultCertificateId },
         hsts,
+        http2,
         compression,
       },
     },

@@ -44,6 +44,7 @@ export interface TranslateOptions {
   forceSslRedirect: boolean;
   /** Of all responses that no annotation decides about; null: none is compressed. */
   compression: Listener['compression'];
+  http2: boolean;
   /** Of http → https redirects. */
   httpRedirectStatus: RedirectStatus;
   /** Paths never redirected to https: HTTP-01 challenges must be answered on port 80. */
@@ -82,6 +83,7 @@ export const defaultTranslateOptions: TranslateOptions = {
   sslRedirect: true,
   forceSslRedirect: false,
   compression: null,
+  http2: true,
   httpRedirectStatus: 308,
   noTlsRedirectPrefixes: ['/.well-known/acme-challenge'],
   allowsLoopbackEndpoints: false,

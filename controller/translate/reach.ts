@@ -16,6 +16,7 @@ const reachByOption: { readonly [K in keyof TranslateOptions]: Reach } = {
   configMap: 'ingresses',
   closedBy: 'hosts',
   compression: 'listeners',
+  http2: 'listeners',
   sslRedirect: 'hosts',
   forceSslRedirect: 'hosts',
   httpRedirectStatus: 'hosts',

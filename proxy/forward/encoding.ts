@@ -44,7 +44,7 @@ const replaced: ReadonlySet<string> = new Set(['content-length', 'etag', 'accept
 const binding = ['content-encoding', 'content-range', 'content-digest', 'repr-digest', 'digest'] as const;
 
 function isEligible(exchange: Exchange, line: ResponseLine, head: Head): boolean {
-  if (line.bodyKind === bodyNone || line.status === 206 || exchange.line.minor === 0) return false;
+  if (line.bodyKind === bodyNone || line.status === 206 || exchange.line.version === 10) return false;
   if (head.find(nameIds.trailer) !== -1 || binding.some((name) => head.get(name) !== undefined)) return false;
   // A call's status comes in trailers, which an encoded body would lose.
   if (isGrpcType(head.get('content-type') ?? '')) return false;

@@ -19,7 +19,7 @@ import type { Tunnel } from './tunnel.ts';
  */
 export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   readonly line = new RequestLine();
-  readonly head = new Head();
+  head = new Head();
   client: ClientSide | null = null;
 
   // What the request says.
@@ -41,6 +41,8 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   isKeepAlive = true;
   expectsContinue = false;
   wantsWebSocket = false;
+  /** Sec-WebSocket-Key of our own, where the client's protocol has none (RFC 8441 §5); else ''. */
+  webSocketKey = '';
   /** -1: field absent. */
   maxForwards = -1;
   /** What the client of a gRPC call gives it; -1: field absent. */
@@ -100,7 +102,12 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
 
   /** Makes the object ready for a new request whose head is in `line` and `head`. */
   begin(client: ClientSide, nowMs: number): void {
+    const { door, serverName, address } = client.peer;
     this.client = client;
+    this.scheme = door.scheme;
+    this.isTls = door.isTls;
+    this.serverName = serverName;
+    this.clientAddress = address;
     this.method = this.line.method;
     this.target = this.rawPath = this.path = this.query = this.authority = this.hostname = '';
     this.requestId = '';
@@ -108,6 +115,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.contentLength = 0;
     this.isKeepAlive = true;
     this.expectsContinue = this.wantsWebSocket = false;
+    this.webSocketKey = '';
     this.maxForwards = this.grpcTimeoutMs = -1;
     this.nominated = null;
     this.route = this.backend = this.backendFilters = this.endpoint = this.setCookie = null;
@@ -149,7 +157,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   }
 
   get protocol(): string {
-    return this.line.minor === 1 ? 'HTTP/1.1' : 'HTTP/1.0';
+    return protocols[this.line.version] ?? '';
   }
 
   get userAgent(): string {
@@ -180,6 +188,8 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     return this.backend === null ? null : this.backend.row.service;
   }
 }
+
+const protocols: Readonly<Record<number, string>> = { 10: 'HTTP/1.0', 11: 'HTTP/1.1', 20: 'HTTP/2.0' };
 
 const spares: Exchange[] = [];
 

@@ -213,6 +213,8 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     stream.peer?.lost(this.session.isOver ? this.#failure : failureOf(code));
   }
 
+  sent(): void {}
+
   drained(stream: Stream<H2Stream>): void {
     stream.peer?.drained();
   }

@@ -80,6 +80,7 @@ export function buildRequestHead(exchange: Exchange): string {
   else if (exchange.bodyKind === bodyChunked) text += 'Transfer-Encoding: chunked\r\n';
   else if (needsZeroLength(exchange.method)) text += 'Content-Length: 0\r\n';
   if (exchange.wantsWebSocket) text += 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
+  if (exchange.webSocketKey !== '') text += `Sec-WebSocket-Key: ${exchange.webSocketKey}\r\n`;
   if (exchange.expectsContinue) text += 'Expect: 100-continue\r\n';
   if (exchange.maxForwards > 0) text += `Max-Forwards: ${exchange.maxForwards - 1}\r\n`;
   text += passedLines(exchange, edits);

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { finish } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
 import type { Head } from '../parse/head.ts';
@@ -15,6 +16,12 @@ export class Tunnel {
   isLeaving = false;
   /** It was told: nothing may follow a Close frame (RFC 6455 §5.5.1). */
   hasLeft = false;
+}
+
+/** @returns whether a 101 answers the handshake with that key (RFC 6455 §4.2.2); a key of the client's is the client's to check */
+export function isAcceptOf(key: string, head: Head): boolean {
+  if (key === '') return true;
+  return head.get('sec-websocket-accept') === hash('sha1', `${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`, 'base64');
 }
 
 /** The backend agreed to speak websocket: from here both sides carry bytes that nobody reads (RFC 6455 §4.2.2). */

@@ -17,7 +17,7 @@ import { isReplyFull, replyBody, replyEnd, replyHead, replyLast } from './reply.
 import { buildRequestHead } from './requesthead.ts';
 import type { ClientSide, UpstreamSide } from './sides.ts';
 import { TryClock } from './tryclock.ts';
-import { startTunnel, tunnelFromUpstream, tunnelIdle, tunnelUpstreamEnded } from './tunnel.ts';
+import { isAcceptOf, startTunnel, tunnelFromUpstream, tunnelIdle, tunnelUpstreamEnded } from './tunnel.ts';
 
 const phaseConnecting = 0;
 /** In the pool: whatever comes now was not asked for. */
@@ -251,7 +251,8 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
 
   #switch(exchange: Exchange, after: number): number {
     const { line } = this;
-    if (!exchange.wantsWebSocket || !line.isUpgrade) return this.#malformed(exchange);
+    const isAgreed = exchange.wantsWebSocket && line.isUpgrade && isAcceptOf(exchange.webSocketKey, this.head);
+    if (!isAgreed) return this.#malformed(exchange);
     this.#phase = phaseTunnel;
     this.#clock.beginTunnel((exchange.route as NonNullable<Exchange['route']>).row.timeouts);
     this.#restartClock(clock.nowMs);

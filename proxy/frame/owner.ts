@@ -27,6 +27,8 @@ export interface SessionOwner<T> {
   trailers(stream: Stream<T>, section: FieldSection): void;
   /** The stream is over before its end: the peer said so, or broke a rule on it. Let go of it. */
   reset(stream: Stream<T>, code: number): void;
+  /** Our END_STREAM is written; the peer's is still to come. */
+  sent(stream: Stream<T>): void;
   /** Both sides have ended the stream. Let go of it. */
   finished(stream: Stream<T>): void;
   /** What waited on the stream is written: its source may go on. */

@@ -379,6 +379,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
 
   sentEnd(stream: Stream<T>): void {
     if (stream.isRemoteClosed) this.#finish(stream);
+    else this.owner.sent(stream);
   }
 
   drained(stream: Stream<T>): void {

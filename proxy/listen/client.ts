@@ -14,8 +14,9 @@ import { needsMore, parseRequestHead } from '../parse/requestline.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
 import { clientGone, refuse } from './answer.ts';
 import { clock, readClock } from './clock.ts';
-import type { Connection } from './connection.ts';
+import type { SocketConnection } from './connection.ts';
 import { H1Reply } from './h1reply.ts';
+import { beginsH2, type H2Taker } from './h2preface.ts';
 import { interpretRequest } from './interpret.ts';
 import { type Refusal, refusalOf, refusals } from './refusals.ts';
 
@@ -36,7 +37,7 @@ const phaseClosed = 7;
 const mostHeldBytes = 65_536;
 
 /** One client's HTTP/1.1 connection: reads requests one after the other and lets each be answered before the next (RFC 9112 §9.3.2). */
-export class ClientConnection extends H1Reply implements ClientSide, Connection {
+export class ClientConnection extends H1Reply implements ClientSide, SocketConnection {
   expiresAtMs: number;
   sweepIndex = -1;
   /** Where the next read goes, when a body is being read (relay.ts). */
@@ -46,6 +47,7 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
   /** After FIN it may still read. */
   hasEnded = false;
   readonly #engine: Engine;
+  readonly #seat: H2Taker | null;
   #phase = phaseIdle;
   #isConsuming = false;
   #isPaused = false;
@@ -54,9 +56,11 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
   #sentAtLook = 0;
   readonly #body = new BodyReader();
 
-  constructor(engine: Engine, peer: Peer, socket: Socket) {
+  /** @param seat who takes over when the first bytes are of HTTP/2; null: nobody */
+  constructor(engine: Engine, peer: Peer, socket: Socket, seat: H2Taker | null) {
     super(socket, peer);
     this.#engine = engine;
+    this.#seat = seat;
     readClock();
     this.expiresAtMs = clock.nowMs + engine.limits.idleMs;
   }
@@ -65,7 +69,6 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
     return this.exchange === null ? 0 : 1;
   }
 
-  /** Bytes came. They are the caller's again when this returns, unless they lie in `chunk`. */
   receive(buffer: Buffer, start: number, end: number): void {
     readClock();
     if (this.#held !== null && this.#phase <= phaseHead) {
@@ -98,8 +101,7 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
       }
     }
     this.#isConsuming = false;
-    const exchange = this.exchange;
-    if (exchange?.isHeadPending) flushRequest(exchange);
+    if (this.exchange?.isHeadPending) flushRequest(this.exchange);
     this.#chooseChunk(buffer);
   }
 
@@ -136,6 +138,12 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
       }
       return end;
     }
+    if (after < 0 && this.requests === 0 && this.#seat !== null && beginsH2(buffer, start, end)) {
+      giveExchange(exchange);
+      this.#phase = phaseClosed;
+      this.#seat.spokeH2(buffer, start, end);
+      return end;
+    }
     this.requests++;
     this.#begin(exchange);
     const refused = after < 0 ? refusalOf(after) : interpretRequest(exchange);
@@ -163,11 +171,6 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
   #begin(exchange: Exchange): void {
     exchange.begin(this, clock.nowMs);
     this.exchange = exchange;
-    const { door, serverName, address } = this.peer;
-    exchange.scheme = door.scheme;
-    exchange.isTls = door.isTls;
-    exchange.serverName = serverName;
-    exchange.clientAddress = address;
     this.#engine.observer.requestStarted();
   }
 
@@ -196,19 +199,17 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
       requestBroken(this.#engine, exchange, refusals.chunk);
       return end;
     }
-    if (body.isDone) this.#bodyRead(exchange);
+    if (body.isDone) {
+      exchange.isRequestComplete = true;
+      this.#phase = phaseWaiting;
+      this.#waitForReader();
+    }
     if (body.isDone || body.payloadEnd > body.payloadStart) {
       const trailers = body.isDone ? body.trailers : null;
       const isLent = buffer !== sharedClientBuffer;
       requestBody(this.#engine, exchange, buffer, body.payloadStart, body.payloadEnd, trailers, isLent);
     }
     return after;
-  }
-
-  #bodyRead(exchange: Exchange): void {
-    exchange.isRequestComplete = true;
-    this.#phase = phaseWaiting;
-    this.#waitForReader();
   }
 
   #refuse(exchange: Exchange, refused: Refusal): void {
@@ -304,7 +305,6 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
     this.#waitUntil(isHalfClosed ? clock.nowMs + this.#engine.limits.halfCloseMs : Number.POSITIVE_INFINITY);
   }
 
-  /** The client sent FIN. */
   ended(): void {
     readClock();
     this.hasEnded = true;
@@ -333,7 +333,7 @@ export class ClientConnection extends H1Reply implements ClientSide, Connection 
     this.#waitUntil(clock.nowMs + this.#engine.limits.halfCloseMs);
   }
 
-  drained(): void {
+  emptied(): void {
     readClock();
     const exchange = this.exchange;
     if (exchange !== null) {

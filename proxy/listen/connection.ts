@@ -12,3 +12,16 @@ export interface Connection extends Expiring {
   /** Closes now, whatever is in progress. */
   destroy(): void;
 }
+
+/** A connection as those that own its socket see it. */
+export interface SocketConnection extends Connection {
+  /** Where the next read of a plain socket goes; null: the shared buffer (relay.ts). */
+  readonly chunk: Buffer | null;
+  /** Bytes came. They are the caller's again when this returns, unless they lie in `chunk`. */
+  receive(bytes: Buffer, start: number, end: number): void;
+  /** FIN came. */
+  ended(): void;
+  /** What waited in the socket is sent. */
+  emptied(): void;
+  closed(): void;
+}

@@ -11,6 +11,7 @@ export interface Door {
   readonly publicPort: number;
   readonly hsts: string | null;
   readonly compression: CompiledCompression | null;
+  readonly http2: boolean;
   isTrusted(address: string): boolean;
 }
 
@@ -24,6 +25,7 @@ export function doorOf(listener: Listener, port: number): Door {
     publicPort: listener.publicPort ?? port,
     hsts: isTls ? listener.hsts : null,
     compression: listener.compression === null ? null : compileCompression(listener.compression),
+    http2: listener.http2,
     isTrusted: trustOf(listener.trustedProxies),
   };
 }

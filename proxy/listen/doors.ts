@@ -57,6 +57,10 @@ export class Doors {
         this.#connections.add(connection);
         this.#engine.observer.connectionOpened(listener.id);
       },
+      replaced: (before, now) => {
+        this.#connections.remove(before);
+        this.#connections.add(now);
+      },
     };
     return listener.protocol === 'https'
       ? createTlsServer(options, tlsOptions(this.#engine, listener))

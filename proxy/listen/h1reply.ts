@@ -9,7 +9,7 @@ import type { ResponseLine } from '../parse/responsehead.ts';
 import { lastChunk } from '../parse/trailers.ts';
 import { clock } from './clock.ts';
 import type { Door } from './door.ts';
-import { buildReplyHead, buildSwitchHead } from './replyhead.ts';
+import { buildReplyHead, buildSwitchLines } from './replyhead.ts';
 
 /**
  * The half of an HTTP/1 client connection that writes (RFC 9112). A head waits in `exchange.replyPrefix` for the body bytes of
@@ -41,7 +41,7 @@ export abstract class H1Reply {
 
   /** 100, 102, 103: passed to clients that know them (RFC 9110 §15.2). */
   writeInterim(exchange: Exchange, line: ResponseLine, head: Head): void {
-    if (exchange.line.minor === 0) return;
+    if (exchange.line.version === 10) return;
     if (line.status === 100 && !exchange.expectsContinue) return;
     let text = `HTTP/1.1 ${line.status} ${line.status === 103 ? 'Early Hints' : line.status === 100 ? 'Continue' : 'Processing'}\r\n`;
     if (line.status === 103) {
@@ -56,7 +56,7 @@ export abstract class H1Reply {
   writeHead(exchange: Exchange, line: ResponseLine, head: Head): void {
     exchange.replyKind = exchange.encoder === null ? line.bodyKind : bodyChunked;
     if (exchange.replyKind === bodyChunked || exchange.replyKind === bodyUntilClose) {
-      exchange.replyKind = exchange.line.minor === 1 ? bodyChunked : bodyUntilClose;
+      exchange.replyKind = exchange.line.version === 11 ? bodyChunked : bodyUntilClose;
       // The end of the connection is the only end that a 1.0 client can see.
       if (exchange.replyKind === bodyUntilClose) exchange.willClose = true;
     }
@@ -96,7 +96,7 @@ export abstract class H1Reply {
     const length = status === 204 ? '' : `Content-Length: ${bytes}\r\n`;
     const connection = exchange.willClose
       ? 'Connection: close\r\n'
-      : exchange.line.minor === 0
+      : exchange.line.version === 10
         ? 'Connection: keep-alive\r\n'
         : '';
     const text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines}${connection}${length}\r\n`;
@@ -108,7 +108,11 @@ export abstract class H1Reply {
   startTunnel(exchange: Exchange, line: ResponseLine, head: Head): void {
     // What follows goes through writeBody unframed.
     exchange.replyKind = bodyUntilClose;
-    this.socket.write(buildSwitchHead(exchange, line, head), 'latin1');
+    const lines = buildSwitchLines(exchange, line, head);
+    this.socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${lines}\r\n`,
+      'latin1',
+    );
   }
 
   end(): void {

@@ -52,20 +52,13 @@ export function interpretRequest(exchange: Exchange): Refusal | null {
       case nameIds['sec-websocket-key']:
         hasSocketKey = true;
         break;
-      case nameIds['max-forwards']:
-        exchange.maxForwards = parseMaxForwards(head.value(field));
-        break;
-      case nameIds['grpc-timeout']:
-        exchange.grpcTimeoutMs = grpcTimeoutMs(head.value(field));
-        break;
-      case nameIds['x-request-id']:
-        exchange.requestId = head.value(field);
-        break;
+      default:
+        readField(exchange, field);
     }
   }
-  if (exchange.requestId === '' || !isSaneRequestId(exchange.requestId)) exchange.requestId = newRequestId();
+  chooseRequestId(exchange);
 
-  const isOne = exchange.line.minor === 1;
+  const isOne = exchange.line.version === 11;
   // A 1.0 client gets keep-alive only by asking (RFC 9112 §9.3).
   if (!isOne && !hasKeepAliveOption) exchange.isKeepAlive = false;
   if (lengths > 1 || (lengths === 1 && exchange.contentLength < 0)) return refusals.contentLength;
@@ -94,6 +87,26 @@ export function interpretRequest(exchange: Exchange): Refusal | null {
   return null;
 }
 
+/** A field that means the same in every version of HTTP. */
+export function readField(exchange: Exchange, field: number): void {
+  const { head } = exchange;
+  switch (head.ids[field]) {
+    case nameIds['max-forwards']:
+      exchange.maxForwards = parseMaxForwards(head.value(field));
+      break;
+    case nameIds['grpc-timeout']:
+      exchange.grpcTimeoutMs = grpcTimeoutMs(head.value(field));
+      break;
+    case nameIds['x-request-id']:
+      exchange.requestId = head.value(field);
+  }
+}
+
+/** The client's, or one of our own. */
+export function chooseRequestId(exchange: Exchange): void {
+  if (exchange.requestId === '' || !isSaneRequestId(exchange.requestId)) exchange.requestId = newRequestId();
+}
+
 function readTarget(exchange: Exchange, hostText: string, hasHost: boolean): Refusal | null {
   const target = exchange.head.text.slice(exchange.line.targetStart, exchange.line.targetEnd);
   let origin = target;
@@ -118,6 +131,11 @@ function readTarget(exchange: Exchange, hostText: string, hasHost: boolean): Ref
     exchange.authority = authority.text;
     exchange.hostname = authority.hostname;
   }
+  return readOrigin(exchange, origin);
+}
+
+/** @param origin path and query, or `*` */
+export function readOrigin(exchange: Exchange, origin: string): Refusal | null {
   exchange.target = origin;
   const question = origin.indexOf('?');
   exchange.rawPath = question === -1 ? origin : origin.slice(0, question);

@@ -31,6 +31,14 @@ export const Limits = z.object({
   halfCloseMs: z.int().min(1).default(5_000),
   /** How long unread upload bytes are thrown away after an early answer, so that the client can read that answer, ms. */
   lingerMs: z.int().min(1).default(2_000),
+  /** Requests that one HTTP/2 connection may have open at once (RFC 9113 §5.1.2). */
+  streams: z.int().min(1).max(1_000).default(100),
+  /** Upload bytes that one stream may have on the way once its backend keeps up, bytes; it begins with 64 KiB. */
+  streamWindowBytes: z.int().min(65_535).max(16_777_216).default(1_048_576),
+  /** Upload bytes that one HTTP/2 connection may have unread, and so in memory, bytes. */
+  connectionWindowBytes: z.int().min(65_535).max(67_108_864).default(2_097_152),
+  /** From the start of an HTTP/2 connection to the client's SETTINGS, ms. */
+  settingsMs: z.int().min(1).default(5_000),
   /** TLS handshake, ms. */
   handshakeMs: z.int().min(1).default(10_000),
   /** Longest request body that is kept to be sent again, bytes (Linkerd: no retry above 64 KiB). */

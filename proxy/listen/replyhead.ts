@@ -78,20 +78,43 @@ export function buildReplyHead(exchange: Exchange, line: ResponseLine, head: Hea
   fields.begin(exchange, line);
   // 204 has no length (RFC 9110 §8.6); one that goes out chunked has none either (there is none to drop otherwise).
   const dropsLength = line.status === 204 || exchange.replyKind === bodyChunked;
-  let text = 'HTTP/1.1';
-  let runStart = 8;
   // Only a status line of HTTP/1 with a reason, or its space, can be taken over.
-  if (line.lineEnd < 13) {
-    text = `HTTP/1.1 ${line.status} \r\n`;
-    runStart = -1;
-  }
+  const hasLine = line.lineEnd >= 13;
+  let text = hasLine
+    ? passedLines(line, head, 'HTTP/1.1', 8, dropsLength)
+    : passedLines(line, head, `HTTP/1.1 ${line.status} \r\n`, -1, dropsLength);
+  if (exchange.replyKind === bodyChunked) text += 'Transfer-Encoding: chunked\r\n';
+  else if (exchange.replyKind === bodyNone && needsLength(exchange, line)) text += 'Content-Length: 0\r\n';
+  text += fields.added(exchange, nowMs);
+  if (exchange.willClose) text += 'Connection: close\r\n';
+  else if (exchange.line.version === 10) text += 'Connection: keep-alive\r\n';
+  return `${text}\r\n`;
+}
+
+/**
+ * Fields of the response as lines `Name: value` CRLF without framing, for a client whose protocol has its own.
+ * @param dropsLength the body goes in another length than the backend's
+ */
+export function buildReplyLines(
+  exchange: Exchange,
+  line: ResponseLine,
+  head: Head,
+  nowMs: number,
+  dropsLength: boolean,
+): string {
+  fields.begin(exchange, line);
+  return passedLines(line, head, '', -1, dropsLength) + fields.added(exchange, nowMs);
+}
+
+/** `before` and the backend's lines that go on; where they pass unchanged they are taken over in runs, the first from `firstRun` on. */
+function passedLines(line: ResponseLine, head: Head, before: string, firstRun: number, dropsLength: boolean): string {
+  let text = before;
+  let runStart = firstRun;
   for (let field = 0; field < head.count; field++) {
-    const id = head.ids[field] as number;
     const start = head.nameStarts[field] as number;
-    const isLength = id === nameIds['content-length'];
+    const isLength = head.ids[field] === nameIds['content-length'];
     const isKept = fields.isKept(head, field) && !(dropsLength && isLength);
-    const isVerbatim = isKept && head.isCanonical(field) && !(isLength && hasLeadingZero(head, field));
-    if (isVerbatim) {
+    if (isKept && head.isCanonical(field) && !(isLength && hasLeadingZero(head, field))) {
       if (runStart === -1) runStart = start;
       continue;
     }
@@ -100,16 +123,9 @@ export function buildReplyHead(exchange: Exchange, line: ResponseLine, head: Hea
       runStart = -1;
     }
     if (!isKept) continue;
-    const value = isLength ? String(line.contentLength) : head.value(field);
-    text += `${head.name(field)}: ${value}\r\n`;
+    text += `${head.name(field)}: ${isLength ? String(line.contentLength) : head.value(field)}\r\n`;
   }
-  if (runStart !== -1) text += head.text.slice(runStart, head.text.length - 2);
-  if (exchange.replyKind === bodyChunked) text += 'Transfer-Encoding: chunked\r\n';
-  else if (exchange.replyKind === bodyNone && needsLength(exchange, line)) text += 'Content-Length: 0\r\n';
-  text += fields.added(exchange, nowMs);
-  if (exchange.willClose) text += 'Connection: close\r\n';
-  else if (exchange.line.minor === 0) text += 'Connection: keep-alive\r\n';
-  return `${text}\r\n`;
+  return runStart === -1 ? text : text + head.text.slice(runStart, head.text.length - 2);
 }
 
 /** A chunked response to HEAD, or a bodiless one of a 1.0 backend, may come without any length. */
@@ -130,9 +146,9 @@ const keptThoughNominated: ReadonlySet<string> = new Set([
   'cache-control',
 ]);
 
-/** Head of a 101 for a client that asked for websocket. */
-export function buildSwitchHead(exchange: Exchange, line: ResponseLine, head: Head): string {
-  let text = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n';
+/** Fields of a 101 as lines `Name: value` CRLF, but for those that speak of the connection. */
+export function buildSwitchLines(exchange: Exchange, line: ResponseLine, head: Head): string {
+  let text = '';
   for (let field = 0; field < head.count; field++) {
     const id = head.ids[field] as number;
     if (isDropped[id] === 1 || id === nameIds['content-length']) continue;
@@ -140,5 +156,5 @@ export function buildSwitchHead(exchange: Exchange, line: ResponseLine, head: He
     text += `${head.name(field)}: ${head.value(field)}\r\n`;
   }
   if (exchange.setCookie !== null) text += `Set-Cookie: ${exchange.setCookie}\r\n`;
-  return `${text}\r\n`;
+  return text;
 }

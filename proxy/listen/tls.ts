@@ -7,6 +7,12 @@ import { sessionIdContext } from './certificates.ts';
 /** TLS settings of an https listener: the certificate is chosen per handshake from the tables in force. */
 export function tlsOptions(engine: Engine, listener: Listener): tls.TlsOptions {
   return {
+    // As the row says at the moment of the handshake. undefined: no protocol in common, and an alert that says so.
+    ALPNCallback({ protocols }) {
+      const mayBeH2 = engine.tables.listeners.get(listener.id)?.http2 ?? listener.http2;
+      if (mayBeH2 && protocols.includes('h2')) return 'h2';
+      return protocols.includes('http/1.1') ? 'http/1.1' : undefined;
+    },
     minVersion: listener.tls?.minVersion ?? 'TLSv1.2',
     sessionIdContext,
     ...(engine.tables.ticketKeys === null ? {} : { ticketKeys: engine.tables.ticketKeys }),

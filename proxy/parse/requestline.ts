@@ -10,6 +10,11 @@ export const lineTooLong = -5;
 export const headTooLong = -6;
 export { needsMore, tooManyFields };
 
+/** @returns whether requests with that method are taken; methods are case-sensitive */
+export function isKnownMethod(method: string): boolean {
+  return knownMethods.has(method);
+}
+
 /** RFC 9110 §9, RFC 5789, and the WebDAV and cache methods that real backends speak. CONNECT, TRACE, TRACK are not for us. */
 const knownMethods = new Set(
   `GET HEAD POST PUT DELETE PATCH OPTIONS PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH
@@ -22,8 +27,8 @@ export class RequestLine {
   /** Offsets of the target in the head's text. */
   targetStart = 0;
   targetEnd = 0;
-  /** 1 for HTTP/1.1, 0 for HTTP/1.0. */
-  minor = 1;
+  /** 11 for HTTP/1.1, 10 for HTTP/1.0, 20 for HTTP/2, which has no such line. */
+  version = 11;
 }
 
 /**
@@ -85,7 +90,7 @@ export function parseRequestHead(
   if ((minor !== 0 && minor !== 1) || buffer[i + 1] !== 0x0d || buffer[i + 2] !== 0x0a) {
     return badVersionOf(buffer, i - 7, end);
   }
-  line.minor = minor;
+  line.version = 10 + minor;
   const after = parseFields(head, buffer, base, i + 3, Math.min(end, base + limits.headBytes), limits.headFields);
   if (after === needsMore) return end - base >= limits.headBytes ? headTooLong : needsMore;
   if (after > 0) head.text = latin1(buffer, base, after);

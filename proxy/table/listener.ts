@@ -22,6 +22,8 @@ export const Listener = z.object({
       defaultCertificateId: z.string().nullable(),
     })
     .nullable(),
+  /** HTTP/2 beside HTTP/1.1: by ALPN on https, by prior knowledge on http. */
+  http2: z.boolean(),
   /** Peers (CIDR) whose X-Forwarded-* fields are believed; from all others they are replaced. */
   trustedProxies: z.array(z.string()),
   /** Value of Strict-Transport-Security on every TLS response; null: none is added. */

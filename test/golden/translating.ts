@@ -64,6 +64,7 @@ function usualRows(options: TranslateOptions): Record<RowKind, Record<string, un
       publicPort: null,
       trustedProxies: [],
       hsts: null,
+      http2: true,
       tls: null,
       compression: null,
     },

@@ -27,6 +27,13 @@ export interface CorpusCase {
   second?: (number | string)[];
   method?: string;
   unsolicited?: boolean;
+  /** Settings that the case needs. */
+  needs?: string;
+  /** A flood: the connection may stay open, or the stream may be answered, as long as work stays bounded. */
+  mayStayOpen?: boolean;
+  mayAnswer?: boolean;
+  /** Frames whose stream ids count up; `raw` holds the first only. */
+  gen?: { kind: string; streams?: number; refs?: number };
 }
 
 export interface CaseAsserts {

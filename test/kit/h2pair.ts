@@ -49,6 +49,8 @@ export class SessionEnd implements SessionOwner<string> {
     this.streams.delete(stream.id);
   }
 
+  sent(): void {}
+
   finished(stream: Stream<string>): void {
     this.events.push(`${stream.id} finished`);
     this.streams.delete(stream.id);

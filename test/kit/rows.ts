@@ -87,6 +87,7 @@ const plainRows: { readonly [K in RowKind]: object } = {
     tls: null,
     trustedProxies: [],
     hsts: null,
+    http2: true,
     compression: null,
   },
   host: {

@@ -71,6 +71,28 @@ export function faultsOfUpstreamCase(each: CorpusCase, outcome: CaseOutcome, rec
   return faults;
 }
 
+/** The same for a `client-h2` case. @param outcome of stream 1 */
+export function faultsOfStreamCase(
+  each: CorpusCase,
+  outcome: number | string,
+  recorded: readonly RecordedRequest[],
+): string[] {
+  const faults = smuggled(recorded);
+  const isAllowed =
+    each.expect.includes(outcome) ||
+    (outcome === 'close' && each.expect.includes('rst')) ||
+    (outcome === 'open' && each.mayStayOpen === true) ||
+    (typeof outcome === 'number' && each.mayAnswer === true);
+  if (!isAllowed) faults.push(`answered ${outcome}, allowed ${each.expect.join(' ')}`);
+  if (each.mustNotForward && recorded.length > 0) faults.push(`forwarded: ${heads(recorded)}`);
+  if (each.maxForwarded !== undefined && recorded.length > each.maxForwarded) {
+    faults.push(`forwarded ${recorded.length} requests: ${heads(recorded)}`);
+  }
+  const seen = recorded[0];
+  if (seen !== undefined && each.assert !== undefined) faults.push(...faultsOfForwarded(each, seen, recorded));
+  return faults;
+}
+
 function faultsOfStatus(each: CorpusCase, responses: readonly RawResponse[]): string[] {
   const status = responses[0]?.status ?? 'close';
   const allowed = each.prefer === undefined ? each.expect : [each.prefer];

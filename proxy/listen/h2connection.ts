@@ -1,0 +1,325 @@
+import type { Socket } from 'node:net';
+import type { Engine } from '../forward/engine.ts';
+import { takeExchange } from '../forward/exchange.ts';
+import { sharedClientBuffer } from '../forward/relay.ts';
+import type { Peer } from '../forward/sides.ts';
+import { errorCodes, plainWindowBytes } from '../frame/codes.ts';
+import type { SessionLimits, SessionOwner } from '../frame/owner.ts';
+import type { FieldSection } from '../frame/section.ts';
+import { Session } from '../frame/session.ts';
+import type { Stream } from '../frame/stream.ts';
+import { clock, readClock } from './clock.ts';
+import type { SocketConnection } from './connection.ts';
+import type { Door } from './door.ts';
+import { interpretStream } from './h2interpret.ts';
+import { type H2Stream, type StreamHome, takeH2Stream } from './h2stream.ts';
+import type { Limits } from './limits.ts';
+import { refusals } from './refusals.ts';
+import { atTurnEnd, type Gathering } from './turn.ts';
+
+/** Unsent frames at which nothing more is read: whoever asks without reading answers must not fill the worker. */
+const mostUnsentBytes = 262_144;
+const never = Number.POSITIVE_INFINITY;
+
+/**
+ * One client's HTTP/2 connection: its socket, its deadlines and its streams. Requests start when the reads of a turn are
+ * over: those that were taken back by then cost no backend anything (CVE-2023-44487). All frames of a turn are one write.
+ */
+export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, StreamHome, Gathering {
+  expiresAtMs: number;
+  sweepIndex = -1;
+  readonly chunk = null;
+  readonly engine: Engine;
+  readonly peer: Peer;
+  readonly session: Session<H2Stream>;
+  requestsInFlight = 0;
+  readonly #socket: Socket;
+  /** Streams whose request is not started. */
+  #starting: H2Stream[] = [];
+  #requests = 0;
+  #isTurnDue = false;
+  /** A stream was reset since the last turn. */
+  #sawReset = false;
+  /** A write is not finished. */
+  #isWriting = false;
+  #isPaused = false;
+  /** Nothing more is taken from the client, or it sends no more. */
+  #isClosing = false;
+  #isClosed = false;
+  // Deadlines: the peer's first SETTINGS, its first request or the next one, the rest of a field block, a write.
+  #settleByMs: number;
+  #requestByMs = never;
+  #blockByMs = never;
+  #writeByMs = never;
+  #closeByMs = never;
+  readonly #written = () => this.#writeEnded();
+
+  constructor(engine: Engine, peer: Peer, socket: Socket) {
+    this.engine = engine;
+    this.peer = peer;
+    this.#socket = socket;
+    readClock();
+    const { limits } = engine;
+    this.#settleByMs = this.expiresAtMs = clock.nowMs + limits.settingsMs;
+    this.session = new Session('server', this, sessionLimitsOf(limits), clock.nowMs);
+  }
+
+  get door(): Door {
+    return this.peer.door;
+  }
+
+  // The socket.
+
+  receive(bytes: Buffer, start: number, end: number): void {
+    readClock();
+    this.session.receive(bytes, start, end, clock.nowMs);
+    const isInBlock = this.session.block.streamId !== 0;
+    if (isInBlock !== (this.#blockByMs !== never)) {
+      this.#blockByMs = isInBlock ? clock.nowMs + this.engine.limits.headMs : never;
+      this.expectBy(this.#blockByMs);
+    }
+    if (this.session.output.length > mostUnsentBytes && this.#isWriting && !this.#isPaused) {
+      this.#isPaused = true;
+      this.#socket.pause();
+    }
+  }
+
+  /** The client sent FIN. */
+  ended(): void {
+    readClock();
+    if (this.session.streams.size === 0) {
+      this.#socket.destroySoon();
+      return;
+    }
+    this.#isClosing = true;
+    for (const stream of this.session.streams.values()) stream.peer?.ended();
+    this.#closeBy(clock.nowMs + this.engine.limits.halfCloseMs);
+  }
+
+  /** Writes are followed one by one. */
+  emptied(): void {}
+
+  closed(): void {
+    readClock();
+    if (this.#isClosed) return;
+    this.#isClosed = this.#isClosing = true;
+    this.session.close(errorCodes.cancel);
+    this.session.output.release();
+    this.engine.connectionClosed(this);
+  }
+
+  /** Lets what is open finish, and takes nothing new. */
+  drain(): void {
+    this.session.shutDown();
+  }
+
+  leaveAt(atMs: number): void {
+    for (const { peer } of this.session.streams.values()) peer?.leaveAt(atMs);
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #awaitTurnEnd(): void {
+    if (this.#isTurnDue) return;
+    this.#isTurnDue = true;
+    atTurnEnd(this);
+  }
+
+  turnEnded(): void {
+    this.#isTurnDue = false;
+    if (this.#isClosed) return;
+    readClock();
+    if (this.#sawReset && this.#starting.length > 0) {
+      // Who takes requests back may be about to take back these, too: that is then in what comes next.
+      this.#sawReset = false;
+      this.#awaitTurnEnd();
+    } else {
+      this.#start();
+    }
+    this.#flush();
+  }
+
+  #start(): void {
+    const starting = this.#starting;
+    for (let i = 0; i < starting.length; i++) (starting[i] as H2Stream).start();
+    starting.length = 0;
+    this.#sawReset = false;
+  }
+
+  #flush(): void {
+    if (this.#isWriting || this.#isClosed) return;
+    const { session } = this;
+    session.pump();
+    const { output } = session;
+    if (output.length === 0) {
+      if (session.streams.size === 0 && (this.#isClosing || session.isDrained)) this.#end();
+      return;
+    }
+    this.#isWriting = true;
+    this.#writeByMs = clock.nowMs + this.engine.limits.writeIdleMs;
+    this.expectBy(this.#writeByMs);
+    this.#socket.write(output.view(), this.#written);
+    // TLS has encrypted it at once, because nothing was waiting; a plain socket may have sent a part.
+    if (this.peer.door.isTls || this.#socket.writableLength === 0) output.release();
+    else output.lend();
+  }
+
+  #writeEnded(): void {
+    this.#isWriting = false;
+    this.#writeByMs = never;
+    if (this.#isClosed) return;
+    readClock();
+    this.#flush();
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#socket.resume();
+  }
+
+  /** Everything is said: FIN, and what still comes is thrown away for a while, or a reset could overtake the last words. */
+  #end(): void {
+    if (this.#socket.writableEnded) return;
+    this.#isClosing = this.session.isOver = true;
+    this.#socket.end();
+    this.#closeBy(clock.nowMs + this.engine.limits.lingerMs);
+  }
+
+  // The session.
+
+  headers(stream: Stream<H2Stream>, section: FieldSection, isEnd: boolean): void {
+    const { engine } = this;
+    const own = takeH2Stream();
+    const exchange = takeExchange();
+    stream.peer = own;
+    own.begin(this, stream, exchange);
+    exchange.line.method = section.method;
+    exchange.line.version = 20;
+    exchange.head = section.swapHead(exchange.head);
+    exchange.begin(own, clock.nowMs);
+    engine.observer.requestStarted();
+    this.requestsInFlight++;
+    this.#requestByMs = never;
+    // A request that crossed our goodbye keeps the connection open.
+    if (!this.#isClosing) this.#closeByMs = never;
+    const refused = section.isTooLarge ? refusals.headTooLong : interpretStream(exchange, section, isEnd);
+    if (refused !== null) own.refuseAtStart(refused);
+    this.#starting.push(own);
+    this.#awaitTurnEnd();
+    if (++this.#requests === engine.limits.requestsPerConnection) this.session.shutDown();
+  }
+
+  data(stream: Stream<H2Stream>, bytes: Buffer, start: number, end: number, isEnd: boolean): void {
+    stream.peer?.receive(bytes, start, end, isEnd, bytes !== sharedClientBuffer);
+  }
+
+  trailers(stream: Stream<H2Stream>, section: FieldSection): void {
+    stream.peer?.receiveTrailers(section);
+  }
+
+  reset(stream: Stream<H2Stream>): void {
+    this.#sawReset = true;
+    stream.peer?.wasReset();
+    this.streamEnded();
+  }
+
+  sent(stream: Stream<H2Stream>): void {
+    stream.peer?.sent();
+  }
+
+  finished(stream: Stream<H2Stream>): void {
+    stream.peer?.finished();
+    this.streamEnded();
+  }
+
+  drained(stream: Stream<H2Stream>): void {
+    stream.peer?.drained();
+  }
+
+  goingAway(): void {}
+
+  settled(): void {
+    this.#settleByMs = never;
+    this.#requestBy(clock.nowMs + this.engine.limits.headMs);
+  }
+
+  failed(): void {
+    this.#isClosing = true;
+    this.#settleByMs = this.#requestByMs = this.#blockByMs = never;
+  }
+
+  wake(): void {
+    this.#awaitTurnEnd();
+  }
+
+  overflow(): void {
+    this.#flush();
+  }
+
+  // Its streams.
+
+  exchangeEnded(): void {
+    this.requestsInFlight--;
+    this.streamEnded();
+  }
+
+  streamEnded(): void {
+    if (this.session.streams.size > 0 || this.#isClosed) return;
+    if (this.#isClosing || this.session.isDrained) this.#awaitTurnEnd();
+    else if (this.#requestByMs === never) this.#requestBy(clock.nowMs + this.engine.limits.idleMs);
+  }
+
+  // Deadlines. `expiresAtMs` is not later than the first of them; it is set anew when it has passed.
+
+  expectBy(deadlineMs: number): void {
+    if (deadlineMs < this.expiresAtMs) this.expiresAtMs = deadlineMs;
+  }
+
+  #requestBy(deadlineMs: number): void {
+    this.#requestByMs = deadlineMs;
+    this.expectBy(deadlineMs);
+  }
+
+  #closeBy(deadlineMs: number): void {
+    this.#closeByMs = deadlineMs;
+    this.expectBy(deadlineMs);
+  }
+
+  expired(nowMs: number): void {
+    if (nowMs >= this.#closeByMs || nowMs >= this.#writeByMs) {
+      this.#socket.destroy();
+      return;
+    }
+    if (nowMs >= this.#settleByMs) this.session.fail(errorCodes.settingsTimeout);
+    else if (nowMs >= this.#blockByMs) this.session.fail(errorCodes.enhanceYourCalm);
+    else if (nowMs >= this.#requestByMs) {
+      this.#requestByMs = never;
+      this.session.shutDown();
+      this.#closeBy(nowMs + this.engine.limits.lingerMs);
+    }
+    let first = Math.min(this.#closeByMs, this.#writeByMs, this.#settleByMs, this.#blockByMs, this.#requestByMs);
+    this.expiresAtMs = never;
+    for (const { peer } of this.session.streams.values()) {
+      if (peer === null) continue;
+      if (peer.expiresAtMs <= nowMs) peer.expired(nowMs);
+      first = Math.min(first, peer.expiresAtMs);
+    }
+    this.expectBy(first);
+  }
+}
+
+const limitsByLimits = new WeakMap<Limits, SessionLimits>();
+
+function sessionLimitsOf(limits: Limits): SessionLimits {
+  const known = limitsByLimits.get(limits);
+  if (known !== undefined) return known;
+  const made: SessionLimits = {
+    streams: limits.streams,
+    section: { listBytes: limits.headBytes, fields: limits.headFields },
+    streamWindowBytes: plainWindowBytes,
+    mostStreamWindowBytes: limits.streamWindowBytes,
+    connectionWindowBytes: limits.connectionWindowBytes,
+  };
+  limitsByLimits.set(limits, made);
+  return made;
+}

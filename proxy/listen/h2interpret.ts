@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto';
+import type { Exchange } from '../forward/exchange.ts';
+import type { FieldSection } from '../frame/section.ts';
+import { parseAuthority } from '../parse/authority.ts';
+import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
+import { nameIds } from '../parse/names.ts';
+import { isKnownMethod } from '../parse/requestline.ts';
+import { chooseRequestId, readField, readOrigin } from './interpret.ts';
+import { type Refusal, refusals } from './refusals.ts';
+
+/**
+ * Reads what a request of HTTP/2 means (RFC 9113 §8.3.1), by the same rules as one of HTTP/1.1. It is well-formed already;
+ * its fields are in `exchange.head`. What `:scheme` says is not believed: the connection knows.
+ *
+ * @param isEnd it has no body
+ */
+export function interpretStream(exchange: Exchange, section: FieldSection, isEnd: boolean): Refusal | null {
+  const { head } = exchange;
+  let host = -1;
+  let hosts = 0;
+  let expect = -1;
+  for (let field = 0; field < head.count; field++) {
+    switch (head.ids[field]) {
+      case nameIds.host:
+        hosts++;
+        host = field;
+        break;
+      case nameIds.expect:
+        expect = field;
+        break;
+      default:
+        readField(exchange, field);
+    }
+  }
+  chooseRequestId(exchange);
+  readBody(exchange, section.contentLength, isEnd);
+
+  if (exchange.method === 'CONNECT') {
+    if (section.protocol !== 'websocket') return refusals.method;
+    if (isEnd) return refusals.target;
+    beginWebSocket(exchange);
+  } else if (!isKnownMethod(exchange.method)) return refusals.method;
+
+  if (hosts > 1 || (hosts === 0 && section.authority === '')) return refusals.host;
+  const sent = section.authority === '' ? head.value(host) : section.authority;
+  const authority = parseAuthority(sent);
+  if (authority === null) return refusals.host;
+  // Two names for one thing: whoever routes by the other one would be led astray (RFC 9113 §8.3.1).
+  if (hosts === 1 && parseAuthority(head.value(host))?.text !== authority.text) return refusals.host;
+  exchange.authority = authority.text;
+  exchange.hostname = authority.hostname;
+  if (expect !== -1) {
+    if (head.value(expect).toLowerCase() !== '100-continue') return refusals.expectation;
+    exchange.expectsContinue = exchange.bodyKind !== bodyNone;
+  }
+  return readOrigin(exchange, section.path);
+}
+
+/** A body whose length nobody told is framed on the way on: bytes without a frame would be the next request. */
+function readBody(exchange: Exchange, contentLength: number, isEnd: boolean): void {
+  exchange.contentLength = Math.max(contentLength, 0);
+  exchange.bodyKind = isEnd || contentLength === 0 ? bodyNone : contentLength === -1 ? bodyChunked : bodyLength;
+  exchange.isRequestComplete = exchange.bodyKind === bodyNone;
+}
+
+/** RFC 8441 §5: to an HTTP/1.1 backend it is a GET with a key, which HTTP/2 has no use for. */
+function beginWebSocket(exchange: Exchange): void {
+  exchange.method = 'GET';
+  exchange.wantsWebSocket = true;
+  exchange.webSocketKey = randomBytes(16).toString('base64');
+  exchange.bodyKind = bodyNone;
+  exchange.isRequestComplete = true;
+}

@@ -1,0 +1,376 @@
+import { flushRequest, requestTimedOut } from '../forward/attempt.ts';
+import type { Engine } from '../forward/engine.ts';
+import { type Exchange, giveExchange } from '../forward/exchange.ts';
+import { clientDrained } from '../forward/reply.ts';
+import { requestBody, requestBroken } from '../forward/requestbody.ts';
+import type { ClientSide, Peer } from '../forward/sides.ts';
+import { tunnelClientEnded, tunnelFromClient } from '../forward/tunnel.ts';
+import { errorCodes } from '../frame/codes.ts';
+import type { FieldSection } from '../frame/section.ts';
+import type { Session } from '../frame/session.ts';
+import type { Stream } from '../frame/stream.ts';
+import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
+import { Head, noTrailers } from '../parse/head.ts';
+import type { ResponseLine } from '../parse/responsehead.ts';
+import { trailerLines } from '../parse/trailers.ts';
+import { clientGone, refuse } from './answer.ts';
+import { clock } from './clock.ts';
+import { type Refusal, refusals } from './refusals.ts';
+import { buildReplyLines, buildSwitchLines } from './replyhead.ts';
+
+/** What a stream needs of its connection. */
+export interface StreamHome {
+  readonly engine: Engine;
+  readonly session: Session<H2Stream>;
+  readonly peer: Peer;
+  /** A deadline of a stream: expired() is to be called then, not much later. */
+  expectBy(deadlineMs: number): void;
+  /** The exchange of a stream is over. */
+  exchangeEnded(): void;
+  /** A stream is over because we reset it. */
+  streamEnded(): void;
+}
+
+/** One request and its answer on an HTTP/2 connection. Used again for another. */
+export class H2Stream implements ClientSide {
+  /** null: both ends are closed, or it was reset. */
+  stream: Stream<H2Stream> | null = null;
+  exchange: Exchange | null = null;
+  expiresAtMs = Number.POSITIVE_INFINITY;
+  #home!: StreamHome;
+  /** The request has been handed to the engine. */
+  #isStarted = false;
+  #isPaused = false;
+  #isTunnel = false;
+  #refused: Refusal | null = null;
+  /** Body bytes that came before the start or while paused; the peer's window holds them down. */
+  readonly #held: Buffer[] = [];
+  /** The end of the body has come and is still to be passed on. */
+  #heldEnd: Head | null = null;
+  /** Keeps trailers until the exchange is over. */
+  #trailers: Head | null = null;
+  /** Bytes that waited to be sent when the client was last looked at. */
+  #pendingAtLook = 0;
+  #isSpare = false;
+
+  begin(home: StreamHome, stream: Stream<H2Stream>, exchange: Exchange): void {
+    this.#home = home;
+    this.stream = stream;
+    this.exchange = exchange;
+    this.expiresAtMs = Number.POSITIVE_INFINITY;
+    this.#isStarted = this.#isPaused = this.#isTunnel = this.#isSpare = false;
+    this.#refused = null;
+    this.#heldEnd = null;
+  }
+
+  get peer(): Peer {
+    return this.#home.peer;
+  }
+
+  get isFull(): boolean {
+    return this.stream?.isFull === true;
+  }
+
+  /** Frames are copies. */
+  get hasUnsent(): boolean {
+    return false;
+  }
+
+  get hasEnded(): boolean {
+    return this.stream === null || this.stream.isRemoteClosed;
+  }
+
+  refuseAtStart(refused: Refusal): void {
+    this.#refused = refused;
+  }
+
+  /** The reads that brought the request are over, and it is still wanted. */
+  start(): void {
+    const exchange = this.exchange;
+    if (exchange === null || this.#isStarted) return;
+    this.#isStarted = true;
+    const { engine } = this.#home;
+    if (this.#refused !== null) {
+      refuse(engine, exchange, this.#refused);
+      return;
+    }
+    if (this.#heldEnd === noTrailers && exchange.bodyKind === bodyChunked) this.#measure(exchange);
+    // Answered on the spot, what is here of its body is skipped and need not be waited for.
+    engine.run(exchange);
+    if (this.exchange !== exchange) return;
+    if (exchange.bodyKind !== bodyNone) this.#waitForBody();
+    else this.#waitUntil(Number.POSITIVE_INFINITY);
+    if (this.#held.length > 0 || this.#heldEnd !== null) this.#feed();
+    if (exchange.isHeadPending) flushRequest(exchange);
+  }
+
+  /** The whole body has come with the head: many backends are better at a length than at chunks. */
+  #measure(exchange: Exchange): void {
+    let length = 0;
+    for (const piece of this.#held) length += piece.length;
+    exchange.contentLength = length;
+    exchange.bodyKind = length === 0 ? bodyNone : bodyLength;
+    if (length > 0) return;
+    exchange.isRequestComplete = true;
+    this.#heldEnd = null;
+  }
+
+  // What comes in.
+
+  /** Body bytes; they are the caller's again when this returns, unless they are lent (relay.ts). */
+  receive(bytes: Buffer, start: number, end: number, isEnd: boolean, isLent: boolean): void {
+    if (isEnd) this.#heldEnd = noTrailers;
+    const mustWait = !this.#isStarted || this.#isPaused || (this.exchange?.wantsWebSocket && !this.#isTunnel);
+    if (mustWait && this.exchange !== null) {
+      if (end > start) this.#held.push(Buffer.from(bytes.subarray(start, end)));
+    } else {
+      this.#pass(bytes, start, end, isLent);
+    }
+  }
+
+  receiveTrailers(section: FieldSection): void {
+    this.#trailers = section.swapHead(this.#trailers ?? new Head());
+    this.#heldEnd = this.#trailers;
+    if (this.#isStarted && !this.#isPaused) this.#pass(nothing, 0, 0, true);
+  }
+
+  /** Passes what is held, as far as the backend takes it. */
+  #feed(): void {
+    do {
+      const piece = this.#held.shift() ?? nothing;
+      this.#pass(piece, 0, piece.length, true);
+    } while (this.#held.length > 0 && !this.#isPaused);
+  }
+
+  #pass(bytes: Buffer, start: number, end: number, isLent: boolean): void {
+    const { exchange, stream } = this;
+    const { engine, session } = this.#home;
+    const trailers = this.#held.length === 0 ? this.#heldEnd : null;
+    if (trailers !== null) this.#heldEnd = null;
+    // What nobody wants is done with, too.
+    if (stream !== null && end > start) session.consumed(stream, end - start);
+    if (exchange === null) return;
+    if (this.#isTunnel) {
+      if (end > start) tunnelFromClient(exchange, bytes, start, end, isLent);
+      if (trailers !== null && this.exchange === exchange) tunnelClientEnded(engine, exchange);
+      return;
+    }
+    if (exchange.isRequestComplete) return;
+    if (trailers !== null) {
+      exchange.isRequestComplete = true;
+      this.#waitForReader();
+    } else {
+      this.#waitForBody();
+    }
+    requestBody(engine, exchange, bytes, start, end, trailers, isLent);
+  }
+
+  /** The stream is over before its end, by the client or because it broke a rule. */
+  wasReset(): void {
+    this.stream = null;
+    this.#drop();
+    if (this.exchange !== null) clientGone(this.#home.engine, this.exchange);
+    this.#letGo();
+  }
+
+  /** Both ends are closed. */
+  finished(): void {
+    this.stream = null;
+    this.#letGo();
+  }
+
+  /** The answer is written to its end, the request has not come to its own: nobody wants the rest (RFC 9113 §8.1). */
+  sent(): void {
+    if (this.exchange !== null) return;
+    this.#reset(errorCodes.noError);
+    this.#letGo();
+  }
+
+  /** The client has taken what waited for it. */
+  drained(): void {
+    this.#waitForReader();
+    if (this.exchange !== null) clientDrained(this.exchange);
+  }
+
+  /** The client sends no more at all. */
+  ended(): void {
+    const { exchange } = this;
+    if (exchange === null || this.hasEnded) return;
+    if (this.#isTunnel) clientGone(this.#home.engine, exchange);
+    else if (!exchange.isRequestComplete) requestBroken(this.#home.engine, exchange, refusals.truncated);
+  }
+
+  // What goes out.
+
+  writeInterim(exchange: Exchange, line: ResponseLine, head: Head): void {
+    if (this.stream === null || (line.status === 100 && !exchange.expectsContinue)) return;
+    let lines = '';
+    if (line.status === 103) {
+      for (let field = 0; field < head.count; field++) {
+        if (head.name(field).toLowerCase() === 'link') lines += `Link: ${head.value(field)}\r\n`;
+      }
+    }
+    this.#home.session.respond(this.stream, line.status, lines, false);
+  }
+
+  writeHead(exchange: Exchange, line: ResponseLine, head: Head): void {
+    const { stream } = this;
+    if (stream === null) return;
+    const dropsLength = line.status === 204 || exchange.encoder !== null;
+    const lines = buildReplyLines(exchange, line, head, clock.nowMs, dropsLength);
+    exchange.bytesSent += lines.length;
+    this.#home.session.respond(stream, line.status, lines, line.bodyKind === bodyNone);
+  }
+
+  /** Frames wait in the connection's output anyway. */
+  flush(): void {}
+
+  writeBody(exchange: Exchange, buffer: Buffer, start: number, end: number, trailers: Head | null): void {
+    const { stream } = this;
+    if (stream === null) return;
+    const { session } = this.#home;
+    exchange.bytesSent += end - start;
+    const lines = trailers === null || trailers.count === 0 ? '' : trailerLines(trailers);
+    if (lines === '') {
+      session.data(stream, buffer, start, end, trailers !== null);
+    } else {
+      session.data(stream, buffer, start, end, false);
+      session.trailers(stream, lines);
+    }
+    if (this.isFull) this.#waitForReader();
+  }
+
+  writeAnswer(exchange: Exchange, status: number, lines: string, body: string): void {
+    const { stream } = this;
+    if (stream === null) return;
+    const { session } = this.#home;
+    const bytes = Buffer.from(body, 'utf8');
+    const hasBody = exchange.method !== 'HEAD' && status !== 204 && status !== 304 && bytes.length > 0;
+    const length = status === 204 ? '' : `Content-Length: ${bytes.length}\r\n`;
+    session.respond(stream, status, lines + length, !hasBody);
+    exchange.bytesSent += lines.length + (hasBody ? bytes.length : 0);
+    if (hasBody) session.data(stream, bytes, 0, bytes.length, true);
+  }
+
+  startTunnel(exchange: Exchange, line: ResponseLine, head: Head): void {
+    const { stream } = this;
+    if (stream === null) return;
+    this.#isTunnel = true;
+    exchange.requestDeadlineMs = this.expiresAtMs = Number.POSITIVE_INFINITY;
+    // The key was ours, and so is the proof that it was understood (upstream.ts).
+    const lines = buildSwitchLines(exchange, line, head).replace(/^sec-websocket-accept: .*\r\n/im, '');
+    this.#home.session.respond(stream, 200, lines, false);
+    if (this.#held.length > 0 || this.#heldEnd !== null) this.#feed();
+  }
+
+  end(): void {
+    if (this.stream !== null) this.#home.session.data(this.stream, nothing, 0, 0, true);
+  }
+
+  pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#waitForReader();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    if (this.exchange?.isRequestComplete === false) this.#waitForBody();
+    if (this.#held.length > 0 || this.#heldEnd !== null) this.#feed();
+  }
+
+  cutOff(): void {
+    this.#reset(errorCodes.internalError);
+  }
+
+  exchangeEnded(exchange: Exchange): void {
+    this.exchange = null;
+    this.#drop();
+    const { stream } = this;
+    if (this.#isTunnel && stream !== null) this.end();
+    if (this.stream?.isLocalClosed) this.#reset(errorCodes.noError);
+    else if (this.stream !== null) this.#waitForReader();
+    giveExchange(exchange);
+    this.#home.exchangeEnded();
+    this.#letGo();
+  }
+
+  /** Nothing holds it any more: it is used for another request. */
+  #letGo(): void {
+    if (this.stream !== null || this.exchange !== null || this.#isSpare) return;
+    this.#isSpare = true;
+    if (spares.length < mostSpares) spares.push(this);
+  }
+
+  /** Held bytes will go nowhere. */
+  #drop(): void {
+    this.#held.length = 0;
+    this.#heldEnd = null;
+  }
+
+  #reset(code: number): void {
+    const { stream } = this;
+    if (stream === null) return;
+    this.stream = null;
+    this.#home.session.reset(stream, code);
+    this.#home.streamEnded();
+  }
+
+  // How long it may take.
+
+  #waitUntil(deadlineMs: number): void {
+    this.expiresAtMs = Math.min(deadlineMs, this.exchange?.requestDeadlineMs ?? Number.POSITIVE_INFINITY);
+    this.#home.expectBy(this.expiresAtMs);
+  }
+
+  #waitForBody(): void {
+    if (!this.#isTunnel) this.#waitUntil(clock.nowMs + this.#home.engine.limits.bodyIdleMs);
+  }
+
+  /** Nothing is awaited of the client but that it takes what was written. */
+  #waitForReader(): void {
+    this.#pendingAtLook = this.stream?.pendingBytes ?? 0;
+    this.#waitUntil(this.isFull ? clock.nowMs + this.#home.engine.limits.writeIdleMs : Number.POSITIVE_INFINITY);
+  }
+
+  /** A WebSocket is told to go then. */
+  leaveAt(atMs: number): void {
+    if (!this.#isTunnel || this.exchange === null) return;
+    this.exchange.requestDeadlineMs = atMs;
+    this.#waitUntil(this.expiresAtMs);
+  }
+
+  expired(nowMs: number): void {
+    const { exchange, stream } = this;
+    const { engine } = this.#home;
+    this.expiresAtMs = Number.POSITIVE_INFINITY;
+    if (exchange !== null && nowMs >= exchange.requestDeadlineMs) requestTimedOut(engine, exchange);
+    else if (stream !== null && stream.pendingBytes > 0) {
+      // It takes something: it is slow, and not gone.
+      if (stream.pendingBytes < this.#pendingAtLook) this.#waitForReader();
+      else this.#giveUp(exchange);
+    } else if (exchange !== null && !exchange.isRequestComplete) {
+      requestBroken(engine, exchange, refusals.bodyTimeout);
+    }
+  }
+
+  /** The client does not take its answer. */
+  #giveUp(exchange: Exchange | null): void {
+    this.#reset(errorCodes.cancel);
+    if (exchange !== null) {
+      exchange.flag = 'DWT';
+      clientGone(this.#home.engine, exchange);
+    }
+    this.#letGo();
+  }
+}
+
+const nothing = Buffer.alloc(0);
+
+const spares: H2Stream[] = [];
+const mostSpares = 1_024;
+
+export function takeH2Stream(): H2Stream {
+  return spares.pop() ?? new H2Stream();
+}

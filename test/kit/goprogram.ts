@@ -1,0 +1,49 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { cacheFolder } from './cache.ts';
+
+export interface GoProgram {
+  name: string;
+  /** Its package. */
+  path: string;
+  module: string;
+  version: string;
+  /** Versions of what it needs, `module@version`, where it does not say so itself. */
+  needs?: readonly string[];
+}
+
+/** Path of a program: from PATH, from the cache, or built once from its Go module. Throws with advice when none can be had. */
+export function findGoProgram(wanted: GoProgram): string {
+  const { name, path, module, version } = wanted;
+  const onPath = spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim();
+  if (onPath) return onPath;
+  const folder = cacheFolder(`${name}-${version}`);
+  const program = join(folder, name);
+  if (existsSync(program)) return program;
+  if (!canBuildGo()) {
+    throw new Error(`${name} is neither on PATH nor can it be built: install ${name}, or Go 1.24 or newer to build it`);
+  }
+  console.error(`building ${name} ${version} from its Go module (once)`);
+  const work = join(folder, 'build');
+  mkdirSync(work, { recursive: true });
+  writeFileSync(join(work, 'go.mod'), `module sluice.test/${name}\n\ngo 1.24\n`);
+  for (const args of [
+    ['get', `${module}@${version}`, path, ...(wanted.needs ?? [])],
+    ['build', '-trimpath', '-ldflags=-s -w', '-o', `${program}.new`, path],
+  ]) {
+    const { status } = spawnSync('go', args, {
+      cwd: work,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=mod' },
+    });
+    if (status !== 0) throw new Error(`go ${args[0]} failed while building ${name}`);
+  }
+  renameSync(`${program}.new`, program);
+  rmSync(work, { recursive: true, force: true });
+  return program;
+}
+
+export function canBuildGo(): boolean {
+  return spawnSync('sh', ['-c', 'command -v go']).status === 0;
+}
