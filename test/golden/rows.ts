@@ -1,20 +1,14 @@
-import { Host } from '../../proxy/table/listener.ts';
-import { Route } from '../../proxy/table/route.ts';
+import type { Host } from '../../proxy/table/listener.ts';
+import type { Route } from '../../proxy/table/route.ts';
+import type { RowOf } from '../../proxy/table/rows.ts';
+import { row } from '../kit/rows.ts';
 
-/** A host row of which a test cares about a few fields only; checked by the contract's own schema. */
+/** A host row of which a test cares about a few fields only; its hostname is its id. */
 export function hostRow(fields: Partial<Host> & { id: string }): Host {
-  return Host.parse({
-    source: null,
-    listenerIds: ['http'],
-    hostname: fields.id,
-    wildcard: 'one',
-    certificateIds: [],
-    canFallThrough: false,
-    ...fields,
-  });
+  return row('host', { hostname: fields.id, ...fields }).row as RowOf<'host'>;
 }
 
-/** A route row, likewise. */
+/** A route row, likewise; of no host, and without filters and backends. */
 export function routeRow(
   fields: Partial<Omit<Route, 'match' | 'precedence'>> & {
     id: string;
@@ -22,16 +16,14 @@ export function routeRow(
     precedence?: Partial<Route['precedence']>;
   },
 ): Route {
-  return Route.parse({
+  const { match, precedence, ...others } = fields;
+  return row('route', {
     source: { kind: 'Ingress', namespace: 'default', name: fields.id },
     hostIds: [],
     filters: [],
     backends: [],
-    timeouts: { connectMs: 1000, sendMs: 1000, readMs: 1000, requestMs: null },
-    retry: { attempts: 1, on: [], canRepeatUnsafe: false },
-    bodyLimit: null,
-    ...fields,
-    match: { path: { type: 'element', value: '/' }, methods: null, headers: [], query: [], ...fields.match },
-    precedence: { priority: 0, order: fields.id, ...fields.precedence },
-  });
+    ...others,
+    match: { path: { type: 'element', value: '/' }, methods: null, headers: [], query: [], ...match },
+    precedence: { priority: 0, order: fields.id, ...precedence },
+  }).row as RowOf<'route'>;
 }
