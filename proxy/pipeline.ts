@@ -1,10 +1,9 @@
-import type { Backend } from '#table/backend.ts';
 import type { Listener } from '#table/listener.ts';
 import { sendTo } from './forward/attempt.ts';
 import { RetryBudget } from './forward/budget.ts';
 import type { Engine } from './forward/engine.ts';
 import type { Exchange } from './forward/exchange.ts';
-import { Pools } from './forward/pools.ts';
+import { isHttp2, Pools } from './forward/pools.ts';
 import { answer, answerLocally, refuse } from './listen/answer.ts';
 import type { Connection } from './listen/connection.ts';
 import { Doors } from './listen/doors.ts';
@@ -132,10 +131,6 @@ export class Gateway implements Engine {
       upstream: this.pools.sweep.size,
     };
   }
-}
-
-function isHttp2(protocol: Backend['protocol']): boolean {
-  return protocol === 'h2' || protocol === 'h2c';
 }
 
 /** By weight; null when no backend takes traffic. */

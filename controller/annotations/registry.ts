@@ -1,5 +1,6 @@
 import { affinityFamily } from './affinity.ts';
 import { balanceFamily } from './balance.ts';
+import { circuitFamily } from './circuit.ts';
 import { compressionFamily } from './compression.ts';
 import { healthFamily } from './health.ts';
 import { outlierFamily } from './outlier.ts';
@@ -10,7 +11,13 @@ import { deadlineFamily, proxyTimeoutFamily } from './timeouts.ts';
 import { trafficFamily } from './traffic.ts';
 
 /** Those that ingress-nginx does not have. */
-const ownFamilies = { ...healthFamily, ...outlierFamily, ...deadlineFamily, ...compressionFamily } as const;
+const ownFamilies = {
+  ...healthFamily,
+  ...outlierFamily,
+  ...circuitFamily,
+  ...deadlineFamily,
+  ...compressionFamily,
+} as const;
 
 export const ownNames: readonly string[] = Object.keys(ownFamilies);
 

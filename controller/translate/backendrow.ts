@@ -23,6 +23,7 @@ export function brokenBackend(
     outlier: options.outlier,
     healthCheck: null,
     panicPercent: options.panicPercent,
+    circuit: options.circuit,
     prefer: 'any',
   };
 }

@@ -63,6 +63,7 @@ export interface TranslateOptions {
   balance: Backend['balance'];
   outlier: Backend['outlier'];
   panicPercent: Backend['panicPercent'];
+  circuit: Backend['circuit'];
 }
 
 /** ingress-nginx's defaults where it has them, so that a moved object behaves as before. */
@@ -105,6 +106,8 @@ export const defaultTranslateOptions: TranslateOptions = {
   },
   // Services have few pods: where one of three is left, sending two thirds to the others helps nobody.
   panicPercent: 0,
+  // Envoy's 1,024 count WebSockets and streams of events as well: an application that has many of them would break by moving.
+  circuit: { connections: 0, pending: 0, requests: 0, retries: 0 },
 };
 
 /** What one apply yields: changed rows since the apply before, and the whole of everything that is small. */

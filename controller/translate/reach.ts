@@ -30,6 +30,7 @@ const reachByOption: { readonly [K in keyof TranslateOptions]: Reach } = {
   balance: 'ingresses',
   outlier: 'ingresses',
   panicPercent: 'ingresses',
+  circuit: 'ingresses',
 };
 
 /** What has to be made anew when options change; empty when none differs. */

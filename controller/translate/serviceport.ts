@@ -73,6 +73,7 @@ export function compilePort(input: PortInput, options: TranslateOptions): { rows
       healthCheck: settings.healthCheck,
       outlier: settings.outlier,
       panicPercent: settings.panicPercent,
+      circuit: settings.circuit,
       affinity: face.isSticky ? settings.cookie : settings.isHashed ? null : clientIpOf(service),
       prefer: preferenceOf(service),
     };

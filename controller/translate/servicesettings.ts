@@ -2,6 +2,7 @@ import type { Affinity, Backend, Balance } from '#table/backend.ts';
 import type { Problem } from '#table/problem.ts';
 import type { Probe } from '#table/resilience.ts';
 import { cookieAttributes } from '../annotations/affinity.ts';
+import { circuitFamily } from '../annotations/circuit.ts';
 import { healthFamily } from '../annotations/health.ts';
 import { outlierFamily } from '../annotations/outlier.ts';
 import type { AnnotationName } from '../annotations/registry.ts';
@@ -16,6 +17,7 @@ export interface ServiceSettings {
   healthCheck: Backend['healthCheck'];
   outlier: Backend['outlier'];
   panicPercent: Backend['panicPercent'];
+  circuit: Backend['circuit'];
   /** A hash is a form of affinity: the Service's own sessionAffinity then gives way. */
   isHashed: boolean;
   usesClusterIp: boolean;
@@ -62,6 +64,12 @@ export function settleService(drafts: readonly Draft[], portKey: string, options
     healthCheck: healthCheckOf(settings),
     outlier: outlierOf(settings, options),
     panicPercent: settings['panic-threshold'] ?? options.panicPercent,
+    circuit: {
+      connections: settings['max-connections'] ?? options.circuit.connections,
+      pending: settings['max-pending-requests'] ?? options.circuit.pending,
+      requests: settings['max-requests'] ?? options.circuit.requests,
+      retries: settings['max-retries'] ?? options.circuit.retries,
+    },
     isHashed: (settings['upstream-hash-by'] ?? []).length > 0,
     usesClusterIp: settings['service-upstream'] ?? options.usesClusterIp,
     cookie: firstSticky === undefined || lastSticky === undefined ? null : cookieOf(firstSticky, lastSticky),
@@ -77,6 +85,7 @@ const decidedByOldest: readonly AnnotationName[] = [
   'service-upstream',
   ...(Object.keys(healthFamily) as (keyof typeof healthFamily)[]),
   ...(Object.keys(outlierFamily) as (keyof typeof outlierFamily)[]),
+  ...(Object.keys(circuitFamily) as (keyof typeof circuitFamily)[]),
 ];
 
 function balanceOf(settings: Draft['annotations']['settings'], options: TranslateOptions): Balance {

@@ -13,33 +13,60 @@ import { leaveTunnel } from './tunnel.ts';
 
 /**
  * Sends the request to the chosen endpoint, on a kept connection or a new one. Without a body the head goes out at once;
- * with one it waits for the body bytes of the same read, so that a small POST is one write.
+ * with one it waits for the body bytes of the same read, so that a small POST is one write. A backend that has no room for it
+ * is spared: 503.
+ * @returns false when the request was answered instead, and the exchange is over
  */
-export function sendTo(engine: Engine, exchange: Exchange, endpoint: EndpointState): void {
+export function sendTo(engine: Engine, exchange: Exchange, endpoint: EndpointState): boolean {
+  const { circuit } = (exchange.backend as LiveBackend).state;
+  const upstream = circuit.isFull('requests') ? null : engine.pools.take(exchange, endpoint, clock.nowMs);
+  if (upstream === null) {
+    exchange.overflow = circuit.isFull('requests') ? 'requests' : 'pending';
+    answer(engine, exchange, 503, 'UO', 'The backend has as many requests as it may have.');
+    return false;
+  }
   exchange.endpoint = endpoint;
   exchange.upstreamHost = endpoint.key;
   endpoint.started();
+  circuit.requests++;
+  if (++exchange.tries > 1) circuit.retries++;
   // Kept from the first byte on: before the connection is there, this is also where the body waits.
-  if (exchange.tries++ === 0) {
+  else {
     exchange.forwardedAtMs = clock.nowMs;
     if (exchange.bodyKind !== bodyNone) exchange.replay = [];
   }
-  connect(engine, exchange, endpoint, true);
+  beginOn(exchange, upstream);
+  return true;
 }
 
-function connect(engine: Engine, exchange: Exchange, endpoint: EndpointState, canReuse: boolean): void {
-  const { connectMs } = (exchange.route as NonNullable<Exchange['route']>).row.timeouts;
-  const backend = exchange.backend as LiveBackend;
+function beginOn(exchange: Exchange, upstream: UpstreamSide): void {
   const nowMs = clock.nowMs;
   exchange.tryStartedMs = nowMs;
   exchange.upstreamMs = -1;
-  const upstream = engine.pools.take(endpoint, backend, exchange.isTls, connectMs, canReuse, nowMs);
   exchange.upstream = upstream;
   exchange.isHeadPending = true;
   upstream.assign(exchange, nowMs);
-  if (!upstream.isConnected) return;
-  if (exchange.bodyKind === bodyNone) upstream.flush();
+  if (!upstream.isConnected) {
+    exchange.isPending = true;
+    (exchange.backend as LiveBackend).state.circuit.pending++;
+  } else if (exchange.bodyKind === bodyNone) upstream.flush();
   else if (hasBodyAtHand(exchange)) writeAgain(exchange, upstream);
+}
+
+/** The backend has room for a connection to the endpoint that the request waits for: here it is, or is being opened. */
+export function connectionCame(exchange: Exchange, upstream: UpstreamSide): void {
+  const nowMs = clock.nowMs;
+  exchange.tryStartedMs = nowMs;
+  exchange.upstream = upstream;
+  upstream.assign(exchange, nowMs);
+  if (upstream.isConnected) upstreamConnected(exchange);
+}
+
+/** It waits for no connection any more. */
+function endPending(exchange: Exchange): void {
+  if (!exchange.isPending) return;
+  exchange.isPending = false;
+  (exchange.backend as LiveBackend).state.circuit.pending--;
 }
 
 /** End of a read: if the head still waits (its body has not come), it goes alone. */
@@ -52,6 +79,7 @@ export function flushRequest(exchange: Exchange): void {
 export function upstreamConnected(exchange: Exchange): void {
   const upstream = exchange.upstream;
   if (upstream === null) return;
+  endPending(exchange);
   if (hasBodyAtHand(exchange)) writeAgain(exchange, upstream);
   else upstream.flush();
   if (!upstream.isFull) exchange.client?.resume();
@@ -84,18 +112,20 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
   const isIdleRace = failure === failures.reset && upstream.isReused && !upstream.hasAnswered;
   if (isIdleRace && !exchange.hasUsedSpareTry && isIdempotent(exchange.method) && isAtHand(exchange)) {
     exchange.hasUsedSpareTry = true;
-    connect(engine, exchange, exchange.endpoint as EndpointState, false);
-    return;
+    const spare = engine.pools.open(exchange, exchange.endpoint as EndpointState, clock.nowMs);
+    if (spare !== null) {
+      beginOn(exchange, spare);
+      return;
+    }
   }
-  // A backend that turns requests away is not broken.
-  const result = failure === failures.unprocessed ? 'abandoned' : 'local-failure';
+  const { result, retriedAs, mayHaveRun } = failure;
   if (exchange.isResponseStarted) {
     endAttempt(exchange, result);
     exchange.flag = failure.flag;
     truncate(engine, exchange);
     return;
   }
-  const { retriedAs, mayHaveRun } = failure;
+  if (failure === failures.noRoom) exchange.overflow = 'connections';
   if (retriedAs !== null && tryAgain(engine, exchange, retriedAs, result, mayHaveRun)) return;
   endAttempt(exchange, result);
   answer(engine, exchange, failure.status, failure.flag, failure.sentence);
@@ -124,8 +154,7 @@ function tryAgain(
   upstream?.destroy();
   endAttempt(exchange, result);
   exchange.setCookie = pick.setCookie ?? exchange.setCookie;
-  sendTo(engine, exchange, pick.endpoint);
-  if (exchange.isHeadPending) flushRequest(exchange);
+  if (sendTo(engine, exchange, pick.endpoint) && exchange.isHeadPending) flushRequest(exchange);
   return true;
 }
 
@@ -155,6 +184,10 @@ export function endAttempt(exchange: Exchange, result: TryResult): void {
   const endpoint = exchange.endpoint;
   if (endpoint === null) return;
   exchange.endpoint = null;
+  endPending(exchange);
+  const { circuit } = (exchange.backend as LiveBackend).state;
+  circuit.requests--;
+  if (exchange.tries > 1) circuit.retries--;
   outcome.result = result;
   outcome.nowMs = clock.nowMs;
   outcome.latencyMs = latencyOf(exchange);
@@ -171,6 +204,6 @@ function latencyOf(exchange: Exchange): number {
 export function abandonAttempt(exchange: Exchange): void {
   const upstream = exchange.upstream;
   exchange.upstream = null;
-  upstream?.destroy();
+  upstream?.abandon();
   endAttempt(exchange, exchange.isResponseStarted ? resultOf(exchange.status) : 'abandoned');
 }

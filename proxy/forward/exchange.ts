@@ -8,6 +8,7 @@ import { Head } from '../parse/head.ts';
 import { nameIds } from '../parse/names.ts';
 import { RequestLine } from '../parse/requestline.ts';
 import type { LiveBackend } from '../receive/live.ts';
+import type { CircuitLimit } from '../select/circuit.ts';
 import type { EndpointState, PickFacts } from '../select/types.ts';
 import type { ReplyEncoder } from './encoder.ts';
 import type { ClientSide, UpstreamSide } from './sides.ts';
@@ -65,6 +66,8 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   isRequestComplete = false;
   isResponseStarted = false;
   willClose = false;
+  /** Counted among those that wait for a connection. */
+  isPending = false;
   hasUsedSpareTry = false;
   /** Body pieces, decoded, kept for another try; null when they can no longer be repeated. */
   replay: (string | Buffer)[] | null = null;
@@ -99,6 +102,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   upstreamHost = '';
   tries = 0;
   retryRefusal: RetryRefusal | '' = '';
+  overflow: CircuitLimit | '' = '';
 
   /** Makes the object ready for a new request whose head is in `line` and `head`. */
   begin(client: ClientSide, nowMs: number): void {
@@ -125,6 +129,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
       this.isRequestComplete =
       this.isResponseStarted =
       this.willClose =
+      this.isPending =
       this.hasUsedSpareTry =
         false;
     this.replay = this.requestTrailers = null;
@@ -140,7 +145,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.status = 0;
     this.flag = '-';
     this.bytesReceived = this.bytesSent = 0;
-    this.upstreamHost = this.retryRefusal = '';
+    this.upstreamHost = this.retryRefusal = this.overflow = '';
     this.tries = 0;
   }
 

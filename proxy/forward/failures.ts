@@ -10,6 +10,8 @@ export interface Failure {
   readonly retriedAs: RetryCause | null;
   /** false: the backend cannot have seen the request, so even a POST may be sent elsewhere. */
   readonly mayHaveRun: boolean;
+  /** `abandoned`: it says nothing of the endpoint's health. */
+  readonly result: 'local-failure' | 'abandoned';
 }
 
 export const failures = {
@@ -19,6 +21,7 @@ export const failures = {
     sentence: 'The gateway could not connect to the backend.',
     retriedAs: 'connect',
     mayHaveRun: false,
+    result: 'local-failure',
   },
   connectTimeout: {
     status: 504,
@@ -26,6 +29,7 @@ export const failures = {
     sentence: 'The backend did not accept the connection in time.',
     retriedAs: 'timeout',
     mayHaveRun: false,
+    result: 'local-failure',
   },
   reset: {
     status: 502,
@@ -33,6 +37,7 @@ export const failures = {
     sentence: 'The backend closed the connection before it had answered.',
     retriedAs: 'reset',
     mayHaveRun: true,
+    result: 'local-failure',
   },
   sendTimeout: {
     status: 504,
@@ -40,6 +45,7 @@ export const failures = {
     sentence: 'The backend did not take the request in time.',
     retriedAs: 'timeout',
     mayHaveRun: true,
+    result: 'local-failure',
   },
   readTimeout: {
     status: 504,
@@ -47,6 +53,7 @@ export const failures = {
     sentence: 'The backend did not answer in time.',
     retriedAs: 'timeout',
     mayHaveRun: true,
+    result: 'local-failure',
   },
   tryTimeout: {
     status: 504,
@@ -54,6 +61,7 @@ export const failures = {
     sentence: 'No try at the backend was answered in the time that this route gives it.',
     retriedAs: 'timeout',
     mayHaveRun: true,
+    result: 'local-failure',
   },
   requestTimeout: {
     status: 504,
@@ -61,6 +69,7 @@ export const failures = {
     sentence: 'The request took longer than this route allows.',
     retriedAs: null,
     mayHaveRun: true,
+    result: 'abandoned',
   },
   malformed: {
     status: 502,
@@ -68,6 +77,15 @@ export const failures = {
     sentence: 'The backend sent an answer that is not valid HTTP.',
     retriedAs: 'malformed',
     mayHaveRun: true,
+    result: 'local-failure',
+  },
+  noRoom: {
+    status: 503,
+    flag: 'UO',
+    sentence: 'The backend has as many connections as it may have, and none became free in time.',
+    retriedAs: null,
+    mayHaveRun: false,
+    result: 'abandoned',
   },
   unprocessed: {
     status: 503,
@@ -75,5 +93,6 @@ export const failures = {
     sentence: 'The backend turned the request away without having looked at it.',
     retriedAs: 'connect',
     mayHaveRun: false,
+    result: 'abandoned',
   },
 } as const satisfies Record<string, Failure>;

@@ -106,6 +106,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     if (!this.isConnected) this.#waiting = this.#waiting.filter((other) => other !== stream);
     if (spares.length < mostSpares) spares.push(stream);
     this.#restIfIdle();
+    this.pool.circuit?.roomCame(this.pool.endpointKey);
   }
 
   #restIfIdle(): void {
@@ -240,6 +241,11 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     this.isRetired = true;
     this.pool.forget(this);
     this.#engine.pools.sweep.remove(this);
+    const { circuit, endpointKey } = this.pool;
+    if (circuit !== null) {
+      circuit.connections--;
+      circuit.roomCame(endpointKey);
+    }
     this.session.close(errorCodes.cancel);
     const waiting = this.#waiting;
     this.#waiting = [];

@@ -1,4 +1,5 @@
 import type { LiveBackend } from '../receive/live.ts';
+import type { Circuit } from '../select/circuit.ts';
 import type { EndpointState } from '../select/types.ts';
 import { dial } from './dial.ts';
 import type { Engine } from './engine.ts';
@@ -8,29 +9,49 @@ import type { H2Stream } from './h2stream.ts';
 /** The HTTP/2 connections to one endpoint that are spoken to in the same way: as few as its limit of streams allows. */
 export class H2Pool {
   readonly endpointKey: string;
+  /** Of the one backend whose connections these are, where that has a limit of them. */
+  readonly circuit: Circuit | null;
   readonly #engine: Engine;
   readonly #connections: H2Connection[] = [];
 
-  constructor(engine: Engine, endpointKey: string) {
+  constructor(engine: Engine, endpointKey: string, circuit: Circuit | null) {
     this.#engine = engine;
     this.endpointKey = endpointKey;
+    this.circuit = circuit;
   }
 
   get idleCount(): number {
     return this.#connections.reduce((count, { streamCount }) => count + (streamCount === 0 ? 1 : 0), 0);
   }
 
-  /** A stream of an open connection with room, or of one that is being opened. */
-  take(endpoint: EndpointState, tlsBackend: LiveBackend | null, connectMs: number, nowMs: number): H2Stream {
-    // A copy: a connection that is past its age leaves the list when it is asked.
-    for (const connection of this.#connections.length > 1 ? this.#connections.slice() : this.#connections) {
-      if (connection.hasRoom(nowMs)) return connection.take();
-    }
+  /** A stream of an open connection with room. */
+  kept(nowMs: number): H2Stream | null {
+    return this.#withRoom(nowMs, true);
+  }
+
+  /**
+   * A stream of a connection that is being opened.
+   * @returns null: the backend's limit does not allow another connection. The first one it always does: requests of others are
+   * never over on a connection that many share, so that there may be none to give way
+   */
+  open(endpoint: EndpointState, tlsBackend: LiveBackend | null, connectMs: number, nowMs: number): H2Stream | null {
+    const opening = this.#withRoom(nowMs, false);
+    if (opening !== null) return opening;
+    if (this.#connections.length > 0 && this.circuit?.isFull('connections')) return null;
+    if (this.circuit !== null) this.circuit.connections++;
     const connection = new H2Connection(this.#engine, this, tlsBackend !== null, nowMs, connectMs);
     this.#connections.push(connection);
     this.#engine.pools.sweep.add(connection);
     dial(connection, endpoint, tlsBackend, 'h2');
     return connection.take();
+  }
+
+  #withRoom(nowMs: number, isConnected: boolean): H2Stream | null {
+    // A copy: a connection that is past its age leaves the list when it is asked.
+    for (const connection of this.#connections.length > 1 ? this.#connections.slice() : this.#connections) {
+      if (connection.isConnected === isConnected && connection.hasRoom(nowMs)) return connection.take();
+    }
+    return null;
   }
 
   forget(connection: H2Connection): void {

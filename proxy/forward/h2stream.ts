@@ -123,6 +123,11 @@ export class H2Stream implements UpstreamSide, Expiring {
     this.#drop(errorCodes.cancel);
   }
 
+  /** RST_STREAM tells the backend to stop, and is the end as far as anyone can see. */
+  abandon(): void {
+    this.destroy();
+  }
+
   /** Ends the stream, if it is open, and gives the object back. */
   #drop(code: number): void {
     const stream = this.#stream;

@@ -1,17 +1,23 @@
+import type { Backend } from '#table/backend.ts';
 import { clock } from '../listen/clock.ts';
 import { type Expiring, Sweep } from '../listen/sweep.ts';
 import type { LiveBackend } from '../receive/live.ts';
+import type { Circuit } from '../select/circuit.ts';
 import type { EndpointState } from '../select/types.ts';
 import { dial } from './dial.ts';
 import type { Engine } from './engine.ts';
+import type { Exchange } from './exchange.ts';
 import { H2Pool } from './h2pool.ts';
 import type { H2Stream } from './h2stream.ts';
 import type { UpstreamSide } from './sides.ts';
 import { UpstreamConnection } from './upstream.ts';
+import { Waiting } from './waiting.ts';
 
 /** Kept connections to one endpoint that are spoken to in the same way. */
 export class Pool {
   readonly endpointKey: string;
+  /** Of the one backend whose connections these are, where that has a limit of them. */
+  readonly circuit: Circuit | null;
   /** Newest last; the newest is used first, so that the others can go idle and end (LIFO). */
   readonly #idle: UpstreamConnection[] = [];
   readonly #owner: Pools;
@@ -19,10 +25,11 @@ export class Pool {
   /** The endpoint left the tables: what comes back is closed. */
   isGone = false;
 
-  constructor(owner: Pools, engine: Engine, endpointKey: string) {
+  constructor(owner: Pools, engine: Engine, endpointKey: string, circuit: Circuit | null) {
     this.#owner = owner;
     this.#engine = engine;
     this.endpointKey = endpointKey;
+    this.circuit = circuit;
   }
 
   get idleCount(): number {
@@ -51,12 +58,23 @@ export class Pool {
     }
     connection.expiresAtMs = connection.idleUntilMs;
     this.#idle.push(connection);
+    this.circuit?.roomCame(this.endpointKey);
   }
 
   forget(connection: UpstreamConnection): void {
     const at = this.#idle.lastIndexOf(connection);
     if (at !== -1) this.#idle.splice(at, 1);
     this.#owner.sweep.remove(connection);
+    if (this.circuit === null) return;
+    this.circuit.connections--;
+    this.circuit.roomCame(this.endpointKey);
+  }
+
+  /** @returns false when none is idle */
+  closeOldest(): boolean {
+    const oldest = this.#idle[0];
+    oldest?.destroy();
+    return oldest !== undefined;
   }
 
   closeIdle(): void {
@@ -77,38 +95,73 @@ export class Pools {
     this.#engine = engine;
   }
 
-  /** A kept connection, or one that is being opened. */
-  take(
-    endpoint: EndpointState,
-    backend: LiveBackend,
-    isClientTls: boolean,
-    connectMs: number,
-    canReuse: boolean,
-    nowMs: number,
-  ): UpstreamSide {
-    const protocol = backend.row.protocol;
-    const isTls = protocol === 'https' || protocol === 'h2' || (protocol === 'same-as-client' && isClientTls);
-    const key = isTls ? tlsKey(endpoint, backend) : endpoint.key;
-    if (protocol === 'h2' || protocol === 'h2c') {
-      return this.#h2Pool(key, endpoint.key).take(endpoint, isTls ? backend : null, connectMs, nowMs);
+  /** A kept connection, or what `open` gives. */
+  take(exchange: Exchange, endpoint: EndpointState, nowMs: number): UpstreamSide | null {
+    return this.#kept(exchange, endpoint, nowMs) ?? this.open(exchange, endpoint, nowMs);
+  }
+
+  /**
+   * A connection that is being opened, or a place among those who wait for one.
+   * @returns null: as many requests as may wait do so already
+   */
+  open(exchange: Exchange, endpoint: EndpointState, nowMs: number): UpstreamSide | null {
+    const backend = exchange.backend as LiveBackend;
+    if (backend.state.circuit.isFull('pending')) return null;
+    return this.#dial(exchange, endpoint, nowMs) ?? new Waiting(this.#engine, endpoint, backend);
+  }
+
+  /** For a request that waits. @returns null: there is still no room */
+  takeNow(exchange: Exchange, endpoint: EndpointState, nowMs: number): UpstreamSide | null {
+    return this.#kept(exchange, endpoint, nowMs) ?? this.#dial(exchange, endpoint, nowMs);
+  }
+
+  #kept(exchange: Exchange, endpoint: EndpointState, nowMs: number): UpstreamSide | null {
+    const key = keyOf(exchange, endpoint);
+    const { protocol } = (exchange.backend as LiveBackend).row;
+    if (isHttp2(protocol)) return this.#h2PoolsByKey.get(key)?.kept(nowMs) ?? null;
+    return this.#poolsByKey.get(key)?.take(nowMs) ?? null;
+  }
+
+  /** @returns null: a limit of the backend does not allow another connection */
+  #dial(exchange: Exchange, endpoint: EndpointState, nowMs: number): UpstreamSide | null {
+    const key = keyOf(exchange, endpoint);
+    const backend = exchange.backend as LiveBackend;
+    const { circuit } = backend.state;
+    const owner = circuit.limits.connections === 0 ? null : circuit;
+    const tlsBackend = isTls(exchange) ? backend : null;
+    if (isHttp2(backend.row.protocol)) {
+      const { connectMs } = (exchange.route as NonNullable<Exchange['route']>).row.timeouts;
+      return this.#h2Pool(key, endpoint.key, owner).open(endpoint, tlsBackend, connectMs, nowMs);
     }
-    let pool = this.#poolsByKey.get(key);
-    if (pool === undefined) {
-      pool = new Pool(this, this.#engine, endpoint.key);
-      this.#poolsByKey.set(key, pool);
-    }
-    const kept = canReuse ? pool.take(nowMs) : null;
-    if (kept !== null) return kept;
+    const pool = this.#pool(key, endpoint.key, owner);
+    if (!this.#mayOpen(circuit)) return null;
     const connection = new UpstreamConnection(this.#engine, pool, nowMs);
+    if (owner !== null) owner.connections++;
     this.sweep.add(connection);
-    dial(connection, endpoint, isTls ? backend : null);
+    dial(connection, endpoint, tlsBackend);
     return connection;
   }
 
-  #h2Pool(key: string, endpointKey: string): H2Pool {
+  /** Whether the backend may have one connection more; an idle one to another of its endpoints gives way. */
+  #mayOpen(circuit: Circuit): boolean {
+    if (!circuit.isFull('connections')) return true;
+    for (const pool of this.#poolsByKey.values()) if (pool.circuit === circuit && pool.closeOldest()) break;
+    return !circuit.isFull('connections');
+  }
+
+  #pool(key: string, endpointKey: string, circuit: Circuit | null): Pool {
+    let pool = this.#poolsByKey.get(key);
+    if (pool === undefined) {
+      pool = new Pool(this, this.#engine, endpointKey, circuit);
+      this.#poolsByKey.set(key, pool);
+    }
+    return pool;
+  }
+
+  #h2Pool(key: string, endpointKey: string, circuit: Circuit | null): H2Pool {
     let pool = this.#h2PoolsByKey.get(key);
     if (pool === undefined) {
-      pool = new H2Pool(this.#engine, endpointKey);
+      pool = new H2Pool(this.#engine, endpointKey, circuit);
       this.#h2PoolsByKey.set(key, pool);
     }
     return pool;
@@ -140,6 +193,22 @@ export class Pools {
     for (const pool of this.#h2PoolsByKey.values()) count += pool.idleCount;
     return count;
   }
+}
+
+export function isHttp2(protocol: Backend['protocol']): boolean {
+  return protocol === 'h2' || protocol === 'h2c';
+}
+
+function isTls(exchange: Exchange): boolean {
+  const { protocol } = (exchange.backend as LiveBackend).row;
+  return protocol === 'https' || protocol === 'h2' || (protocol === 'same-as-client' && exchange.isTls);
+}
+
+/** Which connections the request may use. Those that are counted for a backend carry no requests of another. */
+function keyOf(exchange: Exchange, endpoint: EndpointState): string {
+  const backend = exchange.backend as LiveBackend;
+  const key = isTls(exchange) ? tlsKey(endpoint, backend) : endpoint.key;
+  return backend.state.circuit.limits.connections === 0 ? key : `${backend.row.id} ${key}`;
 }
 
 /** Connections are shared only by backends that verify the same peer in the same way. */

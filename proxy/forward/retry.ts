@@ -16,7 +16,13 @@ export function nextTry(engine: Engine, exchange: Exchange, mayHaveRun: boolean,
   if (refusal !== null) return refuse(exchange, refusal);
   const { endpoint } = exchange;
   if (endpoint !== null) exchange.tried.push(endpoint);
-  const pick = (exchange.backend as LiveBackend).state.pick(exchange, exchange.tried, nowMs);
+  const { state } = exchange.backend as LiveBackend;
+  // The try that has just failed is still counted.
+  if (exchange.tries === 1 && state.circuit.isFull('retries')) {
+    exchange.overflow = 'retries';
+    return refuse(exchange, 'limit');
+  }
+  const pick = state.pick(exchange, exchange.tried, nowMs);
   if (pick === null) return refuse(exchange, 'endpoint');
   return engine.budget.withdraw(nowMs) ? pick : refuse(exchange, 'budget');
 }

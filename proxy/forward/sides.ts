@@ -98,4 +98,6 @@ export interface UpstreamSide {
   endSoon(): void;
   /** Ends the try without telling the exchange; no later request meets what is left of it. */
   destroy(): void;
+  /** The same, because nobody wants an answer any more; the backend may still be at work on one. */
+  abandon(): void;
 }

@@ -6,6 +6,7 @@ import { bodyChunked, bodyUntilClose } from '../parse/framing.ts';
 import { Head, needsMore } from '../parse/head.ts';
 import { interpretResponse, parseResponseHead, ResponseLine } from '../parse/responsehead.ts';
 import { lastChunk } from '../parse/trailers.ts';
+import type { Circuit } from '../select/circuit.ts';
 import { attemptFailed, upstreamConnected } from './attempt.ts';
 import type { Dialled } from './dial.ts';
 import type { Engine } from './engine.ts';
@@ -26,7 +27,9 @@ const phaseIdle = 1;
 const phaseHead = 2;
 const phaseBody = 3;
 const phaseTunnel = 4;
-const phaseClosed = 5;
+/** Nobody wants the answer any more, but the backend may still be at work on it. */
+const phaseAbandoned = 5;
+const phaseClosed = 6;
 
 /** Interim answers to one request; a backend that sends more is broken. */
 export const mostInterims = 32;
@@ -53,6 +56,8 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
   #held: Buffer | null = null;
   readonly #body = new BodyReader();
   readonly #clock = new TryClock();
+  /** Where an abandoned request is still counted. */
+  #abandoned: Circuit | null = null;
   /** Request head that waits for the connection or for body bytes. */
   #requestHead = '';
 
@@ -357,10 +362,32 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
     this.socket.destroySoon();
   }
 
+  /**
+   * What a backend with a limit of requests works on counts until it has ended: whoever sends requests and gives them up at
+   * once would otherwise have no limit (MadeYouReset, CVE-2025-8671). FIN says that nobody waits; bytes or FIN in return say
+   * that the work is over.
+   */
+  abandon(): void {
+    const exchange = this.exchange;
+    const circuit = exchange?.backend?.state.circuit;
+    const isWorking = this.#phase === phaseHead && exchange?.isRequestComplete === true;
+    if (!isWorking || circuit === undefined || circuit.limits.requests === 0) {
+      this.destroy();
+      return;
+    }
+    this.#phase = phaseAbandoned;
+    this.exchange = null;
+    this.#abandoned = circuit;
+    circuit.requests++;
+    this.socket.end();
+  }
+
   destroy(): void {
     if (this.#phase === phaseClosed) return;
     this.#phase = phaseClosed;
     this.exchange = null;
+    if (this.#abandoned !== null) this.#abandoned.requests--;
+    this.#abandoned = null;
     this.chunk = null;
     this.pool.forget(this);
     this.socket.destroy();

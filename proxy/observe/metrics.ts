@@ -1,3 +1,4 @@
+import type { CircuitLimit } from '../select/circuit.ts';
 import type { EjectionReason } from '../select/outlier.ts';
 import type { ResponseFlag, RetryRefusal } from './record.ts';
 
@@ -9,6 +10,7 @@ export const responseFlags = [
   '-',
   'NR',
   'NE',
+  'UO',
   'BR',
   'UF',
   'UC',
@@ -47,8 +49,17 @@ export const retryRefusals = [
   'tries',
   'time',
   'budget',
+  'limit',
   'endpoint',
 ] as const satisfies readonly RetryRefusal[];
+
+/** Every limit of a backend, in the order in which requests that ran into it are counted. */
+export const circuitLimits = [
+  'connections',
+  'pending',
+  'requests',
+  'retries',
+] as const satisfies readonly CircuitLimit[];
 
 /** Places of a snapshot's `totals`. A histogram is its buckets (not summed up), then the sum in seconds. */
 const histogramSize = bucketBounds.length + 2;
@@ -58,6 +69,7 @@ const upstreamAt = durationAt + histogramSize;
 const bytesReceivedAt = upstreamAt + histogramSize;
 const ejectionsAt = bytesReceivedAt + 3;
 const retryRefusalsAt = ejectionsAt + ejectionReasons.length;
+const overflowsAt = retryRefusalsAt + retryRefusals.length;
 export const totalsLayout = {
   classes: 0,
   flags: flagsAt,
@@ -68,7 +80,8 @@ export const totalsLayout = {
   retries: bytesReceivedAt + 2,
   ejections: ejectionsAt,
   retryRefusals: retryRefusalsAt,
-  size: retryRefusalsAt + retryRefusals.length,
+  overflows: overflowsAt,
+  size: overflowsAt + circuitLimits.length,
 } as const;
 
 /** Places of one route's values: its status classes, then these. */
@@ -77,7 +90,9 @@ export const seriesLayout = {
   durationSeconds: statusClasses.length,
   bytesReceived: statusClasses.length + 1,
   bytesSent: statusClasses.length + 2,
-  size: statusClasses.length + 3,
+  retries: statusClasses.length + 3,
+  overflows: statusClasses.length + 4,
+  size: statusClasses.length + 5,
 } as const;
 
 /** Whose requests a series counts. Everything in it comes from rows of the table, never from a request. */

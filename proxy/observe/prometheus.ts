@@ -1,4 +1,5 @@
 import {
+  circuitLimits,
   ejectionReasons,
   type MetricsSnapshot,
   responseFlags,
@@ -67,6 +68,14 @@ export function renderMetrics(snapshot: MetricsSnapshot): string {
     page.sample('', { reason }, at(totalsLayout.retryRefusals + i));
   });
   page.family(
+    'sluice_circuit_rejections_total',
+    'counter',
+    'Requests, and retries, that a limit of their backend turned away, by limit.',
+  );
+  circuitLimits.forEach((limit, i) => {
+    page.sample('', { limit }, at(totalsLayout.overflows + i));
+  });
+  page.family(
     'sluice_endpoint_ejections_total',
     'counter',
     'Endpoints that workers left out for a while, by reason; each worker decides for itself.',
@@ -113,6 +122,20 @@ function renderRoutes(page: Page, { series, values }: MetricsSnapshot): void {
   eachRoute((route, i) => page.sample('', route, value(i, seriesLayout.bytesReceived)));
   page.family('sluice_route_response_bytes_total', 'counter', 'Bytes sent in responses of a route.');
   eachRoute((route, i) => page.sample('', route, value(i, seriesLayout.bytesSent)));
+  // Most routes never have any of these.
+  const eachCount = (place: number) => {
+    eachRoute((route, i) => {
+      if (value(i, place) > 0) page.sample('', route, value(i, place));
+    });
+  };
+  page.family('sluice_route_retries_total', 'counter', 'Tries of a route beyond the first one of a request.');
+  eachCount(seriesLayout.retries);
+  page.family(
+    'sluice_route_rejections_total',
+    'counter',
+    'Requests of a route that a limit of their backend turned away.',
+  );
+  eachCount(seriesLayout.overflows);
 }
 
 function labelsOf(name: SeriesName): Labels {

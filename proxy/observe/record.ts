@@ -1,4 +1,5 @@
 import type { Source } from '#table/problem.ts';
+import type { CircuitLimit } from '../select/circuit.ts';
 
 /**
  * Why the gateway, and not the backend, decided how a request ended. One per request; for the access log and metrics.
@@ -9,6 +10,7 @@ export type ResponseFlag =
   | '-' // the backend answered
   | 'NR' // no route
   | 'NE' // no endpoint that can take it
+  | 'UO' // the backend has as much as it may have: max-requests and its kin
   | 'BR' // the route's backend is broken (a problem on its object)
   | 'UF' // no connection to the backend
   | 'UC' // the backend closed before or during its response
@@ -35,6 +37,7 @@ export type RetryRefusal =
   | 'tries' // all were used up
   | 'time' // the time for retries, or for the request, is over
   | 'budget' // retries are too large a share of the requests
+  | 'limit' // the backend has as many retries as it may have: max-retries
   | 'endpoint'; // there is none to try
 
 /** One finished exchange. The engine's exchange object has these fields, and is passed itself: nothing is copied. */
@@ -64,6 +67,8 @@ export interface ExchangeRecord {
   readonly tries: number;
   /** '' where no retry was wanted. */
   readonly retryRefusal: RetryRefusal | '';
+  /** Limit of the backend that the request, or a retry of it, ran into. */
+  readonly overflow: CircuitLimit | '';
   readonly routeId: string;
   /** Dense number of the route (CompiledRoute.index), -1 without a route. */
   readonly routeIndex: number;

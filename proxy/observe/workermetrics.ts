@@ -1,6 +1,7 @@
 import type { EjectionReason } from '../select/outlier.ts';
 import {
   bucketBounds,
+  circuitLimits,
   ejectionReasons,
   joinValues,
   type MetricsSnapshot,
@@ -54,12 +55,15 @@ export class WorkerMetrics implements Observer {
     if (record.retryRefusal !== '') {
       bump(totals, totalsLayout.retryRefusals + retryRefusals.indexOf(record.retryRefusal), 1);
     }
+    if (record.overflow !== '') bump(totals, totalsLayout.overflows + circuitLimits.indexOf(record.overflow), 1);
     if (record.routeIndex < 0) return;
     const { values } = this.#seriesOf(record);
     bump(values, seriesLayout.classes + statusClass, 1);
     bump(values, seriesLayout.durationSeconds, seconds);
     bump(values, seriesLayout.bytesReceived, record.bytesReceived);
     bump(values, seriesLayout.bytesSent, record.bytesSent);
+    if (record.tries > 1) bump(values, seriesLayout.retries, record.tries - 1);
+    if (record.overflow !== '') bump(values, seriesLayout.overflows, 1);
   }
 
   ejected(reason: EjectionReason): void {

@@ -1,6 +1,7 @@
 import { assertNever } from '#kit/assert.ts';
 import type { Backend, Endpoint } from '#table/backend.ts';
 import type { AffinityMemory } from '../share/affinity.ts';
+import { Circuit } from './circuit.ts';
 import { clientIp } from './clientip.ts';
 import { isCookieName } from './cookie.ts';
 import type { EjectionWord, EndpointUser, LiveEndpoint } from './endpoint.ts';
@@ -36,6 +37,7 @@ type RingBalance = Extract<Backend['balance'], { algorithm: 'ring-hash' }>;
 /** One backend's endpoints, and the choice among them. */
 export class BackendPicker implements BackendState, EndpointUser, Choices {
   row: Backend;
+  readonly circuit: Circuit;
   members: readonly Member[] = [];
   readonly #around: Surroundings;
   readonly #unhealthyKeys = new Set<string>();
@@ -52,6 +54,7 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
 
   constructor(row: Backend, around: Surroundings) {
     this.row = row;
+    this.circuit = new Circuit(row.circuit);
     this.#around = around;
   }
 
@@ -66,6 +69,7 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
   /** Takes a new row, new endpoints or a new affinity key. */
   renew(row: Backend, rows: Iterable<{ state: LiveEndpoint; row: Endpoint }>, nowMs: number): void {
     this.row = row;
+    this.circuit.limits = row.circuit;
     for (const member of this.members) member.state.users.delete(this);
     this.members = renewMembers(this.members, rows, nowMs);
     for (const member of this.members) member.state.users.add(this);

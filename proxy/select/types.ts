@@ -1,4 +1,5 @@
 import type { Endpoint } from '#table/backend.ts';
+import type { Circuit } from './circuit.ts';
 
 /**
  * How a try at an endpoint ended. `success`: any answer below 500. `server-error`: another 5xx than 502, 503, 504, which are
@@ -55,6 +56,7 @@ export interface Pick {
 
 /** One backend's endpoints and how to choose among them. */
 export interface BackendState {
+  readonly circuit: Circuit;
   /**
    * @param tried endpoints that this request has failed on; empty at the first try
    * @returns null when no endpoint can take the request

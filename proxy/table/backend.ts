@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Source } from './problem.ts';
-import { HealthCheck, Outlier } from './resilience.ts';
+import { CircuitLimits, HealthCheck, Outlier } from './resilience.ts';
 
 /** What a consistent hash is taken of. Parts are joined. */
 export const HashPart = z.discriminatedUnion('type', [
@@ -78,6 +78,7 @@ export const Backend = z.object({
   /** A new endpoint's share grows over this many ms; 0: at once. */
   slowStartMs: z.int().min(0),
   outlier: Outlier,
+  circuit: CircuitLimits,
   /** null: no probes. */
   healthCheck: HealthCheck.nullable(),
   /** When a smaller share of the endpoints is healthy and not ejected, all are used; percent. 0: only when none is left. */

@@ -66,3 +66,16 @@ export const Outlier = z.object({
   maxEjectedPercent: z.int().min(0).max(100),
 });
 export type Outlier = z.infer<typeof Outlier>;
+
+/** How much one worker may use of a backend at once; 0: no limit. Over it, 503 at once. */
+export const CircuitLimits = z.object({
+  /** Connections, idle ones included. Over it, requests wait for one. */
+  connections: z.int().min(0),
+  /** Requests that wait for a connection, or for one to be opened. */
+  pending: z.int().min(0),
+  /** Tries in flight, WebSockets included. */
+  requests: z.int().min(0),
+  /** Tries in flight that are not the first of their request. */
+  retries: z.int().min(0),
+});
+export type CircuitLimits = z.infer<typeof CircuitLimits>;

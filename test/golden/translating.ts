@@ -85,6 +85,7 @@ function usualRows(options: TranslateOptions): Record<RowKind, Record<string, un
       outlier: options.outlier,
       healthCheck: null,
       panicPercent: options.panicPercent,
+      circuit: options.circuit,
       prefer: 'any',
     },
     endpoints: { dns: null },

@@ -22,6 +22,7 @@ export function exchangeRecord(fields: Partial<ExchangeRecord>): ExchangeRecord 
     upstreamHost: '10.0.0.1:8080',
     tries: 1,
     retryRefusal: '',
+    overflow: '',
     routeId: 'ingress/shop/web/0/0',
     routeIndex: 0,
     routeSource: { kind: 'Ingress', namespace: 'shop', name: 'web' },

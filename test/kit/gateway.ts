@@ -17,6 +17,7 @@ export type KeptRecord = Pick<
   | 'bytesReceived'
   | 'tries'
   | 'retryRefusal'
+  | 'overflow'
   | 'upstreamHost'
   | 'requestId'
 >;
@@ -47,9 +48,9 @@ export async function testGateway(rows: readonly Row[], limits: Partial<Limits> 
   const observer: Observer = {
     finished(record) {
       const { method, target, status, flag, bytesSent, bytesReceived } = record;
-      const { tries, retryRefusal, upstreamHost, requestId } = record;
+      const { tries, retryRefusal, overflow, upstreamHost, requestId } = record;
       const told = { method, target, status, flag, bytesSent, bytesReceived };
-      records.push({ ...told, tries, retryRefusal, upstreamHost, requestId });
+      records.push({ ...told, tries, retryRefusal, overflow, upstreamHost, requestId });
     },
     connectionOpened: () => undefined,
     connectionClosed: () => undefined,

@@ -29,6 +29,8 @@ export interface RecorderOptions {
   port?: number;
   address?: string;
   tls?: { cert: string; key: string };
+  /** false: answers FIN with nothing, as a backend that is still at work; true when absent. */
+  endsWithPeer?: boolean;
 }
 
 /** A backend that splits requests itself, keeps them all, and answers whatever the test wants. */
@@ -38,12 +40,14 @@ export class Recorder {
   onRequest: Answer;
   onHead: Answer;
   onConnection: (connection: RecordedConnection) => void;
+  readonly #endsWithPeer: boolean;
   readonly #server: Server;
 
   private constructor(options: RecorderOptions) {
     this.onRequest = options.onRequest ?? ((request) => answer(request, 'ok'));
     this.onHead = options.onHead ?? (() => undefined);
     this.onConnection = options.onConnection ?? (() => undefined);
+    this.#endsWithPeer = options.endsWithPeer ?? true;
     const accept = (socket: Socket) => this.#accept(socket);
     this.#server = options.tls
       ? createTlsServer({ ...options.tls, allowHalfOpen: true }, accept)
@@ -96,7 +100,7 @@ export class Recorder {
     socket.on('data', (bytes: Buffer) => splitter.push(bytes));
     socket.on('end', () => {
       connection.isEnded = true;
-      socket.end();
+      if (this.#endsWithPeer) socket.end();
     });
     socket.on('close', () => {
       connection.isEnded = true;

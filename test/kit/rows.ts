@@ -121,6 +121,7 @@ const plainRows: { readonly [K in RowKind]: object } = {
     outlier: plainOutlier,
     healthCheck: null,
     panicPercent: 0,
+    circuit: { connections: 0, pending: 0, requests: 0, retries: 0 },
     prefer: 'any',
   },
   endpoints: { source, backendIds: ['b'], endpoints: [], dns: null },

@@ -1,0 +1,55 @@
+import type { CircuitLimits } from '#table/resilience.ts';
+
+/** The limit that left no room for a request. */
+export type CircuitLimit = 'connections' | 'pending' | 'requests' | 'retries';
+
+/** A request that waits until the backend may have another connection. */
+export interface Waiter {
+  readonly endpointKey: string;
+  /** There may be room now: leaves the queue when there is. */
+  admit(): void;
+}
+
+/**
+ * What a worker uses of one backend, and how much of it it may use (Envoy's circuit breakers). Counted whether there are
+ * limits or not, so that those that come later know of what is in flight; connections only while they are limited.
+ */
+export class Circuit {
+  limits: CircuitLimits;
+  /** Open, whether a request is on them or not. */
+  connections = 0;
+  /** Requests without a connection yet. */
+  pending = 0;
+  /** Tries in flight; one that its client gave up counts until the backend has ended it. */
+  requests = 0;
+  /** Those of them that are not the first of their request. */
+  retries = 0;
+  /** In order of arrival. */
+  readonly waiting: Waiter[] = [];
+  /** How often in a row the first of them was passed over. */
+  #passed = 0;
+
+  constructor(limits: CircuitLimits) {
+    this.limits = limits;
+  }
+
+  /** Whether one more would be over the limit. */
+  isFull(limit: CircuitLimit): boolean {
+    return this.limits[limit] > 0 && this[limit] >= this.limits[limit];
+  }
+
+  /**
+   * A connection became idle, or closed: whoever waits longest gets it, those for its endpoint first, because for others it
+   * has to be closed; but nobody is passed over for ever.
+   */
+  roomCame(endpointKey: string): void {
+    const [first] = this.waiting;
+    if (first === undefined) return;
+    const ofEndpoint = this.waiting.find((waiter) => waiter.endpointKey === endpointKey);
+    const next = this.#passed < mostPassed ? (ofEndpoint ?? first) : first;
+    this.#passed = next === first ? 0 : this.#passed + 1;
+    next.admit();
+  }
+}
+
+const mostPassed = 8;

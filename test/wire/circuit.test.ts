@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import fc from 'fast-check';
+import type { Backend } from '#table/backend.ts';
+import type { CircuitLimits } from '#table/resilience.ts';
+import type { Route } from '#table/route.ts';
+import type { Circuit } from '../../proxy/select/circuit.ts';
+import { type TestGateway, testGateway } from '../kit/gateway.ts';
+import { H2Backend, h2Answer } from '../kit/h2backend.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
+import { type Answer, answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
+import { plainTable, row } from '../kit/rows.ts';
+import { waitUntil } from '../kit/wait.ts';
+
+const opened: { stop(): Promise<void> }[] = [];
+after(async () => {
+  for (const each of opened.reverse()) await each.stop();
+});
+
+const silent: Answer = () => {};
+
+interface Wish {
+  circuit: Partial<CircuitLimits>;
+  backend?: Partial<Backend>;
+  timeouts?: Partial<Route['timeouts']>;
+  retry?: Partial<Route['retry']>;
+}
+
+async function rig(backends: readonly { port: number; stop(): Promise<void> }[], wish: Wish): Promise<TestGateway> {
+  const rows = plainTable(backends.map(({ port }) => ({ address: '127.0.0.1', port }))).map((each) => {
+    if (each.kind === 'backend') {
+      const circuit = { ...each.row.circuit, ...wish.circuit };
+      return row('backend', { ...each.row, ...wish.backend, circuit });
+    }
+    if (each.kind !== 'route') return each;
+    const timeouts = { ...each.row.timeouts, ...wish.timeouts };
+    return row('route', { ...each.row, timeouts, retry: { ...each.row.retry, ...wish.retry } });
+  });
+  const gateway = await testGateway(rows);
+  opened.push(...backends, gateway);
+  return gateway;
+}
+
+async function ask(gateway: TestGateway, path = '/'): Promise<RawClient> {
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push({ stop: async () => client.destroy() });
+  client.send(get(path, 'a'));
+  return client;
+}
+
+function circuitOf(gateway: TestGateway): Circuit {
+  return (gateway.live.backend('b') as NonNullable<ReturnType<TestGateway['live']['backend']>>).state.circuit;
+}
+
+test('requests: one over the limit is 503 at once, and told to come again; one less makes room', async () => {
+  const backend = await Recorder.start({ onRequest: silent });
+  const gateway = await rig([backend], { circuit: { requests: 2 } });
+  const clients = [await ask(gateway), await ask(gateway)] as const;
+  await backend.request(1);
+  const refused = await (await ask(gateway)).response();
+  assert.equal(refused.status, 503);
+  assert.deepEqual(
+    refused.fields.find(([name]) => name.toLowerCase() === 'retry-after'),
+    ['Retry-After', '1'],
+  );
+  assert.deepEqual(
+    [gateway.records[0]?.flag, gateway.records[0]?.overflow, gateway.records[0]?.tries],
+    ['UO', 'requests', 0],
+  );
+  answer(await backend.request(0), 'done');
+  await Promise.any(clients.map((client) => client.response()));
+  backend.onRequest = (request) => answer(request, 'now');
+  assert.equal((await (await ask(gateway)).response()).status, 200);
+});
+
+test('requests: what its client gave up counts until the backend answers it, or closes', async () => {
+  const ends = [
+    (request: RecordedRequest) => answer(request, 'late'),
+    (request: RecordedRequest) => request.connection.socket.destroy(),
+  ];
+  for (const end of ends) {
+    const backend = await Recorder.start({ onRequest: silent, endsWithPeer: false });
+    const gateway = await rig([backend], { circuit: { requests: 1 } });
+    const first = await ask(gateway);
+    const request = await backend.request(0);
+    first.socket.resetAndDestroy();
+    await waitUntil(() => request.connection.isEnded, 'the backend to hear that nobody waits');
+    await waitUntil(() => gateway.records.length === 1, 'the record of the request that was given up');
+    assert.equal(gateway.records[0]?.flag, 'DC');
+    assert.equal((await (await ask(gateway)).response()).status, 503);
+    end(request);
+    await waitUntil(() => circuitOf(gateway).requests === 0, 'the request to be over');
+    assert.equal(backend.requests.length, 1);
+  }
+});
+
+test('connections: a request over the limit waits for one, and gets it when another is answered', async () => {
+  const backend = await Recorder.start({ onRequest: silent });
+  const gateway = await rig([backend], { circuit: { connections: 1 } });
+  const first = await ask(gateway);
+  await backend.request(0);
+  const second = await ask(gateway, '/second');
+  await waitUntil(() => circuitOf(gateway).waiting.length === 1, 'the second to wait');
+  answer(await backend.request(0), 'one');
+  assert.equal((await first.response()).body.toString(), 'one');
+  answer(await backend.request(1), 'two');
+  assert.equal((await second.response()).body.toString(), 'two');
+  assert.equal(backend.connections.length, 1);
+  assert.equal(circuitOf(gateway).pending, 0);
+});
+
+test('connections: one that does not become free in time is 503 and UO; a client that goes waits no more', async () => {
+  const backend = await Recorder.start({ onRequest: silent });
+  const gateway = await rig([backend], { circuit: { connections: 1 }, timeouts: { connectMs: 600 } });
+  await ask(gateway);
+  await backend.request(0);
+  const second = await ask(gateway);
+  const third = await ask(gateway);
+  await waitUntil(() => circuitOf(gateway).waiting.length === 2, 'both to wait');
+  third.socket.resetAndDestroy();
+  await waitUntil(() => circuitOf(gateway).waiting.length === 1, 'the one that went to leave the queue');
+  assert.equal((await second.response()).status, 503);
+  const record = gateway.records.find(({ flag }) => flag === 'UO');
+  assert.deepEqual([record?.overflow, record?.status], ['connections', 503]);
+  assert.equal(backend.requests.length, 1);
+  assert.equal(circuitOf(gateway).pending, 0);
+});
+
+test('pending: more than may wait are 503 at once', async () => {
+  const backend = await Recorder.start({ onRequest: silent });
+  const gateway = await rig([backend], { circuit: { connections: 1, pending: 1 } });
+  await ask(gateway);
+  await backend.request(0);
+  await ask(gateway);
+  await waitUntil(() => circuitOf(gateway).waiting.length === 1, 'the second to wait');
+  assert.equal((await (await ask(gateway)).response()).status, 503);
+  assert.deepEqual([gateway.records[0]?.flag, gateway.records[0]?.overflow], ['UO', 'pending']);
+});
+
+test('connections: an idle one to another endpoint gives way, and there are never more', async () => {
+  const backends = [await Recorder.start(), await Recorder.start(), await Recorder.start()];
+  const gateway = await rig(backends, { circuit: { connections: 2 } });
+  let most = 0;
+  for (const each of backends) {
+    each.onConnection = () => {
+      most = Math.max(most, circuitOf(gateway).connections);
+    };
+  }
+  for (let i = 0; i < 12; i++) assert.equal((await exchange({ port: gateway.port }, get('/', 'a'))).status, 200);
+  assert.ok(backends.every(({ requests }) => requests.length >= 2));
+  assert.equal(most, 2);
+});
+
+test('retries: more than may be in flight are not made, and that is told', async () => {
+  const bad = await Recorder.start({ onRequest: (request) => answer(request, 'bad', 503) });
+  const slow = await Recorder.start({ onRequest: silent });
+  const retry = { on: [503], attempts: 2 };
+  const gateway = await rig([bad, slow], { circuit: { retries: 1 }, retry });
+  // Round robin: of any two requests one goes to the bad one first, and its retry hangs at the slow one.
+  for (let i = 0; i < 4; i++) await ask(gateway);
+  await waitUntil(() => gateway.records.length >= 1, 'a request to fail for want of a retry');
+  const [record] = gateway.records;
+  assert.deepEqual([record?.status, record?.retryRefusal, record?.overflow], [503, 'limit', 'retries']);
+  assert.equal(circuitOf(gateway).retries, 1);
+});
+
+test('connections: streams that find no room on the only HTTP/2 connection wait for one that ends', async () => {
+  const backend = await H2Backend.start({ maxConcurrentStreams: 1, onEnd: () => undefined });
+  const gateway = await rig([backend], { circuit: { connections: 1 }, backend: { protocol: 'h2c' } });
+  // The first tells how many streams the backend takes.
+  const warm = await ask(gateway);
+  h2Answer((await backend.request(0)).stream, 'warm');
+  await warm.response();
+  const first = await ask(gateway);
+  const held = await backend.request(1);
+  const second = await ask(gateway);
+  await waitUntil(() => circuitOf(gateway).waiting.length === 1, 'the second to wait');
+  h2Answer(held.stream, 'one');
+  assert.equal((await first.response()).body.toString(), 'one');
+  h2Answer((await backend.request(2)).stream, 'two');
+  assert.equal((await second.response()).body.toString(), 'two');
+  assert.equal(backend.sessions.length, 1);
+});
+
+const behaviours = ['good', 'close', 'reset', 'slow', 'bad'] as const;
+
+function behave(request: RecordedRequest): void {
+  const { socket } = request.connection;
+  const path = request.target.slice(1);
+  if (path === 'close') socket.end('HTTP/1.1 200 OK\r\n\r\nuntil close');
+  else if (path === 'reset') socket.resetAndDestroy();
+  else if (path === 'slow') setTimeout(() => answer(request, 'late'), 5);
+  else answer(request, 'ok', path === 'bad' ? 503 : 200);
+}
+
+test('whatever happens, in the end nothing is counted that is not there', async () => {
+  const backends = [await Recorder.start({ onRequest: behave }), await Recorder.start({ onRequest: behave })];
+  const gateway = await rig(backends, {
+    circuit: { connections: 3, pending: 4, requests: 5, retries: 1 },
+    timeouts: { connectMs: 500 },
+    retry: { on: ['connect', 'reset', 'timeout', 503], attempts: 3 },
+  });
+  const client = fc.record({ path: fc.constantFrom(...behaviours), goes: fc.boolean() });
+  const clients = fc.sample(client, { numRuns: 400, seed: 20261127 });
+  const statuses = new Set<number>();
+  for (let start = 0; start < clients.length; start += 20) {
+    await Promise.all(
+      clients.slice(start, start + 20).map(async ({ path, goes }) => {
+        const each = await RawClient.open({ port: gateway.port });
+        each.send(get(`/${path}`, 'a'));
+        if (!goes) statuses.add((await each.response()).status);
+        each.destroy();
+      }),
+    );
+  }
+  assert.ok(statuses.has(200) && statuses.has(503));
+  const circuit = circuitOf(gateway);
+  await waitUntil(
+    () => circuit.requests === 0 && circuit.connections === gateway.gateway.counts().idleUpstream,
+    'what is in flight to end',
+  );
+  assert.deepEqual([circuit.pending, circuit.retries, circuit.waiting.length], [0, 0, 0]);
+  assert.ok(circuit.connections <= 3);
+});
