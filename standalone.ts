@@ -16,6 +16,7 @@ import { startDemo } from './examples/demo/start.ts';
 import type { Limits } from './proxy/listen/limits.ts';
 import { startFleet } from './proxy/main.ts';
 import { redisSettingsOf } from './proxy/share/redis.ts';
+import { tableContract } from './proxy/table/rows.ts';
 
 export type StandaloneSettings = ValuesOf<typeof standaloneFlags> & { limits: Limits };
 
@@ -44,7 +45,7 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
     log,
   });
   const demo = settings.demo ? await startDemo() : null;
-  const publisher = new Publisher();
+  const publisher = new Publisher(tableContract);
   const problemLog = new ProblemLog(log);
   const pipeline = startPipeline({
     openSource: (onUpdate) => watchFiles({ dir: settings.manifests, onUpdate }),

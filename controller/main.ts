@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#kit/log.ts';
 import { reasonOf } from '#kit/reason.ts';
+import { tableContract } from '#table/rows.ts';
 import type { ValuesOf } from './ops/flag.ts';
 import type { controllerFlags } from './ops/flags.ts';
 import { openLog } from './ops/log.ts';
@@ -15,6 +16,7 @@ import { SettingError } from './ops/settings.ts';
 import { configMapsInUse, translateOptions } from './ops/translateoptions.ts';
 import { startPipeline } from './pipeline.ts';
 import { type Authorize, anyOf, serviceAccounts, sharedSecret } from './publish/auth.ts';
+import { feedOf } from './publish/feed.ts';
 import { fleetAuthority, fleetRows } from './publish/fleetrows.ts';
 import { Publisher } from './publish/publisher.ts';
 import { startTableServer } from './publish/server.ts';
@@ -46,7 +48,7 @@ export async function runController(settings: Settings): Promise<void> {
   });
   const namespace = settings.controllerNamespace ?? cluster.namespace;
   const authorize = authorizeBy(settings, cluster);
-  const publisher = new Publisher();
+  const publisher = new Publisher(tableContract);
   let isReady = false;
   const admin = await openPages(settings.adminAddress, settings.adminPort, {
     '/healthz': () => ({ text: 'ok\n' }),
@@ -67,8 +69,7 @@ export async function runController(settings: Settings): Promise<void> {
     await writeFile(join(settings.stateDir, 'ca.crt'), shared.authority.certPem);
   }
   const server = await startTableServer({
-    publisher,
-    authorize,
+    feeds: [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', log })],
     authority: shared.authority,
     address: settings.publishBindAddress,
     port: settings.publishPort,

@@ -1,5 +1,5 @@
 import type { Problem } from '#table/problem.ts';
-import type { Row } from '#table/rows.ts';
+import type { Row, Rows } from '#table/rows.ts';
 import type { Publisher } from './publish/publisher.ts';
 import type { Translation } from './translate/options.ts';
 import type { Translator } from './translate/translator.ts';
@@ -10,7 +10,7 @@ export interface PipelineOptions<S extends Source> {
   /** Opens the source of objects; it calls back from a later turn of the event loop. */
   openSource(onUpdate: (update: ViewUpdate) => void): S;
   translator: Pick<Translator, 'apply'>;
-  publisher: Publisher;
+  publisher: Publisher<Rows>;
   /** Rows that no object describes. */
   fixedRows: readonly Row[];
   nowMs(): number;

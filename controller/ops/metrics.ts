@@ -1,10 +1,11 @@
 import type { Problem } from '#table/problem.ts';
+import type { Rows } from '#table/rows.ts';
 import type { Publisher } from '../publish/publisher.ts';
 import type { KindState } from '../watch/source.ts';
 
 export interface ControllerFigures {
   watch: Readonly<Record<string, KindState>>;
-  publisher: Pick<Publisher, 'current' | 'proxies' | 'countRows'>;
+  publisher: Pick<Publisher<Rows>, 'current' | 'proxies' | 'countRows'>;
   problems: readonly Problem[];
   isLeader: boolean;
   statuses: { writes: number; contested: number };

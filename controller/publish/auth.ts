@@ -3,8 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { reasonOf } from '#kit/reason.ts';
 
-/** Whether a token may read tables (which hold private keys), and whose it is. `reason` is for the log, not the caller. */
-export type Verdict = { ok: true; who: string } | { ok: false; reason: string };
+/**
+ * Whether a token may read rows (which hold private keys), and whose it is. `node`: the only one that it speaks for; null
+ * if it does not say. `reason` is for the log, not the caller.
+ */
+export type Verdict = { ok: true; who: string; node: string | null } | { ok: false; reason: string };
 export type Authorize = (token: string) => Promise<Verdict>;
 
 /** Everybody who knows the content of a file. The file is read each time, so the secret can be changed at any time. */
@@ -19,7 +22,9 @@ export function sharedSecret(file: string): Authorize {
     if (expected === '') return { ok: false, reason: `the token file ${file} is empty` };
     // Digests have one length, which timingSafeEqual wants, and tell nothing about the token's.
     const isEqual = timingSafeEqual(digest(token), digest(expected));
-    return isEqual ? { ok: true, who: 'shared secret' } : { ok: false, reason: 'the token is not the shared secret' };
+    return isEqual
+      ? { ok: true, who: 'shared secret', node: null }
+      : { ok: false, reason: 'the token is not the shared secret' };
   };
 }
 
@@ -45,7 +50,7 @@ export function serviceAccounts(
     try {
       const reviewed = await review(token);
       const isStranger = reviewed.ok && !users.has(reviewed.who);
-      const reason = isStranger ? `${reviewed.who} is not a service account of the proxies` : '';
+      const reason = isStranger ? `${reviewed.who} is not one of the service accounts that may read this` : '';
       const verdict: Verdict = isStranger ? { ok: false, reason } : reviewed;
       verdicts.set(key, { verdict, atMs: nowMs() });
       return verdict;

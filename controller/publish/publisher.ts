@@ -1,54 +1,61 @@
 import { type Ack, type Commit, schemaVersion } from '#table/change.ts';
+import { type AnyKinds, type Contract, type KindIn, kindsOf, type RefIn, type RowIn } from '#table/contract.ts';
 import { canonicalJson, rowHash, TableHash } from '#table/hash.ts';
-import type { Row, RowKind, RowRef } from '#table/rows.ts';
 import { type AckPost, rowLine } from '#table/wire.ts';
 import { type Subscriber, Subscription } from './subscription.ts';
 
 /** A row as it is kept: with the text that goes over the wire and into the hash. */
-export interface StoredRow {
-  readonly entry: Row;
+export interface StoredRow<M> {
+  readonly entry: RowIn<M>;
   readonly line: string;
   readonly hash: bigint;
 }
 
-/** What one proxy is sent at a time. */
-export interface Batch {
+/** What one reader is sent at a time. */
+export interface Batch<M> {
   readonly isSnapshot: boolean;
-  readonly rows: readonly StoredRow[];
-  readonly deletes: readonly RowRef[];
+  readonly rows: readonly StoredRow<M>[];
+  readonly deletes: readonly RefIn<M>[];
   readonly commit: Commit;
 }
 
-/** One proxy as the controller knows it. */
-export interface ProxyState {
+/** One reader, a proxy or an edge, as the controller knows it. */
+export interface ReaderState {
   name: string;
   zone: string | null;
   node: string | null;
   /** here: its stream ends in this process. elsewhere: another replica serves it, and it tells us what it applied. */
   connected: 'here' | 'elsewhere';
   appliedHash: string | null;
+  /** Our own commit that had this content; null: none of late had. */
+  appliedGeneration: number | null;
   /** The last answer was a refusal: why. Empty otherwise. */
   refused: Extract<Ack, { type: 'refused' }>['problems'];
 }
 
 /**
- * Holds the table and brings every proxy to it. Each proxy has at most one batch under way; what changes meanwhile
+ * Holds the rows of one contract and brings every reader to them; for proxies they are the table. Each proxy has at most one batch under way; what changes meanwhile
  * gathers in its set of changed rows and goes out as one batch after its answer. So the first change is never delayed,
  * a slow proxy delays nobody else, and what a stalled proxy can cost is bounded by the table.
  */
-export class Publisher {
-  readonly #rows = new Map<string, StoredRow>();
+export class Publisher<M extends AnyKinds> {
+  readonly #contract: Contract<M>;
+  readonly #rows = new Map<string, StoredRow<M>>();
   readonly #hash = new TableHash();
-  readonly #subscriptions = new Set<Subscription>();
+  readonly #subscriptions = new Set<Subscription<M>>();
   readonly #elsewhere = new Map<string, Elsewhere>();
   readonly #callbacks: (() => void)[] = [];
+  readonly #answerCallbacks: (() => void)[] = [];
+  /** Of the last commits: an answer that went to another replica says only which content it is about. */
+  readonly #generationByHash = new Map<string, number>();
   readonly #nowMs: () => number;
   /** Rows to put, and null for rows to drop; kept apart, because proxies are sent rows of the last commit at any time. */
-  readonly #staged = new Map<string, { ref: RowRef; entry: Row | null }>();
+  readonly #staged = new Map<string, { ref: RefIn<M>; entry: RowIn<M> | null }>();
   #commit: Commit | null = null;
   #wasApplied = false;
 
-  constructor(nowMs: () => number = Date.now) {
+  constructor(contract: Contract<M>, nowMs: () => number = Date.now) {
+    this.#contract = contract;
     this.#nowMs = nowMs;
   }
 
@@ -58,7 +65,7 @@ export class Publisher {
   }
 
   /** Changes the table; proxies hear of it at the next commit. A row that is put as it is already costs nothing. */
-  stage(upserts: readonly Row[], deletes: readonly RowRef[]): void {
+  stage(upserts: readonly RowIn<M>[], deletes: readonly RefIn<M>[]): void {
     for (const ref of deletes) this.#staged.set(keyOf(ref.kind, ref.id), { ref, entry: null });
     for (const entry of upserts) {
       const ref = { kind: entry.kind, id: entry.row.id };
@@ -69,7 +76,7 @@ export class Publisher {
   /** Makes what was staged the table. The generation counts only commits that changed something. */
   commit(seen: Readonly<Record<string, number>>, holds: Readonly<Record<string, number>>): Commit {
     const previous = this.#commit;
-    const changed = new Map<string, RowRef>();
+    const changed = new Map<string, RefIn<M>>();
     for (const [key, { ref, entry }] of this.#staged) {
       if (entry === null ? this.#drop(key) : this.#put(key, entry)) changed.set(key, ref);
     }
@@ -79,13 +86,14 @@ export class Publisher {
     const generation = (previous?.generation ?? 0) + (hasChanged ? 1 : 0);
     const commit = { schemaVersion, generation, hash, seen: { ...seen }, holds: { ...holds } };
     this.#commit = commit;
+    this.#remember(hash, generation);
     for (const subscription of this.#subscriptions) subscription.changed(changed);
     this.#settle();
     return commit;
   }
 
   /** A proxy comes. It is sent what it lacks: nothing but a commit if `subscriber.hash` is what we have. Call to leave. */
-  subscribe(subscriber: Subscriber): () => void {
+  subscribe(subscriber: Subscriber<M>): () => void {
     this.#elsewhere.delete(subscriber.name);
     const subscription = new Subscription(subscriber, {
       commit: () => this.#commit,
@@ -123,18 +131,25 @@ export class Publisher {
     this.#callbacks.push(callback);
   }
 
+  /** Calls back whenever a reader has answered, come or gone. */
+  onAnswer(callback: () => void): void {
+    this.#answerCallbacks.push(callback);
+  }
+
   /** true: there is a proxy, and every one of them has applied the table of the last commit. */
   isApplied(): boolean {
     const proxies = this.proxies();
     return proxies.length > 0 && proxies.every((proxy) => proxy.appliedHash === this.#commit?.hash);
   }
 
-  proxies(): ProxyState[] {
-    const states: ProxyState[] = [];
+  proxies(): ReaderState[] {
+    const states: ReaderState[] = [];
+    const generationOf = (hash: string | null) => (hash === null ? null : (this.#generationByHash.get(hash) ?? null));
     for (const { subscriber, appliedHash, refused } of this.#subscriptions) {
       if (subscriber.isObserver) continue;
       const { name, zone, node } = subscriber;
-      states.push({ name, zone, node, connected: 'here', appliedHash, refused });
+      const appliedGeneration = generationOf(appliedHash);
+      states.push({ name, zone, node, connected: 'here', appliedHash, appliedGeneration, refused });
     }
     for (const { name, zone, node, ack } of this.#elsewhere.values().map(({ post }) => post)) {
       const isApplied = ack.type === 'applied';
@@ -144,28 +159,21 @@ export class Publisher {
         node,
         connected: 'elsewhere',
         appliedHash: isApplied ? ack.hash : null,
+        appliedGeneration: isApplied ? generationOf(ack.hash) : null,
         refused: isApplied ? [] : ack.problems,
       });
     }
     return states;
   }
 
-  countRows(): Record<RowKind, number> {
-    const counts: Record<RowKind, number> = {
-      listener: 0,
-      host: 0,
-      route: 0,
-      backend: 0,
-      endpoints: 0,
-      certificate: 0,
-      secret: 0,
-    };
-    for (const { entry } of this.#rows.values()) counts[entry.kind]++;
-    return counts;
+  countRows(): Record<KindIn<M>, number> {
+    const counts = Object.fromEntries(kindsOf(this.#contract.schemas).map((kind) => [kind, 0]));
+    for (const { entry } of this.#rows.values()) counts[entry.kind] = (counts[entry.kind] ?? 0) + 1;
+    return counts as Record<KindIn<M>, number>;
   }
 
   /** false: the row was like that already. */
-  #put(key: string, entry: Row): boolean {
+  #put(key: string, entry: RowIn<M>): boolean {
     const json = canonicalJson(entry.row);
     const line = rowLine(entry.kind, json);
     const old = this.#rows.get(key);
@@ -190,6 +198,16 @@ export class Publisher {
     const hasBecomeApplied = isApplied && !this.#wasApplied;
     this.#wasApplied = isApplied;
     if (hasBecomeApplied) for (const callback of this.#callbacks) callback();
+    for (const callback of this.#answerCallbacks) callback();
+  }
+
+  #remember(hash: string, generation: number): void {
+    // Put last again: content may come back.
+    this.#generationByHash.delete(hash);
+    this.#generationByHash.set(hash, generation);
+    if (this.#generationByHash.size <= rememberedCommits) return;
+    const [oldest] = this.#generationByHash.keys();
+    if (oldest !== undefined) this.#generationByHash.delete(oldest);
   }
 }
 
@@ -199,7 +217,8 @@ interface Elsewhere {
 }
 
 const forgetAfterMs = 30_000;
+const rememberedCommits = 1_000;
 
-function keyOf(kind: RowKind, id: string): string {
+function keyOf(kind: string, id: string): string {
   return `${kind}/${id}`;
 }

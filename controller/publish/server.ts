@@ -2,21 +2,18 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Log } from '#kit/log.ts';
-import { type AckAnswer, AckPost, controllerServerName, heartbeatMs, streamHeader } from '#table/wire.ts';
-import type { Authorize } from './auth.ts';
+import { AckPost, controllerServerName, heartbeatMs } from '#table/wire.ts';
 import { type KeyPair, signLeaf } from './certificates.ts';
-import type { Publisher } from './publisher.ts';
-import { TableStream } from './stream.ts';
+import type { Feed } from './feed.ts';
 
 export interface TableServerOptions {
-  publisher: Publisher;
-  authorize: Authorize;
+  feeds: readonly Feed[];
   authority: KeyPair;
   /** Address to bind; '' for all. */
   address: string;
   /** 0 lets the kernel choose. */
   port: number;
-  /** Names and addresses in the certificate beside the one that proxies verify, for people with curl. */
+  /** Names and addresses in the certificate beside the one that readers verify, for people with curl. */
   extraNames: readonly string[];
   log: Log;
 }
@@ -27,20 +24,19 @@ export interface TableServer {
 }
 
 /**
- * Serves the tables to proxies over TLS:
+ * Serves tables to proxies and plans to edges over TLS, at the paths of their contracts:
  *
  * - `GET /v1/tables?name=&zone=&node=&hash=`: the stream of proxy/table/wire.ts, without end. Without `name` it is a
  *   look on for people: nobody waits for answers.
- * - `POST /v1/acks`: a proxy's answer to a commit, repeated as a sign of life. Streams whose proxy is silent are cut.
- *   The answer says how far we are, so that a proxy can leave a replica that does not get any further.
+ * - `POST /v1/acks`: an answer to a commit, repeated as a sign of life. Streams whose reader is silent are cut. The
+ *   answer says how far we are, so that a reader can leave a replica that does not get any further.
  *
- * Both want `Authorization: Bearer`.
+ * All want `Authorization: Bearer`; a token that is bound to a node speaks for that node alone.
  *
  * @throws When the port cannot be bound.
  */
 export async function startTableServer(options: TableServerOptions): Promise<TableServer> {
-  const { publisher, log } = options;
-  const streams = new Map<string, TableStream>();
+  const { feeds, log } = options;
   const leaf = await makeLeaf(options);
   const server = createServer({
     cert: leaf.certPem,
@@ -69,63 +65,32 @@ export async function startTableServer(options: TableServerOptions): Promise<Tab
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = URL.parse(request.url ?? '/', 'https://controller');
     const route = `${request.method} ${url?.pathname}`;
-    if (url === null || (route !== 'GET /v1/tables' && route !== 'POST /v1/acks')) {
-      return refuse(response, 404, 'there is only GET /v1/tables and POST /v1/acks');
+    const feed = feeds.find(({ streamPath, acksPath }) => [`GET ${streamPath}`, `POST ${acksPath}`].includes(route));
+    if (url === null || feed === undefined) {
+      const routes = feeds.map(({ streamPath, acksPath }) => `GET ${streamPath}, POST ${acksPath}`);
+      return refuse(response, 404, `there is only ${routes.join(', ')}`);
     }
     const token = /^Bearer +(.+)$/i.exec(request.headers.authorization ?? '')?.[1];
-    const verdict = token === undefined ? noToken : await options.authorize(token);
+    const verdict = token === undefined ? noToken : await feed.authorize(token);
     if (!verdict.ok) {
-      log.warn({ peer: request.socket.remoteAddress, reason: verdict.reason }, 'proxy refused');
+      log.warn({ peer: request.socket.remoteAddress, reason: verdict.reason }, 'token refused');
       return refuse(response, 401, 'a valid bearer token is needed');
     }
-    if (request.method === 'POST') return takeAck(request, response);
-    openStream(url.searchParams, response, verdict.who);
-  }
-
-  function openStream(query: URLSearchParams, response: ServerResponse, who: string): void {
-    const name = query.get('name') ?? '';
-    const stream = new TableStream({
-      name,
-      zone: query.get('zone') || null,
-      node: query.get('node') || null,
-      hash: query.get('hash') ?? '',
-      response,
-    });
-    streams.set(stream.id, stream);
-    log.info({ proxy: name, who, stream: stream.id, hash: stream.hash }, 'proxy connected');
-    response.writeHead(200, {
-      'content-type': 'application/x-ndjson',
-      'cache-control': 'no-store',
-      [streamHeader]: stream.id,
-    });
-    response.flushHeaders();
-    const leave = publisher.subscribe(stream);
-    response.on('close', () => {
-      streams.delete(stream.id);
-      stream.close();
-      leave();
-      log.info({ proxy: name, stream: stream.id }, 'proxy gone');
-    });
-  }
-
-  async function takeAck(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { who, node } = verdict;
+    const isForeign = (other: string | null) => node !== null && (other ?? node) !== node;
+    if (request.method === 'GET') {
+      if (isForeign(url.searchParams.get('node'))) return refuse(response, 403, `the token is one of node ${node}`);
+      return feed.open(url.searchParams, response, who);
+    }
     const post = AckPost.safeParse(parseJson(await readBody(request)));
     if (!post.success) return refuse(response, 400, 'the body is not an acknowledgement');
-    const { name, ack } = post.data;
-    const stream = streams.get(post.data.stream);
-    if (stream) stream.acknowledge(ack);
-    else publisher.heardElsewhere(post.data);
-    if (ack.type === 'refused' && stream?.isNews(ack)) {
-      log.error({ proxy: name, hash: ack.hash, problems: ack.problems }, 'proxy refused a table');
-    }
-    const { seen = {}, holds = {} } = publisher.current ?? {};
+    if (isForeign(post.data.node)) return refuse(response, 403, `the token is one of node ${node}`);
     response.writeHead(200, { 'content-type': 'application/json' });
-    response.end(`${JSON.stringify({ seen, holds } satisfies AckAnswer)}\n`);
+    response.end(`${JSON.stringify(feed.acknowledge(post.data))}\n`);
   }
 
   const beat = setInterval(() => {
-    for (const stream of streams.values()) stream.beat();
-    publisher.expire();
+    for (const feed of feeds) feed.beat();
   }, heartbeatMs);
   const renewal = setInterval(() => {
     makeLeaf(options).then(
@@ -150,7 +115,7 @@ export async function startTableServer(options: TableServerOptions): Promise<Tab
         clearInterval(beat);
         clearInterval(renewal);
         server.close(() => resolve());
-        for (const stream of streams.values()) stream.close();
+        for (const feed of feeds) feed.close();
         server.closeAllConnections();
       }),
   };

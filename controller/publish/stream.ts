@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Ack } from '#table/change.ts';
+import type { AnyKinds } from '#table/contract.ts';
 import { commitLine, deleteLine, heartbeatLine, heartbeatMs, snapshotLine } from '#table/wire.ts';
 import type { Batch } from './publisher.ts';
 import type { Subscriber } from './subscription.ts';
 
-/** One open GET /v1/tables: writes batches as the reader takes them, and waits for its answers. */
-export class TableStream implements Subscriber {
+/** One open stream: writes batches as the reader takes them, and waits for its answers. */
+export class RowStream<M extends AnyKinds> implements Subscriber<M> {
   readonly id = randomUUID();
   readonly name: string;
   readonly zone: string | null;
@@ -15,11 +16,11 @@ export class TableStream implements Subscriber {
   readonly hash: string;
   readonly isObserver: boolean;
   readonly #response: ServerResponse;
-  #waiting: { batch: Batch; resolve: (ack: Ack) => void; reject: (error: Error) => void } | null = null;
+  #waiting: { batch: Batch<M>; resolve: (ack: Ack) => void; reject: (error: Error) => void } | null = null;
   #beatsSinceHeard = 0;
   #lastRefusal = '';
 
-  constructor(options: Pick<Subscriber, 'name' | 'zone' | 'node' | 'hash'> & { response: ServerResponse }) {
+  constructor(options: Pick<Subscriber<M>, 'name' | 'zone' | 'node' | 'hash'> & { response: ServerResponse }) {
     this.name = options.name;
     this.zone = options.zone;
     this.node = options.node;
@@ -29,7 +30,7 @@ export class TableStream implements Subscriber {
   }
 
   /** @throws When the connection ends before the answer. */
-  async deliver(batch: Batch): Promise<Ack> {
+  async deliver(batch: Batch<M>): Promise<Ack> {
     const { promise, resolve, reject } = Promise.withResolvers<Ack>();
     this.#waiting = { batch, resolve, reject };
     // Marks the promise as handled: it may be rejected while lines are still being written.
@@ -78,7 +79,7 @@ export class TableStream implements Subscriber {
 const maxSilenceMs = 35_000;
 const chunkLength = 65_536;
 
-function* chunksOf(batch: Batch): Generator<string> {
+function* chunksOf<M>(batch: Batch<M>): Generator<string> {
   let text = batch.isSnapshot ? snapshotLine : '';
   for (const ref of batch.deletes) text += deleteLine(ref);
   for (const { line } of batch.rows) {

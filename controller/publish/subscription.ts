@@ -1,9 +1,9 @@
 import type { Ack, Commit } from '#table/change.ts';
-import type { RowRef } from '#table/rows.ts';
+import type { AnyKinds, RefIn } from '#table/contract.ts';
 import type { Batch, StoredRow } from './publisher.ts';
 
-/** A proxy that wants the table, and the way to it. */
-export interface Subscriber {
+/** A proxy that wants the table (or an edge its plan), and the way to it. */
+export interface Subscriber<M> {
   name: string;
   zone: string | null;
   node: string | null;
@@ -12,26 +12,26 @@ export interface Subscriber {
   /** true: a person who looks on. It is sent everything and counts for nothing. */
   isObserver: boolean;
   /** Brings one batch there and back its answer. A rejection means that the subscriber is gone. */
-  deliver(batch: Batch): Promise<Ack>;
+  deliver(batch: Batch<M>): Promise<Ack>;
 }
 
 /** What a subscription reads of the publisher. */
-interface Shelf {
+interface Shelf<M> {
   commit(): Commit | null;
-  row(key: string): StoredRow | undefined;
-  rows(): Iterable<StoredRow>;
+  row(key: string): StoredRow<M> | undefined;
+  rows(): Iterable<StoredRow<M>>;
   rowCount(): number;
   /** An answer came. */
   settled(): void;
 }
 
 /** One proxy's way to the table: what it has, what it lacks, and the one batch that is under way. */
-export class Subscription {
-  readonly subscriber: Subscriber;
+export class Subscription<M extends AnyKinds> {
+  readonly subscriber: Subscriber<M>;
   appliedHash: string | null = null;
   refused: Extract<Ack, { type: 'refused' }>['problems'] = [];
-  readonly #shelf: Shelf;
-  #lacks = new Map<string, RowRef>();
+  readonly #shelf: Shelf<M>;
+  #lacks = new Map<string, RefIn<M>>();
   /** null: nothing is known of what it holds, so it needs the whole table. */
   #baseHash: string | null;
   /** The commit that it refused; it is not offered again. */
@@ -40,14 +40,14 @@ export class Subscription {
   #isBusy = false;
   #hasEnded = false;
 
-  constructor(subscriber: Subscriber, shelf: Shelf) {
+  constructor(subscriber: Subscriber<M>, shelf: Shelf<M>) {
     this.subscriber = subscriber;
     this.#shelf = shelf;
     this.#baseHash = subscriber.hash;
   }
 
   /** There is a new commit, or the subscriber is new. */
-  changed(rows: ReadonlyMap<string, RowRef>): void {
+  changed(rows: ReadonlyMap<string, RefIn<M>>): void {
     for (const [key, ref] of rows) this.#lacks.set(key, ref);
     // Rows that came and went while it was stalled are in the map, too; without a bound it would grow for ever.
     if (this.#lacks.size > 2 * this.#shelf.rowCount() + 1_000) this.#baseHash = null;
@@ -75,7 +75,7 @@ export class Subscription {
     }
   }
 
-  #next(): Batch | null {
+  #next(): Batch<M> | null {
     const commit = this.#shelf.commit();
     if (this.#hasEnded || commit === null || this.#isRefused(commit)) return null;
     if (!this.#isGreeted) {
@@ -85,8 +85,8 @@ export class Subscription {
     if (this.#isGreeted && this.#baseHash !== null && this.#lacks.size === 0) return null;
     this.#isGreeted = true;
     const isSnapshot = this.#baseHash === null;
-    const rows: StoredRow[] = isSnapshot ? Array.from(this.#shelf.rows()) : [];
-    const deletes: RowRef[] = [];
+    const rows: StoredRow<M>[] = isSnapshot ? Array.from(this.#shelf.rows()) : [];
+    const deletes: RefIn<M>[] = [];
     if (!isSnapshot) {
       for (const [key, ref] of this.#lacks) {
         const row = this.#shelf.row(key);

@@ -7,7 +7,8 @@ import { propertyOf } from './read.ts';
  * audience is refused, also where the server knows nothing of audiences and leaves them out of its answer. Throws when
  * the server cannot be asked: that is no verdict on the token.
  *
- * @returns as `who` the user name, `system:serviceaccount:NAMESPACE:NAME` for a service account
+ * @returns as `who` the user name, `system:serviceaccount:NAMESPACE:NAME` for a service account; as `node` that of the
+ * pod that the token was made for, if the token is bound to one and the server is new enough to say so (1.30)
  */
 export async function reviewToken(cluster: Cluster, token: string, audience: string): Promise<Verdict> {
   const answer = await cluster.call({
@@ -30,8 +31,13 @@ export async function reviewToken(cluster: Cluster, token: string, audience: str
     };
   }
   if (!audiences.includes(audience)) return { ok: false, reason: `the token is not for ${audience}` };
-  return { ok: true, who: String(propertyOf(propertyOf(status, 'user'), 'username') ?? '') };
+  const user = propertyOf(status, 'user');
+  const [node] = stringsOf(propertyOf(propertyOf(user, 'extra'), nodeOfToken));
+  return { ok: true, who: String(propertyOf(user, 'username') ?? ''), node: node ?? null };
 }
+
+/** KEP-4193. */
+const nodeOfToken = 'authentication.kubernetes.io/node-name';
 
 function stringsOf(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];

@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pino } from 'pino';
+import { tableContract } from '#table/rows.ts';
 import { sharedSecret } from '../../controller/publish/auth.ts';
 import { type KeyPair, makeAuthority } from '../../controller/publish/certificates.ts';
+import { feedOf } from '../../controller/publish/feed.ts';
 import { Publisher } from '../../controller/publish/publisher.ts';
 import { startTableServer, type TableServer } from '../../controller/publish/server.ts';
 import { fetchOnce, NamedBackend } from '../kit/fleet.ts';
@@ -37,15 +39,16 @@ after(async () => {
 const endpoint = (which: number) => [backends[which]?.endpoint ?? { address: '127.0.0.1', port: 1 }];
 
 async function startController() {
-  const publisher = new Publisher();
+  const publisher = new Publisher(tableContract);
+  const authorize = sharedSecret(join(folder, 'token'));
+  const log = pino({ level: 'silent' });
   const server = await startTableServer({
-    publisher,
-    authorize: sharedSecret(join(folder, 'token')),
+    feeds: [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', log })],
     authority,
     address: '127.0.0.1',
     port: 0,
     extraNames: [],
-    log: pino({ level: 'silent' }),
+    log,
   });
   servers.push(server);
   return { publisher, server, url: `https://127.0.0.1:${server.port}` };

@@ -7,7 +7,7 @@ import { type Cluster, openCluster } from '../../controller/watch/api.ts';
 import { type LeaderElection, standForElection } from '../../controller/watch/leader.ts';
 import { secretStore } from '../../controller/watch/secretstore.ts';
 import { reviewToken } from '../../controller/watch/tokenreview.ts';
-import { type ApiServer, startApiServer } from '../kit/apiserver.ts';
+import { type ApiServer, type Manifest, startApiServer } from '../kit/apiserver.ts';
 import { skipWithoutApiServer } from '../kit/assets.ts';
 import { quiet } from '../kit/quiet.ts';
 import { Relay } from '../kit/relay.ts';
@@ -104,20 +104,44 @@ async function leads(candidate: LeaderElection): Promise<void> {
 test('a token is accepted for its audience only', { skip, timeout: 60_000 }, async () => {
   const cluster = await clusterAt();
   await api.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'proxy' } });
-  const made = await api.call('POST', '/api/v1/namespaces/default/serviceaccounts/proxy/token', {
-    apiVersion: 'authentication.k8s.io/v1',
-    kind: 'TokenRequest',
-    spec: { audiences: ['sluice'], expirationSeconds: 600 },
-  });
-  const token = (made.body['status'] as { token: string }).token;
-  assert.deepEqual(await reviewToken(cluster, token, 'sluice'), {
-    ok: true,
-    who: 'system:serviceaccount:default:proxy',
-  });
+  const token = await tokenOf('proxy', null);
+  const who = 'system:serviceaccount:default:proxy';
+  assert.deepEqual(await reviewToken(cluster, token, 'sluice'), { ok: true, who, node: null });
   assert.equal((await reviewToken(cluster, token, 'other')).ok, false);
   assert.equal((await reviewToken(cluster, `${token}x`, 'sluice')).ok, false);
   assert.equal((await reviewToken(cluster, 'not a token', 'sluice')).ok, false);
 });
+
+test('a token of a pod says the node that the pod is on', { skip, timeout: 60_000 }, async () => {
+  const cluster = await clusterAt();
+  const pod: Manifest = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'edge' },
+    spec: { nodeName: 'n1', serviceAccountName: 'edge', containers: [{ name: 'edge', image: 'none' }] },
+  };
+  await api.apply(
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'edge' } },
+    { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' } },
+    pod,
+  );
+  const who = 'system:serviceaccount:default:edge';
+  assert.deepEqual(await reviewToken(cluster, await tokenOf('edge', pod), 'sluice'), { ok: true, who, node: 'n1' });
+});
+
+/** As the kubelet asks for it. */
+async function tokenOf(account: string, pod: Manifest | null): Promise<string> {
+  const made = await api.call('POST', `/api/v1/namespaces/default/serviceaccounts/${account}/token`, {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'TokenRequest',
+    spec: {
+      audiences: ['sluice'],
+      expirationSeconds: 600,
+      ...(pod && { boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name: pod.metadata.name } }),
+    },
+  });
+  return (made.body['status'] as { token: string }).token;
+}
 
 test('what is kept as a Secret is what was written first', { skip, timeout: 60_000 }, async () => {
   const store = secretStore(await clusterAt(), 'default');

@@ -88,7 +88,7 @@ describe('content hash', () => {
     const change = fc.record({ id: fc.constantFrom('a', 'b', 'c', 'd'), value: fc.option(fc.constantFrom('1', '2')) });
     fc.assert(
       fc.property(fc.array(change, { maxLength: 40 }), (changes) => {
-        const [stepwise, atOnce] = [new Publisher(), new Publisher()];
+        const [stepwise, atOnce] = [new Publisher(tableContract), new Publisher(tableContract)];
         const last = new Map<string, string>();
         for (const { id, value } of changes) {
           if (value === null) stepwise.stage([], [{ kind: 'secret', id }]);

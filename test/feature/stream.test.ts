@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { connect as tcpConnect } from 'node:net';
 import { describe, test } from 'node:test';
+import { tableContract } from '#table/rows.ts';
 import { serviceAccounts } from '../../controller/publish/auth.ts';
 import { makeAuthority } from '../../controller/publish/certificates.ts';
+import { feedOf } from '../../controller/publish/feed.ts';
 import { Publisher } from '../../controller/publish/publisher.ts';
 import { startTableServer } from '../../controller/publish/server.ts';
 import { waitUntil } from '../kit/wait.ts';
@@ -46,8 +48,17 @@ describe('table stream', () => {
     );
     assert.deepEqual(second?.deletes, [{ kind: 'secret', id: 'b' }]);
     assert.equal(proxy.hash, commit.hash);
+    const { hash: appliedHash, generation: appliedGeneration } = commit;
     assert.deepEqual(controller.publisher.proxies(), [
-      { name: 'proxy-1', zone: 'zone-a', node: null, connected: 'here', appliedHash: commit.hash, refused: [] },
+      {
+        name: 'proxy-1',
+        zone: 'zone-a',
+        node: null,
+        connected: 'here',
+        appliedHash,
+        appliedGeneration,
+        refused: [],
+      },
     ]);
     await stopAll(proxy, controller);
   });
@@ -86,13 +97,29 @@ describe('table stream', () => {
     await stopAll(controller);
   });
 
+  test('a token that is bound to a node speaks for that node alone', async () => {
+    const controller = await startController(async () => ({ ok: true, who: 'a pod', node: 'n1' }));
+    controller.publisher.stage([secret('a', '1')], []);
+    const { hash, generation } = controller.publisher.commit({}, {});
+    const post = (node: string | null) =>
+      JSON.stringify({ stream: '', name: 'p', zone: null, node, ack: { type: 'applied', hash, generation } });
+    const bearer = `Bearer ${token}`;
+    assert.equal((await get(`${controller.url}/v1/tables?name=p&node=n2`, bearer)).status, 403);
+    assert.equal((await get(`${controller.url}/v1/acks`, bearer, post('n2'))).status, 403);
+    assert.deepEqual(controller.publisher.proxies(), []);
+    assert.equal((await get(`${controller.url}/v1/acks`, bearer, post('n1'))).status, 200);
+    const [state] = controller.publisher.proxies();
+    assert.deepEqual([state?.node, state?.connected, state?.appliedGeneration], ['n1', 'elsewhere', generation]);
+    await stopAll(controller);
+  });
+
   test('a reviewed token counts only for the service accounts that were named', async () => {
     let reviews = 0;
     const authorize = serviceAccounts(
       async (asked) => {
         reviews++;
         return asked.startsWith('good')
-          ? { ok: true, who: `system:serviceaccount:edge:${asked.slice(5)}` }
+          ? { ok: true, who: `system:serviceaccount:edge:${asked.slice(5)}`, node: null }
           : { ok: false, reason: 'not authenticated' };
       },
       ['edge/sluice-proxy'],
@@ -100,6 +127,7 @@ describe('table stream', () => {
     assert.deepEqual(await authorize('good-sluice-proxy'), {
       ok: true,
       who: 'system:serviceaccount:edge:sluice-proxy',
+      node: null,
     });
     assert.equal((await authorize('good-intruder')).ok, false);
     assert.equal((await authorize('bad')).ok, false);
@@ -112,7 +140,7 @@ describe('table stream', () => {
     let isAway = false;
     const review = async () => {
       if (isAway) throw new Error('connection refused');
-      return { ok: true, who: 'system:serviceaccount:edge:sluice-proxy' } as const;
+      return { ok: true, who: 'system:serviceaccount:edge:sluice-proxy', node: null } as const;
     };
     const authorize = serviceAccounts(review, ['edge/sluice-proxy'], () => nowMs);
     assert.equal((await authorize('known')).ok, true);
@@ -294,8 +322,15 @@ describe('table stream', () => {
   test('a proxy does not talk to a server that its authority did not sign', async () => {
     const impostor = await makeAuthority(Date.now());
     const server = await startTableServer({
-      publisher: new Publisher(),
-      authorize: async () => assert.fail('the token was given to an impostor'),
+      feeds: [
+        feedOf({
+          contract: tableContract,
+          publisher: new Publisher(tableContract),
+          authorize: async () => assert.fail('the token was given to an impostor'),
+          reader: 'proxy',
+          log,
+        }),
+      ],
       authority: impostor,
       address: '127.0.0.1',
       port: 0,

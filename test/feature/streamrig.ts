@@ -8,10 +8,11 @@ import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { pino } from 'pino';
 import { Agent, request } from 'undici';
 import type { Ack, ChangeBatch } from '#table/change.ts';
-import { emptyTable, type Row, tableContract } from '#table/rows.ts';
+import { emptyTable, type Row, type Rows, tableContract } from '#table/rows.ts';
 import { controllerServerName } from '#table/wire.ts';
 import { type Authorize, sharedSecret } from '../../controller/publish/auth.ts';
 import { type KeyPair, makeAuthority } from '../../controller/publish/certificates.ts';
+import { feedOf } from '../../controller/publish/feed.ts';
 import { Publisher } from '../../controller/publish/publisher.ts';
 import { startTableServer, type TableServer } from '../../controller/publish/server.ts';
 import { connectStream, type TableStreamClient } from '../../proxy/receive/stream.ts';
@@ -36,10 +37,9 @@ after(() => rm(folder, { recursive: true }));
 
 /** One controller's publishing half, over real TLS. */
 export async function startController(authorize: Authorize = sharedSecret(join(folder, 'token'))) {
-  const publisher = new Publisher();
+  const publisher = new Publisher(tableContract);
   const server = await startTableServer({
-    publisher,
-    authorize,
+    feeds: [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', log })],
     authority,
     address: '127.0.0.1',
     port: 0,
@@ -119,7 +119,7 @@ export function secret(id: string, value: string): Row {
   return { kind: 'secret', row: { id, value } };
 }
 
-export function onceApplied(publisher: Publisher): Promise<void> {
+export function onceApplied(publisher: Pick<Publisher<Rows>, 'onApplied'>): Promise<void> {
   return new Promise((resolve) => publisher.onApplied(resolve));
 }
 

@@ -1,0 +1,85 @@
+import type { ServerResponse } from 'node:http';
+import type { Log } from '#kit/log.ts';
+import type { AnyKinds, Contract } from '#table/contract.ts';
+import { type AckAnswer, type AckPost, streamHeader } from '#table/wire.ts';
+import type { Authorize } from './auth.ts';
+import type { Publisher } from './publisher.ts';
+import { RowStream } from './stream.ts';
+
+export interface FeedOptions<M extends AnyKinds> {
+  contract: Contract<M>;
+  publisher: Publisher<M>;
+  authorize: Authorize;
+  /** Who follows it, as the log calls them. */
+  reader: 'proxy' | 'edge';
+  log: Log;
+}
+
+/** One contract as it is served: its streams and the answers to them. */
+export interface Feed {
+  readonly streamPath: string;
+  readonly acksPath: string;
+  readonly authorize: Authorize;
+  open(query: URLSearchParams, response: ServerResponse, who: string): void;
+  /** @returns how far we are */
+  acknowledge(post: AckPost): AckAnswer;
+  /** Called every heartbeatMs. */
+  beat(): void;
+  close(): void;
+}
+
+export function feedOf<M extends AnyKinds>({ contract, publisher, authorize, reader, log }: FeedOptions<M>): Feed {
+  const streams = new Map<string, RowStream<M>>();
+  return {
+    streamPath: contract.streamPath,
+    acksPath: contract.acksPath,
+    authorize,
+
+    open(query, response, who) {
+      const name = query.get('name') ?? '';
+      const stream = new RowStream<M>({
+        name,
+        zone: query.get('zone') || null,
+        node: query.get('node') || null,
+        hash: query.get('hash') ?? '',
+        response,
+      });
+      streams.set(stream.id, stream);
+      log.info({ [reader]: name, who, stream: stream.id, hash: stream.hash }, `${reader} connected`);
+      response.writeHead(200, {
+        'content-type': 'application/x-ndjson',
+        'cache-control': 'no-store',
+        [streamHeader]: stream.id,
+      });
+      response.flushHeaders();
+      const leave = publisher.subscribe(stream);
+      response.on('close', () => {
+        streams.delete(stream.id);
+        stream.close();
+        leave();
+        log.info({ [reader]: name, stream: stream.id }, `${reader} gone`);
+      });
+    },
+
+    acknowledge(post) {
+      const { name, ack } = post;
+      const stream = streams.get(post.stream);
+      if (stream) stream.acknowledge(ack);
+      else publisher.heardElsewhere(post);
+      if (ack.type === 'refused' && stream?.isNews(ack)) {
+        log.error({ [reader]: name, hash: ack.hash, problems: ack.problems }, `${reader} refused what it was sent`);
+      }
+      const { seen = {}, holds = {} } = publisher.current ?? {};
+      return { seen, holds };
+    },
+
+    beat() {
+      for (const stream of streams.values()) stream.beat();
+      publisher.expire();
+    },
+
+    close() {
+      for (const stream of streams.values()) stream.close();
+    },
+  };
+}
