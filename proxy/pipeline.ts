@@ -40,6 +40,7 @@ export class Gateway implements Engine {
     this.budget = new RetryBudget(this.limits.retriesPerSecond, performance.now());
     this.#doors = new Doors(this);
     this.tables.onEndpointGone((key) => this.pools.endpointGone(key));
+    this.tables.onTlsGone((profile) => this.pools.tlsGone(profile));
     this.tables.onListenersChanged(() => this.#doors.refresh());
   }
 

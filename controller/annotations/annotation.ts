@@ -12,8 +12,11 @@ export interface Annotation<T> {
   syntax: string;
   /** What holds without the annotation, for the documentation. */
   default: string;
-  /** What a bad value costs: itself, or the whole Ingress (as ingress-nginx's admission refuses it). */
-  badValue: 'ignored' | 'drops-ingress';
+  /**
+   * What a bad value costs: itself; the paths, which answer 503, because they would be open without it; or the whole Ingress
+   * (as ingress-nginx's admission refuses it).
+   */
+  badValue: 'ignored' | 'closes-paths' | 'drops-ingress';
   help: string;
   /** Pure; undefined: a bad value. */
   parse(value: string): T | undefined;

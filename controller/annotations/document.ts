@@ -11,6 +11,12 @@ const reach: Readonly<Record<Annotation<unknown>['scope'], string>> = {
   service: 'the Service port (oldest Ingress decides)',
 };
 
+const costs: Readonly<Record<Annotation<unknown>['badValue'], string>> = {
+  ignored: 'is ignored',
+  'closes-paths': 'closes the paths (503)',
+  'drops-ingress': 'drops the Ingress',
+};
+
 /** The text of docs/annotations.md. */
 export function annotationsDocument(): string {
   const honoured = Object.entries<Annotation<unknown>>(registry).sort(byName);
@@ -31,7 +37,7 @@ export function annotationsDocument(): string {
         syntax,
         usual,
         reach[scope],
-        badValue === 'ignored' ? 'is ignored' : 'drops the Ingress',
+        costs[badValue],
         help,
       ]),
     ]),
@@ -60,6 +66,7 @@ export function annotationsDocument(): string {
     '- A path of an Ingress without affinity ignores the affinity cookie that another Ingress on the Service sets.',
     '- A cookie name has to be a token (RFC 6265), an `app-root` has no query, and in a cluster no endpoint is on a loopback or link-local address.',
     '- A timeout of 0 is no limit; nginx ends such a request at once.',
+    '- `proxy-ssl-*` holds for the paths of its own Ingress, as with `proxy-ssl-location-only`. `proxy-ssl-verify` without authorities to verify by closes the paths, and the other names have their effect without `proxy-ssl-secret`, too; ingress-nginx then skips them all in silence.',
     '- What protects and is not honoured yet closes its paths; ingress-nginx fails open in some of these cases.',
     '',
     '## Obsolete',

@@ -12,7 +12,7 @@ export interface ReadAnnotations {
   settings: Settings;
   /** Full keys of the settings, for problems that are found later. */
   keys: Readonly<Partial<Record<AnnotationName, string>>>;
-  /** Key of an annotation that protects and is not honoured: the paths answer 503. null: none. */
+  /** Key of an annotation that protects and cannot be honoured: the paths answer 503. null: none. */
   deniedBy: string | null;
   /** The same for the whole host, with the paths of others on it. */
   hostDeniedBy: string | null;
@@ -46,15 +46,20 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
         keys[name] = key;
         continue;
       }
-      // An empty value is ignored even where a bad one drops the Ingress.
-      const drops = annotation.badValue === 'drops-ingress' && value !== '';
-      isDropped ||= drops;
       const values = { annotation: key, value, syntax: annotation.syntax };
-      problems.push(
-        drops
-          ? problem('AnnotationDropsIngress', at, values)
-          : problem('AnnotationInvalid', at, { ...values, effect: `the default holds (${annotation.default})` }),
-      );
+      // An empty value is ignored even where a bad one drops the Ingress.
+      const cost = value === '' ? 'ignored' : annotation.badValue;
+      if (cost === 'drops-ingress') {
+        isDropped = true;
+        problems.push(problem('AnnotationDropsIngress', at, values));
+      } else if (cost === 'closes-paths') {
+        deniedBy ??= key;
+        problems.push(problem('AnnotationClosesPaths', at, values));
+      } else {
+        problems.push(
+          problem('AnnotationInvalid', at, { ...values, effect: `the default holds (${annotation.default})` }),
+        );
+      }
       continue;
     }
     const missing = unhonoured.get(name);

@@ -9,6 +9,7 @@ import { retryFamily } from './retry.ts';
 import { rewriteFamily } from './rewrite.ts';
 import { deadlineFamily, proxyTimeoutFamily } from './timeouts.ts';
 import { trafficFamily } from './traffic.ts';
+import { subjectNamesFamily, upstreamTlsFamily } from './upstreamtls.ts';
 
 /** Those that ingress-nginx does not have. */
 const ownFamilies = {
@@ -17,6 +18,7 @@ const ownFamilies = {
   ...circuitFamily,
   ...deadlineFamily,
   ...compressionFamily,
+  ...subjectNamesFamily,
 } as const;
 
 export const ownNames: readonly string[] = Object.keys(ownFamilies);
@@ -30,6 +32,7 @@ export const registry = {
   ...retryFamily,
   ...balanceFamily,
   ...affinityFamily,
+  ...upstreamTlsFamily,
   ...ownFamilies,
 } as const;
 

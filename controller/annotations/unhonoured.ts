@@ -19,7 +19,6 @@ const hostWide: readonly string[] = ['auth-tls-secret', 'server-snippet'];
 const never = (): boolean => false;
 const always = (): boolean => true;
 const unlessFalse = (value: string): boolean => parseBoolean(value) !== false;
-const unlessOff = (value: string): boolean => value.trim() !== 'off' && unlessFalse(value);
 
 /** cert-manager's solver always sets this value; it opens the path, so there is nothing to protect. */
 const unlessEveryAddress = (value: string): boolean => {
@@ -109,27 +108,6 @@ const groups: readonly { advice: string; denies: (value: string) => boolean; nam
     advice: 'Let the gateway end TLS, or expose the Service by a load balancer of its own.',
     denies: unlessFalse,
     names: ['ssl-passthrough'],
-  },
-  {
-    advice: 'Remove it only if the backend may be reached without a client certificate and without verification.',
-    denies: always,
-    names: ['proxy-ssl-secret'],
-  },
-  {
-    advice: 'Verification of backends needs proxy-ssl-secret, which is not honoured yet.',
-    denies: unlessOff,
-    names: ['proxy-ssl-verify'],
-  },
-  {
-    advice: 'Backends over HTTPS are spoken to with TLS 1.2 or 1.3 and no server name.',
-    denies: never,
-    names: [
-      'proxy-ssl-verify-depth',
-      'proxy-ssl-name',
-      'proxy-ssl-server-name',
-      'proxy-ssl-ciphers',
-      'proxy-ssl-protocols',
-    ],
   },
   {
     advice: 'The modern suites of TLS 1.2 and 1.3 are offered.',
@@ -282,8 +260,6 @@ export const harmlessWhenOff: ReadonlySet<string> = new Set([
   'proxy-cookie-path',
   'proxy-redirect-from',
   'proxy-request-buffering',
-  'proxy-ssl-server-name',
-  'proxy-ssl-verify',
   'relative-redirects',
   'ssl-passthrough',
   'use-port-in-redirects',

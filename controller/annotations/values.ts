@@ -4,6 +4,8 @@ const trueWords: ReadonlySet<string> = new Set(['1', 't', 'T', 'TRUE', 'true', '
 const falseWords: ReadonlySet<string> = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);
 
 export const booleanSyntax = 'a boolean (true or false)';
+export const onOffSyntax = 'on or off';
+export const secretSyntax = 'a Secret as namespace/name';
 export const secondsSyntax = 'a whole number of seconds without a unit';
 export const waitSyntax = 'a whole number of seconds without a unit, 0 or more';
 export const decimalSecondsSyntax = 'a number of seconds with at most three decimals, without a unit';
@@ -15,6 +17,24 @@ const mostSeconds = 2_147_483;
 export function parseBoolean(value: string): boolean | undefined {
   if (trueWords.has(value)) return true;
   return falseWords.has(value) ? false : undefined;
+}
+
+/** Exactly these words. */
+export function parseOnOff(value: string): boolean | undefined {
+  return value === 'on' ? true : value === 'off' ? false : undefined;
+}
+
+/** A Secret as an annotation names it. */
+export interface SecretName {
+  /** null: that of the Ingress. */
+  namespace: string | null;
+  name: string;
+}
+
+export function parseSecretName(value: string): SecretName | undefined {
+  const [, namespace = null, name] =
+    /^(?:([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)\/)?([a-z0-9][a-z0-9.-]{0,252})$/.exec(value.trim()) ?? [];
+  return name === undefined ? undefined : { namespace, name };
 }
 
 /** Go's Atoi: an optional sign and decimal digits. */

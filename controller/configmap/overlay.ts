@@ -32,6 +32,7 @@ export function withConfigMap(options: TranslateOptions, settings: ConfigSetting
     bodyLimit: bodyLimitOf(settings['proxy-body-size'], options.bodyLimit),
     compression: compressionOf(settings) ?? options.compression,
     balance: balances[settings['load-balance'] ?? ''] ?? options.balance,
+    allowsOtherNamespaces: settings['allow-cross-namespace-resources'] ?? options.allowsOtherNamespaces,
     usesClusterIp: settings['service-upstream'] ?? options.usesClusterIp,
   };
 }

@@ -24,4 +24,11 @@ export const trafficKeys = {
     help: 'Forwards to the cluster IP of Services instead of their endpoints, for service meshes.',
     parse: parseBoolean,
   } satisfies ConfigKey<boolean>,
+  'allow-cross-namespace-resources': {
+    syntax: booleanSyntax,
+    default: 'false',
+    flag: null,
+    help: 'Whether annotations may name Secrets of other namespaces than that of their Ingress.',
+    parse: parseBoolean,
+  } satisfies ConfigKey<boolean>,
 } as const satisfies KeyFamily;

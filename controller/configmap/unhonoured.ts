@@ -97,11 +97,6 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
     names: ['annotations-risk-level', 'annotation-value-word-blocklist'],
   },
   {
-    advice: 'Objects of another namespace are never used; copy the object into the namespace of the Ingress.',
-    harmless: off,
-    names: ['allow-cross-namespace-resources'],
-  },
-  {
     advice: 'Paths are data here and cannot become configuration; the rules of the API server hold for them.',
     harmless: on,
     names: ['strict-validate-path-type'],
@@ -209,8 +204,8 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
     names: ['ssl-reject-handshake'],
   },
   {
-    advice: 'TLS to backends is set by Ingress.',
-    harmless: off,
+    advice: 'TLS to backends is always set by Ingress.',
+    harmless: on,
     names: ['proxy-ssl-location-only'],
   },
   {

@@ -10,6 +10,8 @@ import { problem } from './problems.ts';
 export type CertificateState =
   | { type: 'good'; row: Certificate }
   | { type: 'missing' }
+  /** Neither tls.crt nor tls.key: it may be there for its authorities. */
+  | { type: 'absent' }
   | { type: 'malformed'; fault: string }
   | { type: 'mismatched' };
 
@@ -18,11 +20,12 @@ export function readCertificate(secret: ObjectOf<'Secret'> | undefined, key: Obj
   if (secret === undefined) return { type: 'missing' };
   const chainPem = decode(secret.data['tls.crt']);
   const keyPem = decode(secret.data['tls.key']);
+  if (chainPem === '' && keyPem === '') return { type: 'absent' };
   if (chainPem === '') return { type: 'malformed', fault: 'has no tls.crt' };
   if (keyPem === '') return { type: 'malformed', fault: 'has no tls.key' };
   const leaf = attempt(() => new X509Certificate(chainPem));
   if (leaf === undefined) return { type: 'malformed', fault: 'holds no certificate in PEM form in tls.crt' };
-  const badLink = chainOf(chainPem).findIndex((pem) => attempt(() => new X509Certificate(pem)) === undefined);
+  const badLink = certificatesOf(chainPem).findIndex((pem) => attempt(() => new X509Certificate(pem)) === undefined);
   if (badLink !== -1)
     return { type: 'malformed', fault: `holds a broken certificate at place ${badLink + 1} of tls.crt` };
   const privateKey = attempt(() => createPrivateKey(keyPem));
@@ -58,6 +61,8 @@ export function certificateProblem(
   switch (state.type) {
     case 'missing':
       return problem('SecretNotFound', source, { secret });
+    case 'absent':
+      return problem('SecretMalformed', source, { secret, fault: 'has no tls.crt' });
     case 'malformed':
       return problem('SecretMalformed', source, { secret, fault: state.fault });
     case 'mismatched':
@@ -81,11 +86,13 @@ function namesOf(leaf: X509Certificate): string[] {
   return commonName === undefined ? [] : [commonName.toLowerCase()];
 }
 
-function chainOf(pem: string): string[] {
+/** The blocks of a bundle. */
+export function certificatesOf(pem: string): string[] {
   return pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
 }
 
-function decode(base64: string | undefined): string {
+/** Text of a value of a Secret; '' when it is not there. */
+export function decode(base64: string | undefined): string {
   return base64 === undefined ? '' : Buffer.from(base64, 'base64').toString('utf8').trim();
 }
 

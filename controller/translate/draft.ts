@@ -3,20 +3,11 @@ import type { Problem, Source } from '#table/problem.ts';
 import { type ReadAnnotations, readAnnotations } from '../annotations/parse.ts';
 import type { IngressBackend, ObjectOf } from '../watch/objects.ts';
 import { keyOf, type ObjectKey } from '../watch/view.ts';
+import { brokenBackend } from './backendrow.ts';
+import { type Face, faceOf } from './face.ts';
 import { everyHost, hostnameOf, wildcardOf } from './names.ts';
+import type { TranslateOptions } from './options.ts';
 import { problem } from './problems.ts';
-
-/** How an Ingress speaks to the Service ports that it names. Ingresses that speak alike share a backend row. */
-export interface Face {
-  /** Appended to `<ns>/<service>/<port>`; '' for what the Service itself says. */
-  suffix: string;
-  /** Value of backend-protocol; null: as the Service port says. */
-  protocol: string | null;
-  /** Sets the affinity cookie. */
-  isSticky: boolean;
-  /** Key of the annotation that closes these paths; null: open. */
-  deniedBy: string | null;
-}
 
 /** A Service port as an Ingress names it. */
 export interface PortRef {
@@ -70,16 +61,12 @@ export interface Draft {
   problems: readonly Problem[];
 }
 
-/** @param brokenBackend makes the row of a backend that can never work */
-export function draftIngress(
-  ingress: ObjectOf<'Ingress'>,
-  brokenBackend: (id: string, source: Source, service: Backend['service'], broken: Backend['broken']) => Backend,
-): Draft {
+export function draftIngress(ingress: ObjectOf<'Ingress'>, options: TranslateOptions): Draft {
   const { namespace, name, annotations: texts, creationTimestamp } = ingress.metadata;
   const source: Source = { kind: 'Ingress', namespace, name };
   const annotations = readAnnotations(source, texts);
   const problems: Problem[] = [...annotations.problems];
-  const face = faceOf(annotations, name);
+  const face = faceOf(annotations, ingress.metadata, options.allowsOtherNamespaces);
   const hosts = new Map<string, Source>();
   const paths: DraftPath[] = [];
   const portRefs: PortRef[] = [];
@@ -102,7 +89,7 @@ export function draftIngress(
       );
       const broken = { status: 404, code: 'BackendMissing', message: 'No Service stands behind this path.' };
       const nowhere = { namespace, name: '', port: '' };
-      brokenBackends.push(brokenBackend(route.routeId, backendSource, nowhere, broken));
+      brokenBackends.push(brokenBackend(options, route.routeId, backendSource, nowhere, broken));
       paths.push({ ...route, source: at, backendId: route.routeId, service: nowhere });
       return;
     }
@@ -199,14 +186,6 @@ function hostsWithoutRule({ hosts, source }: DraftTls, ruled: ReadonlySet<string
   return hosts
     .filter((host) => !ruled.has(host))
     .map((host) => problem('TlsHostWithoutRule', { ...source, field: `${source.field}.hosts` }, { host }));
-}
-
-function faceOf({ settings, deniedBy }: ReadAnnotations, ingressName: string): Face {
-  const protocol = settings['backend-protocol'] ?? null;
-  const isSticky = settings.affinity === 'cookie';
-  if (deniedBy !== null) return { suffix: `#denied:${ingressName}`, protocol, isSticky, deniedBy };
-  const marks = [...(protocol === null ? [] : [protocol.toLowerCase()]), ...(isSticky ? ['sticky'] : [])];
-  return { suffix: marks.length === 0 ? '' : `#${marks.join('+')}`, protocol, isSticky, deniedBy };
 }
 
 function pathProblem(source: Source, field: string, path: string, pathType: string | undefined): Problem | undefined {

@@ -109,7 +109,7 @@ function closingOf(denier: Draft | undefined, { closedBy }: TranslateOptions): C
   const annotation = denier.annotations.hostDeniedBy ?? '';
   return {
     source: { ...denier.source, field: `metadata.annotations[${annotation}]` },
-    message: `${annotation} is not honoured yet, so this host is closed.`,
+    message: `${annotation} cannot be honoured, so this host is closed.`,
   };
 }
 

@@ -31,7 +31,7 @@ export class Links {
       this.#byPort.add(portKey, key);
       for (const { serviceKey } of refs) this.#portsByService.add(serviceKey, portKey);
     }
-    for (const { secretKey } of draft.tls) if (secretKey !== null) this.#bySecret.add(secretKey, key);
+    for (const secret of secretsOf(draft)) this.#bySecret.add(secret, key);
   }
 
   draft(key: ObjectKey): Draft | undefined {
@@ -84,7 +84,7 @@ export class Links {
       if (this.#byPort.get(portKey).size > 0) continue;
       for (const { serviceKey } of refs) this.#portsByService.delete(serviceKey, portKey);
     }
-    for (const { secretKey } of draft.tls) if (secretKey !== null) this.#bySecret.delete(secretKey, draft.key);
+    for (const secret of secretsOf(draft)) this.#bySecret.delete(secret, draft.key);
   }
 
   #oldestFirst(keys: ReadonlySet<ObjectKey>): Draft[] {
@@ -95,4 +95,11 @@ export class Links {
     }
     return drafts.sort((a, b) => compareText(a.age, b.age));
   }
+}
+
+/** Secrets that an Ingress names and may name. */
+export function* secretsOf({ tls, face, refsByPort }: Draft): Iterable<ObjectKey> {
+  for (const { secretKey } of tls) if (secretKey !== null) yield secretKey;
+  // One that is left out as a whole speaks to nobody.
+  if (face.tls?.secret != null && !face.tls.secret.isForeign && refsByPort.size > 0) yield face.tls.secret.key;
 }

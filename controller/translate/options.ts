@@ -49,6 +49,8 @@ export interface TranslateOptions {
   httpRedirectStatus: RedirectStatus;
   /** Paths never redirected to https: HTTP-01 challenges must be answered on port 80. */
   noTlsRedirectPrefixes: readonly string[];
+  /** Annotations may name Secrets of other namespaces. */
+  allowsOtherNamespaces: boolean;
   /** Only where manifests are files: an API server refuses such addresses. */
   allowsLoopbackEndpoints: boolean;
   /** Forward to the cluster IP of a Service instead of its endpoints. */
@@ -87,6 +89,7 @@ export const defaultTranslateOptions: TranslateOptions = {
   http2: true,
   httpRedirectStatus: 308,
   noTlsRedirectPrefixes: ['/.well-known/acme-challenge'],
+  allowsOtherNamespaces: false,
   allowsLoopbackEndpoints: false,
   usesClusterIp: false,
   timeouts: { connectMs: 5_000, sendMs: 60_000, readMs: 60_000, tryMs: 0, requestMs: 0, tunnelMs: null },

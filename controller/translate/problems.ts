@@ -140,6 +140,11 @@ export const catalogue = {
     text: 'The certificate of Secret {secret} expired at {notAfter}; it is still served, and clients refuse it.',
     hint: 'Renew the certificate.',
   },
+  ClientCertificateExpired: {
+    severity: 'error',
+    text: '{annotation}: the certificate of Secret {secret} expired at {notAfter}; it is still shown to backends, which refuse it.',
+    hint: 'Renew the certificate.',
+  },
   CertificateHostMismatch: {
     severity: 'warning',
     text: 'The certificate of Secret {secret} is for {names}, not for {host}, which gets the default certificate.',
@@ -194,6 +199,16 @@ export const catalogue = {
     severity: 'error',
     text: '{annotation}: "{value}" is not {syntax}, so the whole Ingress is not served.',
     hint: 'Correct or remove the annotation.',
+  },
+  AnnotationClosesPaths: {
+    severity: 'error',
+    text: '{annotation}: "{value}" is not {syntax}, so these paths are answered with 503.',
+    hint: 'Correct the value, or remove the annotation if the paths may be without what it asks for.',
+  },
+  UpstreamTlsUnusable: {
+    severity: 'error',
+    text: '{annotation}: {fault}, so the requests are answered with 503.',
+    hint: 'Put ca.crt, or tls.crt and tls.key for backends that ask for a certificate, into a Secret in the namespace of the Ingress.',
   },
   AnnotationDenies: {
     severity: 'error',

@@ -21,6 +21,7 @@ const reachByOption: { readonly [K in keyof TranslateOptions]: Reach } = {
   forceSslRedirect: 'hosts',
   httpRedirectStatus: 'hosts',
   noTlsRedirectPrefixes: 'hosts',
+  allowsOtherNamespaces: 'ingresses',
   allowsLoopbackEndpoints: 'ingresses',
   usesClusterIp: 'ingresses',
   timeouts: 'hosts',

@@ -110,7 +110,7 @@ function filtersOf(draft: Draft, path: DraftPath, facts: HostFacts, options: Tra
   const target = rewriteOf(draft, path);
   const redirect = target === null ? null : redirectOf(target);
   if (redirect !== null) return [...filters, redirect];
-  const hostname = backendHost(settings['upstream-vhost'], path);
+  const hostname = backendHost(settings['upstream-vhost'], path.service);
   if (target !== null || hostname !== null) {
     filters.push({
       type: 'rewrite',
@@ -135,9 +135,10 @@ function redirectOf(target: string): Filter | null {
   return { type: 'redirect', ...url, path: { type: 'captures', value: url.path }, status: 302 };
 }
 
-function backendHost(template: string | undefined, path: DraftPath): string | null {
+/** The host that upstream-vhost names for a Service. */
+export function backendHost(template: string | undefined, service: DraftPath['service']): string | null {
   if (template === undefined) return null;
-  const { namespace, name, port } = path.service;
+  const { namespace, name, port } = service;
   return template
     .replaceAll('$service_name', name)
     .replaceAll('$service_port', port)

@@ -1,14 +1,19 @@
 import type { Affinity, Backend, Endpoints } from '#table/backend.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Row } from '#table/rows.ts';
+import type { AnnotationName } from '../annotations/registry.ts';
+import { upstreamTlsFamily } from '../annotations/upstreamtls.ts';
 import type { ObjectOf } from '../watch/objects.ts';
+import type { ObjectKey } from '../watch/view.ts';
 import { brokenBackend } from './backendrow.ts';
-import type { Draft, Face, PortRef } from './draft.ts';
+import type { Draft, PortRef } from './draft.ts';
 import { mergeSlices } from './endpoints.ts';
+import { type Face, plainFace } from './face.ts';
 import { isAddress, isResolvableName, localFault } from './names.ts';
 import type { TranslateOptions } from './options.ts';
 import { compareText, type ProblemCode, problem } from './problems.ts';
 import { settleService } from './servicesettings.ts';
+import { noSecrets, type SecretStates, type SecretUse, upstreamTls } from './upstreamtls.ts';
 
 type Service = ObjectOf<'Service'>;
 type ServicePort = Service['spec']['ports'][number];
@@ -28,16 +33,23 @@ export interface PortInput {
   slices: readonly ObjectOf<'EndpointSlice'>[];
 }
 
+/** How a face is spoken to, and the Secrets that it takes. */
+type Speech = Pick<Backend, 'protocol' | 'tls'> & { secrets: SecretUse };
+
 /** Why nothing can be forwarded. */
 interface Fault {
   code: ProblemCode;
   values: Record<string, string>;
+  /** What asks for the impossible; absent: the backend itself. */
+  annotation?: AnnotationName;
 }
 
-const plainFace: Face = { suffix: '', protocol: null, isSticky: false, deniedBy: null };
-
 /** Makes the backend rows of a Service port, one for each face that Ingresses ask for, and the endpoints row they share. */
-export function compilePort(input: PortInput, options: TranslateOptions): { rows: Row[]; problems: Problem[] } {
+export function compilePort(
+  input: PortInput,
+  states: SecretStates,
+  options: TranslateOptions,
+): { rows: Row[]; problems: Problem[]; secrets: SecretUse } {
   const { portKey, namespace, serviceName, service } = input;
   const settings = settleService(
     input.users.map(({ draft }) => draft),
@@ -53,9 +65,11 @@ export function compilePort(input: PortInput, options: TranslateOptions): { rows
 
   const rows: Row[] = [];
   const liveIds: string[] = [];
+  const certificates: ObjectKey[] = [];
+  const authorities: ObjectKey[] = [];
   for (const face of facesOf(input)) {
     const id = portKey + face.suffix;
-    const speech = speechOf(input, face, found?.port);
+    const speech = speechOf(input, face, found?.port, shown, states);
     const fault = 'fault' in target ? target.fault : 'fault' in speech ? speech.fault : null;
     if (fault !== null) problems.push(...faultProblems(input, face, fault));
     const broken = brokenBy(face, fault, source);
@@ -63,11 +77,14 @@ export function compilePort(input: PortInput, options: TranslateOptions): { rows
       rows.push({ kind: 'backend', row: brokenBackend(options, id, source, shown, broken) });
       continue;
     }
+    if (face.tls !== null && speech.tls === null) problems.push(...withoutTls(input, face));
     liveIds.push(id);
+    certificates.push(...speech.secrets.certificates);
+    authorities.push(...speech.secrets.authorities);
     const row: Backend = {
       ...brokenBackend(options, id, source, shown, null),
       protocol: speech.protocol,
-      tls: isClear(speech.protocol) ? null : { serverName: null, caSecretId: null },
+      tls: speech.tls,
       balance: settings.balance,
       slowStartMs: settings.slowStartMs,
       healthCheck: settings.healthCheck,
@@ -83,7 +100,7 @@ export function compilePort(input: PortInput, options: TranslateOptions): { rows
     const { endpoints, dns } = target;
     rows.push({ kind: 'endpoints', row: { id: portKey, source, backendIds: liveIds, endpoints, dns } });
   }
-  return { rows, problems };
+  return { rows, problems, secrets: { certificates, authorities } };
 }
 
 /** What stands behind the port: addresses, a name to resolve, or a reason why nothing does. */
@@ -170,29 +187,39 @@ function speechOf(
   input: PortInput,
   face: Face,
   port: ServicePort | undefined,
-): { protocol: Backend['protocol'] } | { fault: Fault } {
+  shown: Backend['service'],
+  states: SecretStates,
+): Speech | { fault: Fault } {
   const wanted = (face.protocol ?? port?.appProtocol ?? 'http').toLowerCase().replace(/^kubernetes\.io\//, '');
-  if (wanted === 'https' || wanted === 'wss') return { protocol: 'https' };
-  if (wanted === 'auto_http') return { protocol: 'same-as-client' };
-  if (clear.has(wanted)) return { protocol: 'h2c' };
-  if (wanted === 'grpcs' || wanted === 'h2') return { protocol: 'h2' };
-  if (wanted !== 'fcgi') return { protocol: 'http' };
-  return { fault: { code: 'BackendProtocolUnsupported', values: { ...serviceValues(input), protocol: wanted } } };
+  const protocol = protocolOf(wanted);
+  if (protocol === null) {
+    return { fault: { code: 'BackendProtocolUnsupported', values: { ...serviceValues(input), protocol: wanted } } };
+  }
+  if (protocol === 'http' || protocol === 'h2c') return { protocol, tls: null, secrets: noSecrets };
+  const spoken = upstreamTls(face.tls, input.service, shown, states);
+  if ('tls' in spoken) return { protocol, ...spoken };
+  const { annotation, fault } = spoken;
+  return { fault: { code: 'UpstreamTlsUnusable', values: { annotation, fault }, annotation } };
+}
+
+/** @param wanted in lower case; null: it is not spoken */
+function protocolOf(wanted: string): Backend['protocol'] | null {
+  if (wanted === 'https' || wanted === 'wss') return 'https';
+  if (wanted === 'auto_http') return 'same-as-client';
+  if (clear.has(wanted)) return 'h2c';
+  if (wanted === 'grpcs' || wanted === 'h2') return 'h2';
+  return wanted === 'fcgi' ? null : 'http';
 }
 
 /** HTTP/2 in the clear: gRPC has it so unless told otherwise, and `http2` is what meshes call it. */
 const clear: ReadonlySet<string> = new Set(['grpc', 'h2c', 'http2']);
-
-function isClear(protocol: Backend['protocol']): boolean {
-  return protocol === 'http' || protocol === 'h2c';
-}
 
 function brokenBy(face: Face, fault: Fault | null, source: Source): Backend['broken'] {
   if (face.deniedBy !== null) {
     return {
       status: 503,
       code: 'AnnotationDenies',
-      message: `${face.deniedBy} is not honoured yet, so this path is closed.`,
+      message: `${face.deniedBy} cannot be honoured, so this path is closed.`,
     };
   }
   if (fault === null) return null;
@@ -200,14 +227,39 @@ function brokenBy(face: Face, fault: Fault | null, source: Source): Backend['bro
 }
 
 /** Each place that names the port hears of the fault; the operator, where only the default backend does. */
-function faultProblems(input: PortInput, face: Face, fault: Fault): Problem[] {
-  const sources = input.users
-    .filter(({ draft }) => draft.face.suffix === face.suffix)
-    .flatMap(({ refs }) => refs.map((ref) => ref.source));
+function faultProblems(input: PortInput, face: Face, { code, values, annotation }: Fault): Problem[] {
+  const users = input.users.filter(({ draft }) => draft.face.suffix === face.suffix);
+  if (annotation !== undefined) {
+    return users.map(({ draft }) => {
+      const key = draft.annotations.keys[annotation] ?? annotation;
+      return problem(code, annotationSource(draft, annotation), { ...values, annotation: key });
+    });
+  }
+  const sources = users.flatMap(({ refs }) => refs.map((ref) => ref.source));
   if (input.isDefaultBackend && face.suffix === '') {
     sources.push({ kind: 'Service', namespace: input.namespace, name: input.serviceName });
   }
-  return sources.map((source) => problem(fault.code, source, fault.values));
+  return sources.map((source) => problem(code, source, values));
+}
+
+/** Settings of TLS where none is spoken; ingress-nginx skips them in silence. */
+function withoutTls(input: PortInput, face: Face): Problem[] {
+  const reason = `Service ${input.namespace}/${input.serviceName} is spoken to without TLS; it needs backend-protocol HTTPS`;
+  return input.users
+    .filter(({ draft }) => draft.face.suffix === face.suffix)
+    .flatMap(({ draft }) =>
+      upstreamTlsNames.flatMap((name) => {
+        const annotation = draft.annotations.keys[name];
+        if (annotation === undefined) return [];
+        return [problem('AnnotationWithoutEffect', annotationSource(draft, name), { annotation, reason })];
+      }),
+    );
+}
+
+const upstreamTlsNames = Object.keys(upstreamTlsFamily) as (keyof typeof upstreamTlsFamily)[];
+
+function annotationSource({ source, annotations }: Draft, name: AnnotationName): Source {
+  return { ...source, field: `metadata.annotations[${annotations.keys[name]}]` };
 }
 
 function serviceValues(input: PortInput): Record<string, string> {

@@ -2,14 +2,12 @@ import type { Problem, Source } from '#table/problem.ts';
 import { withConfigMap } from '../configmap/overlay.ts';
 import { readConfigMap } from '../configmap/read.ts';
 import { type ClusterView, keyOf, type ObjectKey, type ReadProblem, splitKey, type ViewChange } from '../watch/view.ts';
-import { brokenBackend } from './backendrow.ts';
-import { type CertificateState, certificateProblem } from './certificates.ts';
-import { CertificateStore } from './certificatestore.ts';
+import { certificateProblem } from './certificates.ts';
 import { ClassIndex, isOurs } from './classes.ts';
 import { type Draft, draftIngress } from './draft.ts';
 import { compileHost } from './host.ts';
 import { settleTls } from './hosttls.ts';
-import { Links } from './links.ts';
+import { Links, secretsOf } from './links.ts';
 import { listenerRows } from './listeners.ts';
 import { everyHost } from './names.ts';
 import type { TranslateOptions, Translation } from './options.ts';
@@ -18,8 +16,10 @@ import { ProblemStore } from './problemstore.ts';
 import { reachOf } from './reach.ts';
 import { RouteRows } from './route.ts';
 import { RowStore } from './rowstore.ts';
+import { SecretRows } from './secretrows.ts';
 import { compilePort } from './serviceport.ts';
 import { SliceIndex } from './sliceindex.ts';
+import { noSecrets, shownCertificateProblems } from './upstreamtls.ts';
 
 /** What has to be made anew in one apply. */
 interface Dirty {
@@ -46,7 +46,7 @@ export class Translator {
   readonly #links = new Links();
   readonly #classes = new ClassIndex();
   readonly #slices = new SliceIndex();
-  readonly #certificates = new CertificateStore();
+  readonly #secrets = new SecretRows(this.#rows);
   #routeRows: RouteRows;
   readonly #defaultPort: DefaultPort | null;
   #isFirst = true;
@@ -76,7 +76,7 @@ export class Translator {
     const dirty: Dirty = { ingresses: new Set(), tls: new Set(), hosts: new Set(), ports: new Set(), listeners: false };
     if (this.#isFirst) this.#configure(view, dirty);
     for (const change of this.#isFirst ? everything(view) : changes) this.#note(view, change, dirty);
-    for (const expired of this.#certificates.takeExpired(nowMs)) this.#noteExpired(expired, dirty);
+    for (const expired of this.#secrets.takeExpired(nowMs)) this.#noteExpired(expired, dirty);
     if (this.#isFirst) {
       dirty.listeners = true;
       dirty.hosts.add(everyHost);
@@ -158,12 +158,17 @@ export class Translator {
   }
 
   #noteSecret(secret: ObjectKey, dirty: Dirty): void {
-    this.#certificates.forget(secret);
+    this.#secrets.forget(secret);
     for (const ingress of this.#links.ofSecret(secret)) {
       dirty.tls.add(ingress);
-      for (const host of this.#links.draft(ingress)?.hosts.keys() ?? []) dirty.hosts.add(host);
+      const draft = this.#links.draft(ingress);
+      for (const host of draft?.hosts.keys() ?? []) dirty.hosts.add(host);
+      if (draft?.face.tls?.secret?.key !== secret) continue;
+      for (const port of draft.refsByPort.keys()) dirty.ports.add(port);
     }
-    for (const host of this.#certificates.hostsOf(secret)) dirty.hosts.add(host);
+    for (const user of this.#secrets.usersOf(secret)) {
+      if (user.startsWith('host:')) dirty.hosts.add(user.slice('host:'.length));
+    }
     if (secret === this.#options.defaultCertificateSecret) dirty.listeners = true;
   }
 
@@ -178,15 +183,15 @@ export class Translator {
     this.#classes.note(key, ingress);
     const before = this.#links.draft(key);
     const isServed = ingress !== undefined && isOurs(ingress, view, this.#options);
-    const draft = isServed ? draftIngress(ingress, (...row) => brokenBackend(this.#options, ...row)) : undefined;
+    const draft = isServed ? draftIngress(ingress, this.#options) : undefined;
     this.#links.replace(key, draft);
     for (const { hosts, refsByPort } of [before, draft].filter((one) => one !== undefined)) {
       for (const host of hosts.keys()) dirty.hosts.add(host);
       for (const portKey of refsByPort.keys()) dirty.ports.add(portKey);
     }
-    for (const { secretKey } of before?.tls ?? []) {
-      const isNamed = secretKey === null || this.#links.ofSecret(secretKey).size > 0;
-      if (!isNamed && secretKey !== this.#options.defaultCertificateSecret) this.#certificates.forget(secretKey);
+    for (const secret of before === undefined ? [] : secretsOf(before)) {
+      const isNamed = this.#links.ofSecret(secret).size > 0 || secret === this.#options.defaultCertificateSecret;
+      if (!isNamed) this.#secrets.forget(secret);
     }
     dirty.tls.add(key);
     this.#problems.replace(`ingress:${key}`, draft?.problems ?? []);
@@ -202,30 +207,26 @@ export class Translator {
     for (const { secretKey, source } of this.#links.draft(key)?.tls ?? []) {
       if (secretKey === null) continue;
       const at = { ...source, field: `${source.field}.secretName` };
-      const found = certificateProblem(this.#certificates.state(view, secretKey), secretKey, at, nowMs);
+      const found = certificateProblem(this.#secrets.certificate(view, secretKey), secretKey, at, nowMs);
       if (found !== undefined) problems.push(found);
     }
+    const draft = this.#links.draft(key);
+    if (draft !== undefined) problems.push(...shownCertificateProblems(draft, this.#secrets.states(view), nowMs));
     this.#problems.replace(`tls:${key}`, problems);
   }
 
   #host(view: ClusterView, hostname: string): void {
     const draftsOf = (name: string): Draft[] => this.#links.ofHost(name);
-    const stateOf = (secret: ObjectKey): CertificateState => this.#certificates.state(view, secret);
-    const tls = settleTls(hostname, draftsOf, stateOf);
+    const tls = settleTls(hostname, draftsOf, (secret) => this.#secrets.certificate(view, secret));
     const fallback = this.#defaultPort && { backendId: this.#defaultPort.portKey, source: this.#defaultPort.source };
     const input = { hostname, drafts: draftsOf(hostname), tls, fallback };
     const { rows, problems } = compileHost(input, this.#routeRows, this.#options);
     this.#rows.replace(`host:${hostname}`, rows);
     this.#problems.replace(`host:${hostname}`, problems);
-    const touched = this.#certificates.serve(hostname, rows.length === 0 ? [] : tls.certificates);
-    for (const key of touched) this.#certificateRow(view, key);
-  }
-
-  /** A certificate row is there exactly while a host or the default listener serves it: proxies get no other keys. */
-  #certificateRow(view: ClusterView, key: ObjectKey): void {
-    const isServed = this.#certificates.hostsOf(key).size > 0 || key === this.#options.defaultCertificateSecret;
-    const state = isServed ? this.#certificates.state(view, key) : undefined;
-    this.#rows.replace(`certificate:${key}`, state?.type === 'good' ? [{ kind: 'certificate', row: state.row }] : []);
+    this.#secrets.use(view, `host:${hostname}`, {
+      certificates: rows.length === 0 ? [] : tls.certificates,
+      authorities: [],
+    });
   }
 
   #port(view: ClusterView, portKey: string): void {
@@ -235,26 +236,29 @@ export class Translator {
     if (named === null) {
       this.#rows.replace(`port:${portKey}`, []);
       this.#problems.replace(`port:${portKey}`, []);
+      this.#secrets.use(view, `port:${portKey}`, noSecrets);
       return;
     }
     const { serviceKey, port } = named;
     const service = view.get('Service', serviceKey);
     const slices = this.#slices.of(view, serviceKey);
     const [namespace, serviceName] = splitKey(serviceKey);
-    const { rows, problems } = compilePort(
+    const { rows, problems, secrets } = compilePort(
       { portKey, namespace, serviceName, port, users, isDefaultBackend, service, slices },
+      this.#secrets.states(view),
       this.#options,
     );
     this.#rows.replace(`port:${portKey}`, rows);
     this.#problems.replace(`port:${portKey}`, problems);
+    this.#secrets.use(view, `port:${portKey}`, secrets);
   }
 
   #listeners(view: ClusterView, nowMs: number): void {
     const secret = this.#options.defaultCertificateSecret;
-    const state = secret === null ? undefined : this.#certificates.state(view, secret);
+    const state = secret === null ? undefined : this.#secrets.certificate(view, secret);
     this.#rows.replace('listeners', listenerRows(this.#options, state?.type === 'good' ? state.row.id : null));
     if (secret === null || state === undefined) return;
-    this.#certificateRow(view, secret);
+    this.#secrets.use(view, 'listeners', { certificates: [secret], authorities: [] });
     const [namespace, name] = splitKey(secret);
     const found = certificateProblem(state, secret, { kind: 'Secret', namespace, name }, nowMs);
     this.#problems.replace('listeners', found === undefined ? [] : [found]);

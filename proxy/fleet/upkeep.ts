@@ -1,4 +1,4 @@
-import type { Endpoints } from '#table/backend.ts';
+import type { Backend, Endpoints } from '#table/backend.ts';
 import type { Problem } from '#table/problem.ts';
 import type { Table } from '#table/rows.ts';
 import { type HealthChange, Prober } from '../probe/prober.ts';
@@ -7,7 +7,7 @@ import { NameResolver } from '../receive/resolve.ts';
 import type { HealthWord } from './messages.ts';
 
 export interface UpkeepOptions {
-  /** The table in force; read when a probe needs a CA bundle. */
+  /** The table in force, with the change that is followed; read when a probe needs key material. */
   table(): Table;
   readonly canUseLoopback: boolean;
   /** A row whose name came to other addresses. */
@@ -17,14 +17,19 @@ export interface UpkeepOptions {
 
 /** What one process does for all workers: it resolves names and probes endpoints. */
 export class Upkeep {
+  readonly #table: () => Table;
   readonly #names: NameResolver;
   readonly #prober: Prober;
   readonly #problemsByRow = new Map<string, readonly Problem[]>();
 
   constructor({ table, canUseLoopback, onAddresses, onHealth }: UpkeepOptions) {
+    this.#table = table;
     this.#prober = new Prober({
       onHealth,
-      caPem: (secretId) => table().secret.get(secretId)?.value ?? null,
+      material: {
+        secret: (id) => table().secret.get(id)?.value,
+        certificate: (id) => table().certificate.get(id),
+      },
       random: Math.random,
     });
     this.#names = new NameResolver({
@@ -45,8 +50,22 @@ export class Upkeep {
     this.#names.track(endpoints);
     for (const [id, row] of endpoints) if (row?.dns == null) this.#problemsByRow.delete(id);
     const filled = this.fill(delta);
-    this.#prober.apply({ backends: changesOf(delta, 'backend'), endpoints: changesOf(filled, 'endpoints') });
+    this.#prober.apply({ backends: this.#changedBackends(delta), endpoints: changesOf(filled, 'endpoints') });
     return filled;
+  }
+
+  /** Those whose row changed, and those whose key material did. */
+  #changedBackends(delta: Delta): Map<string, Backend | null> {
+    const backends = new Map(changesOf(delta, 'backend'));
+    const secrets = changesOf(delta, 'secret');
+    const certificates = changesOf(delta, 'certificate');
+    if (secrets.size + certificates.size === 0) return backends;
+    for (const row of this.#table().backend.values()) {
+      const { id, tls, healthCheck } = row;
+      if (tls === null || healthCheck === null || backends.has(id)) continue;
+      if (secrets.has(tls.verify?.caSecretId ?? '') || certificates.has(tls.certificateId ?? '')) backends.set(id, row);
+    }
+    return backends;
   }
 
   /** Rows that name a host, with the addresses known now. */

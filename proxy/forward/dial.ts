@@ -1,8 +1,9 @@
 import net, { type Socket } from 'node:net';
 import tls from 'node:tls';
-import type { LiveBackend } from '../receive/live.ts';
 import type { EndpointState } from '../select/types.ts';
+import { type Failure, failures } from './failures.ts';
 import { sharedUpstreamBuffer, shortBytes } from './relay.ts';
+import type { PeerOptions, TlsProfile } from './tlsprofile.ts';
 
 /** Who uses a backend socket. */
 export interface Dialled {
@@ -17,17 +18,19 @@ export interface Dialled {
   emptied(): void;
 }
 
-export type Alpn = 'http/1.1' | 'h2';
+type Alpn = 'http/1.1' | 'h2';
+
+/** What connections to one endpoint share. */
+export interface Target {
+  /** How TLS is spoken; null: in the clear. */
+  readonly tls: TlsProfile | null;
+  /** The newest TLS session, resumed by the next connection; null: none yet. It is of a peer that this profile has verified. */
+  session: Buffer | null;
+}
 
 /** Opens the socket of `connection`; its fate is told through the connection's methods. */
-export function dial(
-  connection: Dialled,
-  endpoint: EndpointState,
-  tlsBackend: LiveBackend | null,
-  alpn: Alpn = 'http/1.1',
-): void {
-  const socket =
-    tlsBackend === null ? dialPlain(connection, endpoint) : dialTls(connection, endpoint, tlsBackend, alpn);
+export function dial(connection: Dialled, endpoint: EndpointState, target: Target, alpn: Alpn = 'http/1.1'): void {
+  const socket = target.tls === null ? dialPlain(connection, endpoint) : dialSecure(connection, endpoint, target, alpn);
   connection.socket = socket;
   socket.setNoDelay(true);
   // `close` follows and tells the connection; without a listener the error would end the process.
@@ -54,25 +57,56 @@ function dialPlain(connection: Dialled, endpoint: EndpointState): Socket {
   return socket;
 }
 
-function dialTls(connection: Dialled, endpoint: EndpointState, backend: LiveBackend, alpn: Alpn): Socket {
-  const serverName = backend.row.tls?.serverName ?? null;
+function dialTls(
+  connection: Dialled,
+  endpoint: EndpointState,
+  target: Target,
+  alpn: Alpn,
+  options: PeerOptions,
+): Socket {
+  const { session } = target;
   const socket = tls.connect({
+    ...options,
     host: endpoint.address,
     port: endpoint.port,
     ALPNProtocols: [alpn],
-    rejectUnauthorized: backend.caPem !== null,
-    ...(backend.caPem === null ? {} : { ca: backend.caPem }),
-    // RFC 6066 §3: an address is no server name.
-    ...(serverName === null || net.isIP(serverName) !== 0 ? { servername: '' } : { servername: serverName }),
-    ...(backend.caPem !== null && serverName !== null
-      ? {
-          checkServerIdentity: (_host: string, certificate: tls.PeerCertificate) =>
-            tls.checkServerIdentity(serverName, certificate),
-        }
-      : {}),
+    ...(session === null ? {} : { session }),
     allowHalfOpen: true,
   } as tls.ConnectionOptions);
+  socket.on('session', (fresh: Buffer) => {
+    target.session = fresh;
+  });
   socket.on('secureConnect', () => connection.connected());
   socket.on('data', (bytes: Buffer) => connection.receive(bytes, 0, bytes.length));
   return socket;
+}
+
+function dialSecure(connection: Dialled, endpoint: EndpointState, target: Target, alpn: Alpn): Socket {
+  const options = target.tls?.options() ?? null;
+  return options === null ? dialNothing() : dialTls(connection, endpoint, target, alpn, options);
+}
+
+/** In the place of a connection whose key material cannot be used: never is it opened with less. */
+function dialNothing(): Socket {
+  return new net.Socket().destroy(Object.assign(new Error('unusable key material'), { code: unusable }));
+}
+
+const unusable = 'TLS_MATERIAL_UNUSABLE';
+
+/** Why a socket closed before an answer had come, in OpenSSL's words for the log; '' when TLS has nothing to do with it. */
+export function tlsFaultOf(socket: Socket): string {
+  const { authorizationError } = socket as Partial<tls.TLSSocket>;
+  if (authorizationError) return String(authorizationError);
+  const code = String((socket.errored as NodeJS.ErrnoException | null)?.code ?? '');
+  return code === unusable || code === 'EPROTO' || code.startsWith('ERR_SSL_') ? code : '';
+}
+
+const certificateAlert = /_ALERT_(?:BAD_|UNSUPPORTED_)?CERTIFICATE|_ALERT_UNKNOWN_CA$|_ALERT_ACCESS_DENIED$/;
+
+/** @param fault of tlsFaultOf */
+export function lossOf(socket: Socket, fault: string, isConnecting: boolean): Failure {
+  if ((socket as Partial<tls.TLSSocket>).authorizationError) return failures.untrusted;
+  if (isConnecting) return fault === '' ? failures.refused : failures.tlsRefused;
+  // With TLS 1.3 a backend refuses our certificate after our side of the handshake is done; it has read no request then.
+  return certificateAlert.test(fault) ? failures.tlsRefused : failures.reset;
 }

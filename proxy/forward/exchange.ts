@@ -100,6 +100,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   bytesReceived = 0;
   bytesSent = 0;
   upstreamHost = '';
+  upstreamFault = '';
   tries = 0;
   retryRefusal: RetryRefusal | '' = '';
   overflow: CircuitLimit | '' = '';
@@ -145,7 +146,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.status = 0;
     this.flag = '-';
     this.bytesReceived = this.bytesSent = 0;
-    this.upstreamHost = this.retryRefusal = this.overflow = '';
+    this.upstreamHost = this.upstreamFault = this.retryRefusal = this.overflow = '';
     this.tries = 0;
   }
 

@@ -31,6 +31,23 @@ export const failures = {
     mayHaveRun: false,
     result: 'local-failure',
   },
+  // Whom an Ingress trusts is its own affair: one that names the wrong authority must not have endpoints ejected for all.
+  untrusted: {
+    status: 502,
+    flag: 'UV',
+    sentence: 'The certificate of the backend is not trusted.',
+    retriedAs: 'connect',
+    mayHaveRun: false,
+    result: 'abandoned',
+  },
+  tlsRefused: {
+    status: 502,
+    flag: 'UF',
+    sentence: 'The gateway and the backend could not agree on TLS.',
+    retriedAs: 'connect',
+    mayHaveRun: false,
+    result: 'abandoned',
+  },
   reset: {
     status: 502,
     flag: 'UC',

@@ -8,7 +8,7 @@ import { clock, readClock } from '../listen/clock.ts';
 import type { Expiring } from '../listen/sweep.ts';
 import { atTurnEnd, type Gathering } from '../listen/turn.ts';
 import { upstreamConnected } from './attempt.ts';
-import type { Dialled } from './dial.ts';
+import { type Dialled, lossOf, tlsFaultOf } from './dial.ts';
 import type { Engine } from './engine.ts';
 import { type Failure, failures } from './failures.ts';
 import type { H2Pool } from './h2pool.ts';
@@ -155,7 +155,10 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
 
   closed(): void {
     readClock();
-    if (!this.#isClosed) this.#close(this.isConnected ? failures.reset : failures.refused);
+    if (this.#isClosed) return;
+    const fault = tlsFaultOf(this.socket);
+    for (const { exchange } of this.#waiting) if (exchange !== null && fault !== '') exchange.upstreamFault = fault;
+    this.#close(lossOf(this.socket, fault, !this.isConnected));
   }
 
   expired(): void {

@@ -1,22 +1,25 @@
-import type { LiveBackend } from '../receive/live.ts';
 import type { Circuit } from '../select/circuit.ts';
 import type { EndpointState } from '../select/types.ts';
-import { dial } from './dial.ts';
+import { dial, type Target } from './dial.ts';
 import type { Engine } from './engine.ts';
 import { H2Connection } from './h2connection.ts';
 import type { H2Stream } from './h2stream.ts';
+import type { TlsProfile } from './tlsprofile.ts';
 
 /** The HTTP/2 connections to one endpoint that are spoken to in the same way: as few as its limit of streams allows. */
-export class H2Pool {
+export class H2Pool implements Target {
   readonly endpointKey: string;
+  readonly tls: TlsProfile | null;
   /** Of the one backend whose connections these are, where that has a limit of them. */
   readonly circuit: Circuit | null;
+  session: Buffer | null = null;
   readonly #engine: Engine;
   readonly #connections: H2Connection[] = [];
 
-  constructor(engine: Engine, endpointKey: string, circuit: Circuit | null) {
+  constructor(engine: Engine, endpointKey: string, tls: TlsProfile | null, circuit: Circuit | null) {
     this.#engine = engine;
     this.endpointKey = endpointKey;
+    this.tls = tls;
     this.circuit = circuit;
   }
 
@@ -34,15 +37,15 @@ export class H2Pool {
    * @returns null: the backend's limit does not allow another connection. The first one it always does: requests of others are
    * never over on a connection that many share, so that there may be none to give way
    */
-  open(endpoint: EndpointState, tlsBackend: LiveBackend | null, connectMs: number, nowMs: number): H2Stream | null {
+  open(endpoint: EndpointState, connectMs: number, nowMs: number): H2Stream | null {
     const opening = this.#withRoom(nowMs, false);
     if (opening !== null) return opening;
     if (this.#connections.length > 0 && this.circuit?.isFull('connections')) return null;
     if (this.circuit !== null) this.circuit.connections++;
-    const connection = new H2Connection(this.#engine, this, tlsBackend !== null, nowMs, connectMs);
+    const connection = new H2Connection(this.#engine, this, this.tls !== null, nowMs, connectMs);
     this.#connections.push(connection);
     this.#engine.pools.sweep.add(connection);
-    dial(connection, endpoint, tlsBackend, 'h2');
+    dial(connection, endpoint, this, 'h2');
     return connection.take();
   }
 

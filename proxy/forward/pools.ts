@@ -4,32 +4,37 @@ import { type Expiring, Sweep } from '../listen/sweep.ts';
 import type { LiveBackend } from '../receive/live.ts';
 import type { Circuit } from '../select/circuit.ts';
 import type { EndpointState } from '../select/types.ts';
-import { dial } from './dial.ts';
+import { dial, type Target } from './dial.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { H2Pool } from './h2pool.ts';
 import type { H2Stream } from './h2stream.ts';
 import type { UpstreamSide } from './sides.ts';
+import { anyCertificate, type TlsProfile } from './tlsprofile.ts';
 import { UpstreamConnection } from './upstream.ts';
 import { Waiting } from './waiting.ts';
 
 /** Kept connections to one endpoint that are spoken to in the same way. */
-export class Pool {
+export class Pool implements Target {
   readonly endpointKey: string;
+  readonly tls: TlsProfile | null;
   /** Of the one backend whose connections these are, where that has a limit of them. */
   readonly circuit: Circuit | null;
   /** Newest last; the newest is used first, so that the others can go idle and end (LIFO). */
   readonly #idle: UpstreamConnection[] = [];
   readonly #owner: Pools;
   readonly #engine: Engine;
-  /** The endpoint left the tables: what comes back is closed. */
+  /** The endpoint or the TLS profile left the tables: what comes back is closed. */
   isGone = false;
+  session: Buffer | null = null;
 
-  constructor(owner: Pools, engine: Engine, endpointKey: string, circuit: Circuit | null) {
+  constructor(owner: Pools, engine: Engine, endpointKey: string, tls: TlsProfile | null, circuit: Circuit | null) {
     this.#owner = owner;
     this.#engine = engine;
     this.endpointKey = endpointKey;
+    this.tls = tls;
     this.circuit = circuit;
+    this.isGone = tls?.isGone === true;
   }
 
   get idleCount(): number {
@@ -128,17 +133,17 @@ export class Pools {
     const backend = exchange.backend as LiveBackend;
     const { circuit } = backend.state;
     const owner = circuit.limits.connections === 0 ? null : circuit;
-    const tlsBackend = isTls(exchange) ? backend : null;
+    const tls = tlsOf(exchange);
     if (isHttp2(backend.row.protocol)) {
       const { connectMs } = (exchange.route as NonNullable<Exchange['route']>).row.timeouts;
-      return this.#h2Pool(key, endpoint.key, owner).open(endpoint, tlsBackend, connectMs, nowMs);
+      return this.#h2Pool(key, endpoint.key, tls, owner).open(endpoint, connectMs, nowMs);
     }
-    const pool = this.#pool(key, endpoint.key, owner);
+    const pool = this.#pool(key, endpoint.key, tls, owner);
     if (!this.#mayOpen(circuit)) return null;
     const connection = new UpstreamConnection(this.#engine, pool, nowMs);
     if (owner !== null) owner.connections++;
     this.sweep.add(connection);
-    dial(connection, endpoint, tlsBackend);
+    dial(connection, endpoint, pool);
     return connection;
   }
 
@@ -149,34 +154,44 @@ export class Pools {
     return !circuit.isFull('connections');
   }
 
-  #pool(key: string, endpointKey: string, circuit: Circuit | null): Pool {
+  #pool(key: string, endpointKey: string, tls: TlsProfile | null, circuit: Circuit | null): Pool {
     let pool = this.#poolsByKey.get(key);
     if (pool === undefined) {
-      pool = new Pool(this, this.#engine, endpointKey, circuit);
-      this.#poolsByKey.set(key, pool);
+      pool = new Pool(this, this.#engine, endpointKey, tls, circuit);
+      // A request that began before its backend changed may still try again in the old way.
+      if (tls?.isGone !== true) this.#poolsByKey.set(key, pool);
     }
     return pool;
   }
 
-  #h2Pool(key: string, endpointKey: string, circuit: Circuit | null): H2Pool {
+  #h2Pool(key: string, endpointKey: string, tls: TlsProfile | null, circuit: Circuit | null): H2Pool {
     let pool = this.#h2PoolsByKey.get(key);
     if (pool === undefined) {
-      pool = new H2Pool(this.#engine, endpointKey, circuit);
-      this.#h2PoolsByKey.set(key, pool);
+      pool = new H2Pool(this.#engine, endpointKey, tls, circuit);
+      if (tls?.isGone !== true) this.#h2PoolsByKey.set(key, pool);
     }
     return pool;
   }
 
   /** The endpoint left every backend: idle connections close now, busy ones after their request. */
   endpointGone(endpointKey: string): void {
+    this.#retire((pool) => pool.endpointKey === endpointKey);
+  }
+
+  /** Key material or settings changed: as with an endpoint that is gone. */
+  tlsGone(profile: TlsProfile): void {
+    this.#retire((pool) => pool.tls === profile);
+  }
+
+  #retire(isConcerned: (pool: Pool | H2Pool) => boolean): void {
     for (const [key, pool] of this.#poolsByKey) {
-      if (pool.endpointKey !== endpointKey) continue;
+      if (!isConcerned(pool)) continue;
       pool.isGone = true;
       this.#poolsByKey.delete(key);
       pool.closeIdle();
     }
     for (const [key, pool] of this.#h2PoolsByKey) {
-      if (pool.endpointKey !== endpointKey) continue;
+      if (!isConcerned(pool)) continue;
       this.#h2PoolsByKey.delete(key);
       pool.retire();
     }
@@ -199,36 +214,19 @@ export function isHttp2(protocol: Backend['protocol']): boolean {
   return protocol === 'h2' || protocol === 'h2c';
 }
 
-function isTls(exchange: Exchange): boolean {
-  const { protocol } = (exchange.backend as LiveBackend).row;
-  return protocol === 'https' || protocol === 'h2' || (protocol === 'same-as-client' && exchange.isTls);
+/** null: in the clear. */
+function tlsOf(exchange: Exchange): TlsProfile | null {
+  const { row, tls } = exchange.backend as LiveBackend;
+  const { protocol } = row;
+  const isTls = protocol === 'https' || protocol === 'h2' || (protocol === 'same-as-client' && exchange.isTls);
+  return isTls ? (tls ?? anyCertificate) : null;
 }
 
-/** Which connections the request may use. Those that are counted for a backend carry no requests of another. */
+/** Which connections the request may use. Those that are counted for a backend carry no requests of another;
+ * and one is shared only where the same peer was verified in the same way. */
 function keyOf(exchange: Exchange, endpoint: EndpointState): string {
   const backend = exchange.backend as LiveBackend;
-  const key = isTls(exchange) ? tlsKey(endpoint, backend) : endpoint.key;
+  const tls = tlsOf(exchange);
+  const key = tls === null ? endpoint.key : `${endpoint.key} ${tls.id}`;
   return backend.state.circuit.limits.connections === 0 ? key : `${backend.row.id} ${key}`;
 }
-
-/** Connections are shared only by backends that verify the same peer in the same way. */
-function tlsKey(endpoint: EndpointState, backend: LiveBackend): string {
-  const tls = backend.row.tls;
-  return `${endpoint.key} tls ${tls?.serverName ?? ''} ${tls?.caSecretId ?? ''} ${numberOf(backend.caPem)}`;
-}
-
-const numbersByCa = new Map<string, number>();
-
-/** A bundle is kilobytes of text; as part of a key it is a number. */
-function numberOf(caPem: string | null): number {
-  if (caPem === null) return 0;
-  let number = numbersByCa.get(caPem);
-  if (number === undefined) {
-    if (numbersByCa.size >= 1_000) numbersByCa.clear();
-    number = ++lastCa;
-    numbersByCa.set(caPem, number);
-  }
-  return number;
-}
-
-let lastCa = 0;

@@ -8,7 +8,7 @@ import { interpretResponse, parseResponseHead, ResponseLine } from '../parse/res
 import { lastChunk } from '../parse/trailers.ts';
 import type { Circuit } from '../select/circuit.ts';
 import { attemptFailed, upstreamConnected } from './attempt.ts';
-import type { Dialled } from './dial.ts';
+import { type Dialled, lossOf, tlsFaultOf } from './dial.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
@@ -342,7 +342,9 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
     }
     this.destroy();
     if (exchange === null) return;
-    attemptFailed(this.#engine, exchange, this, phase === phaseConnecting ? failures.refused : failures.reset);
+    const fault = tlsFaultOf(this.socket);
+    if (fault !== '') exchange.upstreamFault = fault;
+    attemptFailed(this.#engine, exchange, this, lossOf(this.socket, fault, phase === phaseConnecting));
   }
 
   expired(nowMs: number): void {

@@ -13,6 +13,7 @@ export const responseFlags = [
   'UO',
   'BR',
   'UF',
+  'UV',
   'UC',
   'UPE',
   'UCT',

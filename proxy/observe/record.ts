@@ -13,6 +13,7 @@ export type ResponseFlag =
   | 'UO' // the backend has as much as it may have: max-requests and its kin
   | 'BR' // the route's backend is broken (a problem on its object)
   | 'UF' // no connection to the backend
+  | 'UV' // the backend's certificate is not trusted
   | 'UC' // the backend closed before or during its response
   | 'UPE' // the backend's response was malformed
   | 'UCT' // no connection to the backend in time: proxy-connect-timeout
@@ -69,6 +70,8 @@ export interface ExchangeRecord {
   readonly retryRefusal: RetryRefusal | '';
   /** Limit of the backend that the request, or a retry of it, ran into. */
   readonly overflow: CircuitLimit | '';
+  /** Why TLS with the backend failed, in OpenSSL's words, of the last try that it failed for; '' when there was none. */
+  readonly upstreamFault: string;
   readonly routeId: string;
   /** Dense number of the route (CompiledRoute.index), -1 without a route. */
   readonly routeIndex: number;

@@ -1,29 +1,23 @@
-import { isIP, isIPv6 } from 'node:net';
+import { isIPv6 } from 'node:net';
 import type { Backend, Endpoint } from '#table/backend.ts';
+import { anyCertificate, type PeerOptions, type TlsMaterial, TlsProfile } from '../forward/tlsprofile.ts';
 import { endpointKey } from '../select/endpoint.ts';
-
-/** Options of a TLS connection to an endpoint, as the backend's row wants it. */
-export interface PeerTls {
-  readonly servername: string;
-  readonly rejectUnauthorized: boolean;
-  readonly ca?: string | [];
-}
 
 /** One endpoint that is asked, and how it is spoken to. */
 export interface Peer {
   readonly endpoint: Endpoint;
-  /** null: in the clear. */
-  readonly tls: PeerTls | null;
+  /** Options of tls.connect; null: in the clear. */
+  readonly tls: Partial<PeerOptions> | null;
 }
 
-/** @param caPem CA bundle of a secret row; null: there is none, and then nobody is believed */
-export function tlsOf({ protocol, tls }: Backend, caPem: (secretId: string) => string | null): PeerTls | null {
+/** As requests of the backend speak TLS. Of key material that cannot be used, no endpoint is well. */
+export function tlsOf({ protocol, tls }: Backend, material: TlsMaterial): Peer['tls'] {
   if (protocol !== 'https' && tls === null) return null;
-  const serverName = tls?.serverName ?? '';
-  const servername = isIP(serverName) === 0 ? serverName : '';
-  if (tls?.caSecretId == null) return { servername, rejectUnauthorized: false };
-  return { servername, rejectUnauthorized: true, ca: caPem(tls.caSecretId) ?? [] };
+  const profile = tls === null ? anyCertificate : new TlsProfile(tls, material);
+  return profile.options() ?? nobody;
 }
+
+const nobody: Peer['tls'] = { rejectUnauthorized: true, checkServerIdentity: () => new Error('unusable key material') };
 
 export function originOf({ endpoint, tls }: Peer): string {
   return `${tls === null ? 'http' : 'https'}://${endpointKey(endpoint.address, endpoint.port)}`;

@@ -1,5 +1,6 @@
 import type { Backend, Endpoint, Endpoints } from '#table/backend.ts';
 import type { HealthCheck } from '#table/resilience.ts';
+import { type TlsMaterial, tlsContent } from '../forward/tlsprofile.ts';
 import { endpointKey } from '../select/endpoint.ts';
 import { askOnce } from './ask.ts';
 import { type Peer, tlsOf } from './peer.ts';
@@ -16,8 +17,8 @@ export interface HealthChange {
 export interface ProberOptions {
   /** Every endpoint counts as healthy at first. */
   readonly onHealth: (change: HealthChange) => void;
-  /** CA bundle of a secret row; null: there is none. */
-  readonly caPem: (secretId: string) => string | null;
+  /** For endpoints that are asked over TLS. */
+  readonly material: TlsMaterial;
   /** 0 ≤ n < 1; spreads the probes over their interval. */
   readonly random: () => number;
 }
@@ -71,8 +72,8 @@ export class Prober {
   }
 
   /**
-   * Takes changed rows. An endpoint that stays, with the same check, keeps what is known of it. A backend whose CA
-   * bundle changed must come again.
+   * Takes changed rows. An endpoint that stays, with the same check, keeps what is known of it. A backend whose key
+   * material changed must come again.
    */
   apply(change: ProberChange): void {
     const touched = new Set(change.backends.keys());
@@ -132,8 +133,9 @@ export class Prober {
     const now = new Map<string, Target>();
     const check = backend?.healthCheck ?? null;
     if (backend !== undefined && check !== null) {
-      const tls = tlsOf(backend, this.#options.caPem);
-      const sameForAll = JSON.stringify([check, tls]);
+      const { material } = this.#options;
+      const tls = tlsOf(backend, material);
+      const sameForAll = JSON.stringify([check, backend.tls && tlsContent(backend.tls, material)]);
       for (const endpoint of endpoints) {
         const key = endpointKey(endpoint.address, endpoint.port);
         if ((!endpoint.ready && !endpoint.serving) || now.has(key)) continue;

@@ -2,7 +2,8 @@ import { hkdfSync } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
 import type { Backend, Endpoints } from '#table/backend.ts';
 import type { Listener } from '#table/listener.ts';
-import { fleetSecretId } from '#table/secret.ts';
+import { type Certificate, fleetSecretId } from '#table/secret.ts';
+import type { TlsMaterial, TlsProfile } from '../forward/tlsprofile.ts';
 import { Certificates } from '../listen/certificates.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { Match } from '../match/match.ts';
@@ -10,6 +11,7 @@ import { Matcher } from '../match/matcher.ts';
 import type { Selector } from '../select/selector.ts';
 import { changesOf, type Delta } from './changes.ts';
 import type { LiveBackend, LiveTables } from './live.ts';
+import { TlsProfiles } from './tlsprofiles.ts';
 
 /** The tables of one worker, compiled; a change costs what it touches. */
 export class Live implements LiveTables {
@@ -22,8 +24,17 @@ export class Live implements LiveTables {
   readonly #backendRows = new Map<string, Backend>();
   readonly #endpointRows = new Map<string, Endpoints>();
   readonly #secretsById = new Map<string, string>();
+  readonly #certificateRows = new Map<string, Certificate>();
+  readonly #material: TlsMaterial = {
+    secret: (id) => this.#secretsById.get(id),
+    certificate: (id) => this.#certificateRows.get(id),
+  };
+  readonly #tlsProfiles = new TlsProfiles((profile) => {
+    for (const callback of this.#tlsGone) callback(profile);
+  });
   readonly #backends = new Map<string, LiveBackend>();
   readonly #endpointGone: ((key: string) => void)[] = [];
+  readonly #tlsGone: ((profile: TlsProfile) => void)[] = [];
   readonly #listenersChanged: (() => void)[] = [];
 
   /** @param onUnusable told of certificates that OpenSSL refuses */
@@ -43,9 +54,10 @@ export class Live implements LiveTables {
     const secrets = changesOf(delta, 'secret');
 
     merge(this.listeners, listeners);
-    const touched = this.#touchedBackends(backends, endpoints, secrets);
+    const touched = this.#touchedBackends(backends, endpoints, secrets, certificates);
     merge(this.#backendRows, backends);
     merge(this.#endpointRows, endpoints);
+    merge(this.#certificateRows, certificates);
     for (const [id, row] of secrets) {
       if (row === null) this.#secretsById.delete(id);
       else this.#secretsById.set(id, row.value);
@@ -84,6 +96,10 @@ export class Live implements LiveTables {
     this.#endpointGone.push(callback);
   }
 
+  onTlsGone(callback: (profile: TlsProfile) => void): void {
+    this.#tlsGone.push(callback);
+  }
+
   onListenersChanged(callback: () => void): void {
     this.#listenersChanged.push(callback);
   }
@@ -100,15 +116,18 @@ export class Live implements LiveTables {
     backends: ReadonlyMap<string, Backend | null>,
     endpoints: ReadonlyMap<string, Endpoints | null>,
     secrets: ReadonlyMap<string, unknown>,
+    certificates: ReadonlyMap<string, unknown>,
   ): Set<string> {
     const touched = new Set(backends.keys());
     for (const [id, row] of endpoints) {
       for (const backendId of this.#endpointRows.get(id)?.backendIds ?? []) touched.add(backendId);
       for (const backendId of row?.backendIds ?? []) touched.add(backendId);
     }
-    if (secrets.size > 0) {
-      for (const row of this.#backendRows.values()) {
-        if (row.tls?.caSecretId != null && secrets.has(row.tls.caSecretId)) touched.add(row.id);
+    if (secrets.size > 0 || certificates.size > 0) {
+      for (const { id, tls } of this.#backendRows.values()) {
+        if (tls !== null && (secrets.has(tls.verify?.caSecretId ?? '') || certificates.has(tls.certificateId ?? ''))) {
+          touched.add(id);
+        }
       }
     }
     return touched;
@@ -120,11 +139,10 @@ export class Live implements LiveTables {
       const state = this.#selector.backend(id);
       if (row === undefined || state === undefined) {
         this.#backends.delete(id);
+        this.#tlsProfiles.use(id, null, this.#material);
         continue;
       }
-      const caSecretId = row.tls?.caSecretId ?? null;
-      const caPem = caSecretId === null ? null : (this.#secretsById.get(caSecretId) ?? null);
-      this.#backends.set(id, { row, state, caPem });
+      this.#backends.set(id, { row, state, tls: this.#tlsProfiles.use(id, row.tls, this.#material) });
     }
   }
 }

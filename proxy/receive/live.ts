@@ -1,6 +1,7 @@
 import type { SecureContext } from 'node:tls';
 import type { Backend } from '#table/backend.ts';
 import type { Listener } from '#table/listener.ts';
+import type { TlsProfile } from '../forward/tlsprofile.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { Match } from '../match/match.ts';
 import type { BackendState } from '../select/types.ts';
@@ -9,8 +10,8 @@ import type { BackendState } from '../select/types.ts';
 export interface LiveBackend {
   readonly row: Backend;
   readonly state: BackendState;
-  /** CA bundle for TLS origination; null: not verified. */
-  readonly caPem: string | null;
+  /** How TLS is spoken to it; null: in the clear. */
+  readonly tls: TlsProfile | null;
 }
 
 /**
@@ -32,6 +33,8 @@ export interface LiveTables {
   secureContext(listenerId: string, serverName: string): SecureContext | undefined;
   /** Calls back when an endpoint (`address:port`) left every backend: its idle connections are to be closed. */
   onEndpointGone(callback: (key: string) => void): void;
+  /** Calls back when no backend uses a profile any more: its idle connections are to be closed. */
+  onTlsGone(callback: (profile: TlsProfile) => void): void;
   /** Calls back after listener rows, certificates or ticketKeys changed. */
   onListenersChanged(callback: () => void): void;
 }

@@ -4,6 +4,7 @@ import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import { type Table, tableContract } from '#table/rows.ts';
 import type { Certificate } from '#table/secret.ts';
+import { type TlsMaterial, TlsProfile, tlsContent } from '../forward/tlsprofile.ts';
 import { checkRegex } from '../match/regex.ts';
 import type { Delta } from './changes.ts';
 import { isEndpointsOnly } from './delta.ts';
@@ -21,7 +22,32 @@ export function faultsOf(table: Table, delta: Delta): Problem[] {
     if (kind === 'route') problems.push(...patternFaults(row));
     if (kind === 'certificate') problems.push(...certificateFaults(row));
   }
+  problems.push(...upstreamTlsFaults(table, delta));
   return problems;
+}
+
+/** Of backends that changed, or whose bundle did; many share one profile, which is built once. */
+function upstreamTlsFaults(table: Table, delta: Delta): Problem[] {
+  const changed = delta.upserts.flatMap((each) => (each.kind === 'backend' ? [each.row] : []));
+  const secrets = new Set(delta.upserts.flatMap(({ kind, row }) => (kind === 'secret' ? [row.id] : [])));
+  if (secrets.size > 0) {
+    for (const row of table.backend.values()) if (secrets.has(row.tls?.verify?.caSecretId ?? '')) changed.push(row);
+  }
+  const material: TlsMaterial = {
+    secret: (id) => table.secret.get(id)?.value,
+    certificate: (id) => table.certificate.get(id),
+  };
+  const good = new Set<string>();
+  return changed.flatMap(({ id, source, tls }) => {
+    if (tls === null) return [];
+    const content = tlsContent(tls, material);
+    if (good.has(content)) return [];
+    if (new TlsProfile(tls, material).options() === null) {
+      return [fault('UpstreamTlsUnusable', source, `TLS of the backend row ${id} cannot be used: OpenSSL refuses it.`)];
+    }
+    good.add(content);
+    return [];
+  });
 }
 
 function patternFaults({ match, source }: Route): Problem[] {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Source } from './problem.ts';
 import { CircuitLimits, HealthCheck, Outlier } from './resilience.ts';
+import { UpstreamTls } from './upstreamtls.ts';
 
 /** What a consistent hash is taken of. Parts are joined. */
 export const HashPart = z.discriminatedUnion('type', [
@@ -65,14 +66,8 @@ export const Backend = z.object({
   broken: z.object({ status: z.int().min(400).max(599), code: z.string(), message: z.string() }).nullable(),
   /** `http`, `https`: HTTP/1.1. `h2c`, `h2`: HTTP/2 without and with TLS. `same-as-client`: HTTP/1.1, with TLS where the client has it. */
   protocol: z.enum(['http', 'https', 'same-as-client', 'h2c', 'h2']),
-  tls: z
-    .object({
-      /** Server name for SNI and verification; null: none sent. */
-      serverName: z.string().nullable(),
-      /** Secret row that holds the CA bundle; null: the backend's certificate is not verified. */
-      caSecretId: z.string().nullable(),
-    })
-    .nullable(),
+  /** null: in the clear. */
+  tls: UpstreamTls.nullable(),
   balance: Balance,
   affinity: Affinity.nullable(),
   /** A new endpoint's share grows over this many ms; 0: at once. */

@@ -43,7 +43,10 @@ export const tableContract: Contract<Rows> = {
     listener: { certificate: ({ tls }) => (tls?.defaultCertificateId == null ? [] : [tls.defaultCertificateId]) },
     host: { listener: ({ listenerIds }) => listenerIds, certificate: ({ certificateIds }) => certificateIds },
     route: { host: ({ hostIds }) => hostIds, backend: ({ backends }) => backends.map(({ backendId }) => backendId) },
-    backend: { secret: ({ tls }) => (tls?.caSecretId == null ? [] : [tls.caSecretId]) },
+    backend: {
+      secret: ({ tls }) => (tls?.verify?.caSecretId == null ? [] : [tls.verify.caSecretId]),
+      certificate: ({ tls }) => (tls?.certificateId == null ? [] : [tls.certificateId]),
+    },
     endpoints: { backend: ({ backendIds }) => backendIds },
   },
   sealed: {

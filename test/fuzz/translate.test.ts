@@ -9,6 +9,7 @@ import { regexFault } from '../../controller/translate/regexcheck.ts';
 import { Translator } from '../../controller/translate/translator.ts';
 import type { AnyObject, ObjectKind } from '../../controller/watch/objects.ts';
 import { checkRegex } from '../../proxy/match/regex.ts';
+import type { Backend } from '../../proxy/table/backend.ts';
 import { rowSchemas } from '../../proxy/table/rows.ts';
 import { optionsOf, readObjects, viewOf } from '../golden/translating.ts';
 
@@ -51,8 +52,27 @@ const annotations = fc
       'auth-tls-secret',
       'canary',
       'nonsense',
+      'proxy-ssl-secret',
+      'proxy-ssl-verify',
     ),
-    fc.constantFrom('true', 'false', 'cookie', 'persistent', 'ewma', '/x/$1', '/', 'https', 'grpc', '$request_uri', ''),
+    fc.constantFrom(
+      'on',
+      's1',
+      's2',
+      'demo/s2',
+      'other/s1',
+      'true',
+      'false',
+      'cookie',
+      'persistent',
+      'ewma',
+      '/x/$1',
+      '/',
+      'https',
+      'grpc',
+      '$request_uri',
+      '',
+    ),
     { maxKeys: 3 },
   )
   .map((texts) => Object.fromEntries(Object.entries(texts).map(([name, text]) => [prefix + name, text])));
@@ -122,8 +142,13 @@ const secret = fc.record({
   kind: fc.constant('Secret'),
   metadata: fc.record({ name: fc.constantFrom('s1', 's2', 's3'), namespace: fc.constant(namespace) }),
   data: fc
-    .constantFrom(['shop', 'shop'], ['wildcard', 'wildcard'], ['expired', 'expired'], ['shop', 'wildcard'])
-    .map(([crt, key]) => ({ 'tls.crt': read(`${crt}.crt`), 'tls.key': read(`${key}.key`) })),
+    .constantFrom(['shop', 'shop'], ['wildcard', 'wildcard'], ['expired', 'expired'], ['shop', 'wildcard'], null)
+    .chain((pair) =>
+      fc.boolean().map((hasAuthority) => ({
+        ...(pair && { 'tls.crt': read(`${pair[0]}.crt`), 'tls.key': read(`${pair[1]}.key`) }),
+        ...(hasAuthority && { 'ca.crt': read('wildcard.crt') }),
+      })),
+    ),
 });
 
 const configMap = fc.record({
@@ -240,17 +265,22 @@ function pointers(key: string, row: unknown): string[] {
     backends = [],
     certificateIds = [],
     backendIds = [],
+    tls,
   } = row as {
     hostIds?: string[];
     backends?: { backendId: string }[];
     certificateIds?: string[];
     backendIds?: string[];
+    tls?: Backend['tls'];
   };
+  const isBackend = key.startsWith('backend ');
   return [
     ...hostIds.map((id) => `host ${id}`),
     ...(key.startsWith('route ') ? backends : []).map(({ backendId }) => `backend ${backendId}`),
     ...certificateIds.map((id) => `certificate ${id}`),
     ...backendIds.map((id) => `backend ${id}`),
+    ...(isBackend && tls?.verify?.caSecretId ? [`secret ${tls.verify.caSecretId}`] : []),
+    ...(isBackend && tls?.certificateId ? [`certificate ${tls.certificateId}`] : []),
   ];
 }
 

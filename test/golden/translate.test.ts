@@ -14,7 +14,7 @@ import { brief, briefProblem, optionsOf, readObjects, viewOf } from './translati
  * One file per case: objects in, rows and problems out. `UPDATE=1` rewrites what is expected.
  * Rows show only what is not usual (translating.ts). Shorthands, all in namespace demo: `services` are Services with port
  * 80 and one slice; `secrets` are TLS Secrets by name, from the pair of that file name in translate/certificates, or
- * `certificate/key` of two pairs.
+ * `certificate/key` of two pairs; `+name` adds the certificate of that name as ca.crt.
  */
 const folder = join(import.meta.dirname, 'translate');
 
@@ -121,8 +121,12 @@ function serviceManifests(name: string): { kind: string }[] {
 }
 
 function secretManifest(name: string, pair: string): { kind: string } {
-  const [certificate = '', key = certificate] = pair.split('/');
+  const [material = '', authority] = pair.split('+');
+  const [certificate = '', key = certificate] = material.split('/');
   const read = (file: string) => readFileSync(join(folder, 'certificates', file)).toString('base64');
-  const data = { 'tls.crt': read(`${certificate}.crt`), 'tls.key': read(`${key}.key`) };
+  const data = {
+    ...(certificate === '' ? {} : { 'tls.crt': read(`${certificate}.crt`), 'tls.key': read(`${key}.key`) }),
+    ...(authority === undefined ? {} : { 'ca.crt': read(`${authority}.crt`) }),
+  };
   return { kind: 'Secret', metadata: { name, namespace: 'demo' }, type: 'kubernetes.io/tls', data } as { kind: string };
 }

@@ -44,7 +44,7 @@ export function brief({ kind, row }: Row, options: TranslateOptions): Record<str
   const usual = usualRows(options)[kind];
   const shown: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(row)) {
-    if (field === 'id' || field === 'keyPem' || field === 'chainPem') continue;
+    if (['id', 'keyPem', 'chainPem', 'value'].includes(field)) continue;
     if (field in usual && isDeepStrictEqual(value, usual[field])) continue;
     shown[field] = short(field, value);
   }

@@ -48,8 +48,9 @@ forbid('the kit imports nothing', (file) => folderOf(file.path) === 'proxy/kit')
 forbid('the middle is pure: no socket, timer, file, process or logger', (file, target) => {
   const impure =
     /^(node:(net|tls|http|https|http2|fs|child_process|cluster|timers|dns|dgram|worker_threads|process|os)|pino|undici)/;
-  // createSecureContext opens nothing; only OpenSSL itself can tell whether it takes a key.
-  if (file.path === 'controller/translate/certificates.ts' && target === 'node:tls') return false;
+  // createSecureContext opens nothing; only OpenSSL itself can tell whether it takes a key or a list of suites.
+  const asksOpenSsl = ['certificates', 'authorities', 'ciphers'].map((name) => `controller/translate/${name}.ts`);
+  if (asksOpenSsl.includes(file.path) && target === 'node:tls') return false;
   return pureFolders.includes(folderOf(file.path)) && impure.test(target);
 });
 

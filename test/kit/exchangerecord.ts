@@ -23,6 +23,7 @@ export function exchangeRecord(fields: Partial<ExchangeRecord>): ExchangeRecord 
     tries: 1,
     retryRefusal: '',
     overflow: '',
+    upstreamFault: '',
     routeId: 'ingress/shop/web/0/0',
     routeIndex: 0,
     routeSource: { kind: 'Ingress', namespace: 'shop', name: 'web' },

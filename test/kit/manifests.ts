@@ -86,6 +86,11 @@ export function tlsSecret(name: string, pair: CertificatePair, namespace?: strin
   };
 }
 
+/** A Secret of texts, as ca.crt. */
+export function opaqueSecret(name: string, texts: Record<string, string>, namespace?: string): Manifest {
+  return { apiVersion: 'v1', kind: 'Secret', metadata: metadata(name, namespace), type: 'Opaque', stringData: texts };
+}
+
 export function toYaml(manifests: readonly Manifest[]): string {
   return manifests.map((manifest) => stringify(manifest)).join('---\n');
 }

@@ -1,5 +1,5 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { RequestSplitter, type SplitRequest } from './splitter.ts';
 import { waitUntil } from './wait.ts';
 
@@ -28,7 +28,7 @@ export interface RecorderOptions {
   /** 0 lets the kernel choose. */
   port?: number;
   address?: string;
-  tls?: { cert: string; key: string };
+  tls?: TlsOptions;
   /** false: answers FIN with nothing, as a backend that is still at work; true when absent. */
   endsWithPeer?: boolean;
 }
@@ -42,6 +42,8 @@ export class Recorder {
   onConnection: (connection: RecordedConnection) => void;
   readonly #endsWithPeer: boolean;
   readonly #server: Server;
+  /** With those below TLS, whose handshake may never have ended. */
+  readonly #sockets = new Set<Socket>();
 
   private constructor(options: RecorderOptions) {
     this.onRequest = options.onRequest ?? ((request) => answer(request, 'ok'));
@@ -52,6 +54,10 @@ export class Recorder {
     this.#server = options.tls
       ? createTlsServer({ ...options.tls, allowHalfOpen: true }, accept)
       : createServer({ allowHalfOpen: true, noDelay: true }, accept);
+    this.#server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
   }
 
   static async start(options: RecorderOptions = {}): Promise<Recorder> {
@@ -81,6 +87,7 @@ export class Recorder {
   /** Refuses new connections and ends those that are open. */
   async stop(): Promise<void> {
     for (const connection of this.connections) connection.socket.destroy();
+    for (const socket of this.#sockets) socket.destroy();
     if (this.#server.listening) await new Promise((resolve) => this.#server.close(resolve));
   }
 

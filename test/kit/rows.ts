@@ -2,6 +2,7 @@ import type { ChangeBatch, Commit } from '#table/change.ts';
 import { canonicalJson, rowHash, TableHash } from '#table/hash.ts';
 import type { HealthCheck } from '#table/resilience.ts';
 import { type Row, type RowKind, type RowOf, rowSchemas } from '#table/rows.ts';
+import type { UpstreamTls } from '#table/upstreamtls.ts';
 import type { CertificatePair } from './certificate.ts';
 
 const source = { kind: 'Test', namespace: 'test', name: 'test' };
@@ -55,6 +56,16 @@ export const plainEndpoint = {
   serving: true,
   terminating: false,
   weight: 1,
+};
+
+/** TLS to a backend of which nothing is asked. */
+export const plainTls: UpstreamTls = {
+  serverName: null,
+  verify: null,
+  certificateId: null,
+  minVersion: 'TLSv1.2',
+  maxVersion: 'TLSv1.3',
+  ciphers: null,
 };
 
 /** Five gateway errors in a row eject, and nothing else does. */

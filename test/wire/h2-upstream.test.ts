@@ -7,7 +7,7 @@ import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { H2Backend, type H2BackendOptions, h2Answer } from '../kit/h2backend.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { Recorder } from '../kit/recorder.ts';
-import { endpointsRow, plainTable, row } from '../kit/rows.ts';
+import { endpointsRow, plainTable, plainTls, row } from '../kit/rows.ts';
 import { waitUntil } from '../kit/wait.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
@@ -17,7 +17,7 @@ after(async () => {
 
 function table(ports: readonly number[], protocol: 'h2' | 'h2c' = 'h2c') {
   const endpoints = ports.map((port) => ({ address: '127.0.0.1', port }));
-  const tls = protocol === 'h2' ? { serverName: null, caSecretId: null } : null;
+  const tls = protocol === 'h2' ? plainTls : null;
   return plainTable(endpoints).map((each) =>
     each.kind === 'backend' ? row('backend', { id: 'b', protocol, tls }) : each,
   );

@@ -8,10 +8,12 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { askOnce } from '../../proxy/probe/ask.ts';
-import type { PeerTls } from '../../proxy/probe/peer.ts';
+import { type Peer, tlsOf } from '../../proxy/probe/peer.ts';
+import type { Backend } from '../../proxy/table/backend.ts';
 import type { Probe } from '../../proxy/table/resilience.ts';
+import type { UpstreamTls } from '../../proxy/table/upstreamtls.ts';
 import { certificateFor } from '../kit/certificate.ts';
-import { plainEndpoint } from '../kit/rows.ts';
+import { plainEndpoint, plainTls, row } from '../kit/rows.ts';
 
 const grpc = (service: string): Probe => ({ type: 'grpc', service, host: null });
 
@@ -62,7 +64,7 @@ async function startServer(
   return port;
 }
 
-function ask(port: number, probe: Probe, tls: PeerTls | null = null, signal = AbortSignal.timeout(20_000)) {
+function ask(port: number, probe: Probe, tls: Peer['tls'] = null, signal = AbortSignal.timeout(20_000)) {
   const endpoint = { ...plainEndpoint, address: '127.0.0.1', port, uid: 'pod' };
   return askOnce({ endpoint, tls }, probe, signal);
 }
@@ -81,13 +83,15 @@ test('grpc.health.v1 over TLS, verified as the row wants it', async (t) => {
     { private_key: Buffer.from(pair.key), cert_chain: Buffer.from(pair.cert) },
   ]);
   const port = await startServer(t, credentials);
-  assert.equal(await ask(port, grpc(''), { servername: '', rejectUnauthorized: false }), null);
-  assert.equal(await ask(port, grpc(''), { servername: 'pod.test', rejectUnauthorized: true, ca: pair.cert }), null);
-  assert.match(
-    (await ask(port, grpc(''), { servername: 'other.test', rejectUnauthorized: true, ca: pair.cert })) ?? '',
-    /^ERR_TLS_CERT_ALTNAME_INVALID$/,
-  );
-  assert.notEqual(await ask(port, grpc(''), { servername: 'pod.test', rejectUnauthorized: true, ca: [] }), null);
+  const spoken = (verify: UpstreamTls['verify'], bundle: string) => {
+    const { row: backend } = row('backend', { id: 'b', tls: { ...plainTls, verify } });
+    return tlsOf(backend as Backend, { secret: () => bundle, certificate: () => undefined });
+  };
+  const named = (name: string) => ({ caSecretId: 'ca', names: [name], depth: 1 });
+  assert.equal(await ask(port, grpc(''), spoken(null, '')), null);
+  assert.equal(await ask(port, grpc(''), spoken(named('pod.test'), pair.cert)), null);
+  assert.equal(await ask(port, grpc(''), spoken(named('other.test'), pair.cert)), 'ERR_TLS_CERT_ALTNAME_INVALID');
+  assert.notEqual(await ask(port, grpc(''), spoken(named('pod.test'), '')), null);
 });
 
 test('a server without the health service, one that never answers, and none at all are not well', async (t) => {

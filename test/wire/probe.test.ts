@@ -151,7 +151,7 @@ function open(t: { after(callback: () => unknown): void }) {
       if (waiter) waiter(change);
       else told.push(change);
     },
-    caPem: () => null,
+    material: { secret: () => undefined, certificate: () => undefined },
     random: () => 0,
   });
   t.after(() => prober.close());

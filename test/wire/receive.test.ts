@@ -11,7 +11,7 @@ import { TableDisk } from '../../proxy/receive/disk.ts';
 import { TimeGuard } from '../../proxy/receive/order.ts';
 import { faultsOf } from '../../proxy/receive/validate.ts';
 import { certificateFor } from '../kit/certificate.ts';
-import { certificateRow, plainTable, row, snapshot } from '../kit/rows.ts';
+import { certificateRow, plainTable, plainTls, row, snapshot } from '../kit/rows.ts';
 
 function tableOf(rows: readonly Row[]): Table {
   const table = emptyTable();
@@ -50,7 +50,11 @@ test('a pointer that leads nowhere is found, whether its target went or never ca
   const rows = [
     ...plainTable([]),
     row('secret', { id: 'ca', value: 'PEM' }),
-    row('backend', { id: 'b2', tls: { serverName: null, caSecretId: 'ca' } }),
+    certificateRow('client', [], { cert: 'PEM', key: 'PEM' }),
+    row('backend', {
+      id: 'b2',
+      tls: { ...plainTls, verify: { caSecretId: 'ca', names: ['b2.test'], depth: 1 }, certificateId: 'client' },
+    }),
   ];
   const table = tableOf(rows);
   const all = rows.map(({ kind, row: { id } }) => ({ kind, id }));
@@ -60,6 +64,7 @@ test('a pointer that leads nowhere is found, whether its target went or never ca
     { kind: 'host', id: 'h' },
     { kind: 'backend', id: 'b' },
     { kind: 'secret', id: 'ca' },
+    { kind: 'certificate', id: 'client' },
   ];
   for (const target of targets) {
     const broken = tableOf(rows);
