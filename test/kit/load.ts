@@ -12,6 +12,8 @@ export interface LoadOptions {
   isTls?: boolean;
   /** false: a new connection per request. */
   keepsAlive?: boolean;
+  /** Given: requests are POSTs with it. */
+  body?: string;
 }
 
 export interface LoadReport {
@@ -64,13 +66,14 @@ export class Load {
   }
 
   async #request(agent: HttpAgent | HttpsAgent): Promise<void> {
-    const { port, host, path = '/', isTls, keepsAlive = true } = this.#options;
+    const { port, host, path = '/', isTls, keepsAlive = true, body: sent } = this.#options;
     const fields = keepsAlive ? { host } : { host, connection: 'close' };
     const tls = isTls ? { servername: host, rejectUnauthorized: false } : {};
-    const options: RequestOptions = { port, host: '127.0.0.1', path, agent, headers: fields, ...tls };
+    const method = sent === undefined ? 'GET' : 'POST';
+    const options: RequestOptions = { port, host: '127.0.0.1', path, method, agent, headers: fields, ...tls };
     const startMs = performance.now();
     try {
-      const { status, body } = await sendRequest(options, isTls === true);
+      const { status, body } = await sendRequest(options, isTls === true, sent);
       if (status === 200) {
         this.report.answered++;
         this.report.bodies.set(body, (this.report.bodies.get(body) ?? 0) + 1);
@@ -82,7 +85,11 @@ export class Load {
   }
 }
 
-function sendRequest(options: RequestOptions, isTls: boolean): Promise<{ status: number; body: string }> {
+function sendRequest(
+  options: RequestOptions,
+  isTls: boolean,
+  sent: string | undefined,
+): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
     const request = (isTls ? requestHttps : requestHttp)(options, (response) => {
       const parts: Buffer[] = [];
@@ -94,6 +101,6 @@ function sendRequest(options: RequestOptions, isTls: boolean): Promise<{ status:
       });
     });
     request.on('error', reject);
-    request.end();
+    request.end(sent);
   });
 }

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { after, before, test } from 'node:test';
+import { everythingTo } from '../kit/manifests.ts';
+import { get, RawClient } from '../kit/rawclient.ts';
+import { Standalone } from '../kit/sluice.ts';
+
+/** `FAULT_REQUESTS=100000` for the whole experiment. */
+const requests = Number(process.env['FAULT_REQUESTS'] ?? 5_000);
+/** As many connections at once; each is used again just when the backend closes it. */
+const clients = 50;
+const idleMs = 30;
+
+let backend: Server;
+let sluice: Standalone;
+const counts = { answered: 0, closed: 0, raced: 0 };
+
+/** Closes a connection when it was idle for idleMs, give or take a tenth, as a server with a keep-alive timeout does. */
+function serve(socket: Socket): void {
+  socket.on('error', () => undefined);
+  let timer: NodeJS.Timeout | undefined;
+  let hasClosed = false;
+  socket.on('data', () => {
+    if (hasClosed) {
+      counts.raced++;
+      return;
+    }
+    clearTimeout(timer);
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    counts.answered++;
+    timer = setTimeout(
+      () => {
+        hasClosed = true;
+        counts.closed++;
+        // As the kernel does it for a process that has closed: what comes from now on is answered with a reset.
+        socket.end(() => setImmediate(() => socket.destroy()));
+      },
+      idleMs * (0.9 + 0.2 * Math.random()),
+    );
+  });
+  socket.on('close', () => clearTimeout(timer));
+}
+
+before(async () => {
+  backend = createServer({ allowHalfOpen: true, noDelay: true }, serve).listen(0, '127.0.0.1');
+  await once(backend, 'listening');
+  sluice = await Standalone.start({ manifests: everythingTo((backend.address() as AddressInfo).port) });
+});
+
+after(async () => {
+  await sluice?.stop();
+  backend?.close();
+});
+
+test(`a backend that closes idle connections at the instant of reuse: none of ${requests} GETs fails`, async (t) => {
+  const all = await Promise.all(Array.from({ length: clients }, () => RawClient.open({ port: sluice.httpPort })));
+  const statuses = new Map<number, number>();
+  let sent = 0;
+  // Until the race has happened, too: a machine that is slow or quick enough never to lose it has tested nothing.
+  for (let round = 0; sent < requests || (counts.raced === 0 && sent < requests * 10); round++) {
+    await Promise.all(
+      all.map(async (client) => {
+        client.send(get(`/${round}`, 'gw.test'));
+        const { status } = await client.response(round);
+        statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      }),
+    );
+    sent += clients;
+    await new Promise((resolve) => setTimeout(resolve, idleMs));
+  }
+  for (const client of all) client.destroy();
+  t.diagnostic(
+    `${sent} GETs, ${counts.closed} connections closed by the backend, ${counts.raced} of them crossed a request`,
+  );
+  assert.deepEqual([...statuses], [[200, sent]]);
+  assert.ok(counts.raced > 0, 'no request ever crossed a close');
+});
