@@ -15,6 +15,8 @@ const ServicePort = z.object({
   endpointsId: z.string(),
 });
 
+export type ServicePort = z.infer<typeof ServicePort>;
+
 /** A load balancer's address of a Service, as it is, or is about to be, in its status. */
 const Vip = z.object({
   address: Address,
@@ -62,6 +64,8 @@ const EdgeEndpoint = z.object({
   forNodes: z.array(z.string()),
   forZones: z.array(z.string()),
 });
+
+export type EdgeEndpoint = z.infer<typeof EdgeEndpoint>;
 
 /** The endpoints of one port of a Service, of both families. They change most, so they are rows of their own. */
 export const EdgeEndpoints = z.object({

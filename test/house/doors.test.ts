@@ -56,8 +56,21 @@ forbid('the middle is pure: no socket, timer, file, process or logger', (file, t
 
 forbid('only proxy/forward and proxy/probe open backend connections', (file, target) => {
   const openers = ['node:net', 'node:tls', 'undici', 'node:http', 'node:https', 'node:http2'];
-  const allowed = ['proxy/forward', 'proxy/probe', 'proxy/listen', 'proxy/receive', 'proxy/observe', 'proxy'];
+  const allowed = [
+    'proxy/forward',
+    'proxy/probe',
+    'proxy/listen',
+    'proxy/receive',
+    'proxy/observe',
+    'proxy/edge',
+    'proxy',
+  ];
   return file.path.startsWith('proxy/') && openers.includes(target) && !allowed.includes(folderOf(file.path));
+});
+
+forbid('only proxy/edge touches the kernel: nobody else starts programs, but the fleet its workers', (file, target) => {
+  const starters = ['proxy/edge', 'proxy/fleet'];
+  return target === 'node:child_process' && file.path.startsWith('proxy/') && !starters.includes(folderOf(file.path));
 });
 
 test('the middle has no clock and no randomness of its own', () => {

@@ -1,0 +1,47 @@
+import type { EdgeService, ServicePort } from '#table/service.ts';
+import { entryFlags } from './key.ts';
+import { familyOf } from './prefix.ts';
+import type { Family } from './sets.ts';
+
+/** Which addresses of Services an edge serves. nodeport adds node ports to loadbalancer; all is everything. */
+export type ServiceScope = 'loadbalancer' | 'nodeport' | 'all';
+
+/** Where a port of a Service is reached: at an address that is its own, or at a port of the node's addresses. */
+export interface Frontend {
+  readonly kind: 'cluster' | 'vip' | 'external' | 'node';
+  /** null for node ports. */
+  readonly address: string | null;
+  readonly port: number;
+  /** The flags of its entry key. */
+  readonly flags: number;
+}
+
+/** All ways to reach the port by one family. */
+export function frontendsOf(
+  service: EdgeService,
+  { port, nodePort }: ServicePort,
+  family: Family,
+  scope: ServiceScope,
+): Frontend[] {
+  const internal = service.internalTrafficPolicy === 'local' ? entryFlags.local : 0;
+  const external = entryFlags.external | (service.externalTrafficPolicy === 'local' ? entryFlags.local : 0);
+  const guarded = external | (service.sourceRanges.length > 0 ? entryFlags.guarded : 0);
+  const frontends: Frontend[] = [];
+  const add = (kind: Frontend['kind'], address: string, flags: number): void => {
+    if (familyOf(address) === family) frontends.push({ kind, address, port, flags });
+  };
+  for (const { address, owner, ipMode } of service.vips) {
+    // KEP-1860: what another load balancer wants to see for itself is left to it.
+    if (owner === 'sluice' || (scope === 'all' && ipMode === 'vip')) add('vip', address, guarded);
+  }
+  if (scope === 'all') {
+    for (const address of service.clusterIps) add('cluster', address, internal);
+    for (const address of service.externalIps) add('external', address, external);
+  }
+  // A Service has the families of its cluster addresses.
+  const isOfFamily = service.clusterIps.some((address) => familyOf(address) === family);
+  if (scope !== 'loadbalancer' && nodePort !== null && isOfFamily) {
+    frontends.push({ kind: 'node', address: null, port: nodePort, flags: external });
+  }
+  return frontends;
+}

@@ -1,0 +1,100 @@
+import { createServer, type Server } from 'node:http';
+import type { Log } from '#kit/log.ts';
+import type { EdgePlan, PlanRows } from '#table/plan.ts';
+import type { EdgeService } from '#table/service.ts';
+import { changesOf, type Delta } from '../receive/changes.ts';
+
+export interface HealthOptions {
+  readonly node: string;
+  /** null when the rules are in force, else why not. */
+  unreadyReason(): string | null;
+  readonly log: Log;
+}
+
+/**
+ * Answers load balancers on the healthCheckNodePort of each Service that wants the traffic of a node to stay there: 200
+ * while this node has ready endpoints of it. Those that terminate do not count, so that a node is left before its last
+ * endpoint is gone.
+ */
+export class HealthPorts {
+  readonly #options: HealthOptions;
+  /** Those that have such a port. */
+  readonly #services = new Map<string, EdgeService>();
+  readonly #ports = new Map<number, HealthPort>();
+
+  constructor(options: HealthOptions) {
+    this.#options = options;
+  }
+
+  /** @param plan as it is after the change */
+  follow(plan: EdgePlan, delta: Delta<PlanRows>): void {
+    for (const [id, service] of changesOf(delta, 'service')) {
+      if (service === null || service.healthCheckNodePort === null) this.#services.delete(id);
+      else this.#services.set(id, service);
+    }
+    const wanted = new Set<number>();
+    for (const { healthCheckNodePort: port, namespace, name, ports } of this.#services.values()) {
+      if (port === null) continue;
+      wanted.add(port);
+      const addresses = new Set<string>();
+      for (const { endpointsId } of ports) {
+        for (const { address, node, ready } of plan.endpoints.get(endpointsId)?.endpoints ?? []) {
+          if (ready && node === this.#options.node) addresses.add(address);
+        }
+      }
+      const state = { service: { namespace, name }, localEndpoints: addresses.size };
+      const open = this.#ports.get(port);
+      if (open === undefined) this.#ports.set(port, this.#open(port, state));
+      else open.state = state;
+    }
+    for (const [port, { server }] of this.#ports) {
+      if (wanted.has(port)) continue;
+      this.#ports.delete(port);
+      close(server);
+    }
+  }
+
+  close(): void {
+    for (const { server } of this.#ports.values()) close(server);
+    this.#ports.clear();
+  }
+
+  #open(port: number, state: ServiceHealth): HealthPort {
+    const { log, unreadyReason } = this.#options;
+    const server = createServer({ headersTimeout: 5_000, requestTimeout: 5_000 }, (request, response) => {
+      const { service, localEndpoints } = open.state;
+      const serviceProxyHealthy = unreadyReason() === null;
+      request.resume();
+      response.writeHead(localEndpoints > 0 && serviceProxyHealthy ? 200 : 503, {
+        'content-type': 'application/json',
+        'x-content-type-options': 'nosniff',
+        'x-load-balancing-endpoint-weight': String(localEndpoints),
+      });
+      response.end(JSON.stringify({ service, localEndpoints, serviceProxyHealthy }));
+    });
+    const open: HealthPort = { server, state };
+    server.on('clientError', (_error, socket) => socket.destroy());
+    server.on('error', (error: NodeJS.ErrnoException) => {
+      log.error({ port, service: state.service, err: error.code }, 'the health check port cannot be opened');
+      // The next change tries again.
+      if (this.#ports.get(port) === open) this.#ports.delete(port);
+    });
+    server.listen(port);
+    return open;
+  }
+}
+
+interface ServiceHealth {
+  readonly service: { readonly namespace: string; readonly name: string };
+  readonly localEndpoints: number;
+}
+
+interface HealthPort {
+  readonly server: Server;
+  state: ServiceHealth;
+}
+
+function close(server: Server): void {
+  server.close();
+  server.closeAllConnections();
+}

@@ -1,0 +1,74 @@
+import { z } from 'zod';
+import { numberMask, parseKey, portIdOf } from './key.ts';
+import { layoutVersion, table } from './layout.ts';
+import { runNft } from './nft.ts';
+import type { Recalled } from './renderer.ts';
+import { families, type SetName } from './sets.ts';
+import { elementOf } from './transaction.ts';
+
+export interface KernelTable {
+  /** Of this layout, so that what it has learnt may stay. */
+  readonly isUsable: boolean;
+  readonly recalled: Recalled;
+}
+
+/** What the kernel holds of an agent before this one. Looks at what affinity needs only, and only where there is affinity. */
+export async function recallTable(): Promise<KernelTable> {
+  const stamp = await readStamp();
+  const portIdByElement = new Map<string, number>();
+  const numbersByList = new Map<number, Map<string, number>>();
+  if (stamp === null || parseKey(stamp) >>> 16 !== layoutVersion) {
+    return { isUsable: false, recalled: { portIdByElement, numbersByList } };
+  }
+  for (const family of families) {
+    for (const [[keyOf], target] of await listMap(`sticky${family}`)) {
+      const key = parseKey(String(keyOf));
+      const list = (key & ~numberMask) >>> 0;
+      const numbers = numbersByList.get(list) ?? new Map<string, number>();
+      numbersByList.set(list, numbers.set(target.join(' . '), key & numberMask));
+    }
+  }
+  if (numbersByList.size > 0) {
+    for (const family of families) {
+      for (const name of [`service${family}`, `nodeport${family}`] as const) {
+        for (const [key, [entry]] of await listMap(name)) {
+          portIdByElement.set(elementOf(name, key.join(' . ')), portIdOf(parseKey(String(entry))));
+        }
+      }
+    }
+  }
+  return { isUsable: true, recalled: { portIdByElement, numbersByList } };
+}
+
+/** The element of the set `state`: who wrote the table. null: there is no table of ours. */
+export async function readStamp(): Promise<string | null> {
+  const text = await runNft(['-j', 'list', 'set', ...table.split(' '), 'state']).catch(() => null);
+  if (text === null) return null;
+  const { nftables } = Listing.parse(JSON.parse(text));
+  const [stamp] = nftables.flatMap(({ set }) => set?.elem ?? []);
+  return typeof stamp === 'string' ? stamp : null;
+}
+
+type Parts = readonly (string | number)[];
+
+async function listMap(name: SetName): Promise<[key: Parts, value: Parts][]> {
+  const { nftables } = Listing.parse(JSON.parse(await runNft(['-j', 'list', 'map', ...table.split(' '), name])));
+  const elements = nftables.flatMap(({ map }) => map?.elem ?? []);
+  return elements.map((element) => {
+    const [key, value] = Pair.parse(element);
+    return [partsOf(key), partsOf(value)];
+  });
+}
+
+/** Keys with a comment are wrapped, and those of several parts. */
+function partsOf(value: z.infer<typeof Value>): Parts {
+  if (typeof value !== 'object') return [value];
+  return 'elem' in value ? partsOf(value.elem.val) : value.concat;
+}
+
+const Atom = z.union([z.string(), z.number()]);
+const Concat = z.object({ concat: z.array(Atom) });
+const Value = z.union([Atom, Concat, z.object({ elem: z.object({ val: z.union([Atom, Concat]) }) })]);
+const Pair = z.tuple([Value, Value]);
+const Elements = z.object({ elem: z.array(z.unknown()).optional() }).optional();
+const Listing = z.object({ nftables: z.array(z.object({ set: Elements, map: Elements })) });

@@ -1,0 +1,266 @@
+import type { EdgePlan, PlanRows } from '#table/plan.ts';
+import type { Problem, Source } from '#table/problem.ts';
+import type { EdgeNode } from '#table/service.ts';
+import { changesOf, type Delta } from '../receive/changes.ts';
+import { Choosers } from './choosers.ts';
+import { Claims } from './claims.ts';
+import type { ServiceScope } from './frontends.ts';
+import { localBit, portKey } from './key.ts';
+import { Numbers } from './numbers.ts';
+import { PortIds } from './portids.ts';
+import { coverOf, familyOf } from './prefix.ts';
+import { type NodeFacts, type Rendering, renderService } from './rendering.ts';
+import { families } from './sets.ts';
+import { elementOf, Transaction } from './transaction.ts';
+
+export interface RendererOptions {
+  /** Name of the node that the rules are for. */
+  readonly node: string;
+  readonly scope: ServiceScope;
+  /** What the pods of this node have their addresses from; null: as the plan says. */
+  readonly podCidrs: readonly string[] | null;
+  /** Pods are told by interfaces, too. */
+  readonly hasPodInterfaces: boolean;
+}
+
+/** What an earlier table says, so that clients keep their endpoints over a restart. */
+export interface Recalled {
+  /** Numbers of ports of Services by the entry that they were reached by. */
+  readonly portIdByElement: ReadonlyMap<string, number>;
+  /** Numbers of the endpoints of affinity lists, by list key and endpoint. */
+  readonly numbersByList: ReadonlyMap<number, ReadonlyMap<string, number>>;
+}
+
+/** Follows the plan and says what changes in the table of the node. A change costs what the Services that it touches cost. */
+export class Renderer {
+  readonly #options: RendererOptions;
+  readonly #recalled: Recalled;
+  readonly #choosers = new Choosers();
+  readonly #portIds = new PortIds();
+  readonly #claims = new Claims();
+  readonly #numbersByList = new Map<number, Numbers>();
+  readonly #renderings = new Map<string, Rendering>();
+  readonly #serviceIdsByEndpoints = new Map<string, Set<string>>();
+  /** In how many Services a UDP endpoint serves. */
+  readonly #udpTargets = new Map<string, number>();
+  readonly #tooMany = new Set<string>();
+  #node: NodeFacts;
+  #nodeElements: ReadonlySet<string>;
+
+  constructor(options: RendererOptions, recalled: Recalled) {
+    this.#options = options;
+    this.#recalled = recalled;
+    this.#node = factsOf(undefined, options);
+    this.#nodeElements = elementsOfNode(this.#node, options);
+  }
+
+  /** @param plan as it is after the change */
+  apply(plan: EdgePlan, delta: Delta<PlanRows>): Transaction {
+    const step: Step = { transaction: new Transaction(), claimed: new Map(), udp: new Map() };
+    for (const id of this.#touched(plan, delta, step.transaction)) this.#replace(plan, id, step);
+    for (const [element, before] of step.claimed) {
+      const after = this.#claims.best(element)?.value ?? null;
+      if (before === after) continue;
+      if (before !== null) step.transaction.remove(element);
+      if (after !== null) step.transaction.add(element, after);
+    }
+    for (const [element, before] of step.udp) {
+      const after = this.#udpTargets.get(element) ?? 0;
+      if (before > 0 && after === 0) step.transaction.add(element, `timeout ${rememberGoneFor}`);
+      if (before === 0 && after > 0) step.transaction.clear(element);
+    }
+    step.transaction.addChains(this.#choosers.takeFresh());
+    return step.transaction;
+  }
+
+  /** All that a table must hold whose sets have been emptied. */
+  whole(): Transaction {
+    const transaction = new Transaction();
+    transaction.addChains(this.#choosers.all());
+    for (const element of this.#nodeElements) transaction.add(element, '');
+    for (const element of this.#claims.elements()) {
+      transaction.add(element, this.#claims.best(element)?.value ?? '');
+    }
+    for (const { own } of this.#renderings.values()) {
+      for (const [element, value] of own) transaction.add(element, value);
+    }
+    for (const element of this.#udpTargets.keys()) transaction.clear(element);
+    return transaction;
+  }
+
+  /** What Services do not get as they are written. */
+  problems(plan: EdgePlan): Problem[] {
+    const problems: Problem[] = [];
+    for (const [id, { claims }] of this.#renderings) {
+      const source = plan.service.get(id)?.source;
+      if (source === undefined) continue;
+      for (const [element, { value }] of claims) {
+        const best = this.#claims.best(element);
+        if (best !== null && best.value !== value) problems.push(clash(source, element, best.owner));
+      }
+      if (this.#tooMany.has(id)) problems.push(tooMany(source));
+    }
+    return problems;
+  }
+
+  #touched(plan: EdgePlan, delta: Delta<PlanRows>, transaction: Transaction): Set<string> {
+    const touched = new Set<string>(changesOf(delta, 'service').keys());
+    for (const id of changesOf(delta, 'endpoints').keys()) {
+      for (const serviceId of this.#serviceIdsByEndpoints.get(id) ?? []) touched.add(serviceId);
+    }
+    if (changesOf(delta, 'node').has(this.#options.node)) {
+      this.#node = factsOf(plan.node.get(this.#options.node), this.#options);
+      const before = this.#nodeElements;
+      this.#nodeElements = elementsOfNode(this.#node, this.#options);
+      for (const element of before.difference(this.#nodeElements)) transaction.remove(element);
+      for (const element of this.#nodeElements.difference(before)) transaction.add(element, '');
+      for (const id of plan.service.keys()) touched.add(id);
+    }
+    return touched;
+  }
+
+  #replace(plan: EdgePlan, id: string, step: Step): void {
+    const service = plan.service.get(id);
+    const before = this.#renderings.get(id) ?? nothing;
+    this.#tooMany.delete(id);
+    const after =
+      service === undefined
+        ? nothing
+        : renderService(service, (endpointsId) => plan.endpoints.get(endpointsId)?.endpoints ?? [], {
+            node: this.#node,
+            scope: this.#options.scope,
+            choosers: this.#choosers,
+            portId: (owner, elements) => this.#portId(id, owner, elements),
+            numbers: (listKey) => this.#numbers(listKey),
+          });
+    for (const [element, value] of before.own) if (after.own.get(element) !== value) step.transaction.remove(element);
+    for (const [element, value] of after.own)
+      if (before.own.get(element) !== value) step.transaction.add(element, value);
+    this.#claim(id, before, after, step.claimed);
+    for (const element of before.udpTargets) this.#countUdp(element, -1, step.udp);
+    for (const element of after.udpTargets) this.#countUdp(element, 1, step.udp);
+    for (const owner of before.ports) if (!after.ports.has(owner)) this.#release(owner);
+    for (const endpointsId of before.endpointsIds) this.#serviceIdsByEndpoints.get(endpointsId)?.delete(id);
+    for (const endpointsId of after.endpointsIds) {
+      const serviceIds = this.#serviceIdsByEndpoints.get(endpointsId);
+      if (serviceIds === undefined) this.#serviceIdsByEndpoints.set(endpointsId, new Set([id]));
+      else serviceIds.add(id);
+    }
+    for (const endpointsId of before.endpointsIds) {
+      if (this.#serviceIdsByEndpoints.get(endpointsId)?.size === 0) this.#serviceIdsByEndpoints.delete(endpointsId);
+    }
+    if (service === undefined) this.#renderings.delete(id);
+    else this.#renderings.set(id, after);
+  }
+
+  #claim(id: string, before: Rendering, after: Rendering, claimed: Step['claimed']): void {
+    const note = (element: string): void => {
+      if (!claimed.has(element)) claimed.set(element, this.#claims.best(element)?.value ?? null);
+    };
+    for (const element of before.claims.keys()) {
+      if (after.claims.has(element)) continue;
+      note(element);
+      this.#claims.drop(element, id);
+    }
+    for (const [element, { rank, value }] of after.claims) {
+      const old = before.claims.get(element);
+      if (old?.rank === rank && old.value === value) continue;
+      note(element);
+      this.#claims.put(element, { owner: id, rank, value });
+    }
+  }
+
+  #countUdp(element: string, by: number, counted: Step['udp']): void {
+    const count = this.#udpTargets.get(element) ?? 0;
+    if (!counted.has(element)) counted.set(element, count);
+    if (count + by === 0) this.#udpTargets.delete(element);
+    else this.#udpTargets.set(element, count + by);
+  }
+
+  #portId(serviceId: string, owner: string, elements: readonly string[]): number | null {
+    const known = this.#recalled.portIdByElement;
+    const id = this.#portIds.take(
+      owner,
+      elements.map((element) => known.get(element)).find((id) => id !== undefined) ?? null,
+    );
+    if (id === null) this.#tooMany.add(serviceId);
+    return id;
+  }
+
+  #numbers(listKey: number): Numbers {
+    let numbers = this.#numbersByList.get(listKey);
+    if (numbers === undefined) {
+      numbers = new Numbers(this.#recalled.numbersByList.get(listKey));
+      this.#numbersByList.set(listKey, numbers);
+    }
+    return numbers;
+  }
+
+  #release(owner: string): void {
+    const id = this.#portIds.release(owner);
+    if (id === null) return;
+    this.#numbersByList.delete(portKey(id));
+    this.#numbersByList.delete((portKey(id) | localBit) >>> 0);
+  }
+}
+
+/** What one change does, with what was before it: only the difference goes to the kernel, whoever did what in between. */
+interface Step {
+  readonly transaction: Transaction;
+  readonly claimed: Map<string, string | null>;
+  readonly udp: Map<string, number>;
+}
+
+const nothing: Rendering = {
+  own: new Map(),
+  claims: new Map(),
+  udpTargets: new Set(),
+  ports: new Set(),
+  endpointsIds: [],
+};
+
+/** The kernel forgets an idle UDP flow after two minutes; who has tuned it to more than this has other worries. */
+const rememberGoneFor = '600s';
+
+function factsOf(row: EdgeNode | undefined, { node, podCidrs }: RendererOptions): NodeFacts {
+  return {
+    node,
+    zone: row?.zone ?? null,
+    addresses: row?.addresses ?? [],
+    podCidrs: podCidrs ?? row?.podCidrs ?? [],
+  };
+}
+
+function elementsOfNode({ addresses, podCidrs }: NodeFacts, { hasPodInterfaces }: RendererOptions): Set<string> {
+  const elements = new Set<string>();
+  for (const address of addresses) elements.add(elementOf(`node${familyOf(address)}`, address));
+  for (const family of families) {
+    const pods = coverOf(podCidrs, family);
+    for (const prefix of pods) elements.add(elementOf(`pod${family}`, prefix));
+    // Where pods cannot be told from others, nobody's address is taken from the sight of a cluster's own traffic.
+    const inside = pods.length > 0 || hasPodInterfaces ? pods : [family === 4 ? '0.0.0.0/0' : '::/0'];
+    for (const prefix of inside) elements.add(elementOf(`inside${family}`, prefix));
+  }
+  return elements;
+}
+
+function clash(source: Source, element: string, owner: string): Problem {
+  const [, address] = element.split(/ (.*)/);
+  return {
+    code: 'AddressTaken',
+    severity: 'error',
+    source,
+    message: `${address?.replaceAll(' . ', ' ')} belongs to ${owner} already.`,
+    hint: 'Take the address or the port from one of the two Services.',
+  };
+}
+
+function tooMany(source: Source): Problem {
+  return {
+    code: 'TooManyServicePorts',
+    severity: 'error',
+    source,
+    message: 'This node serves as many ports of Services as it can tell apart.',
+    hint: 'Split the cluster, or serve load balancer addresses only.',
+  };
+}
