@@ -1,6 +1,16 @@
 import { z } from 'zod';
 import { LabelSelector } from './selector.ts';
 
+/** Names of communities (RFC 1997, RFC 3765, RFC 7999, RFC 8326). */
+export const wellKnownCommunities: Readonly<Record<string, string>> = {
+  'graceful-shutdown': '65535:0',
+  blackhole: '65535:666',
+  'no-export': '65535:65281',
+  'no-advertise': '65535:65282',
+  'no-export-subconfed': '65535:65283',
+  'no-peer': '65535:65284',
+};
+
 const names = z.array(z.string().min(1).max(253)).max(256).default([]);
 
 const Layer2 = z.object({
@@ -28,12 +38,7 @@ const Bgp = z.object({
     .default([])
     .describe('Communities of the routes (RFC 1997): number:number, or a well-known name such as no-export.'),
   largeCommunities: z
-    .array(
-      z
-        .string()
-        .max(32)
-        .regex(/^[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}$/),
-    )
+    .array(z.string().max(32).meta({ pattern: '^[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}$' }))
     .max(63)
     .default([])
     .describe('Large communities of the routes (RFC 8092): number:number:number.'),

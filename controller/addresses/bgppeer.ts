@@ -2,11 +2,8 @@ import { z } from 'zod';
 import { LabelSelector } from './selector.ts';
 
 const asn = z.int().min(1).max(4_294_967_295);
-/** The form only; the plan reads the address. */
-const ip = z
-  .string()
-  .max(45)
-  .regex(/^[0-9A-Fa-f:.]+$/);
+/** For the API server; the plan reads the address, and tells what is wrong with it. */
+const ip = z.string().max(45).meta({ pattern: '^[0-9A-Fa-f:.]+$' });
 
 const Bfd = z.object({
   receiveIntervalMilliseconds: z

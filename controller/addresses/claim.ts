@@ -69,16 +69,19 @@ export const finalizer = 'service.kubernetes.io/load-balancer-cleanup';
 export type Tie = 'ours' | 'leaving';
 
 /** How a Service is tied to us; null: not at all. */
-export function tieOf({ metadata, spec }: ObjectOf<'Service'>, options: ClaimOptions): Tie | null {
-  const isOfOurClass =
-    spec.type === 'LoadBalancer' &&
-    (spec.loadBalancerClass === undefined
-      ? options.servesClassless
-      : spec.loadBalancerClass === options.loadBalancerClass);
-  const isDeleted = metadata.deletionTimestamp !== '';
-  if (isOfOurClass && !isDeleted) return 'ours';
-  const hasFinalizer = isOfOurClass && metadata.finalizers.includes(finalizer);
-  return hasFinalizer || metadata.annotations[recordAnnotation] !== undefined ? 'leaving' : null;
+export function tieOf(service: ObjectOf<'Service'>, options: ClaimOptions): Tie | null {
+  const { deletionTimestamp, finalizers, annotations } = service.metadata;
+  const isOurs = isOfOurClass(service, options);
+  if (isOurs && deletionTimestamp === '') return 'ours';
+  const hasFinalizer = isOurs && finalizers.includes(finalizer);
+  return hasFinalizer || annotations[recordAnnotation] !== undefined ? 'leaving' : null;
+}
+
+/** Whether the load balancer of a Service is for us to make. */
+export function isOfOurClass({ spec }: ObjectOf<'Service'>, options: ClaimOptions): boolean {
+  if (spec.type !== 'LoadBalancer') return false;
+  const { loadBalancerClass } = spec;
+  return loadBalancerClass === undefined ? options.servesClassless : loadBalancerClass === options.loadBalancerClass;
 }
 
 /** Never throws; what cannot be read is a problem, and leaves the Service with what it has. */

@@ -88,7 +88,8 @@ export function without(range: Range, others: readonly Range[]): Range[] {
   return left;
 }
 
-function parsePrefix(text: string): Range | { fault: string } {
+/** As `parseRange`, for a prefix of any addresses. */
+export function parsePrefix(text: string): Range | { fault: string } {
   const [base = '', length = '', ...rest] = text.split('/');
   const address = parseAddress(base);
   if (address === undefined || rest.length > 0) return { fault: 'is not an address and the length of a prefix' };

@@ -1,21 +1,22 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Row, RowRef } from '#table/rows.ts';
+import type { AnyKinds, RefIn, RowIn } from '#table/contract.ts';
+import type { Rows } from '#table/rows.ts';
 
 /**
  * The rows in force, each owned by the step that made it (`host:shop.example.com`). A step hands in all its rows anew;
  * what did not change keeps its old object, so nothing downstream sees a change that is none.
  */
-export class RowStore {
-  readonly #rowsByOwner = new Map<string, readonly Row[]>();
+export class RowStore<M extends AnyKinds = Rows> {
+  readonly #rowsByOwner = new Map<string, readonly RowIn<M>[]>();
   /** A row may move: a rule whose host changes takes its route from one host to another, in either order. */
   readonly #ownerByKey = new Map<string, string>();
-  #upserts = new Map<string, Row>();
-  #deletes = new Map<string, Row>();
+  #upserts = new Map<string, RowIn<M>>();
+  #deletes = new Map<string, RowIn<M>>();
 
   /** @param rows all rows of this owner; once every step has run, an id has one owner */
-  replace(owner: string, rows: readonly Row[]): void {
+  replace(owner: string, rows: readonly RowIn<M>[]): void {
     const before = new Map((this.#rowsByOwner.get(owner) ?? []).map((row) => [keyOf(row), row]));
-    const after: Row[] = [];
+    const after: RowIn<M>[] = [];
     for (const row of rows) {
       const key = keyOf(row);
       const old = before.get(key);
@@ -47,7 +48,7 @@ export class RowStore {
   }
 
   /** What changed since the last call. */
-  takeChanges(): { upserts: Row[]; deletes: RowRef[] } {
+  takeChanges(): { upserts: RowIn<M>[]; deletes: RefIn<M>[] } {
     const deletes = [...this.#deletes.values()].map(({ kind, row }) => ({ kind, id: row.id }));
     const changes = { upserts: [...this.#upserts.values()], deletes };
     this.#upserts = new Map();
@@ -56,6 +57,6 @@ export class RowStore {
   }
 }
 
-function keyOf(row: Row): string {
-  return `${row.kind} ${row.row.id}`;
+function keyOf({ kind, row }: { kind: string; row: { id: string } }): string {
+  return `${kind} ${row.id}`;
 }

@@ -87,12 +87,16 @@ const Service = z.object({
           targetPort: portOrName.optional(),
           protocol: z.string().default('TCP'),
           appProtocol: z.string().optional(),
+          nodePort: z.int().min(1).max(65535).optional(),
         }),
       ),
       selector: strings.nullish().transform((value) => value ?? {}),
       ipFamilies: list(z.string()),
       ipFamilyPolicy: z.string().optional(),
       externalTrafficPolicy: z.string().default('Cluster'),
+      internalTrafficPolicy: z.string().default('Cluster'),
+      healthCheckNodePort: z.int().min(1).max(65535).optional(),
+      loadBalancerSourceRanges: list(z.string()),
       loadBalancerClass: z.string().optional(),
       loadBalancerIP: z.string().optional(),
       publishNotReadyAddresses: z.boolean().default(false),
@@ -141,7 +145,12 @@ const EndpointSlice = z.object({
       zone: z.string().nullish(),
       nodeName: z.string().nullish(),
       targetRef: z.object({ uid: z.string().optional() }).nullish(),
-      hints: z.object({ forZones: list(z.object({ name: z.string() })) }).nullish(),
+      hints: z
+        .object({
+          forZones: list(z.object({ name: z.string() })),
+          forNodes: list(z.object({ name: z.string() })),
+        })
+        .nullish(),
     }),
   ),
 });
@@ -183,10 +192,28 @@ const ConfigMap = z.object({
 
 const Namespace = z.object({ kind: z.literal('Namespace'), metadata: Meta });
 
+/** Of taints and conditions only those that are read: the others change with every hiccup of a kubelet. */
+const leavingTaint = 'ToBeDeletedByClusterAutoscaler';
+const readConditions = ['Ready', 'NetworkUnavailable'];
+
 const Node = z.object({
   kind: z.literal('Node'),
   metadata: Meta,
-  status: z.object({ addresses: list(z.object({ type: z.string(), address: z.string() })) }).prefault({}),
+  spec: z
+    .object({
+      podCIDR: z.string().optional(),
+      podCIDRs: list(z.string()),
+      taints: list(z.object({ key: z.string() })).transform((all) => all.filter(({ key }) => key === leavingTaint)),
+    })
+    .prefault({}),
+  status: z
+    .object({
+      addresses: list(z.object({ type: z.string(), address: z.string() })),
+      conditions: list(z.object({ type: z.string(), status: z.string() })).transform((all) =>
+        all.filter(({ type }) => readConditions.includes(type)),
+      ),
+    })
+    .prefault({}),
 });
 
 const AddressPool = z.object({ kind: z.literal('AddressPool'), metadata: Meta, spec: AddressPoolSpec });

@@ -15,7 +15,13 @@ function forbid(what: string, isForbidden: (file: SourceFile, target: string) =>
 }
 
 const pureFolders = [
-  ...['controller/translate', 'controller/annotations', 'controller/configmap', 'controller/addresses'],
+  ...[
+    'controller/translate',
+    'controller/annotations',
+    'controller/configmap',
+    'controller/addresses',
+    'controller/plan',
+  ],
   ...['proxy/frame', 'proxy/match', 'proxy/filters', 'proxy/select'],
 ];
 

@@ -1,0 +1,67 @@
+import type { PlanRows } from '#table/plan.ts';
+import { canonicalAddress } from '../addresses/ranges.ts';
+import { localFault } from '../translate/names.ts';
+import { compareText } from '../translate/problems.ts';
+import type { ObjectOf } from '../watch/objects.ts';
+
+type Slice = ObjectOf<'EndpointSlice'>;
+type Endpoint = PlanRows['endpoints']['endpoints'][number];
+
+/**
+ * The endpoints of one port of a Service for edges: of all its slices and both families, without doubles, in a stable
+ * order.
+ *
+ * @param portName name of the Service port; slices carry the same, '' when it has none
+ */
+export function edgeEndpoints(
+  slices: readonly Slice[],
+  { spec }: ObjectOf<'Service'>,
+  portName: string,
+  protocol: string,
+): Endpoint[] {
+  const byAddress = new Map<string, Endpoint>();
+  for (const slice of slices) {
+    if (slice.addressType === 'FQDN') continue;
+    for (const { name, port, protocol: spoken } of slice.ports) {
+      if ((name ?? '') !== portName || spoken !== protocol || port === null || port === undefined) continue;
+      for (const item of slice.endpoints) {
+        for (const text of item.addresses) {
+          const address = canonicalAddress(text);
+          // A node would forward to itself.
+          if (address === undefined || localFault(address) !== undefined) continue;
+          const endpoint = endpointOf(item, address, port, spec.publishNotReadyAddresses);
+          const key = `${address} ${port}`;
+          const twin = byAddress.get(key);
+          if (twin === undefined || rank(endpoint) > rank(twin)) byAddress.set(key, endpoint);
+        }
+      }
+    }
+  }
+  return [...byAddress.values()].sort((a, b) => compareText(a.address, b.address) || a.port - b.port);
+}
+
+/** KEP-1672: absent ready means ready; absent serving means as ready; absent terminating means no. */
+function endpointOf(
+  { conditions, nodeName, zone, hints }: Slice['endpoints'][number],
+  address: string,
+  port: number,
+  publishesNotReady: boolean,
+): Endpoint {
+  const ready = publishesNotReady || (conditions?.ready ?? true);
+  return {
+    address,
+    port,
+    node: nodeName ?? null,
+    zone: zone ?? null,
+    ready,
+    serving: publishesNotReady || (conditions?.serving ?? ready),
+    terminating: conditions?.terminating ?? false,
+    forNodes: (hints?.forNodes ?? []).map(({ name }) => name).sort(),
+    forZones: (hints?.forZones ?? []).map(({ name }) => name).sort(),
+  };
+}
+
+/** While an endpoint moves between slices it is in both: the better condition is the newer one. */
+function rank({ ready, serving, terminating }: Endpoint): number {
+  return (ready ? 4 : 0) + (serving ? 2 : 0) + (terminating ? 0 : 1);
+}
