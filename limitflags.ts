@@ -28,6 +28,7 @@ const helpByLimit: Record<LimitKey, string> = {
   upstreamIdleConnections: 'idle connections kept per endpoint and worker',
   upstreamIdleMs: 'idle time of a kept connection',
   upstreamLifetimeMs: 'age after which a connection is not used again',
+  upstreamRequests: 'requests on one backend connection',
   encoders: 'responses that are compressed at a time; others go as they are',
   retriesPerSecond: 'retries per second and worker beside a fifth of the requests',
 };

@@ -69,6 +69,17 @@ export function parseTimeoutMs(value: string): number | undefined {
   return seconds === undefined || seconds < 1 || seconds > mostSeconds ? undefined : seconds * 1000;
 }
 
+/** nginx's time: whole numbers with an optional unit, of which some may stand together (`1h 30m`), as milliseconds. */
+export function parseNginxTimeMs(value: string): number | undefined {
+  const text = value.trim();
+  if (!/^\d{1,9}(?:ms|[smhd])?(?: ?\d{1,9}(?:ms|[smhd]))*$/.test(text)) return undefined;
+  let ms = 0;
+  for (const [, number, unit] of text.matchAll(/(\d+)(ms|[smhd])?/g)) {
+    ms += Number(number) * ({ ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit ?? 's'] ?? 0);
+  }
+  return ms > mostSeconds * 1000 ? undefined : ms;
+}
+
 /** nginx's size: digits and an optional b, k, m or g in any case. In bytes. */
 export function parseSizeBytes(value: string): number | undefined {
   const parts = /^(\d{1,12})([bkmg]?)$/i.exec(value.trim());

@@ -26,6 +26,8 @@ export function withConfigMap(options: TranslateOptions, settings: ConfigSetting
         minTlsVersion: settings['ssl-protocols']?.min ?? https.minTlsVersion,
       },
     },
+    clients: clientsOf(settings, options.clients),
+    keepAlive: keepAliveOf(settings, options.keepAlive),
     timeouts: timeoutsOf(settings, options.timeouts),
     retry: retryOf(settings, options.retry),
     repeatsUnsafe: settings['retry-non-idempotent'] ?? options.repeatsUnsafe,
@@ -34,6 +36,26 @@ export function withConfigMap(options: TranslateOptions, settings: ConfigSetting
     balance: balances[settings['load-balance'] ?? ''] ?? options.balance,
     allowsOtherNamespaces: settings['allow-cross-namespace-resources'] ?? options.allowsOtherNamespaces,
     usesClusterIp: settings['service-upstream'] ?? options.usesClusterIp,
+  };
+}
+
+function clientsOf(settings: ConfigSettings, usual: TranslateOptions['clients']): TranslateOptions['clients'] {
+  const idleMs = settings['keep-alive'] ?? usual.idleMs;
+  return {
+    idleMs: idleMs === 0 ? null : idleMs,
+    headMs: settings['client-header-timeout'] ?? usual.headMs,
+    bodyIdleMs: settings['client-body-timeout'] ?? usual.bodyIdleMs,
+    // In nginx, no time between two requests means that there is no second one.
+    requests: idleMs === 0 ? 1 : (settings['keep-alive-requests'] ?? usual.requests),
+  };
+}
+
+function keepAliveOf(settings: ConfigSettings, usual: TranslateOptions['keepAlive']): TranslateOptions['keepAlive'] {
+  return {
+    connections: settings['upstream-keepalive-connections'] ?? usual.connections,
+    requests: settings['upstream-keepalive-requests'] ?? usual.requests,
+    idleMs: settings['upstream-keepalive-timeout'] ?? usual.idleMs,
+    lifetimeMs: settings['upstream-keepalive-time'] ?? usual.lifetimeMs,
   };
 }
 

@@ -1,4 +1,5 @@
 import { compressionKeys } from './compression.ts';
+import { connectionKeys } from './connections.ts';
 import { forwardedKeys } from './forwarded.ts';
 import { hstsKeys } from './hsts.ts';
 import { redirectKeys } from './redirect.ts';
@@ -13,6 +14,7 @@ export const configKeys = {
   ...forwardedKeys,
   ...trafficKeys,
   ...timeoutKeys,
+  ...connectionKeys,
   ...tlsKeys,
   ...compressionKeys,
 } as const;

@@ -16,19 +16,12 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
   // What is a limit of a worker: set at the proxy.
   ...(
     [
-      ['--limit-idle-ms', ['keep-alive']],
-      ['--limit-requests-per-connection', ['keep-alive-requests']],
-      ['--limit-head-ms', ['client-header-timeout']],
-      ['--limit-body-idle-ms', ['client-body-timeout']],
       [
         '--limit-request-line-bytes and --limit-head-bytes',
         ['client-header-buffer-size', 'large-client-header-buffers'],
       ],
       ['--limit-response-head-bytes', ['proxy-buffer-size']],
       ['--limit-replay-bytes', ['client-body-buffer-size']],
-      ['--limit-upstream-idle-connections', ['upstream-keepalive-connections']],
-      ['--limit-upstream-idle-ms', ['upstream-keepalive-timeout']],
-      ['--limit-upstream-lifetime-ms', ['upstream-keepalive-time']],
       ['--limit-connections', ['max-worker-connections']],
       ['--workers', ['worker-processes']],
       ['--drain-grace', ['worker-shutdown-timeout']],
@@ -155,11 +148,6 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
       'proxy-busy-buffers-size',
       'proxy-max-temp-file-size',
     ],
-  },
-  {
-    advice: 'Connections to backends are used again until they are an hour old or the backend closes them.',
-    harmless: ['0', ''],
-    names: ['upstream-keepalive-requests'],
   },
   {
     advice: 'HTTP/1.1 is spoken for now.',

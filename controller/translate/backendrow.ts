@@ -24,6 +24,7 @@ export function brokenBackend(
     healthCheck: null,
     panicPercent: options.panicPercent,
     circuit: options.circuit,
+    keepAlive: options.keepAlive,
     prefer: 'any',
   };
 }

@@ -3,14 +3,24 @@ import type { TranslateOptions } from './options.ts';
 
 /** The two listeners that serve every Ingress. @param usableCertificateId of the default Secret; null while it is unusable */
 export function listenerRows(options: TranslateOptions, usableCertificateId: string | null): Row[] {
-  const { compression, http2 } = options;
+  const { clients, compression, http2 } = options;
   const { http, https } = options.listeners;
   const { minTlsVersion, hsts, ...bind } = https;
   const defaultCertificateId = usableCertificateId ?? options.defaultCertificateId;
   return [
     {
       kind: 'listener',
-      row: { id: 'http', source: null, protocol: 'http', ...copy(http), tls: null, hsts: null, http2, compression },
+      row: {
+        id: 'http',
+        source: null,
+        protocol: 'http',
+        ...copy(http),
+        tls: null,
+        hsts: null,
+        http2,
+        clients: { ...clients },
+        compression,
+      },
     },
     {
       kind: 'listener',
@@ -22,6 +32,7 @@ export function listenerRows(options: TranslateOptions, usableCertificateId: str
         tls: { minVersion: minTlsVersion, defaultCertificateId },
         hsts,
         http2,
+        clients: { ...clients },
         compression,
       },
     },

@@ -55,6 +55,10 @@ export interface TranslateOptions {
   allowsLoopbackEndpoints: boolean;
   /** Forward to the cluster IP of a Service instead of its endpoints. */
   usesClusterIp: boolean;
+  /** Of the clients of every listener. */
+  clients: Listener['clients'];
+  /** Of the connections to every backend. */
+  keepAlive: Backend['keepAlive'];
   /** tunnelMs null: as long as readMs. */
   timeouts: Omit<Route['timeouts'], 'tunnelMs'> & { tunnelMs: number | null };
   /** Bytes; null: no limit. */
@@ -92,6 +96,8 @@ export const defaultTranslateOptions: TranslateOptions = {
   allowsOtherNamespaces: false,
   allowsLoopbackEndpoints: false,
   usesClusterIp: false,
+  clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null },
+  keepAlive: { connections: null, requests: null, idleMs: null, lifetimeMs: null },
   timeouts: { connectMs: 5_000, sendMs: 60_000, readMs: 60_000, tryMs: 0, requestMs: 0, tunnelMs: null },
   bodyLimit: 1_048_576,
   retry: { attempts: 3, on: ['connect', 'reset', 'timeout'], canRepeatUnsafe: false, withinMs: 0 },

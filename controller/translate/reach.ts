@@ -24,6 +24,8 @@ const reachByOption: { readonly [K in keyof TranslateOptions]: Reach } = {
   allowsOtherNamespaces: 'ingresses',
   allowsLoopbackEndpoints: 'ingresses',
   usesClusterIp: 'ingresses',
+  clients: 'listeners',
+  keepAlive: 'ingresses',
   timeouts: 'hosts',
   bodyLimit: 'hosts',
   retry: 'hosts',

@@ -13,6 +13,7 @@ import type { Engine } from './engine.ts';
 import { type Failure, failures } from './failures.ts';
 import type { H2Pool } from './h2pool.ts';
 import { H2Stream } from './h2stream.ts';
+import type { Keeping } from './keeping.ts';
 import { isFull, sharedUpstreamBuffer } from './relay.ts';
 import { waitOver } from './tryclock.ts';
 
@@ -40,7 +41,8 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   // Set right after construction: reads can start only in a later turn of the loop.
   socket!: Socket;
   readonly #engine: Engine;
-  readonly #retireAtMs: number;
+  readonly #keeping: Keeping;
+  #requests = 0;
   /** Tries that wait for the connection. */
   #waiting: H2Stream[] = [];
   /** Tries whose response head has come in this read, and perhaps no body. */
@@ -51,21 +53,21 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   /** How the streams ended that end with the connection: the backend has broken HTTP/2, unless #close says otherwise. */
   #failure: Failure = failures.malformed;
 
-  constructor(engine: Engine, pool: H2Pool, isTls: boolean, nowMs: number, connectMs: number) {
+  constructor(engine: Engine, pool: H2Pool, isTls: boolean, keeping: Keeping, nowMs: number, connectMs: number) {
     const { limits } = engine;
     const section = { listBytes: limits.responseHeadBytes, fields: limits.responseHeadFields };
     this.#engine = engine;
     this.pool = pool;
     this.scheme = isTls ? 'https' : 'http';
     this.expiresAtMs = waitOver(nowMs, connectMs);
-    this.#retireAtMs = nowMs + limits.upstreamLifetimeMs;
+    this.#keeping = keeping;
     this.session = new Session('client', this, { streams: 0, section, ...windows }, nowMs);
   }
 
   /** Another request can go this way. */
   hasRoom(nowMs: number): boolean {
     if (this.isRetired || this.#isClosed) return false;
-    if (nowMs >= this.#retireAtMs) {
+    if (nowMs >= this.#keeping.retireAtMs || this.#requests >= this.#keeping.requests) {
       this.retire();
       return false;
     }
@@ -78,6 +80,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   }
 
   take(): H2Stream {
+    this.#requests++;
     const stream = spares.pop() ?? new H2Stream();
     stream.begin(this.#engine, this);
     if (this.isConnected) this.expiresAtMs = Number.POSITIVE_INFINITY;
@@ -112,7 +115,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   #restIfIdle(): void {
     if (this.#isClosed || !this.isConnected || this.streamCount > 0) return;
     if (this.isRetired) this.#close(failures.reset);
-    else this.expiresAtMs = Math.min(clock.nowMs + this.#engine.limits.upstreamIdleMs, this.#retireAtMs);
+    else this.expiresAtMs = Math.min(clock.nowMs + this.#keeping.idleMs, this.#keeping.retireAtMs);
   }
 
   // What the socket tells (dial.ts).

@@ -4,6 +4,7 @@ import { dial, type Target } from './dial.ts';
 import type { Engine } from './engine.ts';
 import { H2Connection } from './h2connection.ts';
 import type { H2Stream } from './h2stream.ts';
+import type { Keeping } from './keeping.ts';
 import type { TlsProfile } from './tlsprofile.ts';
 
 /** The HTTP/2 connections to one endpoint that are spoken to in the same way: as few as its limit of streams allows. */
@@ -34,15 +35,15 @@ export class H2Pool implements Target {
 
   /**
    * A stream of a connection that is being opened.
-   * @returns null: the backend's limit does not allow another connection. The first one it always does: requests of others are
-   * never over on a connection that many share, so that there may be none to give way
+   * @returns null: the backend's limit does not allow another connection. The first to an endpoint it always does, for there
+   * may be no idle one elsewhere that could give way
    */
-  open(endpoint: EndpointState, connectMs: number, nowMs: number): H2Stream | null {
+  open(endpoint: EndpointState, keeping: Keeping, connectMs: number, nowMs: number): H2Stream | null {
     const opening = this.#withRoom(nowMs, false);
     if (opening !== null) return opening;
     if (this.#connections.length > 0 && this.circuit?.isFull('connections')) return null;
     if (this.circuit !== null) this.circuit.connections++;
-    const connection = new H2Connection(this.#engine, this, this.tls !== null, nowMs, connectMs);
+    const connection = new H2Connection(this.#engine, this, this.tls !== null, keeping, nowMs, connectMs);
     this.#connections.push(connection);
     this.#engine.pools.sweep.add(connection);
     dial(connection, endpoint, this, 'h2');

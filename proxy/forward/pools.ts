@@ -9,6 +9,7 @@ import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { H2Pool } from './h2pool.ts';
 import type { H2Stream } from './h2stream.ts';
+import { keepingOf } from './keeping.ts';
 import type { UpstreamSide } from './sides.ts';
 import { anyCertificate, type TlsProfile } from './tlsprofile.ts';
 import { UpstreamConnection } from './upstream.ts';
@@ -23,14 +24,12 @@ export class Pool implements Target {
   /** Newest last; the newest is used first, so that the others can go idle and end (LIFO). */
   readonly #idle: UpstreamConnection[] = [];
   readonly #owner: Pools;
-  readonly #engine: Engine;
   /** The endpoint or the TLS profile left the tables: what comes back is closed. */
   isGone = false;
   session: Buffer | null = null;
 
-  constructor(owner: Pools, engine: Engine, endpointKey: string, tls: TlsProfile | null, circuit: Circuit | null) {
+  constructor(owner: Pools, endpointKey: string, tls: TlsProfile | null, circuit: Circuit | null) {
     this.#owner = owner;
-    this.#engine = engine;
     this.endpointKey = endpointKey;
     this.tls = tls;
     this.circuit = circuit;
@@ -53,11 +52,12 @@ export class Pool implements Target {
   /** @param keepAliveMs what the backend said that it keeps the connection for; -1: nothing */
   release(connection: UpstreamConnection, keepAliveMs: number): void {
     const nowMs = clock.nowMs;
-    const { upstreamIdleMs, upstreamIdleConnections } = this.#engine.limits;
+    const { keeping } = connection;
     // One second less than the backend's word, because its clock started first.
-    const idleMs = keepAliveMs === -1 ? upstreamIdleMs : Math.min(upstreamIdleMs, keepAliveMs - 1000);
-    connection.idleUntilMs = Math.min(nowMs + idleMs, connection.retireAtMs);
-    if (this.isGone || connection.idleUntilMs <= nowMs || this.#idle.length >= upstreamIdleConnections) {
+    const idleMs = keepAliveMs === -1 ? keeping.idleMs : Math.min(keeping.idleMs, keepAliveMs - 1000);
+    connection.idleUntilMs = Math.min(nowMs + idleMs, keeping.retireAtMs);
+    const isWorn = connection.idleUntilMs <= nowMs || connection.requests >= keeping.requests;
+    if (this.isGone || isWorn || this.#idle.length >= keeping.connections) {
       connection.destroy();
       return;
     }
@@ -134,13 +134,14 @@ export class Pools {
     const { circuit } = backend.state;
     const owner = circuit.limits.connections === 0 ? null : circuit;
     const tls = tlsOf(exchange);
+    const keeping = keepingOf(backend.row, this.#engine.limits, nowMs);
     if (isHttp2(backend.row.protocol)) {
       const { connectMs } = (exchange.route as NonNullable<Exchange['route']>).row.timeouts;
-      return this.#h2Pool(key, endpoint.key, tls, owner).open(endpoint, connectMs, nowMs);
+      return this.#h2Pool(key, endpoint.key, tls, owner).open(endpoint, keeping, connectMs, nowMs);
     }
     const pool = this.#pool(key, endpoint.key, tls, owner);
     if (!this.#mayOpen(circuit)) return null;
-    const connection = new UpstreamConnection(this.#engine, pool, nowMs);
+    const connection = new UpstreamConnection(this.#engine, pool, keeping);
     if (owner !== null) owner.connections++;
     this.sweep.add(connection);
     dial(connection, endpoint, pool);
@@ -157,7 +158,7 @@ export class Pools {
   #pool(key: string, endpointKey: string, tls: TlsProfile | null, circuit: Circuit | null): Pool {
     let pool = this.#poolsByKey.get(key);
     if (pool === undefined) {
-      pool = new Pool(this, this.#engine, endpointKey, tls, circuit);
+      pool = new Pool(this, endpointKey, tls, circuit);
       // A request that began before its backend changed may still try again in the old way.
       if (tls?.isGone !== true) this.#poolsByKey.set(key, pool);
     }

@@ -1,19 +1,19 @@
-import type { Socket } from 'node:net';
 import { clock, readClock } from '../listen/clock.ts';
 import type { Expiring } from '../listen/sweep.ts';
 import { BodyReader } from '../parse/bodyreader.ts';
-import { bodyChunked, bodyUntilClose } from '../parse/framing.ts';
+import { bodyUntilClose } from '../parse/framing.ts';
 import { Head, needsMore } from '../parse/head.ts';
 import { interpretResponse, parseResponseHead, ResponseLine } from '../parse/responsehead.ts';
-import { lastChunk } from '../parse/trailers.ts';
 import type { Circuit } from '../select/circuit.ts';
 import { attemptFailed, upstreamConnected } from './attempt.ts';
 import { type Dialled, lossOf, tlsFaultOf } from './dial.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
+import { H1Request } from './h1request.ts';
+import type { Keeping } from './keeping.ts';
 import type { Pool } from './pools.ts';
-import { giveChunk, isFull, relay, sharedUpstreamBuffer, shortBytes, takeChunk } from './relay.ts';
+import { giveChunk, sharedUpstreamBuffer, shortBytes, takeChunk } from './relay.ts';
 import { isReplyFull, replyBody, replyEnd, replyHead, replyLast } from './reply.ts';
 import { buildRequestHead } from './requesthead.ts';
 import type { ClientSide, UpstreamSide } from './sides.ts';
@@ -35,22 +35,21 @@ const phaseClosed = 6;
 export const mostInterims = 32;
 
 /** One HTTP/1.1 connection to an endpoint: carries one request after the other. */
-export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
+export class UpstreamConnection extends H1Request implements UpstreamSide, Dialled, Expiring {
   expiresAtMs: number;
   sweepIndex = -1;
   readonly pool: Pool;
   readonly line = new ResponseLine();
   readonly head = new Head();
-  exchange: Exchange | null = null;
   /** Where the next read goes while a long body is read (relay.ts). */
   chunk: Buffer | null = null;
   isReused = false;
   hasEnded = false;
   hasAnswered = false;
-  readonly retireAtMs: number;
+  readonly keeping: Keeping;
+  /** That it has carried, the present one included. */
+  requests = 0;
   idleUntilMs = 0;
-  // Set right after construction: reads can start only in a later turn of the loop.
-  socket!: Socket;
   readonly #engine: Engine;
   #phase = phaseConnecting;
   #held: Buffer | null = null;
@@ -58,34 +57,26 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
   readonly #clock = new TryClock();
   /** Where an abandoned request is still counted. */
   #abandoned: Circuit | null = null;
-  /** Request head that waits for the connection or for body bytes. */
-  #requestHead = '';
 
-  constructor(engine: Engine, pool: Pool, nowMs: number) {
+  constructor(engine: Engine, pool: Pool, keeping: Keeping) {
+    super();
     this.#engine = engine;
     this.pool = pool;
     this.expiresAtMs = Number.POSITIVE_INFINITY;
-    this.retireAtMs = nowMs + engine.limits.upstreamLifetimeMs;
+    this.keeping = keeping;
   }
 
   get isConnected(): boolean {
     return this.#phase !== phaseConnecting;
   }
 
-  get isFull(): boolean {
-    return isFull(this.socket);
-  }
-
-  get hasUnsent(): boolean {
-    return this.socket.writableLength > 0;
-  }
-
   assign(exchange: Exchange, nowMs: number): void {
     const { timeouts } = (exchange.route as NonNullable<Exchange['route']>).row;
     this.exchange = exchange;
+    this.requests++;
     this.#clock.begin(timeouts, exchange.isRequestComplete, nowMs);
     this.hasAnswered = false;
-    this.#requestHead = buildRequestHead(exchange);
+    this.requestHead = buildRequestHead(exchange);
     if (this.#phase === phaseConnecting) {
       this.expiresAtMs = this.#clock.connectDue(nowMs, timeouts.connectMs);
       return;
@@ -93,42 +84,6 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
     this.isReused = true;
     this.#phase = phaseHead;
     this.#restartClock(nowMs);
-  }
-
-  flush(): void {
-    const exchange = this.exchange as Exchange;
-    exchange.isHeadPending = false;
-    this.socket.write(this.#requestHead, 'latin1');
-    if (!exchange.isRequestComplete) this.#sent();
-  }
-
-  writeBody(
-    exchange: Exchange,
-    buffer: Buffer,
-    start: number,
-    end: number,
-    trailers: Head | null,
-    isLent: boolean,
-  ): void {
-    let prefix = '';
-    let suffix = '';
-    if (exchange.isHeadPending) {
-      prefix = this.#requestHead;
-      exchange.isHeadPending = false;
-    }
-    if (exchange.bodyKind === bodyChunked) {
-      if (end > start) {
-        prefix += `${(end - start).toString(16)}\r\n`;
-        suffix = '\r\n';
-      }
-      if (trailers !== null) suffix += lastChunk(trailers);
-    }
-    if (prefix !== '' || suffix !== '' || end > start) relay(this.socket, prefix, buffer, start, end, suffix, isLent);
-    this.#sent();
-  }
-
-  end(): void {
-    this.socket.end();
   }
 
   connected(): void {
@@ -295,8 +250,8 @@ export class UpstreamConnection implements UpstreamSide, Dialled, Expiring {
   }
 
   /** Request bytes were written; while the backend does not take them, the clock of sending runs and not that of reading. */
-  #sent(): void {
-    this.#clock.isSending = isFull(this.socket);
+  protected override sent(): void {
+    this.#clock.isSending = this.isFull;
     this.#restartClock(clock.nowMs);
   }
 

@@ -62,7 +62,7 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     this.#engine = engine;
     this.#seat = seat;
     readClock();
-    this.expiresAtMs = clock.nowMs + engine.limits.idleMs;
+    this.expiresAtMs = clock.nowMs + peer.door.limits.idleMs;
   }
 
   get requestsInFlight(): number {
@@ -134,7 +134,7 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
       this.#hold(buffer, start, end);
       if (this.#phase === phaseIdle) {
         this.#phase = phaseHead;
-        this.expiresAtMs = clock.nowMs + engine.limits.headMs;
+        this.expiresAtMs = clock.nowMs + this.peer.door.limits.headMs;
       }
       return end;
     }
@@ -157,7 +157,7 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     const length = exchange.contentLength;
     const isWhole = exchange.bodyKind === bodyLength && length <= end - after;
     if (isWhole) exchange.isRequestComplete = true;
-    if (!exchange.isKeepAlive || this.requests >= engine.limits.requestsPerConnection || engine.isDraining) {
+    if (!exchange.isKeepAlive || this.requests >= this.peer.door.limits.requestsPerConnection || engine.isDraining) {
       exchange.willClose = true;
     }
     engine.run(exchange);
@@ -187,12 +187,12 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
   #enterBody(exchange: Exchange): void {
     this.#body.begin(exchange.bodyKind, exchange.contentLength);
     this.#phase = this.#body.isDone ? phaseWaiting : phaseBody;
-    if (this.#phase === phaseBody) this.#waitUntil(exchange.startedAtMs + this.#engine.limits.bodyIdleMs);
+    if (this.#phase === phaseBody) this.#waitUntil(exchange.startedAtMs + this.peer.door.limits.bodyIdleMs);
   }
 
   #readBody(buffer: Buffer, start: number, end: number): number {
     const exchange = this.exchange as Exchange;
-    this.#waitUntil(clock.nowMs + this.#engine.limits.bodyIdleMs);
+    this.#waitUntil(clock.nowMs + this.peer.door.limits.bodyIdleMs);
     const body = this.#body;
     const after = body.feed(buffer, start, end);
     if (after === -1) {
@@ -238,7 +238,7 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
   /** Ready for the next request, which may be here already. */
   #next(): void {
     this.#phase = phaseIdle;
-    this.expiresAtMs = clock.nowMs + this.#engine.limits.idleMs;
+    this.expiresAtMs = clock.nowMs + this.peer.door.limits.idleMs;
     if (this.#isPaused) this.resume();
     const held = this.#held;
     if (this.#isConsuming) return;
@@ -290,7 +290,7 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
   resume(): void {
     if (!this.#isPaused || this.#phase === phaseClosed) return;
     this.#isPaused = false;
-    if (this.#phase === phaseBody) this.#waitUntil(clock.nowMs + this.#engine.limits.bodyIdleMs);
+    if (this.#phase === phaseBody) this.#waitUntil(clock.nowMs + this.peer.door.limits.bodyIdleMs);
     this.socket.resume();
   }
 

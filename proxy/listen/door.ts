@@ -1,6 +1,7 @@
 import type { Listener } from '#table/listener.ts';
 import { type CompiledCompression, compileCompression } from '../filters/compression.ts';
 import { trustOf } from './forwarded.ts';
+import { type Limits, withoutZeroes } from './limits.ts';
 
 /** What connections need to know of the listener that they came through. */
 export interface Door {
@@ -12,11 +13,16 @@ export interface Door {
   readonly hsts: string | null;
   readonly compression: CompiledCompression | null;
   readonly http2: boolean;
+  /** The worker's, with what the listener has of its own. */
+  readonly limits: Limits;
   isTrusted(address: string): boolean;
 }
 
-/** @param port the bound one */
-export function doorOf(listener: Listener, port: number): Door {
+/**
+ * @param port the bound one
+ * @param limits of the worker
+ */
+export function doorOf(listener: Listener, port: number, limits: Limits): Door {
   const isTls = listener.protocol === 'https';
   return {
     listenerId: listener.id,
@@ -26,6 +32,17 @@ export function doorOf(listener: Listener, port: number): Door {
     hsts: isTls ? listener.hsts : null,
     compression: listener.compression === null ? null : compileCompression(listener.compression),
     http2: listener.http2,
+    limits: limitsOf(listener, limits),
     isTrusted: trustOf(listener.trustedProxies),
   };
+}
+
+function limitsOf({ clients }: Listener, limits: Limits): Limits {
+  return withoutZeroes({
+    ...limits,
+    idleMs: clients.idleMs ?? limits.idleMs,
+    headMs: clients.headMs ?? limits.headMs,
+    bodyIdleMs: clients.bodyIdleMs ?? limits.bodyIdleMs,
+    requestsPerConnection: clients.requests ?? limits.requestsPerConnection,
+  });
 }

@@ -28,7 +28,11 @@ export class Doors {
   }
 
   async open(listener: Listener, target: number | object): Promise<{ port: number }> {
-    const open: OpenDoor = this.#doorsById.get(listener.id) ?? { door: doorOf(listener, 0), port: 0, servers: [] };
+    const open: OpenDoor = this.#doorsById.get(listener.id) ?? {
+      door: doorOf(listener, 0, this.#engine.limits),
+      port: 0,
+      servers: [],
+    };
     const addresses = typeof target === 'number' && listener.addresses.length > 0 ? listener.addresses : [undefined];
     for (const address of addresses) {
       const server = this.#createServer(listener, open);
@@ -41,7 +45,7 @@ export class Doors {
       open.servers.push(server);
       open.port = (server.address() as AddressInfo | null)?.port ?? open.port;
     }
-    open.door = doorOf(listener, open.port);
+    open.door = doorOf(listener, open.port, this.#engine.limits);
     this.#doorsById.set(listener.id, open);
     this.refresh();
     return { port: open.port };
@@ -71,7 +75,7 @@ export class Doors {
   refresh(): void {
     for (const [id, open] of this.#doorsById) {
       const row = this.#engine.tables.listeners.get(id);
-      if (row !== undefined) open.door = doorOf(row, open.port);
+      if (row !== undefined) open.door = doorOf(row, open.port, this.#engine.limits);
       if (open.door.isTls) for (const server of open.servers) refreshTls(this.#engine, id, server);
       if (open.door.isTls && (id === 'https' || !this.#doorsById.has('https'))) this.httpsPort = open.door.publicPort;
     }

@@ -75,7 +75,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     this.session.receive(bytes, start, end, clock.nowMs);
     const isInBlock = this.session.block.streamId !== 0;
     if (isInBlock !== (this.#blockByMs !== never)) {
-      this.#blockByMs = isInBlock ? clock.nowMs + this.engine.limits.headMs : never;
+      this.#blockByMs = isInBlock ? clock.nowMs + this.door.limits.headMs : never;
       this.expectBy(this.#blockByMs);
     }
     if (this.session.output.length > mostUnsentBytes && this.#isWriting && !this.#isPaused) {
@@ -206,7 +206,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     if (refused !== null) own.refuseAtStart(refused);
     this.#starting.push(own);
     this.#awaitTurnEnd();
-    if (++this.#requests === engine.limits.requestsPerConnection) this.session.shutDown();
+    if (++this.#requests === this.door.limits.requestsPerConnection) this.session.shutDown();
   }
 
   data(stream: Stream<H2Stream>, bytes: Buffer, start: number, end: number, isEnd: boolean): void {
@@ -240,7 +240,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
 
   settled(): void {
     this.#settleByMs = never;
-    this.#requestBy(clock.nowMs + this.engine.limits.headMs);
+    this.#requestBy(clock.nowMs + this.door.limits.headMs);
   }
 
   failed(): void {
@@ -266,7 +266,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   streamEnded(): void {
     if (this.session.streams.size > 0 || this.#isClosed) return;
     if (this.#isClosing || this.session.isDrained) this.#awaitTurnEnd();
-    else if (this.#requestByMs === never) this.#requestBy(clock.nowMs + this.engine.limits.idleMs);
+    else if (this.#requestByMs === never) this.#requestBy(clock.nowMs + this.door.limits.idleMs);
   }
 
   // Deadlines. `expiresAtMs` is not later than the first of them; it is set anew when it has passed.

@@ -325,7 +325,7 @@ export class H2Stream implements ClientSide {
   }
 
   #waitForBody(): void {
-    if (!this.#isTunnel) this.#waitUntil(clock.nowMs + this.#home.engine.limits.bodyIdleMs);
+    if (!this.#isTunnel) this.#waitUntil(clock.nowMs + this.#home.peer.door.limits.bodyIdleMs);
   }
 
   /** Nothing is awaited of the client but that it takes what was written. */

@@ -51,6 +51,8 @@ export const Limits = z.object({
   upstreamLifetimeMs: z.int().min(0).default(3_600_000),
   /** Responses that are compressed at a time; others go as they are. A compressor takes 256 KiB to 2 MiB. */
   encoders: z.int().min(0).default(256),
+  /** Requests on one backend connection, so that load spreads again. */
+  upstreamRequests: z.int().min(1).default(10_000),
   /** Retries allowed per second of one worker besides a fifth of the requests (Finagle, Linkerd: 20 % + 10/s). */
   retriesPerSecond: z.int().min(0).default(10),
 });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Source } from './problem.ts';
-import { CircuitLimits, HealthCheck, Outlier } from './resilience.ts';
+import { CircuitLimits, HealthCheck, KeepAlive, Outlier } from './resilience.ts';
 import { UpstreamTls } from './upstreamtls.ts';
 
 /** What a consistent hash is taken of. Parts are joined. */
@@ -74,6 +74,7 @@ export const Backend = z.object({
   slowStartMs: z.int().min(0),
   outlier: Outlier,
   circuit: CircuitLimits,
+  keepAlive: KeepAlive,
   /** null: no probes. */
   healthCheck: HealthCheck.nullable(),
   /** When a smaller share of the endpoints is healthy and not ejected, all are used; percent. 0: only when none is left. */

@@ -28,6 +28,17 @@ export const Listener = z.object({
   trustedProxies: z.array(z.string()),
   /** Value of Strict-Transport-Security on every TLS response; null: none is added. */
   hsts: z.string().nullable(),
+  /** What its clients may take, where the worker's own limits do not hold (null). In ms, 0: no limit. */
+  clients: z.object({
+    /** Silence between two requests. */
+    idleMs: z.int().min(0).nullable(),
+    /** For a request head. */
+    headMs: z.int().min(0).nullable(),
+    /** Silence inside a request body. */
+    bodyIdleMs: z.int().min(0).nullable(),
+    /** Requests on one connection. */
+    requests: z.int().min(1).nullable(),
+  }),
   /** null: bodies go as they are, unless a route says otherwise. */
   compression: Compression.nullable(),
 });

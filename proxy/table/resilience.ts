@@ -67,6 +67,19 @@ export const Outlier = z.object({
 });
 export type Outlier = z.infer<typeof Outlier>;
 
+/** How long connections are kept for later requests; null: as the worker was told. */
+export const KeepAlive = z.object({
+  /** Idle ones per endpoint and worker; 0: none is kept. */
+  connections: z.int().min(0).nullable(),
+  /** Requests on one connection. */
+  requests: z.int().min(1).nullable(),
+  /** 0: no limit. */
+  idleMs: z.int().min(0).nullable(),
+  /** Age at which a connection takes no more requests; 0: no limit. */
+  lifetimeMs: z.int().min(0).nullable(),
+});
+export type KeepAlive = z.infer<typeof KeepAlive>;
+
 /** How much one worker may use of a backend at once; 0: no limit. Over it, 503 at once. */
 export const CircuitLimits = z.object({
   /** Connections, idle ones included. Over it, requests wait for one. */

@@ -105,7 +105,7 @@ test('keys that do nothing, or less than they say, are told', () => {
   assert.deepEqual(codes({ hsts: 'false', 'hsts-max-age': '60' }), ['ConfigKeyWithoutEffect']);
   assert.deepEqual(codes({ 'ssl-protocols': 'TLSv1 TLSv1.1 TLSv1.2 TLSv1.3' }), ['ConfigKeyWithoutEffect']);
   assert.deepEqual(codes({ 'ssl-protocols': 'TLSv1' }), ['ConfigKeyInvalid']);
-  assert.deepEqual(codes({ 'keep-alive': '75' }), ['ConfigKeyNotHonoured']);
+  assert.deepEqual(codes({ 'max-worker-connections': '75' }), ['ConfigKeyNotHonoured']);
   assert.deepEqual(codes({ 'server-tokens': 'false' }), []);
   assert.deepEqual(codes({ 'proxy-boddy-size': '1m' }), ['ConfigKeyUnknown']);
 });

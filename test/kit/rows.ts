@@ -99,6 +99,7 @@ const plainRows: { readonly [K in RowKind]: object } = {
     trustedProxies: [],
     hsts: null,
     http2: true,
+    clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null },
     compression: null,
   },
   host: {
@@ -133,6 +134,7 @@ const plainRows: { readonly [K in RowKind]: object } = {
     healthCheck: null,
     panicPercent: 0,
     circuit: { connections: 0, pending: 0, requests: 0, retries: 0 },
+    keepAlive: { connections: null, requests: null, idleMs: null, lifetimeMs: null },
     prefer: 'any',
   },
   endpoints: { source, backendIds: ['b'], endpoints: [], dns: null },

@@ -1,0 +1,62 @@
+import type { Socket } from 'node:net';
+import { bodyChunked } from '../parse/framing.ts';
+import type { Head } from '../parse/head.ts';
+import { lastChunk } from '../parse/trailers.ts';
+import type { Exchange } from './exchange.ts';
+import { isFull, relay } from './relay.ts';
+
+/** The half of an HTTP/1.1 backend connection that writes (RFC 9112). A head goes out with the first bytes of its body. */
+export abstract class H1Request {
+  exchange: Exchange | null = null;
+  // Set right after construction: reads can start only in a later turn of the loop.
+  socket!: Socket;
+  /** Waits for the connection or for body bytes. */
+  protected requestHead = '';
+
+  get isFull(): boolean {
+    return isFull(this.socket);
+  }
+
+  get hasUnsent(): boolean {
+    return this.socket.writableLength > 0;
+  }
+
+  /** Request bytes were written. */
+  protected abstract sent(): void;
+
+  flush(): void {
+    const exchange = this.exchange as Exchange;
+    exchange.isHeadPending = false;
+    this.socket.write(this.requestHead, 'latin1');
+    if (!exchange.isRequestComplete) this.sent();
+  }
+
+  writeBody(
+    exchange: Exchange,
+    buffer: Buffer,
+    start: number,
+    end: number,
+    trailers: Head | null,
+    isLent: boolean,
+  ): void {
+    let prefix = '';
+    let suffix = '';
+    if (exchange.isHeadPending) {
+      prefix = this.requestHead;
+      exchange.isHeadPending = false;
+    }
+    if (exchange.bodyKind === bodyChunked) {
+      if (end > start) {
+        prefix += `${(end - start).toString(16)}\r\n`;
+        suffix = '\r\n';
+      }
+      if (trailers !== null) suffix += lastChunk(trailers);
+    }
+    if (prefix !== '' || suffix !== '' || end > start) relay(this.socket, prefix, buffer, start, end, suffix, isLent);
+    this.sent();
+  }
+
+  end(): void {
+    this.socket.end();
+  }
+}

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import type { Backend } from '#table/backend.ts';
+import type { Listener } from '#table/listener.ts';
+import type { Limits } from '../../proxy/listen/limits.ts';
+import { type TestGateway, testGateway } from '../kit/gateway.ts';
+import { H2Backend } from '../kit/h2backend.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
+import { answer, Recorder } from '../kit/recorder.ts';
+import { plainTable, row } from '../kit/rows.ts';
+import { waitUntil } from '../kit/wait.ts';
+
+const opened: { stop(): Promise<void> }[] = [];
+after(async () => {
+  for (const each of opened.reverse()) await each.stop();
+});
+
+const asTold = {
+  clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null },
+  keepAlive: { connections: null, requests: null, idleMs: null, lifetimeMs: null },
+};
+
+interface Wish {
+  clients?: Partial<Listener['clients']>;
+  keepAlive?: Partial<Backend['keepAlive']>;
+  protocol?: Backend['protocol'];
+  limits?: Partial<Limits>;
+}
+
+async function rig(backend: { port: number; stop(): Promise<void> }, wish: Wish): Promise<TestGateway> {
+  const { protocol = 'http' } = wish;
+  const rows = plainTable([{ address: '127.0.0.1', port: backend.port }]).map((each) => {
+    if (each.kind === 'listener')
+      return row('listener', { ...each.row, clients: { ...asTold.clients, ...wish.clients } });
+    if (each.kind !== 'backend') return each;
+    return row('backend', { ...each.row, protocol, keepAlive: { ...asTold.keepAlive, ...wish.keepAlive } });
+  });
+  const gateway = await testGateway(rows, wish.limits);
+  opened.push(backend, gateway);
+  return gateway;
+}
+
+async function askTimes(gateway: TestGateway, times: number): Promise<void> {
+  for (let i = 0; i < times; i++) assert.equal((await exchange({ port: gateway.port }, get('/', 'a'))).status, 200);
+}
+
+const connectionsFor6: readonly [string, Wish, number][] = [
+  ['requests of the row', { keepAlive: { requests: 2 } }, 3],
+  ['requests of the worker', { limits: { upstreamRequests: 3 } }, 2],
+  ['none kept', { keepAlive: { connections: 0 } }, 6],
+  ['too old at once', { keepAlive: { lifetimeMs: 1, idleMs: 1 } }, 6],
+  ['no limit of time', { keepAlive: { lifetimeMs: 0, idleMs: 0 }, limits: { upstreamIdleMs: 1 } }, 1],
+];
+
+for (const [name, wish, count] of connectionsFor6) {
+  test(`backend connections, ${name}: ${count} for six requests`, async () => {
+    // Later than a millisecond, which is how old a connection may be in one of the cases.
+    const backend = await Recorder.start({ onRequest: (request) => setTimeout(() => answer(request, 'ok'), 4) });
+    await askTimes(await rig(backend, wish), 6);
+    assert.equal(backend.connections.length, count);
+  });
+}
+
+test('an HTTP/2 connection takes as many requests as one may, and another follows', async () => {
+  const backend = await H2Backend.start();
+  await askTimes(await rig(backend, { protocol: 'h2c', keepAlive: { requests: 2 } }), 5);
+  assert.equal(backend.sessions.length, 3);
+  await waitUntil(() => backend.openSessions.length === 1, 'those that are used up to end');
+});
+
+test('client connections: times and requests of the listener go before those of the worker', async () => {
+  const backend = await Recorder.start();
+  const few = await rig(backend, { clients: { requests: 1 } });
+  const client = await RawClient.open({ port: few.port });
+  client.send(get('/', 'a'));
+  assert.match((await client.response()).head, /^connection: close/im);
+  await client.closed();
+
+  const short = { idleMs: 200, headMs: 300, bodyIdleMs: 300 };
+  const hasty = await rig(await Recorder.start({ onRequest: () => undefined }), { clients: short });
+  const idle = await RawClient.open({ port: hasty.port });
+  await idle.closed();
+  assert.equal(idle.receivedBytes, 0);
+  const head = await RawClient.open({ port: hasty.port });
+  head.send('GET / HTTP/1.1\r\n');
+  assert.equal((await head.response()).status, 408);
+  const body = await RawClient.open({ port: hasty.port });
+  body.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nx');
+  assert.equal((await body.response()).status, 408);
+});
