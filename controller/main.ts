@@ -83,6 +83,8 @@ export async function runController(settings: Settings): Promise<void> {
       watchCluster({
         cluster,
         namespaces: settings.namespace,
+        kinds: [],
+        ownNamespace: namespace,
         configMaps: configMapsInUse(settings),
         onUpdate,
         log,

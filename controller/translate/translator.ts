@@ -126,6 +126,7 @@ export class Translator {
       case 'AddressPool':
       case 'BGPPeer':
       case 'Announcement':
+      case 'CustomResourceDefinition':
         break;
     }
   }

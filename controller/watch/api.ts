@@ -19,6 +19,8 @@ interface ApiCall {
   body?: unknown;
   /** Of the body; JSON unless told. */
   contentType?: string;
+  /** Form of the answer; JSON unless told. */
+  accept?: string;
   timeoutMs?: number;
   signal?: AbortSignal;
 }
@@ -42,7 +44,7 @@ export interface Cluster {
   readonly namespace: string;
   call(call: ApiCall): Promise<ApiAnswer>;
   /** The answer as it comes; the caller reads it to its end or aborts. No time limit but that of the head. */
-  stream(path: string, signal: AbortSignal): Promise<ApiStream>;
+  stream(path: string, signal: AbortSignal, accept?: string): Promise<ApiStream>;
   close(): Promise<void>;
 }
 
@@ -93,8 +95,8 @@ class Connection implements Cluster {
     return { status: statusCode, body: parsed(await body.text()), retryAfterMs: retryAfterMs(headers) };
   }
 
-  async stream(path: string, signal: AbortSignal): Promise<ApiStream> {
-    const { statusCode, headers, body } = await this.#request({ path }, signal);
+  async stream(path: string, signal: AbortSignal, accept = 'application/json'): Promise<ApiStream> {
+    const { statusCode, headers, body } = await this.#request({ path, accept }, signal);
     return { status: statusCode, body, retryAfterMs: retryAfterMs(headers) };
   }
 
@@ -117,7 +119,7 @@ class Connection implements Cluster {
     return await request(new URL(call.path, this.server), {
       dispatcher: agent,
       method: call.method ?? 'GET',
-      headers: { accept: 'application/json', 'user-agent': 'sluice', ...headers },
+      headers: { accept: call.accept ?? 'application/json', 'user-agent': 'sluice', ...headers },
       body: call.body === undefined ? null : JSON.stringify(call.body),
       signal,
       headersTimeout: callTimeoutMs,

@@ -2,7 +2,7 @@ import type { Log } from '#kit/log.ts';
 import type { Cluster } from './api.ts';
 import { HeldView } from './held.ts';
 import { IngressStatuses } from './ingressstatus.ts';
-import { baseKinds, configMapKind, type WatchedKind } from './kinds.ts';
+import { baseKinds, configMapKind, definitionKind, type WatchedKind } from './kinds.ts';
 import type { AnyObject, ObjectKind } from './objects.ts';
 import { type Arrival, Reflector, type ReflectorSink } from './reflect.ts';
 import { SecretLookups } from './secrets.ts';
@@ -13,6 +13,10 @@ export interface ClusterSourceOptions {
   cluster: Cluster;
   /** Only these; empty: all. Objects without a namespace are watched in any case. */
   namespaces: readonly string[];
+  /** Beside those that are always watched. */
+  kinds: readonly WatchedKind[];
+  /** Secrets of this one are looked up, too, whatever `namespaces` says. */
+  ownNamespace: string;
   /** No other ConfigMaps are looked at; these are, in whatever namespace. */
   configMaps: readonly ObjectKey[];
   onUpdate: (update: ViewUpdate) => void;
@@ -50,6 +54,7 @@ export class ClusterSource implements Source {
   readonly #view = new HeldView();
   readonly #scopes: Scope[] = [];
   readonly #secrets: SecretLookups;
+  readonly #definitions: Reflector | null = null;
   #staged: Staged[] = [];
   readonly #unreadable = new Map<string, ReadProblem>();
   readonly #seen: Record<string, number> = {};
@@ -61,8 +66,8 @@ export class ClusterSource implements Source {
 
   constructor(options: ClusterSourceOptions) {
     this.#options = options;
-    const { cluster, log, namespaces, configMaps, random = Math.random } = options;
-    for (const kind of baseKinds) {
+    const { cluster, log, namespaces, kinds, configMaps, random = Math.random } = options;
+    for (const kind of [...baseKinds, ...kinds]) {
       for (const namespace of kind.isNamespaced && namespaces.length > 0 ? namespaces : [null]) {
         this.#scopes.push(this.#scope(kind, namespace, random));
       }
@@ -71,6 +76,7 @@ export class ClusterSource implements Source {
       const [namespace, name] = splitKey(key);
       this.#scopes.push(this.#scope(configMapKind(name), namespace, random));
     }
+    if (kinds.some(({ definition }) => definition !== undefined)) this.#definitions = this.#watchDefinitions(random);
     this.#secrets = new SecretLookups({
       cluster,
       log,
@@ -87,12 +93,13 @@ export class ClusterSource implements Source {
 
   start(): void {
     for (const { reflector } of this.#scopes) reflector.start();
+    this.#definitions?.start();
   }
 
   useSecrets(keys: ReadonlySet<ObjectKey>): ReadonlySet<ObjectKey> {
-    const { namespaces } = this.#options;
+    const { namespaces, ownNamespace } = this.#options;
     if (namespaces.length === 0) return this.#secrets.use(keys);
-    const isInScope = (key: ObjectKey) => namespaces.includes(splitKey(key)[0]);
+    const isInScope = (key: ObjectKey) => [...namespaces, ownNamespace].includes(splitKey(key)[0]);
     return this.#secrets.use(new Set([...keys].filter(isInScope)));
   }
 
@@ -110,6 +117,7 @@ export class ClusterSource implements Source {
   stop(): void {
     this.#isStopped = true;
     for (const { reflector } of this.#scopes) reflector.stop();
+    this.#definitions?.stop();
     this.#secrets.stop();
     if (this.#flush) clearImmediate(this.#flush);
   }
@@ -138,6 +146,33 @@ export class ClusterSource implements Source {
       }),
     };
     return scope;
+  }
+
+  /** A kind that the cluster does not have is asked for now and then; when its definition comes or changes, at once. */
+  #watchDefinitions(random: () => number): Reflector {
+    const { cluster, log } = this.#options;
+    const scopesOf = (key: ObjectKey) => this.#scopes.filter(({ kind }) => `/${kind.definition}` === key);
+    return new Reflector({
+      cluster,
+      kind: definitionKind,
+      namespace: null,
+      log,
+      random,
+      sink: {
+        isWanted: (key) => scopesOf(key).length > 0,
+        isNews: () => true,
+        put: ({ key }) => {
+          for (const { reflector } of scopesOf(key)) reflector.wake();
+        },
+        remove: (key, version) => {
+          for (const { reflector } of scopesOf(key)) reflector.vanish(version);
+        },
+        seen: () => undefined,
+        bookmarked: () => undefined,
+        listed: () => undefined,
+        refused: () => undefined,
+      },
+    });
   }
 
   #hearing(kind: ObjectKind): Pick<ReflectorSink, 'isNews' | 'put' | 'remove' | 'seen' | 'bookmarked'> {

@@ -1,3 +1,4 @@
+import { type OwnKindName, ownGroup, ownKinds, ownVersion } from '../addresses/kinds.ts';
 import type { ObjectKind } from './objects.ts';
 
 export interface WatchedKind {
@@ -13,6 +14,10 @@ export interface WatchedKind {
   isEssential: boolean;
   /** What is left out by the server already. */
   fieldSelector?: string;
+  /** Form of the answers; whole objects in JSON unless told. */
+  accept?: string;
+  /** Name of the CustomResourceDefinition that makes the kind; without it the kind is there in every cluster. */
+  definition?: string;
 }
 
 const networking = '/apis/networking.k8s.io/v1';
@@ -67,6 +72,28 @@ export function configMapKind(name: string): WatchedKind {
     fieldSelector: `metadata.name=${name}`,
   };
 }
+
+/** Our own kinds, which a cluster may have or not, and may come to have. */
+export const ownWatchedKinds: readonly WatchedKind[] = (Object.keys(ownKinds) as OwnKindName[]).map((kind) => ({
+  kind,
+  root: `/apis/${ownGroup}/${ownVersion}`,
+  plural: ownKinds[kind].plural,
+  isNamespaced: false,
+  pageSize: 500,
+  isEssential: false,
+  definition: `${ownKinds[kind].plural}.${ownGroup}`,
+}));
+
+/** Only names and versions: whole definitions are a hundred times as large, and clusters have hundreds. */
+export const definitionKind: WatchedKind = {
+  kind: 'CustomResourceDefinition',
+  root: '/apis/apiextensions.k8s.io/v1',
+  plural: 'customresourcedefinitions',
+  isNamespaced: false,
+  pageSize: 500,
+  isEssential: false,
+  accept: 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1',
+};
 
 /** `/api/v1/namespaces/shop/services`; without namespace, those of all. */
 export function collectionPath({ root, plural, isNamespaced }: WatchedKind, namespace: string | null): string {

@@ -18,6 +18,7 @@ const clusterScoped: ReadonlySet<string> = new Set([
   'AddressPool',
   'BGPPeer',
   'Announcement',
+  'CustomResourceDefinition',
 ]);
 
 /** Reads one file of YAML documents or JSON (which is YAML 1.2). `fileName` is only for problems. Never throws. */

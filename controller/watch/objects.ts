@@ -220,6 +220,9 @@ const AddressPool = z.object({ kind: z.literal('AddressPool'), metadata: Meta, s
 const BGPPeer = z.object({ kind: z.literal('BGPPeer'), metadata: Meta, spec: BGPPeerSpec });
 const Announcement = z.object({ kind: z.literal('Announcement'), metadata: Meta, spec: AnnouncementSpec });
 
+/** Only that there is one. */
+const CustomResourceDefinition = z.object({ kind: z.literal('CustomResourceDefinition'), metadata: Meta });
+
 export const objectSchemas = {
   Ingress,
   IngressClass,
@@ -233,6 +236,7 @@ export const objectSchemas = {
   AddressPool,
   BGPPeer,
   Announcement,
+  CustomResourceDefinition,
 } as const;
 
 export type ObjectKind = keyof typeof objectSchemas;
@@ -257,4 +261,5 @@ export const apiVersions: Record<ObjectKind, string> = {
   AddressPool: 'sluice.dev/v1',
   BGPPeer: 'sluice.dev/v1',
   Announcement: 'sluice.dev/v1',
+  CustomResourceDefinition: 'apiextensions.k8s.io/v1',
 };

@@ -80,7 +80,7 @@ class ApiFailure extends Error {
  */
 export class Reflector {
   readonly #options: ReflectorOptions;
-  readonly #backoff: Backoff;
+  #backoff: Backoff;
   readonly #stop = new AbortController();
   /** Version of each object that has been told. */
   readonly #known = new Map<ObjectKey, { uid: string; version: number }>();
@@ -92,6 +92,9 @@ export class Reflector {
   #lists = 0;
   #listedAtMs = Number.NEGATIVE_INFINITY;
   #failure: string | null = null;
+  /** The cluster does not have this kind. */
+  #isAbsent = false;
+  #nap = new AbortController();
 
   constructor(options: ReflectorOptions) {
     this.#options = options;
@@ -106,12 +109,25 @@ export class Reflector {
     this.#stop.abort();
   }
 
+  /** Tries again now, if it waits: the kind may have come. */
+  wake(): void {
+    if (this.#failure === null) return;
+    this.#backoff = new Backoff(this.#options.random);
+    this.#nap.abort();
+  }
+
+  /** The kind itself is gone, and with it all that there was of it; unlike a refusal, this is no lack of knowledge. */
+  vanish(version: number): void {
+    for (const key of [...this.#known.keys()]) this.#gone(key, version);
+    this.#resumeAt = null;
+  }
+
   state(): KindState {
     return {
       lastEventAgeMs: performance.now() - this.#heardAtMs,
       relists: Math.max(0, this.#lists - 1),
       isSynced: this.#lists > 0,
-      failure: this.#failure,
+      failure: this.#isAbsent ? null : this.#failure,
     };
   }
 
@@ -146,6 +162,7 @@ export class Reflector {
     const message = reasonOf(error);
     const isNew = this.#failure !== message;
     this.#failure = message;
+    this.#isAbsent = kind.definition !== undefined && error instanceof ApiFailure && error.status === 404;
     if (!(error instanceof ApiFailure)) {
       if (isNew) log.warn({ kind: kind.kind, namespace }, `the API server cannot be reached: ${message}`);
       return this.#backoff.nextMs(unreachableLimitMs, null);
@@ -156,7 +173,8 @@ export class Reflector {
       // The list that follows is the cure; only one cure that does not help waits (its watch was too short).
       return this.#lists > 0 && performance.now() - this.#listedAtMs > shortWatchMs ? 0 : this.#delayMs(error);
     }
-    if (isNew) log.warn({ kind: kind.kind, namespace }, `the API server refused: ${message}`);
+    if (isNew && this.#isAbsent) log.info({ kind: kind.kind }, `the cluster does not have ${kind.definition}`);
+    else if (isNew) log.warn({ kind: kind.kind, namespace }, `the API server refused: ${message}`);
     if (error.status === 403 || error.status === 404) sink.refused();
     // Overload passes by itself. Anything else may be about the place to resume at (a version from before a restore
     // from backup answers 504 for ever), which only a list can mend; it tells the difference alone, so it harms nothing.
@@ -169,7 +187,9 @@ export class Reflector {
   }
 
   async #wait(delayMs: number): Promise<void> {
-    await sleep(delayMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+    this.#nap = new AbortController();
+    const signal = AbortSignal.any([this.#stop.signal, this.#nap.signal]);
+    await sleep(delayMs, undefined, { signal }).catch(() => undefined);
   }
 
   #heard(): void {
@@ -196,7 +216,7 @@ export class Reflector {
       const query = new URLSearchParams({ limit: String(kind.pageSize) });
       if (kind.fieldSelector) query.set('fieldSelector', kind.fieldSelector);
       if (next) query.set('continue', next);
-      const answer = await cluster.call({ path: `${path}?${query}`, signal: this.#stop.signal });
+      const answer = await cluster.call({ path: `${path}?${query}`, signal: this.#stop.signal, ...acceptOf(kind) });
       if (answer.status !== 200) throw failureOf(answer.status, answer.body, answer.retryAfterMs);
       const items = propertyOf(answer.body, 'items');
       for (const raw of Array.isArray(items) ? items : []) {
@@ -239,6 +259,7 @@ export class Reflector {
     const answer = await cluster.call({
       path: `${collectionPath(kind, namespace)}?limit=1`,
       signal: this.#stop.signal,
+      ...acceptOf(kind),
     });
     if (answer.status !== 200) throw failureOf(answer.status, answer.body, answer.retryAfterMs);
     if (versionOf(answer.body) < this.#newest) this.#resumeAt = null;
@@ -258,7 +279,7 @@ export class Reflector {
     const deadMan = new DeadMan(silenceLimitMs ?? timeoutS * 1000 + graceMs, dead);
     const signal = AbortSignal.any([this.#stop.signal, dead.signal]);
     try {
-      const answer = await cluster.stream(`${collectionPath(kind, namespace)}?${query}`, signal);
+      const answer = await cluster.stream(`${collectionPath(kind, namespace)}?${query}`, signal, kind.accept);
       if (answer.status !== 200) {
         throw failureOf(answer.status, await answer.body.json().catch(() => null), answer.retryAfterMs);
       }
@@ -353,6 +374,10 @@ class DeadMan {
 
 function failureOf(status: number, body: unknown, retryAfterMs: number | null): ApiFailure {
   return new ApiFailure(status, textOf(propertyOf(body, 'message')) || 'no reason given', retryAfterMs);
+}
+
+function acceptOf({ accept }: WatchedKind): { accept?: string } {
+  return accept === undefined ? {} : { accept };
 }
 
 function textOf(value: unknown): string {

@@ -152,7 +152,7 @@ test('only the chosen namespaces', { skip, timeout: 60_000 }, async () => {
   const watch = await watchers.started({ namespaces: ['other'] });
   const names = [...(watch.updates[0]?.view.all('Service') ?? [])].map(({ metadata }) => metadata.name);
   assert.deepEqual(names, ['inside']);
-  assert.deepEqual(watch.source.useSecrets(new Set(['default/x'])), new Set());
+  assert.deepEqual(watch.source.useSecrets(new Set(['default/x', 'own/y'])), new Set(['own/y']));
   await api.delete(service('outside'));
 });
 

@@ -22,7 +22,15 @@ before(async () => {
   if (skip) return;
   api = await startApiServer();
   cluster = await openCluster({ kubeconfig: await api.kubeconfig() });
-  source = watchCluster({ cluster, namespaces: [], configMaps: [], log: quiet, onUpdate: (update) => (last = update) });
+  source = watchCluster({
+    cluster,
+    namespaces: [],
+    configMaps: [],
+    kinds: [],
+    ownNamespace: 'default',
+    log: quiet,
+    onUpdate: (update) => (last = update),
+  });
 });
 
 after(async () => {
@@ -98,6 +106,8 @@ test('a write of a status is no change of the view', { skip, timeout: 60_000 }, 
     cluster,
     namespaces: [],
     configMaps: [],
+    kinds: [],
+    ownNamespace: 'default',
     log: quiet,
     onUpdate: ({ changes }) => changed.push(...changes.map(({ key }) => key)),
   });

@@ -1,5 +1,6 @@
 import { type Cluster, openCluster } from '../../controller/watch/api.ts';
 import { type ClusterSource, watchCluster } from '../../controller/watch/cluster.ts';
+import type { WatchedKind } from '../../controller/watch/kinds.ts';
 import type { ViewUpdate } from '../../controller/watch/view.ts';
 import type { ApiServer, Manifest, TestUser } from './apiserver.ts';
 import { quiet } from './quiet.ts';
@@ -18,6 +19,7 @@ interface WatchingOptions {
   url?: string;
   namespaces?: string[];
   configMaps?: string[];
+  kinds?: readonly WatchedKind[];
 }
 
 /** Sources that follow one API server, all ended by `stop`. */
@@ -36,11 +38,19 @@ export class Watchers {
   }
 
   /** Watches; nothing has been listed yet. */
-  async begin({ user, url, namespaces = [], configMaps = [] }: WatchingOptions = {}): Promise<Watching> {
+  async begin({ user, url, namespaces = [], configMaps = [], kinds = [] }: WatchingOptions = {}): Promise<Watching> {
     const updates: ViewUpdate[] = [];
     const cluster = await this.cluster(user, url);
     const onUpdate = (update: ViewUpdate) => updates.push(update);
-    const source = watchCluster({ cluster, namespaces, configMaps, log: quiet, onUpdate });
+    const source = watchCluster({
+      cluster,
+      namespaces,
+      kinds,
+      ownNamespace: 'own',
+      configMaps,
+      log: quiet,
+      onUpdate,
+    });
     this.#stops.push(() => source.stop());
     let count = 0;
     const taken = () => {
