@@ -14,7 +14,7 @@ import { needsMore, parseRequestHead } from '../parse/requestline.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
 import { clientGone, refuse } from './answer.ts';
 import { clock, readClock } from './clock.ts';
-import type { SocketConnection } from './connection.ts';
+import { restMs, type SocketConnection } from './connection.ts';
 import { H1Reply } from './h1reply.ts';
 import { beginsH2, type H2Taker } from './h2preface.ts';
 import { interpretRequest } from './interpret.ts';
@@ -42,7 +42,6 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
   sweepIndex = -1;
   /** Where the next read goes, when a body is being read (relay.ts). */
   chunk: Buffer | null = null;
-  exchange: Exchange | null = null;
   requests = 0;
   /** After FIN it may still read. */
   hasEnded = false;
@@ -63,10 +62,6 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     this.#seat = seat;
     readClock();
     this.expiresAtMs = clock.nowMs + peer.door.limits.idleMs;
-  }
-
-  get requestsInFlight(): number {
-    return this.exchange === null ? 0 : 1;
   }
 
   receive(buffer: Buffer, start: number, end: number): void {
@@ -243,7 +238,8 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     const held = this.#held;
     if (this.#isConsuming) return;
     if (held === null) {
-      if (this.hasEnded || this.#engine.isDraining) this.#linger();
+      if (this.hasEnded) this.#linger();
+      else if (this.#engine.isDraining) this.#rest();
       return;
     }
     this.#held = null;
@@ -384,9 +380,14 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     this.#refuse(exchange, refused);
   }
 
+  /** Closes when nothing comes for a moment: a request that is on its way now is answered, with the word to go. */
+  #rest(): void {
+    this.expiresAtMs = Math.min(this.expiresAtMs, clock.nowMs + (this.#engine.isDraining ? restMs : 0));
+  }
+
   drain(): void {
     if (this.exchange !== null) this.exchange.willClose = true;
-    else if (this.#phase === phaseIdle) this.socket.destroySoon();
+    else if (this.#phase === phaseIdle) this.#rest();
   }
 
   leaveAt(atMs: number): void {

@@ -18,6 +18,8 @@ import { buildReplyHead, buildSwitchLines } from './replyhead.ts';
 export abstract class H1Reply {
   readonly socket: Socket;
   readonly peer: Peer;
+  /** The request that is being read or answered; null between two. */
+  exchange: Exchange | null = null;
 
   constructor(socket: Socket, peer: Peer) {
     this.socket = socket;
@@ -26,6 +28,10 @@ export abstract class H1Reply {
 
   get door(): Door {
     return this.peer.door;
+  }
+
+  get requestsInFlight(): number {
+    return this.exchange === null ? 0 : 1;
   }
 
   get isFull(): boolean {

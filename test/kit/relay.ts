@@ -4,13 +4,14 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 export class Relay {
   /** How long bytes are under way, each way; Infinity: they are taken and never arrive. */
   delayMs = 0;
-  readonly #target: number;
+  /** Port that new connections go to. */
+  target: number;
   readonly #sockets = new Set<Socket>();
   #server: Server | null = null;
   #port = 0;
 
   constructor(target: number) {
-    this.#target = target;
+    this.target = target;
   }
 
   get url(): string {
@@ -24,7 +25,7 @@ export class Relay {
   /** Listens; after a cut, on the same port as before. */
   async mend(): Promise<void> {
     if (this.#server !== null) return;
-    const server = createServer((near) => this.#join(near, connect(this.#target, '127.0.0.1')));
+    const server = createServer((near) => this.#join(near, connect(this.target, '127.0.0.1')));
     this.#server = server;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -49,7 +50,8 @@ export class Relay {
       socket.on('error', () => other.destroy());
       socket.on('close', () => {
         this.#sockets.delete(socket);
-        other.destroy();
+        // What it said last still arrives.
+        other.destroySoon();
       });
       socket.on('data', (bytes: Buffer) => {
         if (this.delayMs > 0) {
