@@ -39,7 +39,8 @@ async function hear(message: ToWorker, handle: unknown): Promise<void> {
       for (const entry of message.entries) parts?.memory.learn(entry);
       return;
     case 'health':
-      for (const { key, backendId, isHealthy } of message.words) parts?.selector.setHealth(key, backendId, isHealthy);
+      for (const { key, backendId, isHealthy } of message.words)
+        parts?.selector.setHealth(key, backendId, isHealthy, performance.now());
       return;
     case 'reopen':
       parts?.accessLog.reopen();

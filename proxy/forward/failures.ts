@@ -11,7 +11,7 @@ export interface Failure {
   /** false: the backend cannot have seen the request, so even a POST may be sent elsewhere. */
   readonly mayHaveRun: boolean;
   /** `abandoned`: it says nothing of the endpoint's health. */
-  readonly result: 'local-failure' | 'abandoned';
+  readonly result: 'local-failure' | 'unreachable' | 'abandoned';
 }
 
 export const failures = {
@@ -21,7 +21,7 @@ export const failures = {
     sentence: 'The gateway could not connect to the backend.',
     retriedAs: 'connect',
     mayHaveRun: false,
-    result: 'local-failure',
+    result: 'unreachable',
   },
   connectTimeout: {
     status: 504,

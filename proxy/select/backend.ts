@@ -93,9 +93,12 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
   }
 
   /** Takes the result of active probing; of endpoints that are not ours, or when the row asks for no probes, nothing. */
-  setHealth(key: string, isHealthy: boolean): void {
-    if (isHealthy) this.#unhealthyKeys.delete(key);
-    else if (this.row.healthCheck !== null && this.members.some((member) => member.state.key === key)) {
+  setHealth(key: string, isHealthy: boolean, nowMs: number): void {
+    if (isHealthy) {
+      this.#unhealthyKeys.delete(key);
+      const member = this.members.find(({ state }) => state.key === key);
+      if (this.row.healthCheck !== null) member?.state.readmit(nowMs);
+    } else if (this.row.healthCheck !== null && this.members.some((member) => member.state.key === key)) {
       this.#unhealthyKeys.add(key);
     }
     this.invalidate();

@@ -1,7 +1,15 @@
 import type { Endpoint } from '#table/backend.ts';
 import type { Outlier } from '#table/resilience.ts';
 import { hashText } from './hash.ts';
-import { countResult, type Ejection, type EjectionReason, eject, noEjection, reasonToEject } from './outlier.ts';
+import {
+  countResult,
+  type Ejection,
+  type EjectionReason,
+  eject,
+  endEjection,
+  noEjection,
+  reasonToEject,
+} from './outlier.ts';
 import type { EndpointState, Pick, TryOutcome } from './types.ts';
 
 /** Time after which an old latency counts 1/e. */
@@ -84,7 +92,7 @@ export class LiveEndpoint implements EndpointState {
       if (latencyMs > this.latencyAt(nowMs)) this.#measure(latencyMs, nowMs);
       return;
     }
-    const isUnanswered = result === 'gateway-error' || result === 'local-failure';
+    const isUnanswered = result !== 'success' && result !== 'server-error';
     this.#measure(isUnanswered ? Math.max(latencyMs, failureLatencyMs) : latencyMs, nowMs);
     this.results++;
     if (result !== 'success') this.failures++;
@@ -102,6 +110,13 @@ export class LiveEndpoint implements EndpointState {
     eject(this.ejection, outlier, nowMs);
     for (const user of this.users) user.invalidate();
     this.#onEject({ key: this.key, backendId: id, reason, forMs: this.ejection.untilMs - nowMs });
+  }
+
+  /** A probe found it well again. */
+  readmit(nowMs: number): void {
+    if (nowMs >= this.ejection.untilMs) return;
+    endEjection(this.ejection, nowMs);
+    for (const user of this.users) user.invalidate();
   }
 
   /** The average as it counts now: without news it fades, so that a slow endpoint gets another chance. */

@@ -10,6 +10,8 @@ export interface Ejection {
   serverErrors: number;
   gatewayErrors: number;
   localFailures: number;
+  /** The last failure was for want of a connection. */
+  isUnreachable: boolean;
   /** How many ejections are held against it; the next one lasts one more times as long. */
   count: number;
   /** Left out until then; 0: in. */
@@ -17,7 +19,7 @@ export interface Ejection {
 }
 
 export function noEjection(): Ejection {
-  return { serverErrors: 0, gatewayErrors: 0, localFailures: 0, count: 0, untilMs: 0 };
+  return { serverErrors: 0, gatewayErrors: 0, localFailures: 0, isUnreachable: false, count: 0, untilMs: 0 };
 }
 
 /**
@@ -31,7 +33,8 @@ export function countResult(ejection: Ejection, result: Exclude<TryResult, 'aban
   if (nowMs < ejection.untilMs) return false;
   ejection.serverErrors = result === 'success' ? 0 : ejection.serverErrors + 1;
   ejection.gatewayErrors = result === 'success' || result === 'server-error' ? 0 : ejection.gatewayErrors + 1;
-  ejection.localFailures = result === 'local-failure' ? ejection.localFailures + 1 : 0;
+  ejection.localFailures = isLocal(result) ? ejection.localFailures + 1 : 0;
+  ejection.isUnreachable = result === 'unreachable';
   return result !== 'success';
 }
 
@@ -47,12 +50,30 @@ function isOver(failures: number, limit: number): boolean {
   return limit > 0 && failures >= limit;
 }
 
+function isLocal(result: TryResult): boolean {
+  return result === 'local-failure' || result === 'unreachable';
+}
+
+/**
+ * To be refused costs nothing: the request goes elsewhere in the same moment, whatever its method. So whoever is not there is
+ * asked again soon, and a pod that has restarted gets its requests back.
+ */
+const longestUnreachableMs = 2_000;
+
 /** Leaves the endpoint out: each time for one base time more, up to the maximum. */
 export function eject(ejection: Ejection, outlier: Outlier, nowMs: number): void {
   // One ejection is forgiven for each base time spent inside since the last one.
   const forgiven = ejection.untilMs === 0 ? 0 : Math.floor((nowMs - ejection.untilMs) / outlier.baseEjectionMs);
   ejection.count = Math.max(0, ejection.count - forgiven) + 1;
-  ejection.untilMs = nowMs + Math.min(outlier.baseEjectionMs * ejection.count, outlier.maxEjectionMs);
+  const longestMs = ejection.isUnreachable
+    ? Math.min(longestUnreachableMs, outlier.maxEjectionMs)
+    : outlier.maxEjectionMs;
+  ejection.untilMs = nowMs + Math.min(outlier.baseEjectionMs * ejection.count, longestMs);
+}
+
+/** A probe found the endpoint well: it is back before its time. */
+export function endEjection(ejection: Ejection, nowMs: number): void {
+  ejection.untilMs = Math.min(ejection.untilMs, nowMs);
 }
 
 /**

@@ -64,8 +64,8 @@ export class Selector {
   }
 
   /** Takes a result of active probing. Ids and keys that have gone meanwhile are ignored. */
-  setHealth(key: string, backendId: string, isHealthy: boolean): void {
-    this.#backends.get(backendId)?.setHealth(key, isHealthy);
+  setHealth(key: string, backendId: string, isHealthy: boolean, nowMs: number): void {
+    this.#backends.get(backendId)?.setHealth(key, isHealthy, nowMs);
   }
 
   #takeEndpoints(id: string, row: Endpoints | null, touched: Set<string>, maybeGone: Set<string>): void {

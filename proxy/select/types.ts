@@ -3,9 +3,10 @@ import type { Circuit } from './circuit.ts';
 
 /**
  * How a try at an endpoint ended. `success`: any answer below 500. `server-error`: another 5xx than 502, 503, 504, which are
- * `gateway-error`. `local-failure`: no answer, or none that is HTTP. `abandoned`: it was not the endpoint that ended it.
+ * `gateway-error`. `local-failure`: no answer, or none that is HTTP. `unreachable`: the same, for want of a connection and at
+ * once. `abandoned`: it was not the endpoint that ended it.
  */
-export type TryResult = 'success' | 'server-error' | 'gateway-error' | 'local-failure' | 'abandoned';
+export type TryResult = 'success' | 'server-error' | 'gateway-error' | 'local-failure' | 'unreachable' | 'abandoned';
 
 export interface TryOutcome {
   readonly result: TryResult;

@@ -9,7 +9,7 @@ import type { Outlier } from '../../proxy/table/resilience.ts';
 import { countPicks, endpointRows, openBackend, picked, uidOf } from '../golden/selecting.ts';
 import { plainHealthCheck } from '../kit/rows.ts';
 
-const results = ['success', 'server-error', 'gateway-error', 'local-failure', 'abandoned'] as const;
+const results = ['success', 'server-error', 'gateway-error', 'local-failure', 'unreachable', 'abandoned'] as const;
 
 const outlierArbitrary: fc.Arbitrary<Outlier> = fc.record({
   consecutiveServerErrors: fc.nat(4),
@@ -45,9 +45,9 @@ function limitReached(history: readonly TryResult[], outlier: Outlier): boolean 
   const inARow = (counts: readonly TryResult[]) =>
     history.length - 1 - history.findLastIndex((result) => !counts.includes(result));
   const rows: [number, readonly TryResult[]][] = [
-    [outlier.consecutiveServerErrors, ['server-error', 'gateway-error', 'local-failure']],
-    [outlier.consecutiveGatewayErrors, ['gateway-error', 'local-failure']],
-    [outlier.consecutiveLocalFailures, ['local-failure']],
+    [outlier.consecutiveServerErrors, ['server-error', 'gateway-error', 'local-failure', 'unreachable']],
+    [outlier.consecutiveGatewayErrors, ['gateway-error', 'local-failure', 'unreachable']],
+    [outlier.consecutiveLocalFailures, ['local-failure', 'unreachable']],
   ];
   return rows.some(([limit, kinds]) => limit > 0 && inARow(kinds) >= limit);
 }
@@ -73,7 +73,8 @@ test('an endpoint is ejected exactly when a row of failures reaches its limit, e
         if (!isDue) continue;
         const forgiven = until === 0 ? 0 : Math.floor((nowMs - until) / outlier.baseEjectionMs);
         const count = Math.max(0, (counts[nth] as number) - forgiven) + 1;
-        const forMs = Math.min(count * outlier.baseEjectionMs, outlier.maxEjectionMs);
+        const longestMs = result === 'unreachable' ? 2000 : Number.POSITIVE_INFINITY;
+        const forMs = Math.min(count * outlier.baseEjectionMs, outlier.maxEjectionMs, longestMs);
         assert.equal(words.at(-1)?.forMs, forMs);
         counts[nth] = count;
         outUntil[nth] = nowMs + forMs;
@@ -144,7 +145,8 @@ test('a share of healthy endpoints below the panic threshold means that all are 
         { balance: { algorithm: 'round-robin' }, healthCheck: plainHealthCheck, panicPercent },
         endpointRows(healthy.length),
       );
-      for (const [nth, isHealthy] of healthy.entries()) opened.selector.setHealth(`10.0.0.${nth}:80`, 'web', isHealthy);
+      for (const [nth, isHealthy] of healthy.entries())
+        opened.selector.setHealth(`10.0.0.${nth}:80`, 'web', isHealthy, 0);
       const well = healthy.flatMap((isHealthy, nth) => (isHealthy ? [`pod-${nth}`] : []));
       const isPanic = well.length === 0 || well.length * 100 < healthy.length * panicPercent;
       const used = new Set<string>();

@@ -77,7 +77,14 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       type: fc.constant('request' as const),
       client: fc.nat(3),
-      result: fc.constantFrom<TryResult>('success', 'server-error', 'gateway-error', 'local-failure', 'abandoned'),
+      result: fc.constantFrom<TryResult>(
+        'success',
+        'server-error',
+        'gateway-error',
+        'local-failure',
+        'unreachable',
+        'abandoned',
+      ),
       retries: fc.nat(3),
     }),
   },
@@ -105,7 +112,7 @@ test('whatever happens, a pick is an endpoint of the table that may serve, and t
       const cookies: string[] = [];
       for (const step of steps) {
         if (step.type === 'time') nowMs += step.ms;
-        else if (step.type === 'health') opened.selector.setHealth(`10.0.0.${step.nth}:80`, 'web', step.isHealthy);
+        else if (step.type === 'health') opened.selector.setHealth(`10.0.0.${step.nth}:80`, 'web', step.isHealthy, 0);
         else if (step.type === 'backend') opened.setBackend(step.row);
         else if (step.type === 'endpoints') {
           const old = new Set(rows.map((row) => `${row.address}:80`));

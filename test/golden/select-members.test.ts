@@ -131,6 +131,18 @@ describe('ejection', () => {
     assert.equal(usedAt(1000).length, 2);
   });
 
+  test('whoever is not there is asked again after two seconds, however often it was ejected', () => {
+    const { report, usedAt } = open(3, { outlier: { ...outlier, baseEjectionMs: 10_000, maxEjectionMs: 60_000 } });
+    for (let nth = 0; nth < 3; nth++) report(0, { result: 'unreachable' }, 0);
+    for (let nowMs = 0; nowMs < 60_000; nowMs += 2000) {
+      assert.deepEqual(usedAt(nowMs + 1999), ['pod-1', 'pod-2']);
+      assert.equal(usedAt(nowMs + 2000).length, 3);
+      report(0, { result: 'unreachable' }, nowMs + 2000);
+    }
+    report(0, { result: 'local-failure' }, 62_000);
+    assert.equal(usedAt(70_000).length, 2, 'one that does not answer is not one that is not there');
+  });
+
   test('time spent inside forgives', () => {
     const { report, usedAt } = open(3);
     for (let nth = 0; nth < 3; nth++) report(0, fail, 0);
@@ -200,24 +212,33 @@ describe('probed health', () => {
   test('unhealthy ones are left out until they recover, leave, or the check goes', () => {
     const opened = openBackend({ ...roundRobin, healthCheck }, endpointRows(3));
     const usedNow = () => [...countPicks(opened.backend, 90).keys()].sort();
-    opened.selector.setHealth('10.0.0.1:80', 'web', false);
+    opened.selector.setHealth('10.0.0.1:80', 'web', false, 0);
     assert.deepEqual(usedNow(), ['pod-0', 'pod-2']);
     opened.setEndpoints(endpointRows(4));
     assert.deepEqual(usedNow(), ['pod-0', 'pod-2', 'pod-3']);
-    opened.selector.setHealth('10.0.0.1:80', 'web', true);
+    opened.selector.setHealth('10.0.0.1:80', 'web', true, 0);
     assert.equal(usedNow().length, 4);
-    opened.selector.setHealth('10.0.0.1:80', 'web', false);
+    opened.selector.setHealth('10.0.0.1:80', 'web', false, 0);
     opened.setBackend(roundRobin);
     assert.equal(usedNow().length, 4);
     opened.setBackend({ ...roundRobin, healthCheck });
-    opened.selector.setHealth('10.0.0.3:80', 'web', false);
+    opened.selector.setHealth('10.0.0.3:80', 'web', false, 0);
     opened.setEndpoints(endpointRows(3));
     opened.setEndpoints(endpointRows(4));
     assert.equal(usedNow().length, 4);
   });
+  test('a good probe ends an ejection', () => {
+    const outlier = { ...plainOutlier, consecutiveGatewayErrors: 1, baseEjectionMs: 60_000, maxEjectionMs: 60_000 };
+    const opened = openBackend({ ...roundRobin, healthCheck, outlier }, endpointRows(3));
+    const { endpoint } = picked(opened.backend);
+    endpoint.finished({ result: 'gateway-error', latencyMs: 1, nowMs: 0 });
+    assert.equal(countPicks(opened.backend, 90, undefined, 1).size, 2);
+    opened.selector.setHealth(endpoint.key, 'web', true, 2);
+    assert.equal(countPicks(opened.backend, 90, undefined, 2).size, 3);
+  });
   test('without a check no result counts', () => {
     const opened = openBackend(roundRobin, endpointRows(2));
-    opened.selector.setHealth('10.0.0.1:80', 'web', false);
+    opened.selector.setHealth('10.0.0.1:80', 'web', false, 0);
     assert.equal(countPicks(opened.backend, 50).size, 2);
   });
   test('an unhealthy endpoint stays out though the limit of ejections would let it back', () => {
@@ -230,7 +251,7 @@ describe('probed health', () => {
     };
     const opened = openBackend({ ...roundRobin, healthCheck, outlier }, endpointRows(3));
     const states = [0, 1, 2].map(() => picked(opened.backend).endpoint);
-    opened.selector.setHealth('10.0.0.0:80', 'web', false);
+    opened.selector.setHealth('10.0.0.0:80', 'web', false, 0);
     for (const state of states) {
       if (state.endpoint.uid === 'pod-2') continue;
       state.finished({ result: 'gateway-error', latencyMs: 1, nowMs: state.endpoint.uid === 'pod-0' ? 0 : 1 });
@@ -239,8 +260,8 @@ describe('probed health', () => {
   });
   test('when none is healthy, all are used; unknown ids are ignored', () => {
     const opened = openBackend({ ...roundRobin, healthCheck }, endpointRows(2));
-    for (const key of ['10.0.0.0:80', '10.0.0.1:80', '10.9.9.9:80']) opened.selector.setHealth(key, 'web', false);
-    opened.selector.setHealth('10.0.0.0:80', 'nowhere', false);
+    for (const key of ['10.0.0.0:80', '10.0.0.1:80', '10.9.9.9:80']) opened.selector.setHealth(key, 'web', false, 0);
+    opened.selector.setHealth('10.0.0.0:80', 'nowhere', false, 0);
     assert.equal(countPicks(opened.backend, 50).size, 2);
   });
 });
