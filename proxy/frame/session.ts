@@ -173,12 +173,16 @@ export class Session<T> implements FrameSink, SendEvents<T> {
     this.sender.ping(0, shutdownPing, 0);
   }
 
-  /** A PING of ours came back. */
-  pinged(bytes: Buffer, start: number): void {
-    if (!this.#isShuttingDown || this.isOver || this.goneId !== highestStreamId) return;
-    if (bytes.compare(shutdownPing, 0, 8, start, start + 8) !== 0) return;
+  /** The second step: not for the PING to come back, but because the time for it is over. */
+  goAway(): void {
+    if (this.isOver || this.goneId !== highestStreamId) return;
     this.goneId = this.lastPeerId;
     this.sender.goAway(this.lastPeerId, errorCodes.noError, '');
+  }
+
+  /** A PING of ours came back. */
+  pinged(bytes: Buffer, start: number): void {
+    if (this.#isShuttingDown && bytes.compare(shutdownPing, 0, 8, start, start + 8) === 0) this.goAway();
   }
 
   /** Ends the connection: the peer has broken a rule of it. */

@@ -43,6 +43,8 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   /** A write is not finished. */
   #isWriting = false;
   #isPaused = false;
+  /** The client was asked to open no more streams. */
+  #isLeaving = false;
   /** Nothing more is taken from the client, or it sends no more. */
   #isClosing = false;
   #isClosed = false;
@@ -111,6 +113,8 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   /** Lets what is open finish, and takes nothing new. */
   drain(): void {
     this.session.shutDown();
+    this.#isLeaving = true;
+    this.streamEnded();
   }
 
   leaveAt(atMs: number): void {
@@ -206,7 +210,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     if (refused !== null) own.refuseAtStart(refused);
     this.#starting.push(own);
     this.#awaitTurnEnd();
-    if (++this.#requests === this.door.limits.requestsPerConnection) this.session.shutDown();
+    if (++this.#requests === this.door.limits.requestsPerConnection) this.drain();
   }
 
   data(stream: Stream<H2Stream>, bytes: Buffer, start: number, end: number, isEnd: boolean): void {
@@ -266,6 +270,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   streamEnded(): void {
     if (this.session.streams.size > 0 || this.#isClosed) return;
     if (this.#isClosing || this.session.isDrained) this.#awaitTurnEnd();
+    else if (this.#isLeaving) this.#closeBy(clock.nowMs + this.engine.limits.lingerMs);
     else if (this.#requestByMs === never) this.#requestBy(clock.nowMs + this.door.limits.idleMs);
   }
 
@@ -286,16 +291,20 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   }
 
   expired(nowMs: number): void {
-    if (nowMs >= this.#closeByMs || nowMs >= this.#writeByMs) {
+    if (nowMs >= this.#writeByMs || (nowMs >= this.#closeByMs && this.#isClosing)) {
       this.#socket.destroy();
       return;
     }
-    if (nowMs >= this.#settleByMs) this.session.fail(errorCodes.settingsTimeout);
+    if (nowMs >= this.#closeByMs) {
+      // The client did not say that it has heard us.
+      this.#isClosing = true;
+      this.session.goAway();
+      this.#closeBy(nowMs + this.engine.limits.lingerMs);
+    } else if (nowMs >= this.#settleByMs) this.session.fail(errorCodes.settingsTimeout);
     else if (nowMs >= this.#blockByMs) this.session.fail(errorCodes.enhanceYourCalm);
     else if (nowMs >= this.#requestByMs) {
       this.#requestByMs = never;
-      this.session.shutDown();
-      this.#closeBy(nowMs + this.engine.limits.lingerMs);
+      this.drain();
     }
     let first = Math.min(this.#closeByMs, this.#writeByMs, this.#settleByMs, this.#blockByMs, this.#requestByMs);
     this.expiresAtMs = never;

@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { errorCodes, frameFlags, frameTypes, preface } from '../../proxy/frame/codes.ts';
+import { H2Client } from '../kit/h2client.ts';
+import { frame } from '../kit/h2pair.ts';
+import { ingress, ingressClass, service } from '../kit/manifests.ts';
+import { answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
+import { Standalone } from '../kit/sluice.ts';
+import { waitUntil } from '../kit/wait.ts';
+
+let recorder: Recorder;
+let sluice: Standalone;
+const clients: H2Client[] = [];
+
+/** Short enough to wait for, long enough that a busy machine does not run into them by chance where it should not. */
+const limits = {
+  'settings-ms': 700,
+  'head-ms': 1_500,
+  'idle-ms': 1_500,
+  'body-idle-ms': 700,
+  'write-idle-ms': 1_500,
+  'requests-per-connection': 300,
+};
+
+before(async () => {
+  recorder = await Recorder.start();
+  sluice = await Standalone.start({
+    manifests: [
+      ingressClass(),
+      ingress({ name: 'all', host: 'gw.test', paths: { '/': 'recorder' } }),
+      ...service('recorder', [recorder.port]),
+    ],
+    args: Object.entries(limits).flatMap(([name, value]) => [`--limit-${name}`, String(value)]),
+  });
+});
+
+after(async () => {
+  await sluice?.stop();
+  await recorder?.stop();
+});
+
+afterEach(() => {
+  for (const client of clients.splice(0)) client.destroy();
+});
+
+async function open(onRequest?: (request: RecordedRequest) => void): Promise<H2Client> {
+  recorder.onRequest = onRequest ?? ((request) => answer(request, 'ok'));
+  recorder.take();
+  const client = await H2Client.open({ port: sluice.httpPort });
+  clients.push(client);
+  return client;
+}
+
+const get = [':method: GET', ':scheme: http', ':path: /', ':authority: gw.test'];
+const post = [':method: POST', ...get.slice(1)];
+const cancel = Buffer.of(0, 0, 0, errorCodes.cancel);
+
+/** Ids of last streams in the GOAWAYs so far. */
+function farewells(client: H2Client): number[] {
+  return client.frames.filter(({ type }) => type === frameTypes.goaway).map(({ payload }) => payload.readUInt32BE(0));
+}
+
+test('20,000 requests that are taken back at once reach no backend', async () => {
+  const client = await open();
+  client.greet();
+  const burst = Array.from({ length: 20_000 }, (_, i) =>
+    Buffer.concat([client.headers(2 * i + 1, get), frame(frameTypes.rstStream, 0, 2 * i + 1, cancel)]),
+  );
+  client.send(...burst);
+  await client.client.closed();
+  assert.equal(client.failure, errorCodes.enhanceYourCalm);
+  const control = await open();
+  control.greet();
+  control.send(control.headers(1, get));
+  assert.equal((await control.answered(1)).statuses.at(-1), 200);
+  assert.equal(recorder.take().length, 1);
+});
+
+test('a cancelled request among others costs the others nothing', async () => {
+  const client = await open();
+  client.greet();
+  client.send(client.headers(1, get), client.headers(3, get), frame(frameTypes.rstStream, 0, 1, cancel));
+  assert.equal((await client.answered(3)).statuses.at(-1), 200);
+  assert.equal(recorder.take().length, 1);
+});
+
+test('a connection that begins and says no more ends', async () => {
+  const silent = await open();
+  silent.client.send(preface);
+  await silent.client.closed();
+  assert.equal(silent.failure, errorCodes.settingsTimeout);
+});
+
+test('a connection without a request ends with GOAWAY, and so does one that rests after some', async () => {
+  const unused = await open();
+  const used = await open();
+  unused.greet();
+  used.greet();
+  used.send(used.headers(1, get));
+  await used.answered(1);
+  for (const client of [unused, used]) {
+    await client.client.closed();
+    assert.equal(farewells(client)[0], 0x7fffffff);
+    assert.equal(client.failure, null);
+  }
+});
+
+test('a field block that does not end ends the connection', async () => {
+  const client = await open();
+  client.greet();
+  const whole = client.headers(1, get);
+  client.send(frame(frameTypes.headers, 0, 1, whole.subarray(9)));
+  await client.client.closed();
+  assert.equal(client.failure, errorCodes.enhanceYourCalm);
+  assert.equal(recorder.take().length, 0);
+});
+
+test('an upload that stalls is answered with 408 and never completed', async () => {
+  const client = await open();
+  client.greet();
+  client.send(client.headers(1, post, false), frame(frameTypes.data, 0, 1, 'part'));
+  assert.equal((await client.answered(1)).statuses.at(-1), 408);
+  const [seen] = recorder.take();
+  assert.equal(seen?.isComplete, false);
+  await waitUntil(() => seen?.connection.isEnded === true, 'the upload to be aborted upstream');
+});
+
+test('a client that opens no window loses its stream, and the backend is let go', async () => {
+  const client = await open((request) => answer(request, 'a'.repeat(500_000)));
+  client.greet([4, 0]);
+  client.send(client.headers(1, get));
+  await waitUntil(() => client.answer(1).reset !== null, 'the stream to be reset');
+  assert.equal(client.answer(1).body.length, 0);
+  await waitUntil(() => recorder.requests[0]?.connection.isEnded === true, 'the backend’s connection to end');
+});
+
+test('who asks and does not read is not read either, and loses its connection', async () => {
+  const client = await open((request) => answer(request, '', 200, [`X-Long: ${'\xff'.repeat(6_000)}`]));
+  client.client.socket.pause();
+  client.greet();
+  const total = 3_000;
+  for (let i = 0; i < total; i++) client.send(client.headers(2 * i + 1, get));
+  await waitUntil(() => {
+    client.send(frame(frameTypes.windowUpdate, 0, 0, Buffer.of(0, 0, 0, 1)));
+    return client.client.isClosed;
+  }, 'the connection to end');
+  const { length } = recorder.take();
+  assert.ok(length > 0 && length < total / 2, `${length} requests were forwarded`);
+});
+
+test('a connection is given up gently after so many requests', async () => {
+  const client = await open();
+  client.greet();
+  const most = limits['requests-per-connection'];
+  for (let i = 0; i < most; i++) {
+    client.send(client.headers(2 * i + 1, get));
+    if (i % 50 === 49) await client.answered(2 * i + 1);
+  }
+  const last = 2 * most + 1;
+  // It crosses the first GOAWAY, and is served.
+  client.send(client.headers(last, get));
+  assert.equal((await client.answered(last)).statuses.at(-1), 200);
+  assert.equal(farewells(client)[0], 0x7fffffff);
+  const ping = client.frames.find(({ type, flags }) => type === frameTypes.ping && (flags & frameFlags.ack) === 0);
+  client.send(frame(frameTypes.ping, frameFlags.ack, 0, ping?.payload));
+  await client.client.closed();
+  assert.equal(farewells(client)[1], last);
+});
+
+test('a gateway that ends lets requests finish, and says that no more are taken', async () => {
+  const draining = await Standalone.start({
+    manifests: [
+      ingressClass(),
+      ingress({ name: 'all', host: 'gw.test', paths: { '/': 'recorder' } }),
+      ...service('recorder', [recorder.port]),
+    ],
+  });
+  const held: RecordedRequest[] = [];
+  await open((request) => held.push(request));
+  const client = await H2Client.open({ port: draining.httpPort });
+  clients.push(client);
+  client.greet();
+  client.send(client.headers(1, get));
+  await waitUntil(() => held.length === 1, 'the request to reach the backend');
+  draining.process.signal('SIGTERM');
+  await waitUntil(() => farewells(client).length === 1, 'GOAWAY');
+  answer(held[0] as RecordedRequest, 'to the end');
+  assert.equal((await client.answered(1)).body.toString(), 'to the end');
+  await client.client.closed();
+  assert.equal(client.failure, null);
+  assert.equal((await draining.process.ended()).code, 0);
+  await draining.discard();
+});
