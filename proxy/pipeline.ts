@@ -8,8 +8,10 @@ import { answer, answerLocally, refuse } from './listen/answer.ts';
 import type { Connection } from './listen/connection.ts';
 import { Doors } from './listen/doors.ts';
 import { believePeer } from './listen/forwarded.ts';
+import { HalfOpen } from './listen/halfopen.ts';
 import { type Limits, withoutZeroes } from './listen/limits.ts';
 import { answerMaxForwards } from './listen/maxforwards.ts';
+import type { Pressure } from './listen/pressure.ts';
 import { refusals } from './listen/refusals.ts';
 import type { CompiledRoute } from './match/match.ts';
 import type { Observer } from './observe/record.ts';
@@ -29,7 +31,9 @@ export class Gateway implements Engine {
   readonly pools: Pools;
   readonly budget: RetryBudget;
   readonly encoders = { open: 0 };
-  isDraining = false;
+  #isDraining = false;
+  readonly pressure: Pressure;
+  readonly halfOpen: HalfOpen;
   readonly #doors: Doors;
 
   constructor(options: GatewayOptions) {
@@ -38,14 +42,24 @@ export class Gateway implements Engine {
     this.limits = withoutZeroes(options.limits);
     this.pools = new Pools(this);
     this.budget = new RetryBudget(this.limits.retriesPerSecond, performance.now());
+    this.halfOpen = new HalfOpen(this.limits.halfOpenHeads);
     this.#doors = new Doors(this);
+    this.pressure = this.#doors.pressure;
     this.tables.onEndpointGone((key) => this.pools.endpointGone(key));
     this.tables.onTlsGone((profile) => this.pools.tlsGone(profile));
     this.tables.onListenersChanged(() => this.#doors.refresh());
   }
 
+  get isDraining(): boolean {
+    return this.#isDraining || this.pressure.isTight;
+  }
+
   /** The life of a request, from its parsed head: match → filter → select → forward. It ends in listen/answer.ts, finish(). */
   run(exchange: Exchange): void {
+    if (this.pressure.isFull) {
+      refuse(this, exchange, refusals.memory);
+      return;
+    }
     believePeer(exchange);
     if (answerMaxForwards(this, exchange)) return;
 
@@ -119,9 +133,9 @@ export class Gateway implements Engine {
 
   /** Accepts no more, ends idle connections now and others after their request; resolves when all are closed or time is up. */
   async drain(graceMs: number): Promise<void> {
-    this.isDraining = true;
+    this.#isDraining = true;
     await this.#doors.drain(graceMs);
-    this.pools.closeIdle();
+    this.pools.retire();
   }
 
   counts(): { connections: number; requests: number; idleUpstream: number; upstream: number } {

@@ -119,6 +119,7 @@ function both(metrics: WorkerMetrics, accessLog: AccessLog): Observer {
     connectionOpened: (listenerId) => metrics.connectionOpened(listenerId),
     connectionClosed: (listenerId) => metrics.connectionClosed(listenerId),
     requestStarted: () => metrics.requestStarted(),
+    connectionTurnedAway: (reason) => metrics.connectionTurnedAway(reason),
   };
 }
 

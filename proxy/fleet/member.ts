@@ -132,4 +132,5 @@ const workerFlags = [
   '--disable-warning=ExperimentalWarning',
   '--enable-experimental-regexp-engine-on-excessive-backtracks',
   '--max-semi-space-size=32',
+  '--expose-gc',
 ];

@@ -126,6 +126,8 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
     return;
   }
   if (failure === failures.noRoom) exchange.overflow = 'connections';
+  // What is kept for later is needed now.
+  if (failure === failures.exhausted) engine.pools.closeIdle();
   if (retriedAs !== null && tryAgain(engine, exchange, retriedAs, result, mayHaveRun)) return;
   endAttempt(exchange, result);
   answer(engine, exchange, failure.status, failure.flag, failure.sentence);

@@ -103,9 +103,14 @@ export function tlsFaultOf(socket: Socket): string {
 
 const certificateAlert = /_ALERT_(?:BAD_|UNSUPPORTED_)?CERTIFICATE|_ALERT_UNKNOWN_CA$|_ALERT_ACCESS_DENIED$/;
 
+/** It is us who have no descriptor, no port or no memory for the connection. */
+const ownShortage: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
+
 /** @param fault of tlsFaultOf */
 export function lossOf(socket: Socket, fault: string, isConnecting: boolean): Failure {
   if ((socket as Partial<tls.TLSSocket>).authorizationError) return failures.untrusted;
+  if (isConnecting && ownShortage.has((socket.errored as NodeJS.ErrnoException | null)?.code ?? ''))
+    return failures.exhausted;
   if (isConnecting) return fault === '' ? failures.refused : failures.tlsRefused;
   // With TLS 1.3 a backend refuses our certificate after our side of the handshake is done; it has read no request then.
   return certificateAlert.test(fault) ? failures.tlsRefused : failures.reset;

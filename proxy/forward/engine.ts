@@ -1,5 +1,7 @@
 import type { Connection } from '../listen/connection.ts';
+import type { HalfOpen } from '../listen/halfopen.ts';
 import type { Limits } from '../listen/limits.ts';
+import type { Pressure } from '../listen/pressure.ts';
 import type { Observer } from '../observe/record.ts';
 import type { LiveTables } from '../receive/live.ts';
 import type { RetryBudget } from './budget.ts';
@@ -15,8 +17,10 @@ export interface Engine {
   readonly budget: RetryBudget;
   /** Compressors in use. */
   readonly encoders: { open: number };
-  /** Answers say `Connection: close` from now on. */
+  /** Connections end with the answer that they wait for: the gateway is to end, or memory is short. */
   readonly isDraining: boolean;
+  readonly pressure: Pressure;
+  readonly halfOpen: HalfOpen;
   /** The life of a request, from its parsed head on. */
   run(exchange: Exchange): void;
   connectionClosed(connection: Connection): void;

@@ -104,6 +104,14 @@ export const failures = {
     mayHaveRun: false,
     result: 'abandoned',
   },
+  exhausted: {
+    status: 503,
+    flag: 'OM',
+    sentence: 'The gateway can open no more connections now.',
+    retriedAs: 'connect',
+    mayHaveRun: false,
+    result: 'abandoned',
+  },
   unprocessed: {
     status: 503,
     flag: 'UF',

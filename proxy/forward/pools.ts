@@ -198,8 +198,14 @@ export class Pools {
     }
   }
 
+  /** HTTP/1.1 only: a connection of HTTP/2 is seldom idle, and there are few. */
   closeIdle(): void {
     for (const pool of this.#poolsByKey.values()) pool.closeIdle();
+  }
+
+  /** The worker ends. */
+  retire(): void {
+    this.closeIdle();
     for (const pool of this.#h2PoolsByKey.values()) pool.retire();
   }
 

@@ -15,26 +15,22 @@ import type { ResponseLine } from '../parse/responsehead.ts';
 import { clientGone, refuse } from './answer.ts';
 import { clock, readClock } from './clock.ts';
 import { restMs, type SocketConnection } from './connection.ts';
+import { bodyDueMs } from './drip.ts';
 import { H1Reply } from './h1reply.ts';
 import { beginsH2, type H2Taker } from './h2preface.ts';
 import { interpretRequest } from './interpret.ts';
+import {
+  mostHeldBytes,
+  phaseBody,
+  phaseClosed,
+  phaseFlushing,
+  phaseHead,
+  phaseIdle,
+  phaseLinger,
+  phaseTunnel,
+  phaseWaiting,
+} from './phase.ts';
 import { type Refusal, refusalOf, refusals } from './refusals.ts';
-
-const phaseIdle = 0;
-/** Part of a head has come. */
-const phaseHead = 1;
-const phaseBody = 2;
-/** The request is complete, its answer is not; what comes now is the next request. */
-const phaseWaiting = 3;
-const phaseTunnel = 4;
-/** Answered for the last time; what still comes is thrown away until the client closes. */
-const phaseLinger = 5;
-/** Answered, but the client has not read it yet: whoever pipelines without reading must not fill the worker. */
-const phaseFlushing = 6;
-const phaseClosed = 7;
-
-/** Bytes of pipelined requests that are kept while an answer is in progress. */
-const mostHeldBytes = 65_536;
 
 /** One client's HTTP/1.1 connection: reads requests one after the other and lets each be answered before the next (RFC 9112 §9.3.2). */
 export class ClientConnection extends H1Reply implements ClientSide, SocketConnection {
@@ -62,6 +58,10 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     this.#seat = seat;
     readClock();
     this.expiresAtMs = clock.nowMs + peer.door.limits.idleMs;
+  }
+
+  get isIdle(): boolean {
+    return this.#phase === phaseIdle;
   }
 
   receive(buffer: Buffer, start: number, end: number): void {
@@ -130,9 +130,11 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
       if (this.#phase === phaseIdle) {
         this.#phase = phaseHead;
         this.expiresAtMs = clock.nowMs + this.peer.door.limits.headMs;
+        engine.halfOpen.add(this, clock.nowMs);
       }
       return end;
     }
+    if (this.#phase === phaseHead) engine.halfOpen.delete(this);
     if (after < 0 && this.requests === 0 && this.#seat !== null && beginsH2(buffer, start, end)) {
       giveExchange(exchange);
       this.#phase = phaseClosed;
@@ -187,13 +189,13 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
 
   #readBody(buffer: Buffer, start: number, end: number): number {
     const exchange = this.exchange as Exchange;
-    this.#waitUntil(clock.nowMs + this.peer.door.limits.bodyIdleMs);
     const body = this.#body;
     const after = body.feed(buffer, start, end);
     if (after === -1) {
       requestBroken(this.#engine, exchange, refusals.chunk);
       return end;
     }
+    this.#waitUntil(bodyDueMs(this.peer.door.limits, this.expiresAtMs, after - start));
     if (body.isDone) {
       exchange.isRequestComplete = true;
       this.#phase = phaseWaiting;
@@ -218,16 +220,12 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     this.exchange = null;
     giveExchange(exchange);
     if (this.#phase === phaseClosed) return;
-    if (!mayStay) {
-      this.#linger();
-      return;
-    }
-    if (isFull(this.socket)) {
+    if (!mayStay) this.#linger();
+    else if (!isFull(this.socket)) this.#next();
+    else {
       this.#phase = phaseFlushing;
       this.expiresAtMs = clock.nowMs + this.#engine.limits.writeIdleMs;
-      return;
     }
-    this.#next();
   }
 
   /** Ready for the next request, which may be here already. */
@@ -344,6 +342,7 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     this.#phase = phaseClosed;
     this.#held = null;
     this.chunk = null;
+    this.#engine.halfOpen.delete(this);
     if (this.exchange !== null) clientGone(this.#engine, this.exchange);
     this.#engine.connectionClosed(this);
   }

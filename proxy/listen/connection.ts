@@ -11,6 +11,8 @@ export const restMs = 1_000;
 export interface Connection extends Expiring {
   readonly door: Door;
   readonly requestsInFlight: number;
+  /** Waits for a request: to end it costs the client a connection and nothing else. */
+  readonly isIdle: boolean;
   /** Closes as soon as no exchange is in progress. */
   drain(): void;
   /** The gateway ends: clients of WebSockets are told to go at that time. */

@@ -3,6 +3,9 @@ import type { Listener } from '#table/listener.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { Connection } from './connection.ts';
 import { type Door, doorOf } from './door.ts';
+import { Gate } from './gate.ts';
+import { connectionsByOpenFiles } from './openfiles.ts';
+import type { Pressure } from './pressure.ts';
 import { createPlainServer, createTlsServer, type ServerOptions } from './server.ts';
 import { Sweep } from './sweep.ts';
 import { refreshTls, tlsOptions } from './tls.ts';
@@ -19,12 +22,24 @@ export class Doors {
   readonly #engine: Engine;
   readonly #doorsById = new Map<string, OpenDoor>();
   readonly #connections = new Sweep<Connection>();
+  readonly #gate: Gate;
   #onEmpty: (() => void) | null = null;
   /** Port for redirects to https. */
   httpsPort = 443;
 
   constructor(engine: Engine) {
     this.#engine = engine;
+    const capacity = Math.min(engine.limits.connections, connectionsByOpenFiles());
+    this.#gate = new Gate({
+      limits: engine.limits,
+      observer: engine.observer,
+      capacity,
+      makeRoom: () => this.#makeRoom(),
+    });
+  }
+
+  get pressure(): Pressure {
+    return this.#gate.pressure;
   }
 
   async open(listener: Listener, target: number | object): Promise<{ port: number }> {
@@ -56,7 +71,7 @@ export class Doors {
       engine: this.#engine,
       listenerId: listener.id,
       door: () => open.door,
-      hasRoom: () => this.#connections.size < this.#engine.limits.connections,
+      gate: this.#gate,
       opened: (connection) => {
         this.#connections.add(connection);
         this.#engine.observer.connectionOpened(listener.id);
@@ -95,7 +110,20 @@ export class Doors {
     if (this.#connections.size === 0) this.#onEmpty?.();
   }
 
+  /** Ends idle connections, those first that have been idle longest, some at a time. */
+  #makeRoom(): number {
+    const idle: Connection[] = [];
+    this.#connections.forEach((connection) => {
+      if (connection.isIdle) idle.push(connection);
+    });
+    idle.sort((one, other) => one.expiresAtMs - other.expiresAtMs);
+    const some = idle.slice(0, Math.max(1, this.#engine.limits.connections >> 6));
+    for (const connection of some) connection.destroy();
+    return some.length;
+  }
+
   async drain(graceMs: number): Promise<void> {
+    this.#gate.stop();
     for (const id of [...this.#doorsById.keys()]) this.close(id);
     if (this.#connections.size === 0) return;
     this.#sendAway(graceMs);

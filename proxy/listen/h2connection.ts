@@ -66,6 +66,10 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     this.session = new Session('server', this, sessionLimitsOf(limits), clock.nowMs);
   }
 
+  get isIdle(): boolean {
+    return this.session.streams.size === 0;
+  }
+
   get door(): Door {
     return this.peer.door;
   }

@@ -15,6 +15,8 @@ import type { ResponseLine } from '../parse/responsehead.ts';
 import { trailerLines } from '../parse/trailers.ts';
 import { clientGone, refuse } from './answer.ts';
 import { clock } from './clock.ts';
+import { bodyDueMs } from './drip.ts';
+import { isGrpc } from './grpc.ts';
 import { type Refusal, refusals } from './refusals.ts';
 import { buildReplyLines, buildSwitchLines } from './replyhead.ts';
 
@@ -159,8 +161,10 @@ export class H2Stream implements ClientSide {
     if (trailers !== null) {
       exchange.isRequestComplete = true;
       this.#waitForReader();
-    } else {
+    } else if (isGrpc(exchange)) {
       this.#waitForBody();
+    } else {
+      this.#waitUntil(bodyDueMs(this.#home.peer.door.limits, this.expiresAtMs, end - start));
     }
     requestBody(engine, exchange, bytes, start, end, trailers, isLent);
   }

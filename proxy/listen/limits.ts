@@ -17,6 +17,20 @@ export const Limits = z.object({
   responseHeadFields: z.int().min(10).max(250).default(250),
   /** Open client connections of one worker; above it new ones get 503 (with TLS: nothing) and are closed. */
   connections: z.int().min(1).default(20_000),
+  /** Of these, those of one source: an IPv4 address or an IPv6 /64. 0: what is fair (gate.ts). */
+  connectionsPerSource: z.int().min(0).default(0),
+  /** Connections that one source may open per second; 0: any number. */
+  newConnectionsPerSource: z.int().min(0).default(0),
+  /** Request heads of one worker that are partly there; of more the one that waits longest is given up: 408. */
+  halfOpenHeads: z.int().min(1).default(5_000),
+  /** TLS handshakes of one worker at a time; above it new connections are closed. */
+  handshakes: z.int().min(1).default(1_000),
+  /** Of these, those of one source; 0: what is fair. */
+  handshakesPerSource: z.int().min(0).default(0),
+  /** Mean turn of the event loop, ms of CPU time, from which on new connections are turned away until turns are short again; 0: never. */
+  overloadTurnMs: z.int().min(0).default(50),
+  /** Memory of one worker, bytes: from 80 % on answers end their connections, from 92 % on requests get 503. 0: any. */
+  memoryBytes: z.int().min(0).default(0),
   /** Requests on one client connection before it is closed, so that long-lived clients spread again. */
   requestsPerConnection: z.int().min(1).default(10_000),
   /** Silence between two requests (or before the first) before the connection is closed, ms. */
@@ -25,6 +39,8 @@ export const Limits = z.object({
   headMs: z.int().min(0).default(15_000),
   /** Silence inside a request body, ms: 408. */
   bodyIdleMs: z.int().min(0).default(60_000),
+  /** A body must come at this rate, silences up to bodyIdleMs apart: 408; 0: at any. gRPC, whose calls are streams, at any. */
+  bodyBytesPerSecond: z.int().min(0).default(240),
   /** How long a client may take nothing of an answer that waits for it, ms. */
   writeIdleMs: z.int().min(0).default(60_000),
   /** How long an answer to a client that half-closed its side may rest before the client is taken for gone, ms. */

@@ -31,6 +31,7 @@ export const refusals = {
   headTimeout: refusal(408, 'The request head did not arrive in time.', 'DHT'),
   bodyTimeout: refusal(408, 'The request body did not arrive in time.', 'DBT'),
   truncated: refusal(400, 'The connection was closed inside the request.', 'DC'),
+  memory: refusal(503, 'The gateway has no room for more requests now.', 'OM'),
   overload: refusal(503, 'The gateway has no room for more connections now.', 'OM'),
 } as const;
 

@@ -3,51 +3,45 @@ import tls from 'node:tls';
 import type { Engine } from '../forward/engine.ts';
 import { sharedClientBuffer, shortBytes } from '../forward/relay.ts';
 import type { Peer } from '../forward/sides.ts';
+import { acceptThrough } from './accept.ts';
 import { ClientConnection } from './client.ts';
 import type { Connection, SocketConnection } from './connection.ts';
 import type { Door } from './door.ts';
 import { plainAddress } from './forwarded.ts';
+import type { Gate } from './gate.ts';
 import { H2Connection } from './h2connection.ts';
-import { refusals } from './refusals.ts';
+import type { Source } from './sources.ts';
 
 export interface ServerOptions {
   readonly engine: Engine;
+  readonly gate: Gate;
   /** The door as it is at the moment of the connection: rows change while the port stays. */
   door(): Door;
-  /** false: the worker is full, the connection is turned away. */
-  hasRoom(): boolean;
   opened(connection: Connection): void;
   /** It speaks another protocol than it was opened with. */
   replaced(before: Connection, now: Connection): void;
   readonly listenerId: string;
 }
 
-/** Turned away without being read. */
-const fullAnswer =
-  `HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: text/plain\r\n` +
-  `Content-Length: ${refusals.overload.sentence.length + 1}\r\n\r\n${refusals.overload.sentence}\n`;
-
-/** The one undocumented door of node:net that is used: where accepted handles arrive. Its absence is noticed at start. */
-interface AcceptingServer {
-  readonly _handle: { onconnection: (status: number, handle: object | undefined) => void } | null;
-}
-
 /** An http listener. Accepted handles become sockets that read into the shared buffer, which net.Server cannot make. */
 export function createPlainServer(options: ServerOptions): Server {
+  const { gate, door } = options;
   const server = net.createServer();
-  server.on('listening', () => {
-    const accepting = (server as unknown as AcceptingServer)._handle;
-    if (typeof accepting?.onconnection !== 'function')
-      throw new Error('this Node has no net.Server handle to accept from');
-    accepting.onconnection = (status, handle) => {
-      // A failed accept (out of descriptors) is tried again by libuv when the next connection comes.
-      if (status === 0 && handle !== undefined) acceptPlain(options, handle);
-    };
+  acceptThrough(server, {
+    gate,
+    door,
+    arrived({ handle, address, source }) {
+      gate.ready(source);
+      acceptPlain(options, handle, address).on('close', () => {
+        gate.unready(source);
+        gate.left(source);
+      });
+    },
   });
   return server;
 }
 
-function acceptPlain(options: ServerOptions, handle: object): void {
+function acceptPlain(options: ServerOptions, handle: object, address: string): Socket {
   let seat: Seat | null = null;
   const socket = new net.Socket({
     handle,
@@ -62,25 +56,50 @@ function acceptPlain(options: ServerOptions, handle: object): void {
     },
   } as net.SocketConstructorOpts);
   socket.setNoDelay(true);
-  seat = welcome(options, socket, '', false);
+  seat = welcome(options, socket, address, '', false);
   socket.resume();
+  return socket;
 }
 
 /** An https listener. */
 export function createTlsServer(options: ServerOptions, secure: tls.TlsOptions): Server {
-  const { engine } = options;
+  const { engine, gate, door } = options;
   const server = tls.createServer({
     ...secure,
     handshakeTimeout: engine.limits.handshakeMs,
     allowHalfOpen: true,
     noDelay: true,
   });
-  // `hasRoom` counts from the end of the handshake on: without this, those who never finish theirs would not be counted.
-  server.maxConnections = engine.limits.connections;
+  let arriving: Source | null = null;
+  acceptThrough(server, {
+    gate,
+    door,
+    arrived({ source }, goOn) {
+      arriving = source;
+      goOn();
+    },
+  });
+  // Emitted inside goOn, with the socket below TLS.
+  server.prependListener('connection', (socket: Socket) => {
+    const source = arriving as Source;
+    gate.secure++;
+    socket.on('close', () => {
+      gate.secure--;
+      gate.left(source);
+    });
+  });
   server.on('secureConnection', (socket) => {
+    const address = plainAddress(socket.remoteAddress ?? '');
+    const source = gate.find(address);
+    if (source === undefined) {
+      // Gone meanwhile.
+      socket.destroy();
+      return;
+    }
+    gate.ready(source);
+    socket.on('close', () => gate.unready(source));
     const name = typeof socket.servername === 'string' ? socket.servername : '';
-    const seat = welcome(options, socket, name, socket.alpnProtocol === 'h2');
-    if (seat === null) return;
+    const seat = welcome(options, socket, address, name, socket.alpnProtocol === 'h2');
     socket.on('data', (bytes: Buffer) => seat.connection.receive(bytes, 0, bytes.length));
   });
   // A failed handshake is the peer's affair; without a listener here its socket would stay.
@@ -88,16 +107,9 @@ export function createTlsServer(options: ServerOptions, secure: tls.TlsOptions):
   return server;
 }
 
-function welcome(options: ServerOptions, socket: Socket, serverName: string, isH2: boolean): Seat | null {
+function welcome(options: ServerOptions, socket: Socket, address: string, serverName: string, isH2: boolean): Seat {
   socket.on('error', ignore);
-  if (!options.hasRoom()) {
-    // Who speaks HTTP/2 would not understand it.
-    if (isH2) socket.destroy();
-    else socket.end(fullAnswer, 'latin1', () => socket.destroySoon());
-    return null;
-  }
   const door = options.door();
-  const address = plainAddress(socket.remoteAddress ?? '');
   const peer = { door, address, isTrusted: door.isTrusted(address), serverName, forwardedLines: '' };
   const seat = new Seat(options, peer, socket, isH2);
   socket.on('end', () => seat.connection.ended());

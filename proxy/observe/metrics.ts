@@ -1,6 +1,6 @@
 import type { CircuitLimit } from '../select/circuit.ts';
 import type { EjectionReason } from '../select/outlier.ts';
-import type { ResponseFlag, RetryRefusal } from './record.ts';
+import { type ResponseFlag, type RetryRefusal, type TurnAwayReason, turnAwayReasons } from './record.ts';
 
 /** Upper bounds of the histogram buckets, seconds; one more bucket holds the rest. */
 export const bucketBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
@@ -113,10 +113,16 @@ export interface MetricsSnapshot {
   readonly inFlight: number;
   /** Lines that the access log could not write. */
   readonly droppedLogLines: number;
+  /** Connections that were turned away. */
+  readonly turnedAway: Readonly<Record<TurnAwayReason, number>>;
   readonly listeners: readonly { readonly listenerId: string; readonly open: number; readonly opened: number }[];
   readonly series: readonly SeriesName[];
   /** `seriesLayout.size` values for each element of `series`, in its order. */
   readonly values: Float64Array;
+}
+
+export function noneTurnedAway(): Record<TurnAwayReason, number> {
+  return { full: 0, handshakes: 0, source: 0, overload: 0, memory: 0 };
 }
 
 /** Sums snapshots of several workers. */
@@ -126,10 +132,12 @@ export function mergeSnapshots(snapshots: readonly MetricsSnapshot[]): MetricsSn
   const seriesByKey = new Map<string, { name: SeriesName; values: Float64Array }>();
   let inFlight = 0;
   let droppedLogLines = 0;
+  const turnedAway = noneTurnedAway();
   for (const snapshot of snapshots) {
     addInto(totals, snapshot.totals);
     inFlight += snapshot.inFlight;
     droppedLogLines += snapshot.droppedLogLines;
+    for (const reason of turnAwayReasons) turnedAway[reason] += snapshot.turnedAway[reason];
     for (const { listenerId, open, opened } of snapshot.listeners) {
       const known = listenersById.get(listenerId);
       if (known) {
@@ -152,6 +160,7 @@ export function mergeSnapshots(snapshots: readonly MetricsSnapshot[]): MetricsSn
     totals,
     inFlight,
     droppedLogLines,
+    turnedAway,
     listeners: [...listenersById.values()],
     series: merged.map(({ name }) => name),
     values: joinValues(merged.map(({ values }) => values)),

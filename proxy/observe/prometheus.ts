@@ -10,6 +10,7 @@ import {
   totalsLayout,
 } from './metrics.ts';
 import { type Labels, Page } from './page.ts';
+import { turnAwayReasons } from './record.ts';
 
 /** Counters and gauges of the workers as Prometheus text (exposition format 0.0.4), base units, prefix `sluice_`. */
 export function renderMetrics(snapshot: MetricsSnapshot): string {
@@ -87,6 +88,12 @@ export function renderMetrics(snapshot: MetricsSnapshot): string {
   for (const { listenerId, open } of snapshot.listeners) page.sample('', { listener: listenerId }, open);
   page.family('sluice_connections_total', 'counter', 'Client connections that were accepted, by listener.');
   for (const { listenerId, opened } of snapshot.listeners) page.sample('', { listener: listenerId }, opened);
+  page.family(
+    'sluice_connections_turned_away_total',
+    'counter',
+    'Connections that were turned away unread, by reason.',
+  );
+  for (const reason of turnAwayReasons) page.sample('', { reason }, snapshot.turnedAway[reason]);
   page.single(
     'sluice_access_log_dropped_lines_total',
     'counter',

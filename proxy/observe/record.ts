@@ -80,6 +80,10 @@ export interface ExchangeRecord {
   readonly service: { readonly namespace: string; readonly name: string; readonly port: string } | null;
 }
 
+/** Why a connection is turned away before anything is read of it. */
+export const turnAwayReasons = ['full', 'handshakes', 'source', 'overload', 'memory'] as const;
+export type TurnAwayReason = (typeof turnAwayReasons)[number];
+
 /** What the engine tells about itself. Implemented by workermetrics.ts; called on the hot path. */
 export interface Observer {
   /** Exactly once per request that had a parsable request line, and once per refused garbage (method ''). */
@@ -87,4 +91,5 @@ export interface Observer {
   connectionOpened(listenerId: string): void;
   connectionClosed(listenerId: string): void;
   requestStarted(): void;
+  connectionTurnedAway(reason: TurnAwayReason): void;
 }

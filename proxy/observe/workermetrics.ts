@@ -5,13 +5,14 @@ import {
   ejectionReasons,
   joinValues,
   type MetricsSnapshot,
+  noneTurnedAway,
   responseFlags,
   retryRefusals,
   type SeriesName,
   seriesLayout,
   totalsLayout,
 } from './metrics.ts';
-import type { ExchangeRecord, Observer, ResponseFlag } from './record.ts';
+import type { ExchangeRecord, Observer, ResponseFlag, TurnAwayReason } from './record.ts';
 
 /** Counts of one route with one of its backends. */
 interface Series {
@@ -26,6 +27,7 @@ const mostSeriesPerSlot = 64;
 export class WorkerMetrics implements Observer {
   readonly #totals = new Float64Array(totalsLayout.size);
   #inFlight = 0;
+  readonly #turnedAway = noneTurnedAway();
   readonly #listenersById = new Map<string, { open: number; opened: number }>();
   /** By CompiledRoute.index. */
   readonly #slots: (Series[] | undefined)[] = [];
@@ -85,12 +87,17 @@ export class WorkerMetrics implements Observer {
     if (listener) listener.open--;
   }
 
+  connectionTurnedAway(reason: TurnAwayReason): void {
+    this.#turnedAway[reason]++;
+  }
+
   snapshot(): MetricsSnapshot {
     const all = this.#slots.flatMap((slot) => slot ?? []);
     return {
       totals: this.#totals.slice(),
       inFlight: this.#inFlight,
       droppedLogLines: this.#log.droppedLines,
+      turnedAway: { ...this.#turnedAway },
       listeners: [...this.#listenersById].map(([listenerId, counts]) => ({ listenerId, ...counts })),
       series: all.map(({ name }) => name),
       values: joinValues(all.map(({ values }) => values)),

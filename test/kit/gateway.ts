@@ -55,6 +55,7 @@ export async function testGateway(rows: readonly Row[], limits: Partial<Limits> 
     connectionOpened: () => undefined,
     connectionClosed: () => undefined,
     requestStarted: () => undefined,
+    connectionTurnedAway: () => undefined,
   };
   const gateway = new Gateway({ tables: live, observer, limits: Limits.parse(limits) });
   const apply = (upserts: readonly Row[]) => live.apply({ upserts: [...upserts], deletes: [] }, 'test', Date.now());

@@ -1,0 +1,154 @@
+import type { Observer, TurnAwayReason } from '../observe/record.ts';
+import { clock, readClock } from './clock.ts';
+import type { Limits } from './limits.ts';
+import { type PeriodCounts, Pressure } from './pressure.ts';
+import { type Source, Sources } from './sources.ts';
+
+export interface GateOptions {
+  readonly limits: Limits;
+  readonly observer: Observer;
+  /** How many connections there may be. */
+  readonly capacity: number;
+  /**
+   * Ends some connections that nobody uses, the oldest first, when there is no room for new ones.
+   * @returns how many
+   */
+  makeRoom(): number;
+}
+
+/**
+ * Who may connect to this worker. Decided at accept, before a byte is read or a handshake begun, so that turning somebody
+ * away costs next to nothing.
+ *
+ * Without any setting nobody can lock others out: while there is plenty of room everybody takes what they like, but of the
+ * last quarter nobody gets more who has an eighth of the whole. Trusted peers stand for many clients and are not measured so.
+ */
+export class Gate {
+  readonly pressure: Pressure;
+  readonly #options: GateOptions;
+  readonly #sources = new Sources();
+  #open = 0;
+  #ready = 0;
+  /** Connections of TLS listeners. */
+  secure = 0;
+  #answersLeft = answersPerPeriod;
+  /** Places that connections are leaving, and which are not taken yet. */
+  #freed = 0;
+  /** Nobody is left to be sent away. */
+  #isFreedForNow = false;
+  /** Turned away in this period because of the throttle. */
+  #throttled = 0;
+
+  constructor(options: GateOptions) {
+    this.#options = options;
+    this.pressure = new Pressure(options.limits, () => this.#endPeriod());
+  }
+
+  /**
+   * Somebody has connected.
+   *
+   * @param isTrusted a proxy of our own, which stands for its clients
+   * @returns where the connection is counted until `left`, or why it is turned away
+   */
+  enter(address: string, isTrusted: boolean): Source | TurnAwayReason {
+    readClock();
+    const source = this.#sources.knock(address);
+    const reason = this.#reasonAgainst(source, isTrusted);
+    if (reason !== null) {
+      this.#options.observer.connectionTurnedAway(reason);
+      if (reason === 'overload') this.#throttled++;
+      return reason;
+    }
+    const { newConnectionsPerSource } = this.#options.limits;
+    if (newConnectionsPerSource > 0)
+      source.dueMs = Math.max(source.dueMs, clock.nowMs) + 1000 / newConnectionsPerSource;
+    source.connections++;
+    this.#open++;
+    return source;
+  }
+
+  /** Where connections of a peer are counted while it has any. */
+  find(address: string): Source | undefined {
+    return this.#sources.get(address);
+  }
+
+  /** The connection is past its TLS handshake, or needs none. */
+  ready(source: Source): void {
+    source.ready++;
+    this.#ready++;
+  }
+
+  /** The end of a connection that was ready. */
+  unready(source: Source): void {
+    source.ready--;
+    this.#ready--;
+  }
+
+  /** The end of a connection that was let in. */
+  left(source: Source): void {
+    this.#open--;
+    this.#sources.left(source);
+  }
+
+  /** Whether one who is turned away may be told so. A flood is not worth an answer each: closing costs a third of it. */
+  mayAnswer(): boolean {
+    return this.#answersLeft-- > 0;
+  }
+
+  stop(): void {
+    this.pressure.stop();
+  }
+
+  #reasonAgainst(source: Source, isTrusted: boolean): TurnAwayReason | null {
+    const { limits, capacity } = this.#options;
+    if (this.pressure.isFull) return 'memory';
+    if (source.fresh > this.pressure.throttle.allowance) return 'overload';
+    if (!isTrusted && this.#isOverItsLimits(source)) return 'source';
+    if (this.#open >= capacity && !this.#takeFreed()) return 'full';
+    if (!isTrusted && isGreedy(source.connections, this.#open, capacity)) return 'source';
+    const handshakes = this.#open - this.#ready;
+    if (handshakes >= limits.handshakes) return 'handshakes';
+    if (!isTrusted && isGreedy(source.connections - source.ready, handshakes, limits.handshakes)) return 'handshakes';
+    return null;
+  }
+
+  /** A place that its connection is leaving. When there is none it is looked for again in the next period only. */
+  #takeFreed(): boolean {
+    if (this.#freed === 0 && !this.#isFreedForNow) {
+      this.#freed = this.#options.makeRoom();
+      this.#isFreedForNow = this.#freed === 0;
+    }
+    if (this.#freed === 0) return false;
+    this.#freed--;
+    return true;
+  }
+
+  /** Limits that somebody has set. */
+  #isOverItsLimits(source: Source): boolean {
+    const { connectionsPerSource, handshakesPerSource, newConnectionsPerSource } = this.#options.limits;
+    if (connectionsPerSource > 0 && source.connections >= connectionsPerSource) return true;
+    if (handshakesPerSource > 0 && source.connections - source.ready >= handshakesPerSource) return true;
+    // A second's worth may come at once.
+    return newConnectionsPerSource > 0 && source.dueMs + 1000 / newConnectionsPerSource > clock.nowMs + 1000;
+  }
+
+  #endPeriod(): PeriodCounts {
+    const { mostFresh } = this.#sources;
+    const turnedAway = this.#throttled;
+    this.#throttled = 0;
+    this.#answersLeft = answersPerPeriod;
+    this.#freed = 0;
+    this.#isFreedForNow = false;
+    this.#sources.endPeriod(performance.now());
+    if (this.pressure.isTight) this.#options.makeRoom();
+    return { mostFresh, turnedAway, secure: this.secure };
+  }
+}
+
+/** 2 % of the worker's time. */
+const answersPerPeriod = 100;
+
+/** Whether one who asks for more of something scarce has his share. */
+function isGreedy(has: number, taken: number, whole: number): boolean {
+  return taken >= (whole * 3) / 4 && has >= whole / 8;
+}

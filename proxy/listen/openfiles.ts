@@ -1,0 +1,21 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/**
+ * How many client connections the open files of this process allow. Each may need another one for its backend, but not all
+ * do at once; a third is left for those. Node has raised the limit as far as it may already.
+ *
+ * @returns Infinity where the system does not say
+ */
+export function connectionsByOpenFiles(): number {
+  try {
+    const limits = readFileSync('/proc/self/limits', 'utf8');
+    const most = Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? Number.POSITIVE_INFINITY);
+    const own = readdirSync('/proc/self/fd').length + spareFiles;
+    return Math.max(1, Math.floor(((most - own) * 2) / 3));
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
+/** Log, listeners of tables to come, names to resolve. */
+const spareFiles = 32;

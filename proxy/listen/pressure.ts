@@ -1,0 +1,87 @@
+import { performance } from 'node:perf_hooks';
+import type { Limits } from './limits.ts';
+import { Throttle } from './throttle.ts';
+
+/** What a Pressure is told when a period ends. */
+export interface PeriodCounts {
+  /** The most connections that one source has tried to open. */
+  readonly mostFresh: number;
+  /** Connections that were turned away because of the allowance. */
+  readonly turnedAway: number;
+  /** TLS connections of clients. */
+  readonly secure: number;
+}
+
+/**
+ * How much a worker has to do and to hold, looked at ten times a second for a few µs. Who depends on it reads plain fields.
+ */
+export class Pressure {
+  /** Memory is short: answers end their connections, so that it comes free. */
+  isTight = false;
+  /** There is no memory to give: new requests and connections are turned away. */
+  isFull = false;
+  readonly throttle: Throttle;
+  readonly #mostBytes: number;
+  readonly #counts: () => PeriodCounts;
+  readonly #timer: NodeJS.Timeout;
+  #loops = performance.nodeTiming.uvMetricsInfo.loopCount;
+  #cpu = process.threadCpuUsage();
+  #collectedMs = Number.NEGATIVE_INFINITY;
+
+  /** @param counts called at the end of each period */
+  constructor(limits: Limits, counts: () => PeriodCounts) {
+    this.throttle = new Throttle(limits.overloadTurnMs);
+    this.#mostBytes = limits.memoryBytes;
+    this.#counts = counts;
+    this.#timer = setInterval(() => this.#look(), periodMs).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    const counts = this.#counts();
+    const loops = performance.nodeTiming.uvMetricsInfo.loopCount;
+    const { user, system } = process.threadCpuUsage(this.#cpu);
+    this.#cpu = process.threadCpuUsage();
+    const turnMs = (user + system) / 1000 / Math.max(1, loops - this.#loops);
+    this.#loops = loops;
+    this.throttle.endPeriod({ turnMs, ...counts });
+    if (this.#mostBytes > 0) this.#weigh(counts.secure);
+  }
+
+  #weigh(secure: number): void {
+    let share = heldBytes(process.memoryUsage(), secure) / this.#mostBytes;
+    const nowMs = performance.now();
+    if (share > fullUntil && nowMs - this.#collectedMs > collectEveryMs && globalThis.gc !== undefined) {
+      // Nobody is turned away for garbage.
+      globalThis.gc();
+      this.#collectedMs = performance.now();
+      share = heldBytes(process.memoryUsage(), secure) / this.#mostBytes;
+    }
+    // What is shed comes free a little later: without a gap between on and off it would go back and forth.
+    this.isTight = share > (this.isTight ? tightUntil : tightFrom);
+    this.isFull = share > (this.isFull ? fullUntil : fullFrom);
+  }
+}
+
+/**
+ * What of a worker's memory counts: what is resident, but no more than half again what is in use. What was freed and stays
+ * with the allocator is used again before anything else, and load must not be shed for it for ever.
+ */
+export function heldBytes({ rss, heapUsed, external }: NodeJS.MemoryUsage, secure: number): number {
+  return Math.min(rss, codeBytes + 1.5 * (heapUsed + external + secure * secureBytes));
+}
+
+const periodMs = 100;
+/** A collection of everything takes a tenth of a second where the heap is large. */
+const collectEveryMs = 2_000;
+/** Node itself: program, libraries, snapshot. */
+const codeBytes = 64 << 20;
+/** What OpenSSL takes for a connection, which V8 does not count (57 KB seen with Node 26, of which V8 counts 4). */
+const secureBytes = 53_000;
+const tightFrom = 0.8;
+const tightUntil = 0.75;
+const fullFrom = 0.92;
+const fullUntil = 0.88;

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { heldBytes } from '../../proxy/listen/pressure.ts';
+import { Sources, sourceKeyOf } from '../../proxy/listen/sources.ts';
+import { Throttle } from '../../proxy/listen/throttle.ts';
+
+describe('sources', () => {
+  const keys: [address: string, key: string][] = [
+    ['192.0.2.7', '192.0.2.7'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
+    ['2001:db8:1:2::', '2001:db8:1:2'],
+    ['2001:db8:1:2::6', '2001:db8:1:2'],
+    ['2001:db8::6', '2001:db8:0:0'],
+    ['2001:db8:0:0:1::', '2001:db8:0:0'],
+    ['2001::3:4:5:6:7', '2001:0:0:3'],
+    ['::1', '0:0:0:0'],
+    ['::', '0:0:0:0'],
+    ['fe80::1', 'fe80:0:0:0'],
+    ['', ''],
+  ];
+  for (const [address, key] of keys)
+    test(`${address || 'none'} is ${key || 'one of those without'}`, () => assert.equal(sourceKeyOf(address), key));
+
+  test('are known while they are connected, in the period of their last try, and while something is held against them', () => {
+    const sources = new Sources();
+    const stays = sources.knock('192.0.2.1');
+    stays.connections++;
+    const goes = sources.knock('192.0.2.2');
+    goes.connections++;
+    sources.left(goes);
+    const owes = sources.knock('192.0.2.3');
+    owes.dueMs = 150;
+    for (let count = 0; count < 4; count++) sources.knock('192.0.2.4');
+    assert.equal(sources.mostFresh, 4);
+    assert.equal(sources.size, 4);
+    sources.endPeriod(100);
+    assert.equal(sources.mostFresh, 0);
+    assert.equal(sources.size, 2);
+    assert.equal(sources.knock('192.0.2.1'), stays);
+    assert.equal(stays.fresh, 1);
+    sources.left(stays);
+    sources.endPeriod(200);
+    assert.equal(sources.size, 0);
+  });
+});
+
+describe('throttle', () => {
+  const calm = { turnMs: 1, mostFresh: 100, turnedAway: 0 };
+  const busy = { turnMs: 80, mostFresh: 100, turnedAway: 0 };
+
+  test('one long period is not an overload, two in a row are', () => {
+    const throttle = new Throttle(50);
+    for (const period of [busy, calm, busy, calm]) {
+      throttle.endPeriod(period);
+      assert.equal(throttle.allowance, Number.POSITIVE_INFINITY);
+    }
+    throttle.endPeriod(busy);
+    throttle.endPeriod(busy);
+    assert.equal(throttle.allowance, 50);
+  });
+
+  test('0 is never', () => {
+    const throttle = new Throttle(0);
+    for (let count = 0; count < 10; count++) throttle.endPeriod(busy);
+    assert.equal(throttle.allowance, Number.POSITIVE_INFINITY);
+  });
+
+  test('it finds what a worker can do, keeps near it, and ends when there is no more need', () => {
+    const throttle = new Throttle(50);
+    throttle.endPeriod(busy);
+    throttle.endPeriod(busy);
+    // 300 come per period, of which the worker can do 100: what is too much lengthens its turns.
+    const served: number[] = [];
+    for (let period = 0; period < 100; period++) {
+      const count = Math.min(300, throttle.allowance);
+      served.push(count);
+      throttle.endPeriod({ turnMs: count > 100 ? 6 : 1, mostFresh: 300, turnedAway: 300 - count });
+    }
+    const late = served.slice(20);
+    const mean = late.reduce((sum, count) => sum + Math.min(100, count), 0) / late.length;
+    assert.ok(mean > 90, `${mean} of 100`);
+    assert.ok(Math.max(...late) <= 120);
+    for (let period = 0; period < 10; period++) throttle.endPeriod(calm);
+    assert.equal(throttle.allowance, Number.POSITIVE_INFINITY);
+  });
+
+  test('somebody always gets in', () => {
+    const throttle = new Throttle(50);
+    for (let count = 0; count < 100; count++) throttle.endPeriod({ ...busy, turnedAway: 100 });
+    assert.equal(throttle.allowance, 1);
+  });
+});
+
+test('memory that is free but stays with the allocator counts less than what is in use', () => {
+  const mib = 1 << 20;
+  const usage = { rss: 400 * mib, heapTotal: 0, heapUsed: 50 * mib, external: 50 * mib, arrayBuffers: 0 };
+  assert.equal(heldBytes(usage, 0) / mib, 64 + 150);
+  assert.equal(heldBytes({ ...usage, heapUsed: 500 * mib }, 0) / mib, 400);
+  assert.ok(heldBytes(usage, 1_000) > heldBytes(usage, 0), 'TLS connections take memory that V8 does not see');
+});
