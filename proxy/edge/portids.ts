@@ -8,7 +8,12 @@ import { maxPortId } from './key.ts';
 export class PortIds {
   readonly #idsByOwner = new Map<string, number>();
   readonly #taken = new Set<number>();
-  #last = 0;
+  #last: number;
+
+  /** @param remembered numbers of a former life: they are for those who had them */
+  constructor(remembered: Iterable<number>) {
+    this.#last = [...remembered].reduce((last, id) => Math.max(last, id), 0);
+  }
 
   /** @param wanted the number that it had in a former life; null: any. @returns null when there are no more */
   take(owner: string, wanted: number | null): number | null {

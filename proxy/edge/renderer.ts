@@ -36,7 +36,7 @@ export class Renderer {
   readonly #options: RendererOptions;
   readonly #recalled: Recalled;
   readonly #choosers = new Choosers();
-  readonly #portIds = new PortIds();
+  readonly #portIds: PortIds;
   readonly #claims = new Claims();
   readonly #numbersByList = new Map<number, Numbers>();
   readonly #renderings = new Map<string, Rendering>();
@@ -50,6 +50,7 @@ export class Renderer {
   constructor(options: RendererOptions, recalled: Recalled) {
     this.#options = options;
     this.#recalled = recalled;
+    this.#portIds = new PortIds(recalled.portIdByElement.values());
     this.#node = factsOf(undefined, options);
     this.#nodeElements = elementsOfNode(this.#node, options);
   }

@@ -58,6 +58,8 @@ export class EdgeLab {
         const netns = await make(`n${host}`);
         await join(netns, `n${host}`, host);
         await netns.sysctl('net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
+        // A refusal that is not told for its rate looks like none.
+        await netns.sysctl('net.ipv4.icmp_ratelimit=0', 'net.ipv6.icmp.ratelimit=0');
         await netns.ip(
           `route add default via ${lanAddress(clientHost)}`,
           `-6 route add default via ${lanAddress6(clientHost)}`,
@@ -117,6 +119,24 @@ export class EdgeLab {
     });
   }
 
+  /** A Service with one port, 80, and its endpoints: these pods, as they are or as `state` says. */
+  service(name: string, pods: readonly string[], fields: ServiceFields = {}): PlanRow[] {
+    const { protocol = 'tcp', port = 80, nodePort = null, state = {}, ...rest } = fields;
+    const endpointsId = `test/${name}/${protocol}`;
+    return [
+      planRow('endpoints', {
+        id: endpointsId,
+        endpoints: this.endpoints(...pods).map((each) => ({ ...each, ...state })),
+      }),
+      planRow('service', {
+        id: `test/${name}`,
+        name,
+        ports: [{ name: '', protocol, port, nodePort, endpointsId }],
+        ...rest,
+      }),
+    ];
+  }
+
   /** Puts rows and drops others, and applies what changed as the plan stream would: as one batch. */
   async apply(rows: readonly PlanRow[], gone: readonly { kind: PlanKind; id: string }[] = []): Promise<Ack> {
     for (const { kind, id } of gone) this.#rows.delete(`${kind} ${id}`);
@@ -169,6 +189,14 @@ export class EdgeLab {
     };
     await this.#agent.send({ kind: 'start', options, logLevel: 'error' });
   }
+}
+
+export interface ServiceFields extends Partial<PlanRows['service']> {
+  protocol?: 'tcp' | 'udp';
+  port?: number;
+  nodePort?: number | null;
+  /** Of all endpoints. */
+  state?: Partial<EdgeEndpoint>;
 }
 
 export interface LabNode {
@@ -224,4 +252,9 @@ function podCidr(host: number): string {
 
 function podCidr6(host: number): string {
   return `fd44:${host}::/32`;
+}
+
+/** Who answered, each once, in order. */
+export function namesOf(answers: readonly string[]): string[] {
+  return [...new Set(answers.map((answer) => answer.split(' ')[0] ?? ''))].sort();
 }

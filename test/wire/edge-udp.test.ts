@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { EdgeLab, namesOf, type ServiceFields } from '../kit/edgelab.ts';
+import { skipWithoutNetns } from '../kit/netns.ts';
+import { Peer } from '../kit/peer.ts';
+
+const skip = await skipWithoutNetns();
+
+/** A client that keeps its source port has one flow, which the kernel translates as it did at first for as long as it lasts. */
+describe('edge: UDP clients with a fixed port', { skip, timeout: 240_000 }, () => {
+  let lab: EdgeLab;
+  let host: Peer;
+
+  before(async () => {
+    if (skip) return;
+    lab = await EdgeLab.start('udp', { podsPerNode: [2, 2] });
+    host = new Peer(lab.node.netns);
+    await lab.apply(lab.nodeRows());
+  });
+
+  after(async () => {
+    await host?.end();
+    await lab?.close();
+  });
+
+  const addresses = { clusterIps: ['10.96.3.1', 'fd96:3::1'], nodePort: 30_053 };
+  const set = (pods: string[], fields: ServiceFields = {}) =>
+    lab.apply(lab.service('dns', pods, { protocol: 'udp', port: 53, ...addresses, ...fields }));
+  const flow = (sourcePort: number, address: string, port: number, count: number, peer: Peer = lab.client) =>
+    peer.ask({ protocol: 'udp', address, port, count, sourcePort, timeoutMs: 400 });
+
+  test('behaviour 39: it follows a pod that is replaced, on the same node and on another, and back', async () => {
+    const ways: { peer: Peer; address: string; port: number }[] = [
+      { peer: lab.client, address: '10.96.3.1', port: 53 },
+      { peer: lab.client, address: 'fd96:3::1', port: 53 },
+      { peer: lab.client, address: lab.node.address, port: 30_053 },
+      { peer: lab.client, address: lab.node.address6, port: 30_053 },
+      { peer: host, address: '10.96.3.1', port: 53 },
+      { peer: lab.pod('pod-1b').peer, address: 'fd96:3::1', port: 53 },
+    ];
+    for (const pod of ['pod-1a', 'pod-1b', 'pod-2a', 'pod-1a', 'pod-2b', 'pod-1a']) {
+      await set([pod]);
+      for (const [i, { peer, address, port }] of ways.entries()) {
+        const answers = await flow(5_300 + i, address, port, 4, peer);
+        assert.deepEqual(namesOf(answers.slice(1)), [pod], `${address} ${port}: ${answers}`);
+      }
+    }
+  });
+
+  test('flows to endpoints that stay are left alone, also to one that ends and still serves', async () => {
+    await set(['pod-1a', 'pod-2a']);
+    const before = new Map<number, string>();
+    for (let port = 5_400; port < 5_412; port++) {
+      const [answer = ''] = namesOf(await flow(port, '10.96.3.1', 53, 2));
+      before.set(port, answer);
+    }
+    assert.deepEqual([...new Set(before.values())].sort(), ['pod-1a', 'pod-2a']);
+    const rows = lab.service('dns', ['pod-1a', 'pod-1b', 'pod-2b'], { protocol: 'udp', port: 53, ...addresses });
+    const [row] = rows;
+    if (row?.kind === 'endpoints') {
+      for (const endpoint of row.row.endpoints.slice(0, 2))
+        Object.assign(endpoint, { ready: false, terminating: true });
+    }
+    await lab.apply(rows);
+    for (const [port, name] of before) {
+      const answers = await flow(port, '10.96.3.1', 53, 3);
+      if (name === 'pod-1a') assert.deepEqual(namesOf(answers), ['pod-1a'], 'not one datagram is lost');
+      else assert.doesNotMatch(answers.slice(1).join(), /pod-2a|TIMEOUT/);
+    }
+  });
+
+  test('a flow that was there before the Service, or before its first endpoint, finds it', async () => {
+    await lab.apply([], [{ kind: 'service', id: 'test/dns' }]);
+    assert.deepEqual(namesOf(await flow(5_500, '10.96.3.1', 53, 2)), ['TIMEOUT']);
+    await set([]);
+    assert.doesNotMatch((await flow(5_500, '10.96.3.1', 53, 2)).join(), /pod/);
+    await set(['pod-2a']);
+    const answers = await flow(5_500, '10.96.3.1', 53, 4);
+    assert.deepEqual(namesOf(answers.slice(1)), ['pod-2a']);
+  });
+
+  test('behaviour 39: TCP and UDP on one port know nothing of each other', async () => {
+    await set(['pod-1a']);
+    await lab.apply(lab.service('dnstcp', ['pod-2b'], { port: 53, clusterIps: addresses.clusterIps }));
+    assert.deepEqual(namesOf(await flow(5_600, '10.96.3.1', 53, 3)).slice(-1), ['pod-1a']);
+    assert.deepEqual(namesOf(await lab.client.ask({ protocol: 'tcp', address: '10.96.3.1', port: 53, count: 3 })), [
+      'pod-2b',
+    ]);
+    await lab.apply([], [{ kind: 'service', id: 'test/dns' }]);
+    assert.deepEqual(namesOf(await lab.client.ask({ protocol: 'tcp', address: '10.96.3.1', port: 53, count: 3 })), [
+      'pod-2b',
+    ]);
+  });
+});
