@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { z } from 'zod';
 import { reasonOf } from '#kit/reason.ts';
+import { edgeFlags, edgePageFlags } from './controller/ops/edgeflags.ts';
 import type { Flags, ValuesOf } from './controller/ops/flag.ts';
 import { controllerFlags, proxyFlags, standaloneFlags } from './controller/ops/flags.ts';
 import { dashed, readSettings, SettingError, variableOf } from './controller/ops/settings.ts';
@@ -24,7 +25,11 @@ const program = new Command('sluice')
   .description('The front door of a Kubernetes cluster: Ingress controller and proxy fleet.')
   .version(version)
   .exitOverride()
-  .configureOutput({ outputError: (text, write) => write(`${text.trim().replace(/\s*\n\s*/g, ' ')}\n`) })
+  .configureOutput({
+    outputError: (text, write) => write(`${text.trim().replace(/\s*\n\s*/g, ' ')}\n`),
+    // One line per setting where no terminal wraps it, for grep.
+    getOutHelpWidth: () => (process.stdout.isTTY ? process.stdout.columns : 1_000),
+  })
   .addHelpText('after', precedence);
 
 addCommand(
@@ -55,6 +60,56 @@ addCommand('proxy', 'Serve the traffic as controllers say.', { ...proxyFlags, ..
   }),
 );
 
+const edge = addCommand(
+  'edge',
+  'Bring traffic for Services to this node, and from there to pods.',
+  edgeFlags,
+  async (values) =>
+    (await import('./proxy/edge/main.ts')).runEdge({
+      ...values,
+      controllerUrls: values.controller,
+      controllerCaFile: values.controllerCa,
+      masqueradeBit: values.masqueradeMark,
+      // Where there is no kube-proxy, its port is ours.
+      nodeHealthPort: values.nodeHealthPort ?? (values.services === 'all' ? 10_256 : null),
+      staleAcceptMs: 120_000,
+    }),
+);
+addCommand(
+  'status',
+  'Say what the agent of this machine does.',
+  edgePageFlags,
+  async (values) => {
+    const { askAgent, statusText } = await import('./proxy/edge/status.ts');
+    process.stdout.write(statusText(await askAgent('/status', values)));
+  },
+  edge,
+);
+addCommand(
+  'doctor',
+  'Say what on this machine keeps an agent from doing its work, and how to mend it.',
+  edgePageFlags,
+  async (values) => {
+    const { examine } = await import('./proxy/edge/doctor.ts');
+    const { text, isWell } = await examine(values);
+    process.stdout.write(text);
+    if (!isWell) process.exitCode = 1;
+  },
+  edge,
+);
+addCommand(
+  'cleanup',
+  'Take away what an agent has put into the kernel of this machine; stop the agent before.',
+  {},
+  async () => {
+    const removed = await (await import('./proxy/edge/cleanup.ts')).cleanUp();
+    process.stdout.write(
+      removed.length === 0 ? 'there was nothing\n' : removed.map((what) => `removed ${what}\n`).join(''),
+    );
+  },
+  edge,
+);
+
 // Whoever read our output may go (`sluice standalone | head`); that is no reason to stop serving.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
@@ -66,7 +121,7 @@ if (process.channel !== undefined && process.channel !== null) {
 
 try {
   await program.parseAsync();
-  process.exit(0);
+  process.exit();
 } catch (error) {
   process.exit(exitCodeOf(error));
 }
@@ -76,8 +131,9 @@ function addCommand<F extends Flags>(
   description: string,
   flags: F,
   run: (values: ValuesOf<F>) => Promise<void>,
-): void {
-  const command = program
+  parent: Command = program,
+): Command {
+  const command = parent
     .command(name)
     .description(description)
     .option('--config <FILE>', 'YAML file of settings [SLUICE_CONFIG]')
@@ -101,6 +157,7 @@ function addCommand<F extends Flags>(
     };
     await run(readSettings(flags, sources));
   });
+  return command;
 }
 
 /** ` (default: 8080)`, or nothing where the help says it or there is none. */

@@ -5,7 +5,7 @@ import { isRedirectStatus, type RedirectStatus } from '../translate/options.ts';
 import { duration, flag, integer, list, logLevel, objectName, port, text, toggle } from './flag.ts';
 
 /** Every command has these. */
-const commonFlags = {
+export const commonFlags = {
   logLevel: flag(
     logLevel.default('info'),
     'LEVEL',
@@ -15,8 +15,8 @@ const commonFlags = {
 
 const cidr = text.refine((value) => isRange(value), 'must be an address or a range like 10.0.0.0/8');
 /** Node binds all addresses of the families that the machine has; `0.0.0.0` would leave IPv6-only clusters out. */
-const everywhere = '';
-const address = text.refine((value) => isIP(value) !== 0, 'must be an IP address');
+export const everywhere = '';
+export const address = text.refine((value) => isIP(value) !== 0, 'must be an IP address');
 
 /** What decides how objects become tables. */
 const translateFlags = {
@@ -147,18 +147,19 @@ export const standaloneFlags = {
   ...commonFlags,
 };
 
-export const proxyFlags = {
+/** What a process that follows controllers has. */
+export const followFlags = {
   controller: flag(
     list(text.refine(isControllerUrl, 'must be like https://host:port')).refine((urls) => urls.length > 0, 'is needed'),
     'URL',
     'controllers to follow; a name with several addresses stands for all of them; may be repeated',
   ),
   controllerCa: flag(text, 'FILE', 'PEM file of the authority that signs the controllers'),
-  tokenFile: flag(
-    text,
-    'FILE',
-    'file of the token that proves this proxy to the controllers; read again when it changes',
-  ),
+  tokenFile: flag(text, 'FILE', 'file of the token that proves us to the controllers; read again when it changes'),
+};
+
+export const proxyFlags = {
+  ...followFlags,
   ...fleetFlags,
   adminAddress: flag(address.default(everywhere), 'IP', 'address of the admin port (default: all)'),
   name: flag(text.default(hostname()), 'NAME', 'name of this proxy, unique among all (default: the host name)'),

@@ -1,6 +1,7 @@
 import type { Log } from '#kit/log.ts';
 import type { Ack, ChangeBatch, Commit } from '#table/change.ts';
 import { checkPointers } from '#table/check.ts';
+import { kindsOf } from '#table/contract.ts';
 import { type PlanRows, planContract } from '#table/plan.ts';
 import type { Problem } from '#table/problem.ts';
 import { openAdmin } from '../observe/admin.ts';
@@ -9,10 +10,13 @@ import { TableDisk } from '../receive/disk.ts';
 import { Intake } from '../receive/intake.ts';
 import { Memory } from '../receive/memory.ts';
 import { TimeGuard } from '../receive/order.ts';
+import { conntrackUse } from './conntrack.ts';
 import { DataPlane } from './dataplane.ts';
 import { figuresText } from './figures.ts';
 import type { ServiceScope } from './frontends.ts';
 import { HealthPorts } from './health.ts';
+import { openNodeHealth } from './nodehealth.ts';
+import type { EdgeStatus } from './status.ts';
 
 export interface EdgeOptions {
   /** Name of the node that this is. */
@@ -24,6 +28,8 @@ export interface EdgeOptions {
   readonly masqueradeBit: number;
   readonly adminAddress: string;
   readonly adminPort: number;
+  /** Where load balancers ask whether the node is fit; null: nowhere. */
+  readonly nodeHealthPort: number | null;
   /** Folder of the last good plan; null: none is kept. */
   readonly stateDir: string | null;
   readonly stateKeyFile: string | null;
@@ -91,6 +97,19 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       log.debug({ generation, hash, upserts: delta.upserts.length, deletes: delta.deletes.length }, 'plan in force');
     },
   });
+  async function status(): Promise<EdgeStatus> {
+    const { applied, lastMs, failures } = dataPlane.figures;
+    return {
+      node,
+      services: options.services,
+      unreadyReason: unreadyReason(),
+      plan: { hash: intake.commit?.hash ?? '', generation: intake.commit?.generation ?? 0 },
+      rows: Object.fromEntries(kindsOf(planContract.schemas).map((kind) => [kind, intake.table[kind].size])),
+      rules: { transactions: applied, lastMs, failures },
+      conntrack: await conntrackUse(),
+      problems: problems(),
+    };
+  }
   const problems = () => [...intake.lastRefusal, ...dataPlane.problems(intake.table)];
   const admin = await openAdmin({
     address: options.adminAddress,
@@ -98,7 +117,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     unreadyReason,
     async metrics() {
       const added = await Promise.all(metricSources.map((source) => source().catch(() => '')));
-      return [figuresText(intake, dataPlane.figures, problems()), ...added].join('');
+      return [figuresText(intake, dataPlane.figures, problems(), await conntrackUse()), ...added].join('');
     },
     problems,
     pages: {
@@ -107,8 +126,17 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
         generation: intake.commit?.generation ?? 0,
         ...dumpOf(planContract, intake.table),
       }),
+      '/status': status,
     },
   });
+  const closeNodeHealth =
+    options.nodeHealthPort === null
+      ? () => {}
+      : await openNodeHealth({
+          port: options.nodeHealthPort,
+          unreadyReason,
+          isLeaving: () => intake.table.node.get(node)?.isLeaving ?? false,
+        });
   // The kernel has the rules of this plan already, unless the node was restarted; then they are better than none.
   const recalled = await memory?.recall(intake, 0);
   if (recalled) guard.tookForce(recalled.holds);
@@ -131,6 +159,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       clearInterval(watch);
       clearInterval(renewal);
       health.close();
+      closeNodeHealth();
       await memory?.close(intake);
       await admin.close();
     },

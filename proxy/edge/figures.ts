@@ -7,7 +7,12 @@ import type { Intake } from '../receive/intake.ts';
 import type { DataPlaneFigures } from './dataplane.ts';
 
 /** What /metrics of an edge shows. */
-export function figuresText(intake: Intake<PlanRows>, rules: DataPlaneFigures, problems: readonly Problem[]): string {
+export function figuresText(
+  intake: Intake<PlanRows>,
+  rules: DataPlaneFigures,
+  problems: readonly Problem[],
+  conntrack: { count: number; max: number } | null,
+): string {
   const { commit, applied, refused, table } = intake;
   const { user, system } = process.cpuUsage();
   const page = new Page();
@@ -24,6 +29,10 @@ export function figuresText(intake: Intake<PlanRows>, rules: DataPlaneFigures, p
   page.single('sluice_nft_last_apply_seconds', 'gauge', 'Time of the last transaction.', rules.lastMs / 1_000);
   page.single('sluice_nft_syncs_total', 'counter', 'Times that the whole table was written.', rules.syncs);
   page.single('sluice_nft_failures_total', 'counter', 'Transactions that nft refused.', rules.failures);
+  if (conntrack !== null) {
+    page.single('sluice_conntrack_flows', 'gauge', 'Flows that the kernel remembers.', conntrack.count);
+    page.single('sluice_conntrack_flows_max', 'gauge', 'Flows that it can remember.', conntrack.max);
+  }
   page.family('sluice_problems', 'gauge', 'What is not honoured now, by code.');
   for (const [code, of] of Object.entries(Object.groupBy(problems, ({ code }) => code))) {
     page.sample('', { code }, of?.length ?? 0);

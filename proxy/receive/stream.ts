@@ -126,7 +126,8 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
         lastAck = ack;
         await post(connected, ack);
         tellOthers(ack);
-        if (isBehind(ack)) throw new Error('the controller is behind the table in force');
+        const reason = reasonToLeave(ack);
+        if (reason !== null) throw new Error(reason);
         failures = 0;
       }
       throw new Error('the controller ended the stream');
@@ -261,8 +262,11 @@ function queryOf(options: Omit<StreamOptions<unknown>, 'contract' | 'onBatch'>):
   return query.toString();
 }
 
-function isBehind(ack: Ack): boolean {
-  return ack.type === 'refused' && ack.problems.some((problem) => problem.code === 'TableFromThePast');
+/** null: the stream goes on. A sender does not offer again what was refused; what may pass another time needs a new stream. */
+function reasonToLeave(ack: Ack): string | null {
+  const has = (code: string) => ack.type === 'refused' && ack.problems.some((problem) => problem.code === code);
+  if (has('TableFromThePast')) return 'the controller is behind the table in force';
+  return has('PlanNotApplied') ? 'the plan could not be applied' : null;
 }
 
 /** Resolves early when the signal aborts. */

@@ -10,7 +10,8 @@ import { plainEndpoint, planRow } from './plans.ts';
 export interface LabOptions {
   /** Pods of each node; the first node has an agent. */
   readonly podsPerNode: readonly number[];
-  readonly agent?: Partial<Omit<EdgeOptions, 'log'>>;
+  /** Settings of the agent; null: there is none. */
+  readonly agent?: Partial<Omit<EdgeOptions, 'log'>> | null;
 }
 
 /**
@@ -22,9 +23,9 @@ export class EdgeLab {
   readonly nodes: readonly LabNode[];
   readonly pods: readonly LabPod[];
   readonly #spaces: readonly Netns[];
-  readonly #agentOptions: Partial<Omit<EdgeOptions, 'log'>>;
+  readonly #agentOptions: Partial<Omit<EdgeOptions, 'log'>> | null;
   readonly #rows = new Map<string, PlanRow>();
-  #agent: RemoteProcess;
+  #agent: RemoteProcess | null = null;
   #generation = 0;
 
   private constructor(client: Peer, nodes: readonly LabNode[], spaces: readonly Netns[], options: LabOptions) {
@@ -32,8 +33,7 @@ export class EdgeLab {
     this.nodes = nodes;
     this.pods = nodes.flatMap(({ pods }) => pods);
     this.#spaces = spaces;
-    this.#agentOptions = options.agent ?? {};
-    this.#agent = new RemoteProcess(this.node.netns, 'edgeagent.ts');
+    this.#agentOptions = options.agent === undefined ? {} : options.agent;
   }
 
   /** `name` tells labs of one process apart. */
@@ -148,8 +148,7 @@ export class EdgeLab {
 
   /** Ends the agent as a crash would, and starts another in its place; `stateDir` of the options is what outlives it. */
   async restartAgent(): Promise<void> {
-    await this.#agent.end('SIGKILL');
-    this.#agent = new RemoteProcess(this.node.netns, 'edgeagent.ts');
+    await this.#agent?.end('SIGKILL');
     await this.#startAgent();
   }
 
@@ -159,7 +158,7 @@ export class EdgeLab {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#agent.end(), this.client.end(), ...this.pods.map(({ peer }) => peer.end())]);
+    await Promise.all([this.#agent?.end(), this.client.end(), ...this.pods.map(({ peer }) => peer.end())]);
     for (const space of this.#spaces) await space.remove();
   }
 
@@ -170,10 +169,12 @@ export class EdgeLab {
   }
 
   #send(batch: ChangeBatch<PlanRows>): Promise<Ack> {
+    if (this.#agent === null) throw new Error('this lab has no agent');
     return this.#agent.send({ kind: 'apply', batch });
   }
 
   async #startAgent(): Promise<void> {
+    if (this.#agentOptions === null) return;
     const options: Omit<EdgeOptions, 'log'> = {
       node: this.node.name,
       services: 'all',
@@ -182,11 +183,13 @@ export class EdgeLab {
       masqueradeBit: 0x1000,
       adminAddress: '127.0.0.1',
       adminPort: 0,
+      nodeHealthPort: null,
       stateDir: null,
       stateKeyFile: null,
       staleAcceptMs: 120_000,
       ...this.#agentOptions,
     };
+    this.#agent = new RemoteProcess(this.node.netns, 'edgeagent.ts');
     await this.#agent.send({ kind: 'start', options, logLevel: 'error' });
   }
 }

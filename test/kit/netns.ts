@@ -47,6 +47,11 @@ export class Netns {
     return netns;
   }
 
+  /** What goes before a command that is to run in here. It becomes the command, with the same process id. */
+  get entry(): string[] {
+    return ['ip', 'netns', 'exec', this.name];
+  }
+
   /** `ip` commands, without the word. */
   async ip(...commands: string[]): Promise<void> {
     for (const command of commands) await run('ip', ['-n', this.name, ...command.split(' ')]);

@@ -11,8 +11,8 @@ export class RemoteProcess {
 
   /** @param file below test/kit */
   constructor(netns: Netns, file: string) {
-    const args = ['netns', 'exec', netns.name, process.execPath, join(import.meta.dirname, file)];
-    this.#child = spawn('ip', args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const [ip = '', ...args] = [...netns.entry, process.execPath, join(import.meta.dirname, file)];
+    this.#child = spawn(ip, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#child.on('message', ({ id, result, error }: { id: number; result?: never; error?: string }) => {
       const waiting = this.#waiting.get(id);
       this.#waiting.delete(id);

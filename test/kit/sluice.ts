@@ -3,6 +3,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Manifest, toYaml } from './manifests.ts';
+import type { Netns } from './netns.ts';
 import { eventually, waitUntil, within } from './wait.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -14,8 +15,10 @@ export class SluiceProcess {
   stderr = '';
   exit: { code: number | null; signal: NodeJS.Signals | null } | null = null;
 
-  constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
-    this.child = spawn(process.execPath, [join(root, 'sluice.js'), ...args], {
+  /** @param netns where it runs; null: here */
+  constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}, netns: Netns | null = null) {
+    const command = [...(netns?.entry ?? []), process.execPath, join(root, 'sluice.js'), ...args];
+    this.child = spawn(command[0] ?? '', command.slice(1), {
       cwd: root,
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],

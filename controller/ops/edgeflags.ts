@@ -1,0 +1,66 @@
+import { hostname } from 'node:os';
+import ipaddr from 'ipaddr.js';
+import { z } from 'zod';
+import { flag, integer, list, port, text } from './flag.ts';
+import { address, commonFlags, everywhere, followFlags } from './flags.ts';
+
+const oneBit = 'must be a number of one bit, as 0x1000';
+
+/** Where the agent of this machine shows its pages. */
+const pageFlags = {
+  adminPort: flag(
+    port.default(10_252),
+    'PORT',
+    'port of /healthz, /readyz, /metrics, /plan, /status, /problems; 0: a free one',
+  ),
+  adminAddress: flag(address.default(everywhere), 'IP', 'address of the admin port (default: all)'),
+};
+
+export const edgeFlags = {
+  ...followFlags,
+  node: flag(text.default(hostname()), 'NODE', 'name of this node in the cluster (default: the host name)'),
+  services: flag(
+    z
+      .enum(['loadbalancer', 'nodeport', 'all'], { error: 'must be loadbalancer, nodeport or all' })
+      .default('loadbalancer'),
+    'WHAT',
+    'what is served: loadbalancer (beside kube-proxy), nodeport (node ports, too), all (instead of kube-proxy)',
+  ),
+  podCidrs: flag(
+    list(text.refine((value) => ipaddr.isValidCIDR(value), 'must be a range like 10.244.1.0/24')).default([]),
+    'CIDR',
+    "where this node's pods have their addresses from; may be repeated (default: as the Node says)",
+  ),
+  podInterfaces: flag(
+    // It becomes part of a rule.
+    list(text.regex(/^[\w.-]{1,14}[\w.*-]$/, 'must be the name of an interface, or its beginning and *')).default([]),
+    'NAME',
+    "interfaces of this node's pods, as cali*; may be repeated",
+  ),
+  masqueradeMark: flag(
+    z
+      .preprocess((value) => (typeof value === 'string' ? Number(value) : value), z.int({ error: oneBit }))
+      .refine((value) => value > 0 && value < 2 ** 32 && Number.isInteger(Math.log2(value)), oneBit)
+      .default(0x1000),
+    'BIT',
+    'bit of the packet mark that nobody else uses (default: 0x1000)',
+  ),
+  ...pageFlags,
+  nodeHealthPort: flag(
+    integer(1, 65_535).nullable().default(null),
+    'PORT',
+    'port of /healthz for load balancers outside (default: 10256 with --services all, else none)',
+  ),
+  stateDir: flag(text.nullable().default(null), 'DIR', 'folder of the last good plan, used when no controller answers'),
+  stateKeyFile: flag(
+    text.nullable().default(null),
+    'FILE',
+    'key of the secrets in --state-dir: base64 of 32 bytes (default: a file in that folder)',
+  ),
+  ...commonFlags,
+};
+
+export const edgePageFlags = {
+  ...pageFlags,
+  adminAddress: flag(address.default('127.0.0.1'), 'IP', 'address of the agent'),
+};

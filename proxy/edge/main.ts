@@ -1,0 +1,49 @@
+import { hostname } from 'node:os';
+import pino from 'pino';
+import { planContract } from '#table/plan.ts';
+import { streamFigures } from '../observe/streamfigures.ts';
+import { connectStream } from '../receive/stream.ts';
+import { type EdgeOptions, startEdge } from './agent.ts';
+
+export interface EdgeProcessOptions extends Omit<EdgeOptions, 'log'> {
+  readonly controllerUrls: readonly string[];
+  readonly controllerCaFile: string;
+  readonly tokenFile: string;
+  readonly logLevel: string;
+}
+
+/**
+ * `sluice edge`: the agent of a node that follows a controller. Returns after SIGTERM or SIGINT; a second signal ends it now.
+ * The rules stay in force.
+ * @throws as startEdge
+ */
+export async function runEdge(options: EdgeProcessOptions): Promise<void> {
+  const log = pino({ level: options.logLevel, base: { edge: options.node } }, pino.destination({ fd: 2, sync: true }));
+  const edge = await startEdge({ ...options, log });
+  const stream = connectStream({
+    contract: planContract,
+    urls: options.controllerUrls,
+    caFile: options.controllerCaFile,
+    tokenFile: options.tokenFile,
+    name: options.node,
+    zone: null,
+    node: options.node,
+    current: () => edge.state().commit,
+    onBatch: (batch) => edge.apply(batch),
+    log,
+  });
+  edge.addMetrics(async () => streamFigures(stream.state()));
+  log.info({ admin: edge.adminPort, services: options.services, host: hostname() }, 'started');
+  const signal = await endSignal();
+  log.info({ signal }, 'stopping');
+  process.once(signal, () => process.exit(1));
+  await stream.stop();
+  await edge.stop();
+  log.info({}, 'stopped; the rules stay in force');
+}
+
+function endSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+  });
+}
