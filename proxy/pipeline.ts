@@ -109,8 +109,7 @@ export class Gateway implements Engine {
       return;
     }
     exchange.setCookie = pick.setCookie;
-    this.budget.deposit(exchange.startedAtMs);
-    sendTo(this, exchange, pick.endpoint);
+    if (sendTo(this, exchange, pick.endpoint)) this.budget.deposit(exchange.startedAtMs);
   }
 
   /**

@@ -25,6 +25,7 @@ export class Waiting implements UpstreamSide, Expiring, Waiter {
   readonly #backend: LiveBackend;
   readonly #clock = new TryClock();
   #exchange: Exchange | null = null;
+  #isAsking = false;
 
   constructor(engine: Engine, endpoint: EndpointState, backend: LiveBackend) {
     this.#engine = engine;
@@ -47,8 +48,11 @@ export class Waiting implements UpstreamSide, Expiring, Waiter {
 
   admit(): void {
     const exchange = this.#exchange;
-    if (exchange === null) return;
+    if (exchange === null || this.#isAsking) return;
+    // Looking for a connection may close old ones, which makes room in the middle of it.
+    this.#isAsking = true;
     const upstream = this.#engine.pools.takeNow(exchange, this.#endpoint, clock.nowMs);
+    this.#isAsking = false;
     if (upstream === null) return;
     this.destroy();
     connectionCame(exchange, upstream);

@@ -4,9 +4,12 @@ import fc from 'fast-check';
 import type { Backend } from '#table/backend.ts';
 import type { CircuitLimits } from '#table/resilience.ts';
 import type { Route } from '#table/route.ts';
+import { frameTypes } from '../../proxy/frame/codes.ts';
 import type { Circuit } from '../../proxy/select/circuit.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { H2Backend, h2Answer } from '../kit/h2backend.ts';
+import { H2Client } from '../kit/h2client.ts';
+import { frame } from '../kit/h2pair.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { type Answer, answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
 import { plainTable, row } from '../kit/rows.ts';
@@ -92,6 +95,25 @@ test('requests: what its client gave up counts until the backend answers it, or 
     await waitUntil(() => circuitOf(gateway).requests === 0, 'the request to be over');
     assert.equal(backend.requests.length, 1);
   }
+});
+
+test('requests: streams that the client makes us reset free nothing at the backend (MadeYouReset)', async () => {
+  const backend = await Recorder.start({ onRequest: silent, endsWithPeer: false });
+  const gateway = await rig([backend], { circuit: { requests: 2 } });
+  const client = await H2Client.open({ port: gateway.port });
+  opened.push({ stop: async () => client.destroy() });
+  client.greet();
+  const fields = [':method: GET', ':scheme: http', ':path: /', ':authority: a'];
+  for (const [at, streamId] of [1, 3].entries()) {
+    client.send(client.headers(streamId, fields));
+    await backend.request(at);
+    // A window that grows by nothing is the stream's error, and ours to say (RFC 9113 §6.9).
+    client.send(frame(frameTypes.windowUpdate, 0, streamId, Buffer.alloc(4)));
+    assert.notEqual((await client.answered(streamId)).reset, null);
+  }
+  client.send(client.headers(5, fields));
+  assert.deepEqual((await client.answered(5)).statuses, [503]);
+  assert.equal(backend.requests.length, 2);
 });
 
 test('connections: a request over the limit waits for one, and gets it when another is answered', async () => {
