@@ -63,8 +63,8 @@ const post = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nConnection: clo
 const causes: readonly [string, Answer, Partial<Route['retry']>, number, Partial<Route['timeouts']>][] = [
   ['reset', closing, { on: ['reset'] }, 502, {}],
   ['malformed', garbage, { on: ['malformed'] }, 502, {}],
-  ['timeout of a try', silent, { on: ['timeout'] }, 504, { tryMs: 600 }],
-  ['timeout of a read', silent, { on: ['timeout'] }, 504, { readMs: 600 }],
+  ['timeout of a try', silent, { on: ['timeout'] }, 504, { tryMs: 1_000 }],
+  ['timeout of a read', silent, { on: ['timeout'] }, 504, { readMs: 1_000 }],
   ['status', unavailable, { on: [503] }, 503, {}],
 ];
 

@@ -4,7 +4,7 @@ import { testGateway } from '../kit/gateway.ts';
 import { Load } from '../kit/load.ts';
 import { everythingTo } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
-import { answer, Recorder } from '../kit/recorder.ts';
+import { answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
 import { endpointsRow, plainTable } from '../kit/rows.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { waitUntil } from '../kit/wait.ts';
@@ -15,13 +15,16 @@ after(async () => {
 });
 
 test('under steady load, 999 of 1,000 requests and more go over a connection that there was', async (t) => {
-  const backend = await Recorder.start({
-    onRequest: (request) => setTimeout(() => answer(request, 'ok'), 2 * Math.random()),
-  });
+  // At first, answers wait until every client has asked: more connections than that are never needed.
+  const clients = 32;
+  const held: RecordedRequest[] = [];
+  const backend = await Recorder.start({ onRequest: (request) => held.push(request) });
   const sluice = await Standalone.start({ manifests: everythingTo(backend.port), workers: 2 });
   opened.push(backend, sluice);
-  const load = Load.start({ port: sluice.httpPort, host: 'gw.test', connections: 32, requestsPerSecond: 1_000 });
-  await waitUntil(() => load.report.answered >= 1_000, 'connections for the load');
+  const load = Load.start({ port: sluice.httpPort, host: 'gw.test', connections: clients, requestsPerSecond: 1_000 });
+  await waitUntil(() => held.length === clients, 'all clients to ask');
+  backend.onRequest = (request) => setTimeout(() => answer(request, 'ok'), 2 * Math.random());
+  for (const request of held) answer(request, 'ok');
   const [connections, answered] = [backend.connections.length, load.report.answered];
   await waitUntil(() => load.report.answered >= answered + 4_000, 'the steady load');
   const requests = load.report.answered - answered;

@@ -19,6 +19,8 @@ after(async () => {
 });
 
 const shortMs = 300;
+/** Where something has to happen before: a loaded machine takes its time. */
+const longMs = 1_500;
 
 interface Scene {
   gateway: TestGateway;
@@ -95,7 +97,7 @@ test('read: a backend that is silent is 504 and UT; in the middle of its answer 
   const before = await scene(silent, { readMs: shortMs });
   before.client.send(get('/', 'a'));
   await assertEnds(before, 504, 'UT');
-  const inside = await scene(halfAnswer, { readMs: shortMs });
+  const inside = await scene(halfAnswer, { readMs: longMs });
   inside.client.send(get('/', 'a'));
   await assertCutOff(inside, 'UT');
 });
@@ -104,7 +106,7 @@ test('per try: no head in time is 504 and UTT; once it is there, the clock is of
   const before = await scene(silent, { tryMs: shortMs });
   before.client.send(get('/', 'a'));
   await assertEnds(before, 504, 'UTT');
-  const inside = await scene(halfAnswer, { tryMs: shortMs, readMs: shortMs * 2 });
+  const inside = await scene(halfAnswer, { tryMs: longMs, readMs: longMs * 1.5 });
   inside.client.send(get('/', 'a'));
   await assertCutOff(inside, 'UT');
 });
@@ -119,7 +121,7 @@ test('request: one that takes too long as a whole is 504 and DT; in the middle o
   const before = await scene(silent, { requestMs: shortMs });
   before.client.send(get('/', 'a'));
   await assertEnds(before, 504, 'DT');
-  const inside = await scene(halfAnswer, { requestMs: shortMs });
+  const inside = await scene(halfAnswer, { requestMs: longMs });
   inside.client.send(get('/', 'a'));
   await assertCutOff(inside, 'DT');
   const upload = await scene(silent, { requestMs: shortMs });
