@@ -116,6 +116,10 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
     const { balance } = this.row;
     const hash = balance.algorithm === 'ring-hash' ? this.#hashOf(balance, facts) : null;
     if (hash !== null) return this.#chooseByHash(balance as RingBalance, hash, tried);
+    // A retry takes no turn: of two endpoints of which one fails, that would have the first try of every request.
+    if (tried.length > 0 && balance.algorithm === 'round-robin') {
+      return this.#untried(tried) ?? this.#balancer.next(nowMs);
+    }
     let member = this.#balancer.next(nowMs);
     if (tried.length === 0) return member;
     for (let draws = 0; draws < 4 && tried.includes(member.state); draws++) member = this.#balancer.next(nowMs);

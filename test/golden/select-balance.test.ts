@@ -179,6 +179,16 @@ test('peak EWMA: an endpoint ten times slower than the others is all but avoided
   assert.ok((ewma.byUid.get('pod-0') ?? 0) > 0, 'it is still tried now and then');
 });
 
+test('round robin: a retry takes no turn, so that a failing endpoint does not have every first try', () => {
+  const { backend } = openBackend({ balance: { algorithm: 'round-robin' } }, endpointRows(2));
+  const firsts = Array.from({ length: 10 }, () => {
+    const first = picked(backend);
+    if (uidOf(first) === 'pod-0') assert.equal(uidOf(picked(backend, [first.endpoint])), 'pod-1');
+    return uidOf(first);
+  });
+  assert.equal(firsts.filter((uid) => uid === 'pod-0').length, 5);
+});
+
 test('peak EWMA: a failing endpoint is not taken for a fast one', () => {
   const outlier = {
     ...plainOutlier,
