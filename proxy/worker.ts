@@ -116,6 +116,11 @@ function both(metrics: WorkerMetrics, accessLog: AccessLog): Observer {
       metrics.finished(record);
       accessLog.finished(record);
     },
+    flowEnded(record) {
+      metrics.flowEnded(record);
+      accessLog.flowEnded(record);
+    },
+    datagramDropped: () => metrics.datagramDropped(),
     connectionOpened: (listenerId) => metrics.connectionOpened(listenerId),
     connectionClosed: (listenerId) => metrics.connectionClosed(listenerId),
     requestStarted: () => metrics.requestStarted(),

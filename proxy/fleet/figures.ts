@@ -37,7 +37,10 @@ export class Figures {
     const living = await this.#of.crew().metrics(scrapeTimeoutMs);
     const workers = renderMetrics(mergeSnapshots([this.#past, ...living]));
     // Shown once more; the living workers let go of them likewise.
-    this.#past = withoutGoneRoutes(this.#past, (id) => this.#of.intake.table.route.has(id));
+    this.#past = withoutGoneRoutes(this.#past, (id) => {
+      const { route, l4route } = this.#of.intake.table;
+      return route.has(id) || l4route.has(id);
+    });
     const added = await Promise.all(this.#sources.map((source) => source().catch(() => '')));
     return [workers, this.#ownText(), ...added].join('');
   }

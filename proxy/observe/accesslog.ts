@@ -1,7 +1,7 @@
 import { close, constants, fstat, open, write, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { logLine } from './logline.ts';
-import type { ExchangeRecord } from './record.ts';
+import { flowLine, logLine } from './logline.ts';
+import type { ExchangeRecord, FlowRecord } from './record.ts';
 
 export interface AccessLogOptions {
   /** `off`, `stdout`, or the path of a file, which is appended to. */
@@ -48,12 +48,18 @@ export class AccessLog {
   }
 
   finished(record: ExchangeRecord): void {
-    if (this.#target === 'off') return;
+    if (this.#target !== 'off') this.#take(logLine(record));
+  }
+
+  flowEnded(record: FlowRecord): void {
+    if (this.#target !== 'off') this.#take(flowLine(record));
+  }
+
+  #take(line: string): void {
     if (this.#isClosed || this.#waiting > mostWaiting) {
       this.droppedLines++;
       return;
     }
-    const line = logLine(record);
     this.#lines.push(line);
     this.#waiting += line.length;
     if (this.#writing !== null) return;

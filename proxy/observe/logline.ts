@@ -1,5 +1,5 @@
 import type { Source } from '#table/problem.ts';
-import type { ExchangeRecord } from './record.ts';
+import type { ExchangeRecord, FlowRecord } from './record.ts';
 
 /**
  * One request as a line of JSON, with its line feed. Names are those of Envoy's default access log, for which every log
@@ -32,13 +32,35 @@ export function logLine(record: ExchangeRecord): string {
   );
 }
 
+/** The same for a flow: a line with the same names, as Envoy has it, where those of requests are null. */
+export function flowLine(record: FlowRecord): string {
+  return (
+    `{"start_time":"${isoTime(record.startMs)}"` +
+    `,"method":null,"path":null` +
+    `,"protocol":"${record.protocol}"` +
+    `,"response_code":0` +
+    `,"response_flags":"${record.flag}"` +
+    `,"bytes_received":${record.bytesReceived}` +
+    `,"bytes_sent":${record.bytesSent}` +
+    `,"duration":${milliseconds(record.durationMs)}` +
+    `,"upstream_service_time":${record.answerMs < 0 ? 'null' : milliseconds(record.answerMs)}` +
+    `,"x_forwarded_for":null` +
+    `,"client_address":${text(record.clientAddress)}` +
+    `,"user_agent":null,"request_id":null,"authority":null` +
+    `,"upstream_host":${text(record.upstreamHost)}` +
+    `,"upstream_tries":${record.tries}` +
+    `,"requested_server_name":${text(record.serverName)}` +
+    whereTo(record)
+  );
+}
+
 /** The end of the line, which is the same for all requests of a route to one of its backends: the last one is kept. */
 const endsBySource = new WeakMap<
   Source,
   { readonly routeId: string; readonly backendId: string; readonly text: string }
 >();
 
-function whereTo(record: ExchangeRecord): string {
+function whereTo(record: ExchangeRecord | FlowRecord): string {
   const { routeId, backendId, routeSource, service } = record;
   const kept = routeSource ? endsBySource.get(routeSource) : undefined;
   if (kept && kept.routeId === routeId && kept.backendId === backendId) return kept.text;

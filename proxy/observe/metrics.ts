@@ -1,36 +1,12 @@
 import type { CircuitLimit } from '../select/circuit.ts';
 import type { EjectionReason } from '../select/outlier.ts';
-import { type ResponseFlag, type RetryRefusal, type TurnAwayReason, turnAwayReasons } from './record.ts';
+import { responseFlags } from './flags.ts';
+import { type FlowSnapshot, mergeFlows, withoutGoneFlows } from './flowmetrics.ts';
+import { type RetryRefusal, type TurnAwayReason, turnAwayReasons } from './record.ts';
+import { addInto, mergeTables, type SeriesTable, withoutGone } from './series.ts';
 
 /** Upper bounds of the histogram buckets, seconds; one more bucket holds the rest. */
 export const bucketBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
-
-/** Every flag, in the order in which they are counted. */
-export const responseFlags = [
-  '-',
-  'NR',
-  'NE',
-  'UO',
-  'BR',
-  'UF',
-  'UV',
-  'UC',
-  'UPE',
-  'UCT',
-  'UST',
-  'UT',
-  'UTT',
-  'DT',
-  'SI',
-  'DPE',
-  'DC',
-  'DHT',
-  'DBT',
-  'DWT',
-  'LR',
-  'RL',
-  'OM',
-] as const satisfies readonly ResponseFlag[];
 
 /** What a status is counted as; the last is a request that ended without a status. */
 export const statusClasses = ['1xx', '2xx', '3xx', '4xx', '5xx', 'none'] as const;
@@ -96,19 +72,8 @@ export const seriesLayout = {
   size: statusClasses.length + 5,
 } as const;
 
-/** Whose requests a series counts. Everything in it comes from rows of the table, never from a request. */
-export interface SeriesName {
-  readonly routeId: string;
-  readonly backendId: string;
-  readonly kind: string;
-  readonly namespace: string;
-  readonly name: string;
-  readonly service: string;
-  readonly servicePort: string;
-}
-
 /** All that a worker has counted, as plain data that can be sent to another process. */
-export interface MetricsSnapshot {
+export interface MetricsSnapshot extends SeriesTable {
   readonly totals: Float64Array;
   readonly inFlight: number;
   /** Lines that the access log could not write. */
@@ -116,9 +81,7 @@ export interface MetricsSnapshot {
   /** Connections that were turned away. */
   readonly turnedAway: Readonly<Record<TurnAwayReason, number>>;
   readonly listeners: readonly { readonly listenerId: string; readonly open: number; readonly opened: number }[];
-  readonly series: readonly SeriesName[];
-  /** `seriesLayout.size` values for each element of `series`, in its order. */
-  readonly values: Float64Array;
+  readonly flows: FlowSnapshot;
 }
 
 export function noneTurnedAway(): Record<TurnAwayReason, number> {
@@ -129,7 +92,6 @@ export function noneTurnedAway(): Record<TurnAwayReason, number> {
 export function mergeSnapshots(snapshots: readonly MetricsSnapshot[]): MetricsSnapshot {
   const totals = new Float64Array(totalsLayout.size);
   const listenersById = new Map<string, { listenerId: string; open: number; opened: number }>();
-  const seriesByKey = new Map<string, { name: SeriesName; values: Float64Array }>();
   let inFlight = 0;
   let droppedLogLines = 0;
   const turnedAway = noneTurnedAway();
@@ -147,23 +109,15 @@ export function mergeSnapshots(snapshots: readonly MetricsSnapshot[]): MetricsSn
         listenersById.set(listenerId, { listenerId, open, opened });
       }
     }
-    snapshot.series.forEach((name, i) => {
-      const values = snapshot.values.subarray(i * seriesLayout.size, (i + 1) * seriesLayout.size);
-      const key = `${name.routeId}\n${name.backendId}`;
-      const known = seriesByKey.get(key);
-      if (known) addInto(known.values, values);
-      else seriesByKey.set(key, { name, values: values.slice() });
-    });
   }
-  const merged = [...seriesByKey.values()];
   return {
     totals,
     inFlight,
     droppedLogLines,
     turnedAway,
     listeners: [...listenersById.values()],
-    series: merged.map(({ name }) => name),
-    values: joinValues(merged.map(({ values }) => values)),
+    flows: mergeFlows(snapshots.map(({ flows }) => flows)),
+    ...mergeTables(snapshots, seriesLayout.size),
   };
 }
 
@@ -177,24 +131,9 @@ export function endedSnapshot(snapshot: MetricsSnapshot): MetricsSnapshot {
 
 /** Leaves out series of routes that are gone. To be used after they were shown once more, so that their last counts are seen. */
 export function withoutGoneRoutes(snapshot: MetricsSnapshot, hasRoute: (routeId: string) => boolean): MetricsSnapshot {
-  const kept = snapshot.series.map((_, i) => i).filter((i) => hasRoute((snapshot.series[i] as SeriesName).routeId));
   return {
     ...snapshot,
-    series: kept.map((i) => snapshot.series[i] as SeriesName),
-    values: joinValues(kept.map((i) => snapshot.values.subarray(i * seriesLayout.size, (i + 1) * seriesLayout.size))),
+    flows: withoutGoneFlows(snapshot.flows, hasRoute),
+    ...withoutGone(snapshot, seriesLayout.size, hasRoute),
   };
-}
-
-export function joinValues(rows: readonly Float64Array[]): Float64Array {
-  const joined = new Float64Array(rows.length * seriesLayout.size);
-  rows.forEach((row, i) => {
-    joined.set(row, i * seriesLayout.size);
-  });
-  return joined;
-}
-
-function addInto(sums: Float64Array, values: Float64Array): void {
-  values.forEach((value, i) => {
-    sums[i] = (sums[i] ?? 0) + value;
-  });
 }

@@ -1,16 +1,17 @@
+import { responseFlags } from './flags.ts';
+import { type FlowSnapshot, flowLayout } from './flowmetrics.ts';
 import {
   circuitLimits,
   ejectionReasons,
   type MetricsSnapshot,
-  responseFlags,
   retryRefusals,
-  type SeriesName,
   seriesLayout,
   statusClasses,
   totalsLayout,
 } from './metrics.ts';
 import { type Labels, Page } from './page.ts';
 import { turnAwayReasons } from './record.ts';
+import type { SeriesName } from './series.ts';
 
 /** Counters and gauges of the workers as Prometheus text (exposition format 0.0.4), base units, prefix `sluice_`. */
 export function renderMetrics(snapshot: MetricsSnapshot): string {
@@ -101,6 +102,7 @@ export function renderMetrics(snapshot: MetricsSnapshot): string {
     snapshot.droppedLogLines,
   );
   renderRoutes(page, snapshot);
+  renderFlows(page, snapshot.flows);
   return page.text();
 }
 
@@ -143,6 +145,38 @@ function renderRoutes(page: Page, { series, values }: MetricsSnapshot): void {
     'Requests of a route that a limit of their backend turned away.',
   );
   eachCount(seriesLayout.overflows);
+}
+
+function renderFlows(page: Page, { flags, retries, droppedDatagrams, series, values }: FlowSnapshot): void {
+  const value = (i: number, place: number) => values[i * flowLayout.size + place] ?? 0;
+  const eachRoute = (place: number) =>
+    series.forEach((name, i) => {
+      page.sample('', labelsOf(name), value(i, place));
+    });
+  page.family(
+    'sluice_flows_total',
+    'counter',
+    'TCP connections and UDP flows that ended, by reason; "-": by themselves.',
+  );
+  responseFlags.forEach((flag, i) => {
+    const count = flags[i] ?? 0;
+    if (count > 0) page.sample('', { flag }, count);
+  });
+  page.single('sluice_flow_retries_total', 'counter', 'Tries beyond the first one of a flow.', retries);
+  page.single(
+    'sluice_datagrams_dropped_total',
+    'counter',
+    'Datagrams that were thrown away: too many flows, or no endpoint.',
+    droppedDatagrams,
+  );
+  page.family('sluice_route_flows_total', 'counter', 'Flows of a route that ended.');
+  eachRoute(flowLayout.ended);
+  page.family('sluice_route_flow_seconds_total', 'counter', 'How long the flows of a route lasted together.');
+  eachRoute(flowLayout.durationSeconds);
+  page.family('sluice_route_flow_received_bytes_total', 'counter', 'Bytes received from clients in flows of a route.');
+  eachRoute(flowLayout.bytesReceived);
+  page.family('sluice_route_flow_sent_bytes_total', 'counter', 'Bytes sent to clients in flows of a route.');
+  eachRoute(flowLayout.bytesSent);
 }
 
 function labelsOf(name: SeriesName): Labels {

@@ -14,17 +14,17 @@ export type ResponseFlag =
   | 'BR' // the route's backend is broken (a problem on its object)
   | 'UF' // no connection to the backend
   | 'UV' // the backend's certificate is not trusted
-  | 'UC' // the backend closed before or during its response
+  | 'UC' // the backend closed before or during its response, or reset a flow
   | 'UPE' // the backend's response was malformed
   | 'UCT' // no connection to the backend in time: proxy-connect-timeout
   | 'UST' // the backend did not take the request in time: proxy-send-timeout
   | 'UT' // the backend was silent for too long: proxy-read-timeout
   | 'UTT' // no response head in the time of one try: per-try-timeout
   | 'DT' // the whole request took too long: request-timeout
-  | 'SI' // a WebSocket was silent for too long: websocket-idle-timeout
-  | 'DPE' // the request was malformed
+  | 'SI' // a WebSocket or a flow was silent for too long: websocket-idle-timeout, proxy-stream-timeout
+  | 'DPE' // the request was malformed, or a PROXY header was, was missing, or came from a stranger
   | 'DC' // the client went away
-  | 'DHT' // the client did not send the request head in time: --limit-head-ms
+  | 'DHT' // the client did not send the request head, or a PROXY header, in time: --limit-head-ms, proxy-protocol-header-timeout
   | 'DBT' // the client did not send the request body in time: --limit-body-idle-ms
   | 'DWT' // the client did not take the response in time: --limit-write-idle-ms
   | 'LR' // answered by a filter (redirect)
@@ -80,6 +80,31 @@ export interface ExchangeRecord {
   readonly service: { readonly namespace: string; readonly name: string; readonly port: string } | null;
 }
 
+/** A TCP connection or a UDP flow that was carried without being read, at its end; or one that was refused. */
+export interface FlowRecord {
+  /** Since 1970. */
+  readonly startMs: number;
+  readonly durationMs: number;
+  /** How long the last try took to connect, with UDP until the first answer, ms; -1 when it did not come to that. */
+  readonly answerMs: number;
+  readonly protocol: 'TCP' | 'UDP';
+  readonly flag: ResponseFlag;
+  /** From the client, and to it. */
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly clientAddress: string;
+  /** SNI, '' where it was not looked for. */
+  readonly serverName: string;
+  /** `address:port` of the last try, '' when none. */
+  readonly upstreamHost: string;
+  readonly tries: number;
+  /** '' without a route. */
+  readonly routeId: string;
+  readonly routeSource: Source | null;
+  readonly backendId: string;
+  readonly service: ExchangeRecord['service'];
+}
+
 /** Why a connection is turned away before anything is read of it. */
 export const turnAwayReasons = ['full', 'handshakes', 'source', 'overload', 'memory'] as const;
 export type TurnAwayReason = (typeof turnAwayReasons)[number];
@@ -88,6 +113,10 @@ export type TurnAwayReason = (typeof turnAwayReasons)[number];
 export interface Observer {
   /** Exactly once per request that had a parsable request line, and once per refused garbage (method ''). */
   finished(record: ExchangeRecord): void;
+  /** Exactly once per flow, and once per connection that was refused before it became anything. */
+  flowEnded(record: FlowRecord): void;
+  /** A datagram was thrown away: too many flows, no endpoint, or nobody to take it. */
+  datagramDropped(): void;
   connectionOpened(listenerId: string): void;
   connectionClosed(listenerId: string): void;
   requestStarted(): void;

@@ -1,24 +1,18 @@
 import type { EjectionReason } from '../select/outlier.ts';
+import { responseFlags } from './flags.ts';
+import { FlowMetrics } from './flowmetrics.ts';
 import {
   bucketBounds,
   circuitLimits,
   ejectionReasons,
-  joinValues,
   type MetricsSnapshot,
   noneTurnedAway,
-  responseFlags,
   retryRefusals,
-  type SeriesName,
   seriesLayout,
   totalsLayout,
 } from './metrics.ts';
-import type { ExchangeRecord, Observer, ResponseFlag, TurnAwayReason } from './record.ts';
-
-/** Counts of one route with one of its backends. */
-interface Series {
-  readonly name: SeriesName;
-  readonly values: Float64Array;
-}
+import type { ExchangeRecord, FlowRecord, Observer, ResponseFlag, TurnAwayReason } from './record.ts';
+import { type Series, seriesName, tableOf } from './series.ts';
 
 /** A route number is used again after its route is gone; a slot holds this many series at most, so it cannot grow for ever. */
 const mostSeriesPerSlot = 64;
@@ -31,6 +25,7 @@ export class WorkerMetrics implements Observer {
   readonly #listenersById = new Map<string, { open: number; opened: number }>();
   /** By CompiledRoute.index. */
   readonly #slots: (Series[] | undefined)[] = [];
+  readonly #flows = new FlowMetrics();
   readonly #log: { readonly droppedLines: number };
 
   /** @param log the access log of the same worker, which counts what it could not write */
@@ -72,6 +67,14 @@ export class WorkerMetrics implements Observer {
     bump(this.#totals, totalsLayout.ejections + ejectionReasons.indexOf(reason), 1);
   }
 
+  flowEnded(record: FlowRecord): void {
+    this.#flows.ended(record);
+  }
+
+  datagramDropped(): void {
+    this.#flows.dropped++;
+  }
+
   connectionOpened(listenerId: string): void {
     const listener = this.#listenersById.get(listenerId);
     if (listener) {
@@ -99,13 +102,14 @@ export class WorkerMetrics implements Observer {
       droppedLogLines: this.#log.droppedLines,
       turnedAway: { ...this.#turnedAway },
       listeners: [...this.#listenersById].map(([listenerId, counts]) => ({ listenerId, ...counts })),
-      series: all.map(({ name }) => name),
-      values: joinValues(all.map(({ values }) => values)),
+      flows: this.#flows.snapshot(),
+      ...tableOf(all, seriesLayout.size),
     };
   }
 
   /** Drops the series of routes that are gone. Called after a snapshot, which has shown them once more. */
   letGo(hasRoute: (routeId: string) => boolean): void {
+    this.#flows.letGo(hasRoute);
     for (const [index, slot] of this.#slots.entries()) {
       if (slot === undefined || slot.every(({ name }) => hasRoute(name.routeId))) continue;
       this.#slots[index] = slot.filter(({ name }) => hasRoute(name.routeId));
@@ -126,7 +130,7 @@ export class WorkerMetrics implements Observer {
         if (series.name.routeId === record.routeId && series.name.backendId === record.backendId) return series;
       }
     }
-    const series: Series = { name: nameOf(record), values: new Float64Array(seriesLayout.size) };
+    const series: Series = { name: seriesName(record), values: new Float64Array(seriesLayout.size) };
     if (slot === undefined) {
       while (this.#slots.length < record.routeIndex) this.#slots.push(undefined);
       this.#slots[record.routeIndex] = [series];
@@ -148,16 +152,4 @@ function bump(values: Float64Array, place: number, by: number): void {
 /** Place among statusClasses. */
 function classOf(status: number): number {
   return status >= 100 && status < 600 ? Math.floor(status / 100) - 1 : 5;
-}
-
-function nameOf(record: ExchangeRecord): SeriesName {
-  return {
-    routeId: record.routeId,
-    backendId: record.backendId,
-    kind: record.routeSource?.kind ?? '',
-    namespace: record.routeSource?.namespace ?? '',
-    name: record.routeSource?.name ?? '',
-    service: record.service?.name ?? '',
-    servicePort: record.service?.port ?? '',
-  };
 }

@@ -52,6 +52,8 @@ export async function testGateway(rows: readonly Row[], limits: Partial<Limits> 
       const told = { method, target, status, flag, bytesSent, bytesReceived };
       records.push({ ...told, tries, retryRefusal, overflow, upstreamHost, requestId });
     },
+    flowEnded: () => undefined,
+    datagramDropped: () => undefined,
     connectionOpened: () => undefined,
     connectionClosed: () => undefined,
     requestStarted: () => undefined,
