@@ -1,22 +1,24 @@
 import type { Host } from '#table/listener.ts';
-import type { HostTable } from './hosttable.ts';
 
-/** Tables of one name; more than one only if two host rows claim it, and then the lowest id is in force. */
-type Claimants = HostTable[];
+/** What can be found by a name. */
+interface Named {
+  readonly host: Pick<Host, 'id' | 'hostname' | 'wildcard'>;
+}
 
 /**
  * The host names of one listener, from the narrowest to the widest: the exact name, then wildcards by stripping labels from
  * the left, then the catch-all. Costs one lookup per label.
  */
-export class HostNames {
-  readonly #exact = new Map<string, Claimants>();
+export class HostNames<T extends Named> {
+  /** By name. Several of one name only if several rows claim it, and then the lowest id is in force. */
+  readonly #exact = new Map<string, T[]>();
   /** By `.example.com`; `*.` stands for exactly one label (Ingress). */
-  readonly #oneLabel = new Map<string, Claimants>();
+  readonly #oneLabel = new Map<string, T[]>();
   /** By `.example.com`; `*.` stands for one label or more (Gateway API). */
-  readonly #manyLabels = new Map<string, Claimants>();
-  readonly #every: Claimants = [];
+  readonly #manyLabels = new Map<string, T[]>();
+  readonly #every: T[] = [];
 
-  add(table: HostTable): void {
+  add(table: T): void {
     const map = this.#mapFor(table.host);
     if (map === null) {
       claim(this.#every, table);
@@ -28,7 +30,7 @@ export class HostNames {
     else map.set(key, [table]);
   }
 
-  remove(table: HostTable): void {
+  remove(table: T): void {
     const map = this.#mapFor(table.host);
     const key = keyOf(table.host);
     const claimants = map === null ? this.#every : map.get(key);
@@ -43,12 +45,12 @@ export class HostNames {
   }
 
   /** The narrowest table that covers a name (lower case, no port, no trailing dot; '' when the request has none). */
-  first(hostname: string): HostTable | undefined {
+  first(hostname: string): T | undefined {
     return this.#exact.get(hostname)?.[0] ?? this.#widerFrom(hostname, -1, 'one');
   }
 
   /** The next wider table after `table`, for a host that lets requests fall through. */
-  wider(hostname: string, table: HostTable): HostTable | undefined {
+  wider(hostname: string, table: T): T | undefined {
     const { host } = table;
     if (host.hostname === '*') return undefined;
     if (!host.hostname.startsWith('*.')) return this.#widerFrom(hostname, -1, 'one');
@@ -57,7 +59,7 @@ export class HostNames {
   }
 
   /** @param after only wildcards whose dot is right of this position; `from`: which of two equal wildcards is next there */
-  #widerFrom(hostname: string, after: number, from: 'one' | 'many'): HostTable | undefined {
+  #widerFrom(hostname: string, after: number, from: 'one' | 'many'): T | undefined {
     if (this.#oneLabel.size + this.#manyLabels.size > 0) {
       let isOneNext = from === 'one';
       const firstDot = hostname.indexOf('.');
@@ -72,16 +74,16 @@ export class HostNames {
     return this.#every[0];
   }
 
-  #mapFor(host: Host): Map<string, Claimants> | null {
+  #mapFor(host: Named['host']): Map<string, T[]> | null {
     if (host.hostname === '*') return null;
     if (!host.hostname.startsWith('*.')) return this.#exact;
     return host.wildcard === 'one' ? this.#oneLabel : this.#manyLabels;
   }
 }
 
-const keyOf = (host: Host) => (host.hostname.startsWith('*.') ? host.hostname.slice(1) : host.hostname);
+const keyOf = (host: Named['host']) => (host.hostname.startsWith('*.') ? host.hostname.slice(1) : host.hostname);
 
-function claim(claimants: Claimants, table: HostTable): void {
+function claim<T extends Named>(claimants: T[], table: T): void {
   const at = claimants.findIndex((other) => table.host.id < other.host.id);
   claimants.splice(at < 0 ? claimants.length : at, 0, table);
 }

@@ -1,6 +1,7 @@
 import type { Host } from '#table/listener.ts';
 import type { Route } from '#table/route.ts';
 import type { CompiledFilters } from '../filters/compiled.ts';
+import type { Weighted } from './weighted.ts';
 
 /** A route with everything that the request's other steps need, compiled once per change of its row. */
 export interface CompiledRoute {
@@ -8,12 +9,7 @@ export interface CompiledRoute {
   /** Dense number, stable while the row's id lives in this process: index into metric arrays. */
   readonly index: number;
   readonly filters: CompiledFilters;
-  readonly backends: readonly {
-    readonly backendId: string;
-    /** Running sum of weights up to and including this one; 0 total means no backend takes traffic. */
-    readonly weightUpTo: number;
-    readonly filters: CompiledFilters;
-  }[];
+  readonly backends: readonly (Weighted & { readonly backendId: string; readonly filters: CompiledFilters })[];
 }
 
 /** Outcome of matching. `host` is set when a host row covers the name though no route accepts. */

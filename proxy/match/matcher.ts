@@ -21,7 +21,7 @@ const nothing: Match = { route: null, host: null };
  */
 export class Matcher {
   readonly #tablesById = new Map<string, HostTable>();
-  readonly #namesByListenerId = new Map<string, HostNames>();
+  readonly #namesByListenerId = new Map<string, HostNames<HostTable>>();
   /** Every route row, also those that do not compile or whose hosts are not there yet (rule null or unused). */
   readonly #routesById = new Map<string, { row: Route; index: number; rule: Rule | null }>();
   readonly #routeIdsByHostId = new Map<string, Set<string>>();
@@ -99,7 +99,7 @@ export class Matcher {
     }
     this.#tablesById.set(host.id, table);
     for (const listenerId of host.listenerIds) {
-      const names = this.#namesByListenerId.get(listenerId) ?? new HostNames();
+      const names = this.#namesByListenerId.get(listenerId) ?? new HostNames<HostTable>();
       this.#namesByListenerId.set(listenerId, names);
       names.add(table);
     }

@@ -4,6 +4,7 @@ import { type Condition, compileConditions } from './conditions.ts';
 import type { CompiledRoute } from './match.ts';
 import { normaliseRulePath } from './normalise.ts';
 import { type CompiledRegex, compileRegex } from './regex.ts';
+import { weigh } from './weighted.ts';
 
 /** A route row, compiled once, whatever the number of hosts that use it. */
 export interface Rule {
@@ -35,14 +36,13 @@ function keyOf(row: Route): string {
 }
 
 function compileRoute(row: Route, index: number): CompiledRoute {
-  let weightUpTo = 0;
   return {
     row,
     index,
     filters: compileFilters(row.filters, row.match),
-    backends: row.backends.map((backend) => {
-      weightUpTo += backend.weight;
-      return { backendId: backend.backendId, weightUpTo, filters: compileFilters(backend.filters, row.match) };
-    }),
+    backends: weigh(row.backends, ({ backendId, filters }) => ({
+      backendId,
+      filters: compileFilters(filters, row.match),
+    })),
   };
 }

@@ -6,6 +6,7 @@ import { type Certificate, fleetSecretId } from '#table/secret.ts';
 import type { TlsMaterial, TlsProfile } from '../forward/tlsprofile.ts';
 import { Certificates } from '../listen/certificates.ts';
 import type { RequestFacts } from '../match/facts.ts';
+import { type CompiledL4Route, L4Matcher } from '../match/l4matcher.ts';
 import type { Match } from '../match/match.ts';
 import { Matcher } from '../match/matcher.ts';
 import type { Selector } from '../select/selector.ts';
@@ -19,6 +20,7 @@ export class Live implements LiveTables {
   ticketKeys: Buffer | null = null;
   readonly listeners = new Map<string, Listener>();
   readonly #matcher = new Matcher();
+  readonly #l4Matcher = new L4Matcher();
   readonly #selector: Selector;
   readonly #certificates: Certificates;
   readonly #backendRows = new Map<string, Backend>();
@@ -63,6 +65,7 @@ export class Live implements LiveTables {
       else this.#secretsById.set(id, row.value);
     }
     const fleetKey = this.#fleetKey(secrets.get(fleetSecretId)?.value);
+    this.#l4Matcher.apply(changesOf(delta, 'l4route'));
     if (hosts.size > 0 || routes.size > 0) this.#matcher.apply({ hosts, routes });
     const { goneKeys } = this.#selector.apply({ backends, endpoints, affinityKey: fleetKey }, nowMs);
     this.#refreshBackends(touched);
@@ -79,6 +82,14 @@ export class Live implements LiveTables {
     return this.#matcher.match(listenerId, facts);
   }
 
+  matchL4(listenerId: string, serverName: string): CompiledL4Route | null {
+    return this.#l4Matcher.match(listenerId, serverName);
+  }
+
+  hasServerNames(listenerId: string): boolean {
+    return this.#l4Matcher.hasNames(listenerId);
+  }
+
   backend(id: string): LiveBackend | undefined {
     return this.#backends.get(id);
   }
@@ -89,7 +100,7 @@ export class Live implements LiveTables {
 
   /** Metrics let go of the series of routes that are not there any more. */
   hasRoute(id: string): boolean {
-    return this.#matcher.hasRoute(id);
+    return this.#matcher.hasRoute(id) || this.#l4Matcher.hasRoute(id);
   }
 
   onEndpointGone(callback: (key: string) => void): void {

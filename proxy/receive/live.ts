@@ -3,6 +3,7 @@ import type { Backend } from '#table/backend.ts';
 import type { Listener } from '#table/listener.ts';
 import type { TlsProfile } from '../forward/tlsprofile.ts';
 import type { RequestFacts } from '../match/facts.ts';
+import type { CompiledL4Route } from '../match/l4matcher.ts';
 import type { Match } from '../match/match.ts';
 import type { BackendState } from '../select/types.ts';
 
@@ -28,6 +29,10 @@ export interface LiveTables {
    */
   readonly ticketKeys: Buffer | null;
   match(listenerId: string, facts: RequestFacts): Match;
+  /** The L4 route of a connection or flow; null: none takes it. @param serverName lower case; '' without */
+  matchL4(listenerId: string, serverName: string): CompiledL4Route | null;
+  /** Whether L4 routes of the listener go by server name, so that connections are to be looked into. */
+  hasServerNames(listenerId: string): boolean;
   backend(id: string): LiveBackend | undefined;
   /** Certificate for a server name (lower case; '' without SNI) on an https listener; undefined: refuse the handshake. */
   secureContext(listenerId: string, serverName: string): SecureContext | undefined;

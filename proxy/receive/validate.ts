@@ -1,5 +1,6 @@
 import { createSecureContext } from 'node:tls';
 import { checkPointers } from '#table/check.ts';
+import type { L4Route } from '#table/l4route.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import { type Table, tableContract } from '#table/rows.ts';
@@ -20,6 +21,7 @@ export function faultsOf(table: Table, delta: Delta): Problem[] {
   if (isEndpointsOnly(delta)) return problems;
   for (const { kind, row } of delta.upserts) {
     if (kind === 'route') problems.push(...patternFaults(row));
+    if (kind === 'l4route') problems.push(...l4Faults(table, row));
     if (kind === 'certificate') problems.push(...certificateFaults(row));
   }
   problems.push(...upstreamTlsFaults(table, delta));
@@ -59,6 +61,16 @@ function patternFaults({ match, source }: Route): Problem[] {
   return patterns.flatMap(({ pattern, ignoreCase }) => {
     const reason = checkRegex(pattern, ignoreCase);
     return reason === null ? [] : [fault('PatternUnusable', source, `The pattern ${pattern} is refused: ${reason}.`)];
+  });
+}
+
+/** What a listener cannot do: http has no server names to look for, and datagrams have none, either. */
+function l4Faults(table: Table, { id, listenerIds, hostnames, source }: L4Route): Problem[] {
+  return listenerIds.flatMap((listenerId) => {
+    const protocol = table.listener.get(listenerId)?.protocol;
+    const isFault = protocol === 'http' || (protocol === 'udp' && hostnames.length > 0);
+    const message = `The l4route row ${id} is of no use on the listener ${listenerId}, which speaks ${protocol}.`;
+    return isFault ? [fault('ListenerUnfit', source, message)] : [];
   });
 }
 

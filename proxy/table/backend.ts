@@ -64,8 +64,11 @@ export const Backend = z.object({
   service: z.object({ namespace: z.string(), name: z.string(), port: z.string() }),
   /** Set when nothing can be forwarded: the reason, told to the client in one sentence. The row has no endpoints then. */
   broken: z.object({ status: z.int().min(400).max(599), code: z.string(), message: z.string() }).nullable(),
-  /** `http`, `https`: HTTP/1.1. `h2c`, `h2`: HTTP/2 without and with TLS. `same-as-client`: HTTP/1.1, with TLS where the client has it. */
-  protocol: z.enum(['http', 'https', 'same-as-client', 'h2c', 'h2']),
+  /**
+   * `http`, `https`: HTTP/1.1. `h2c`, `h2`: HTTP/2 without and with TLS. `same-as-client`: HTTP/1.1, with TLS where the client has it.
+   * `tcp`, `udp`: of L4 routes, which read nothing of what they carry.
+   */
+  protocol: z.enum(['http', 'https', 'same-as-client', 'h2c', 'h2', 'tcp', 'udp']),
   /** null: in the clear. */
   tls: UpstreamTls.nullable(),
   balance: Balance,

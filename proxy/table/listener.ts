@@ -7,14 +7,15 @@ export const Listener = z.object({
   /** `http`, `https` for Ingress; a Gateway's listeners have ids of their own. */
   id: z.string(),
   source: Source.nullable(),
-  protocol: z.enum(['http', 'https']),
+  /** What is spoken there. `tcp` and `udp`: nothing that is looked into; L4 routes say where it goes. */
+  protocol: z.enum(['http', 'https', 'tcp', 'udp']),
   /** Port to bind; 0 lets the kernel choose. The proxy's --http-port and --https-port override it for ids http and https. */
   port: z.int().min(0).max(65535),
   /** Addresses to bind. Empty: every address of both families. */
   addresses: z.array(z.string()),
   /** The port that clients see, for X-Forwarded-Port and redirects. null: the bound port. */
   publicPort: z.int().min(1).max(65535).nullable(),
-  /** TLS of an https listener; null on http. */
+  /** TLS of an https listener; null on others. */
   tls: z
     .object({
       minVersion: z.enum(['TLSv1.2', 'TLSv1.3']),
@@ -22,7 +23,20 @@ export const Listener = z.object({
       defaultCertificateId: z.string().nullable(),
     })
     .nullable(),
-  /** HTTP/2 beside HTTP/1.1: by ALPN on https, by prior knowledge on http. */
+  /**
+   * Every connection begins with a PROXY header (version 1 or 2), which names the client; null: none does. It is never
+   * optional: a listener that guesses can be lied to by anybody.
+   */
+  proxyProtocol: z
+    .object({
+      /** Peers (CIDR) that may connect at all; they are believed. */
+      sources: z.array(z.string()),
+      /** Longest wait for the whole header, ms. */
+      timeoutMs: z.int().min(1),
+    })
+    .nullable()
+    .default(null),
+  /** HTTP/2 beside HTTP/1.1: by ALPN on https, by prior knowledge on http; false on others. */
   http2: z.boolean(),
   /** Peers (CIDR) whose X-Forwarded-* fields are believed; from all others they are replaced. */
   trustedProxies: z.array(z.string()),

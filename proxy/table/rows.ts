@@ -8,6 +8,7 @@ import {
   type RowIn,
   type TableOf,
 } from './contract.ts';
+import { L4Route } from './l4route.ts';
 import { Host, Listener } from './listener.ts';
 import { Route } from './route.ts';
 import { Certificate, Secret } from './secret.ts';
@@ -20,6 +21,7 @@ export const rowSchemas = {
   listener: Listener,
   host: Host,
   route: Route,
+  l4route: L4Route,
   backend: Backend,
   endpoints: Endpoints,
   certificate: Certificate,
@@ -43,6 +45,10 @@ export const tableContract: Contract<Rows> = {
     listener: { certificate: ({ tls }) => (tls?.defaultCertificateId == null ? [] : [tls.defaultCertificateId]) },
     host: { listener: ({ listenerIds }) => listenerIds, certificate: ({ certificateIds }) => certificateIds },
     route: { host: ({ hostIds }) => hostIds, backend: ({ backends }) => backends.map(({ backendId }) => backendId) },
+    l4route: {
+      listener: ({ listenerIds }) => listenerIds,
+      backend: ({ backends }) => backends.map(({ backendId }) => backendId),
+    },
     backend: {
       secret: ({ tls }) => (tls?.verify?.caSecretId == null ? [] : [tls.verify.caSecretId]),
       certificate: ({ tls }) => (tls?.certificateId == null ? [] : [tls.certificateId]),

@@ -62,6 +62,7 @@ function usualRows(options: TranslateOptions): Record<RowKind, Record<string, un
       source: null,
       addresses: [],
       publicPort: null,
+      proxyProtocol: null,
       trustedProxies: [],
       clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null },
       hsts: null,
@@ -75,6 +76,12 @@ function usualRows(options: TranslateOptions): Record<RowKind, Record<string, un
       timeouts: { ...options.timeouts, tunnelMs: options.timeouts.tunnelMs ?? options.timeouts.readMs },
       retry: options.retry,
       bodyLimit: options.bodyLimit,
+    },
+    l4route: {
+      hostnames: [],
+      wildcard: 'one',
+      sendProxyProtocol: null,
+      responses: null,
     },
     backend: {
       broken: null,

@@ -28,6 +28,20 @@ export function plainTable(endpoints: readonly { address: string; port: number }
   ];
 }
 
+/** A listener on which everything goes to one backend, unread. */
+export function l4Table(
+  protocol: 'tcp' | 'udp',
+  endpoints: readonly { address: string; port: number }[],
+  route: Partial<RowOf<'l4route'>> = {},
+): Row[] {
+  return [
+    row('listener', { id: protocol, protocol }),
+    row('l4route', { id: 'r', listenerIds: [protocol], ...route }),
+    row('backend', { id: 'b', protocol }),
+    endpointsRow(endpoints),
+  ];
+}
+
 export function endpointsRow(endpoints: readonly { address: string; port: number; uid?: string }[]): Row {
   return row('endpoints', {
     id: 'e',
@@ -96,6 +110,7 @@ const plainRows: { readonly [K in RowKind]: object } = {
     addresses: ['127.0.0.1'],
     publicPort: null,
     tls: null,
+    proxyProtocol: null,
     trustedProxies: [],
     hsts: null,
     http2: true,
@@ -120,6 +135,18 @@ const plainRows: { readonly [K in RowKind]: object } = {
     timeouts: { connectMs: 5_000, sendMs: 60_000, readMs: 60_000, tryMs: 0, requestMs: 0, tunnelMs: 60_000 },
     retry: { attempts: 3, on: ['connect', 'reset'], canRepeatUnsafe: false, withinMs: 0 },
     bodyLimit: null,
+  },
+  l4route: {
+    source,
+    listenerIds: ['tcp'],
+    hostnames: [],
+    wildcard: 'one',
+    order: '',
+    backends: [{ backendId: 'b', weight: 1 }],
+    timeouts: { connectMs: 5_000, idleMs: 60_000 },
+    retry: { attempts: 3, withinMs: 0 },
+    sendProxyProtocol: null,
+    responses: null,
   },
   backend: {
     source,

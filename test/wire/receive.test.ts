@@ -56,11 +56,13 @@ test('a pointer that leads nowhere is found, whether its target went or never ca
       tls: { ...plainTls, verify: { caSecretId: 'ca', names: ['b2.test'], depth: 1 }, certificateId: 'client' },
     }),
   ];
+  rows.push(row('listener', { id: 'tcp', protocol: 'tcp' }), row('l4route', { id: 'l4' }));
   const table = tableOf(rows);
   const all = rows.map(({ kind, row: { id } }) => ({ kind, id }));
   assert.deepEqual(checkPointers(tableContract, table, all, []), []);
   const targets: RowRef[] = [
     { kind: 'listener', id: 'http' },
+    { kind: 'listener', id: 'tcp' },
     { kind: 'host', id: 'h' },
     { kind: 'backend', id: 'b' },
     { kind: 'secret', id: 'ca' },
@@ -94,6 +96,22 @@ test('patterns and keys that no worker could use are found in what changed', asy
     'PatternUnusable',
   ]);
   assert.ok(!JSON.stringify(problems).includes(other.key.split('\n')[1] ?? ''), 'no key material is told');
+});
+
+test('an L4 route on a listener that can do nothing with it is found', () => {
+  const names = { hostnames: ['a.test'] };
+  const upserts = [
+    ...(['http', 'https', 'tcp', 'udp'] as const).map((id) => row('listener', { id, protocol: id })),
+    row('l4route', { id: 'fits', listenerIds: ['https', 'tcp'], backends: [], ...names }),
+    row('l4route', { id: 'plain', listenerIds: ['tcp', 'udp'], backends: [] }),
+    row('l4route', { id: 'of http', listenerIds: ['http'], backends: [] }),
+    row('l4route', { id: 'names of udp', listenerIds: ['udp'], backends: [], ...names }),
+  ];
+  const problems = faultsOf(tableOf(upserts), { upserts, deletes: [] });
+  assert.deepEqual(
+    problems.map(({ code, message }) => `${code} ${/row (.*) is of no use/.exec(message)?.[1]}`),
+    ['ListenerUnfit of http', 'ListenerUnfit names of udp'],
+  );
 });
 
 test('a sender that has seen less than the table holds is refused, until it is the only one for long', () => {
