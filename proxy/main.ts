@@ -304,7 +304,7 @@ function notApplied(reason: string): Problem {
 
 /** A taken port is said at once, not when the first tables come. */
 function probePort(port: number): void {
-  for (const { handles } of bindAddresses([], port, 1)) for (const handle of handles) handle.close();
+  for (const { handles } of bindAddresses('tcp', [], port, 1)) for (const handle of handles) handle.close();
 }
 
 /** Workers drop lines that they cannot write; that a path leads nowhere is said at once. */

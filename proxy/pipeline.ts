@@ -13,7 +13,8 @@ import { type Limits, withoutZeroes } from './listen/limits.ts';
 import { answerMaxForwards } from './listen/maxforwards.ts';
 import type { Pressure } from './listen/pressure.ts';
 import { refusals } from './listen/refusals.ts';
-import type { CompiledRoute } from './match/match.ts';
+import type { SocketHandle } from './listen/sockets.ts';
+import { draw } from './match/weighted.ts';
 import type { Observer } from './observe/record.ts';
 import type { LiveTables } from './receive/live.ts';
 
@@ -45,7 +46,10 @@ export class Gateway implements Engine {
     this.halfOpen = new HalfOpen(this.limits.halfOpenHeads);
     this.#doors = new Doors(this);
     this.pressure = this.#doors.pressure;
-    this.tables.onEndpointGone((key) => this.pools.endpointGone(key));
+    this.tables.onEndpointGone((key) => {
+      this.pools.endpointGone(key);
+      this.#doors.endpointGone(key);
+    });
     this.tables.onTlsGone((profile) => this.pools.tlsGone(profile));
     this.tables.onListenersChanged(() => this.#doors.refresh());
   }
@@ -85,7 +89,7 @@ export class Gateway implements Engine {
       return;
     }
 
-    const chosen = chooseBackend(route);
+    const chosen = draw(route.backends, Math.random);
     const backend = chosen === null ? undefined : this.tables.backend(chosen.backendId);
     if (chosen === null || backend === undefined) {
       answer(this, exchange, 503, 'NE', 'The route has no backend that takes traffic.');
@@ -117,7 +121,7 @@ export class Gateway implements Engine {
    * @returns the bound port
    * @throws the system's error when the port cannot be had
    */
-  openListener(listener: Listener, target: number | object): Promise<{ port: number }> {
+  openListener(listener: Listener, target: number | SocketHandle): Promise<{ port: number }> {
     return this.#doors.open(listener, target);
   }
 
@@ -145,17 +149,4 @@ export class Gateway implements Engine {
       upstream: this.pools.sweep.size,
     };
   }
-}
-
-/** By weight; null when no backend takes traffic. */
-function chooseBackend(route: CompiledRoute): CompiledRoute['backends'][number] | null {
-  const { backends } = route;
-  if (backends.length === 1) {
-    const only = backends[0] as CompiledRoute['backends'][number];
-    return only.weightUpTo > 0 ? only : null;
-  }
-  const total = backends[backends.length - 1]?.weightUpTo ?? 0;
-  if (total === 0) return null;
-  const drawn = Math.random() * total;
-  return backends.find((backend) => drawn < backend.weightUpTo) ?? null;
 }

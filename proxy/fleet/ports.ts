@@ -74,7 +74,8 @@ export class Ports {
 
   async #open(row: Listener): Promise<void> {
     try {
-      const bound = bindAddresses(row.addresses, this.#portOf(row), this.#options.workers);
+      const transport = row.protocol === 'udp' ? 'udp' : 'tcp';
+      const bound = bindAddresses(transport, row.addresses, this.#portOf(row), this.#options.workers);
       const port = bound[0]?.port ?? 0;
       // From here on workers may listen, so closing is their affair, too.
       this.#openById.set(row.id, { wish: this.#wishOf(row), port });
@@ -95,7 +96,7 @@ export class Ports {
   }
 
   #wishOf(row: Listener): string {
-    return `${this.#portOf(row)} ${row.addresses.join()}`;
+    return `${row.protocol} ${this.#portOf(row)} ${row.addresses.join()}`;
   }
 }
 

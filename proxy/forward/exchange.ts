@@ -107,9 +107,9 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
 
   /** Makes the object ready for a new request whose head is in `line` and `head`. */
   begin(client: ClientSide, nowMs: number): void {
-    const { door, serverName, address } = client.peer;
+    const { door, serverName, address, scheme } = client.peer;
     this.client = client;
-    this.scheme = door.scheme;
+    this.scheme = scheme;
     this.isTls = door.isTls;
     this.serverName = serverName;
     this.clientAddress = address;

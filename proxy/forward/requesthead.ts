@@ -176,18 +176,17 @@ function forwardingLines(exchange: Exchange, edits: readonly CompiledEdits[]): s
 function forwardingLinesOf(exchange: Exchange): string {
   const client = exchange.client as NonNullable<Exchange['client']>;
   const { peer } = client;
-  const door = peer.door;
   const said = exchange.forwardedFor;
   const own = `X-Request-ID: ${exchange.requestId}\r\nX-Forwarded-Host: `;
   if (peer.isTrusted) {
     const head = exchange.head;
-    const port = forwardedPortOf(head.get('x-forwarded-port') ?? '') ?? door.publicPort;
+    const port = forwardedPortOf(head.get('x-forwarded-port') ?? '') ?? peer.port;
     const host = forwardedHostOf(head.get('x-forwarded-host') ?? '') ?? exchange.authority;
-    const chain = forwardedForOf(peer.address, said, door.isTrusted);
+    const chain = forwardedForOf(peer.address, said, peer.door.isTrusted);
     return `${own}${host}\r\n${fixedLines(chain, exchange.clientAddress, exchange.scheme, port)}`;
   }
   if (peer.forwardedLines === '') {
-    peer.forwardedLines = fixedLines(peer.address, peer.address, door.scheme, door.publicPort);
+    peer.forwardedLines = fixedLines(peer.address, peer.address, peer.scheme, peer.port);
   }
   // What an untrusted client claims is told apart from what is known, as ingress-nginx does.
   const claimed = said === '' ? '' : `X-Original-Forwarded-For: ${said}\r\n`;

@@ -10,6 +10,9 @@ export interface Peer {
   readonly isTrusted: boolean;
   /** SNI; '' without. */
   readonly serverName: string;
+  /** How the client came to the first of us, and to which port. */
+  readonly scheme: 'http' | 'https';
+  readonly port: number;
   /** Forwarding fields that are the same for every request of the connection; made at the first. */
   forwardedLines: string;
 }

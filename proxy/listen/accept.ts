@@ -6,7 +6,7 @@ import { refusals } from './refusals.ts';
 import type { Source } from './sources.ts';
 
 /** A connection that was let in. */
-interface Arrival {
+export interface Arrival {
   readonly handle: object;
   /** Of the peer. */
   readonly address: string;
@@ -42,11 +42,12 @@ export function acceptThrough(server: Server, { gate, door, arrived }: AcceptOpt
     accepting.onconnection = (status, handle) => {
       // A failed accept (out of descriptors) is tried again by libuv when the next connection comes.
       if (status !== 0 || handle === undefined) return;
-      const { isTls, isTrusted } = door();
+      const { isHttp, isTrusted, proxy } = door();
       const address = addressOf(handle);
-      const source = gate.enter(address, isTrusted(address));
+      // Who sends PROXY headers stands for many clients, which are measured when the header has come.
+      const source = gate.enter(address, proxy === null ? isTrusted(address) : proxy.isSource(address));
       if (typeof source !== 'string') arrived({ handle, address, source }, () => accept.call(accepting, 0, handle));
-      else if (!isTls && gate.mayAnswer()) answerFull(handle);
+      else if (isHttp && gate.mayAnswer()) answerFull(handle);
       else handle.close();
     };
   });

@@ -138,7 +138,7 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     if (after < 0 && this.requests === 0 && this.#seat !== null && beginsH2(buffer, start, end)) {
       giveExchange(exchange);
       this.#phase = phaseClosed;
-      this.#seat.spokeH2(buffer, start, end);
+      this.#seat.spokeH2(this, buffer, start, end);
       return end;
     }
     this.requests++;

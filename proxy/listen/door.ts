@@ -7,6 +7,8 @@ import { type Limits, withoutZeroes } from './limits.ts';
 export interface Door {
   readonly listenerId: string;
   readonly isTls: boolean;
+  /** Clients speak HTTP in the clear, so that one who is turned away can be told. */
+  readonly isHttp: boolean;
   readonly scheme: 'http' | 'https';
   /** For X-Forwarded-Port. */
   readonly publicPort: number;
@@ -16,6 +18,8 @@ export interface Door {
   /** The worker's, with what the listener has of its own. */
   readonly limits: Limits;
   isTrusted(address: string): boolean;
+  /** PROXY headers that every connection begins with; null: none. */
+  readonly proxy: { isSource(address: string): boolean; readonly timeoutMs: number } | null;
 }
 
 /**
@@ -27,6 +31,7 @@ export function doorOf(listener: Listener, port: number, limits: Limits): Door {
   return {
     listenerId: listener.id,
     isTls,
+    isHttp: listener.protocol === 'http',
     scheme: isTls ? 'https' : 'http',
     publicPort: listener.publicPort ?? port,
     hsts: isTls ? listener.hsts : null,
@@ -34,6 +39,10 @@ export function doorOf(listener: Listener, port: number, limits: Limits): Door {
     http2: listener.http2,
     limits: limitsOf(listener, limits),
     isTrusted: trustOf(listener.trustedProxies),
+    proxy:
+      listener.proxyProtocol === null
+        ? null
+        : { isSource: trustOf(listener.proxyProtocol.sources), timeoutMs: listener.proxyProtocol.timeoutMs },
   };
 }
 

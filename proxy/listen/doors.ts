@@ -7,14 +7,19 @@ import { Gate } from './gate.ts';
 import { connectionsByOpenFiles } from './openfiles.ts';
 import type { Pressure } from './pressure.ts';
 import { createPlainServer, createTlsServer, type ServerOptions } from './server.ts';
+import type { SocketHandle } from './sockets.ts';
 import { Sweep } from './sweep.ts';
+import { createTcpServer } from './tcp.ts';
 import { refreshTls, tlsOptions } from './tls.ts';
+import { type Place, UdpListener } from './udp.ts';
 
 /** The open ports of one listener: several when it binds several addresses. */
 interface OpenDoor {
   door: Door;
   port: number;
   readonly servers: Server[];
+  /** In the place of servers, of a udp listener. */
+  readonly datagrams: UdpListener[];
 }
 
 /** All listeners of a worker and the client connections that came through them. */
@@ -42,28 +47,33 @@ export class Doors {
     return this.#gate.pressure;
   }
 
-  async open(listener: Listener, target: number | object): Promise<{ port: number }> {
-    const open: OpenDoor = this.#doorsById.get(listener.id) ?? {
-      door: doorOf(listener, 0, this.#engine.limits),
-      port: 0,
-      servers: [],
-    };
+  async open(listener: Listener, target: number | SocketHandle): Promise<{ port: number }> {
+    const door = doorOf(listener, 0, this.#engine.limits);
+    const open: OpenDoor = this.#doorsById.get(listener.id) ?? { door, port: 0, servers: [], datagrams: [] };
     const addresses = typeof target === 'number' && listener.addresses.length > 0 ? listener.addresses : [undefined];
     for (const address of addresses) {
-      const server = this.#createServer(listener, open);
-      if (typeof target !== 'number') await listen(server, target);
-      else
-        await listen(server, {
-          port: open.port === 0 ? target : open.port,
-          ...(address === undefined ? {} : { host: address }),
-        });
-      open.servers.push(server);
-      open.port = (server.address() as AddressInfo | null)?.port ?? open.port;
+      const port = open.port === 0 ? target : open.port;
+      const place = typeof port !== 'number' ? port : { port, ...(address === undefined ? {} : { host: address }) };
+      if (listener.protocol === 'udp') await this.#receive(listener, open, place);
+      else await this.#listen(listener, open, place);
     }
     open.door = doorOf(listener, open.port, this.#engine.limits);
     this.#doorsById.set(listener.id, open);
     this.refresh();
     return { port: open.port };
+  }
+
+  async #listen(listener: Listener, open: OpenDoor, place: Place): Promise<void> {
+    const server = this.#createServer(listener, open);
+    await listen(server, place);
+    open.servers.push(server);
+    open.port = (server.address() as AddressInfo | null)?.port ?? open.port;
+  }
+
+  async #receive(listener: Listener, open: OpenDoor, place: Place): Promise<void> {
+    const datagrams = await UdpListener.open(this.#engine, listener.id, place, () => this.#ended());
+    open.datagrams.push(datagrams);
+    open.port = datagrams.port;
   }
 
   #createServer(listener: Listener, open: OpenDoor): Server {
@@ -81,6 +91,7 @@ export class Doors {
         this.#connections.add(now);
       },
     };
+    if (listener.protocol === 'tcp') return createTcpServer(options);
     return listener.protocol === 'https'
       ? createTlsServer(options, tlsOptions(this.#engine, listener))
       : createPlainServer(options);
@@ -97,7 +108,9 @@ export class Doors {
   }
 
   close(id: string): void {
-    for (const server of this.#doorsById.get(id)?.servers ?? []) server.close();
+    const open = this.#doorsById.get(id);
+    for (const server of open?.servers ?? []) server.close();
+    for (const datagrams of open?.datagrams ?? []) datagrams.close();
     this.#doorsById.delete(id);
     this.#connections.forEach((connection) => {
       if (connection.door.listenerId === id) connection.drain();
@@ -107,7 +120,15 @@ export class Doors {
   forget(connection: Connection): void {
     this.#connections.remove(connection);
     this.#engine.observer.connectionClosed(connection.door.listenerId);
-    if (this.#connections.size === 0) this.#onEmpty?.();
+    this.#ended();
+  }
+
+  #ended(): void {
+    if (this.connectionCount() === 0) this.#onEmpty?.();
+  }
+
+  endpointGone(key: string): void {
+    for (const each of this.#datagrams()) each.endpointGone(key);
   }
 
   /** Ends idle connections, those first that have been idle longest, some at a time. */
@@ -124,9 +145,18 @@ export class Doors {
 
   async drain(graceMs: number): Promise<void> {
     this.#gate.stop();
-    for (const id of [...this.#doorsById.keys()]) this.close(id);
-    if (this.#connections.size === 0) return;
+    const datagrams = this.#datagrams();
+    for (const each of datagrams) each.drain();
+    for (const [id, open] of this.#doorsById) if (open.datagrams.length === 0) this.close(id);
     this.#sendAway(graceMs);
+    if (this.connectionCount() > 0) await this.#empty(graceMs);
+    for (const each of datagrams) each.close();
+    this.#connections.forEach((connection) => {
+      connection.destroy();
+    });
+  }
+
+  async #empty(graceMs: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, graceMs);
       this.#onEmpty = () => {
@@ -135,9 +165,6 @@ export class Doors {
       };
     });
     this.#onEmpty = null;
-    this.#connections.forEach((connection) => {
-      connection.destroy();
-    });
   }
 
   /** WebSockets would stay to the end: their clients are told to go one after the other, for all at once would be a rush. */
@@ -152,8 +179,13 @@ export class Doors {
     });
   }
 
+  #datagrams(): UdpListener[] {
+    return [...this.#doorsById.values()].flatMap((open) => open.datagrams);
+  }
+
+  /** Client connections, and flows of datagrams. */
   connectionCount(): number {
-    return this.#connections.size;
+    return this.#datagrams().reduce((sum, each) => sum + each.size, this.#connections.size);
   }
 
   requestCount(): number {

@@ -59,11 +59,35 @@ export class Gate {
       if (reason === 'overload') this.#throttled++;
       return reason;
     }
+    this.#owe(source);
+    source.connections++;
+    this.#open++;
+    return source;
+  }
+
+  #owe(source: Source): void {
     const { newConnectionsPerSource } = this.#options.limits;
     if (newConnectionsPerSource > 0)
       source.dueMs = Math.max(source.dueMs, clock.nowMs) + 1000 / newConnectionsPerSource;
+  }
+
+  /**
+   * A connection that was let in is somebody else's, as a PROXY header told: it is measured and counted by who that is.
+   *
+   * @returns where it is counted from now on, or why that client may not come
+   */
+  recount(before: Source, address: string, isTrusted: boolean): Source | TurnAwayReason {
+    const source = this.#sources.knock(address);
+    if (
+      !isTrusted &&
+      (this.#isOverItsLimits(source) || isGreedy(source.connections, this.#open, this.#options.capacity))
+    ) {
+      this.#options.observer.connectionTurnedAway('source');
+      return 'source';
+    }
+    this.#owe(source);
     source.connections++;
-    this.#open++;
+    this.#sources.left(before);
     return source;
   }
 

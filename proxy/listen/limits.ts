@@ -55,6 +55,12 @@ export const Limits = z.object({
   connectionWindowBytes: z.int().min(65_535).max(67_108_864).default(2_097_152),
   /** From the start of an HTTP/2 connection to the client's SETTINGS, ms. */
   settingsMs: z.int().min(1).default(5_000),
+  /** UDP flows of one worker; datagrams of further clients are dropped. */
+  udpFlows: z.int().min(1).default(10_000),
+  /** UDP flows of one source address and worker. */
+  udpFlowsPerSource: z.int().min(1).default(1_000),
+  /** Idle time of a UDP flow whose client has sent one datagram only, ms; its route's, if shorter. */
+  udpQuestionMs: z.int().min(1).default(10_000),
   /** TLS handshake, ms. */
   handshakeMs: z.int().min(1).default(10_000),
   /** Longest request body that is kept to be sent again, bytes (Linkerd: no retry above 64 KiB). */

@@ -1,16 +1,17 @@
 import net, { type Server, type Socket } from 'node:net';
-import tls from 'node:tls';
+import tls, { type TLSSocket } from 'node:tls';
 import type { Engine } from '../forward/engine.ts';
-import { sharedClientBuffer, shortBytes } from '../forward/relay.ts';
-import type { Peer } from '../forward/sides.ts';
 import { acceptThrough } from './accept.ts';
-import { ClientConnection } from './client.ts';
-import type { Connection, SocketConnection } from './connection.ts';
+import { Accepted, nobody } from './accepted.ts';
+import { Admission } from './admission.ts';
+import type { Connection } from './connection.ts';
 import type { Door } from './door.ts';
 import { plainAddress } from './forwarded.ts';
 import type { Gate } from './gate.ts';
-import { H2Connection } from './h2connection.ts';
-import type { Source } from './sources.ts';
+import { peerOf } from './peer.ts';
+import { Preamble } from './preamble.ts';
+import { seatHttp } from './seat.ts';
+import { TlsUpgrades } from './tlsupgrades.ts';
 
 export interface ServerOptions {
   readonly engine: Engine;
@@ -23,42 +24,48 @@ export interface ServerOptions {
   readonly listenerId: string;
 }
 
-/** An http listener. Accepted handles become sockets that read into the shared buffer, which net.Server cannot make. */
+/** An http listener. */
 export function createPlainServer(options: ServerOptions): Server {
-  const { gate, door } = options;
+  const { gate, door, opened } = options;
   const server = net.createServer();
   acceptThrough(server, {
     gate,
     door,
     arrived({ handle, address, source }) {
-      gate.ready(source);
-      acceptPlain(options, handle, address).on('close', () => {
-        gate.unready(source);
-        gate.left(source);
-      });
+      const accepted = Accepted.ofHandle(handle);
+      const admission = new Admission(gate, source);
+      accepted.socket.on('close', () => admission.left());
+      if (door().proxy !== null) {
+        acceptProxied(options, accepted, admission);
+        return;
+      }
+      admission.ready();
+      opened(seatHttp(options, accepted, peerOf(door(), address, '', null), false));
+      accepted.socket.resume();
     },
   });
   return server;
 }
 
-function acceptPlain(options: ServerOptions, handle: object, address: string): Socket {
-  let seat: Seat | null = null;
-  const socket = new net.Socket({
-    handle,
-    allowHalfOpen: true,
-    writableHighWaterMark: shortBytes,
-    onread: {
-      buffer: () => seat?.connection.chunk ?? sharedClientBuffer,
-      callback(length: number, buffer: Buffer): boolean {
-        seat?.connection.receive(buffer, 0, length);
-        return true;
-      },
+function acceptProxied(options: ServerOptions, accepted: Accepted, admission: Admission): void {
+  const { engine, opened, replaced } = options;
+  const door = options.door();
+  const preamble = new Preamble({
+    engine,
+    door,
+    accepted,
+    admission,
+    wantsName: false,
+    replace: replaced,
+    done(origin, _serverName, buffer, start, end) {
+      admission.ready();
+      const client = seatHttp(options, accepted, peerOf(door, origin.address, '', origin), false);
+      replaced(preamble, client);
+      if (end > start) client.receive(buffer, start, end);
     },
-  } as net.SocketConstructorOpts);
-  socket.setNoDelay(true);
-  seat = welcome(options, socket, address, '', false);
-  socket.resume();
-  return socket;
+  });
+  opened(preamble);
+  preamble.begin();
 }
 
 /** An https listener. */
@@ -70,80 +77,56 @@ export function createTlsServer(options: ServerOptions, secure: tls.TlsOptions):
     allowHalfOpen: true,
     noDelay: true,
   });
-  let arriving: Source | null = null;
+  const admissions = new WeakMap<Socket, Admission>();
+  let arriving: Admission | null = null;
+  const upgrades = new TlsUpgrades(options, (socket, admission) => {
+    arriving = admission;
+    server.emit('connection', socket);
+  });
   acceptThrough(server, {
     gate,
     door,
-    arrived({ source }, goOn) {
-      arriving = source;
+    arrived(arrival, goOn) {
+      if (upgrades.take(arrival)) return;
+      arriving = new Admission(gate, arrival.source);
       goOn();
     },
   });
-  // Emitted inside goOn, with the socket below TLS.
+  // Emitted inside goOn, or by upgrades, with the socket below TLS.
   server.prependListener('connection', (socket: Socket) => {
-    const source = arriving as Source;
+    const admission = arriving as Admission;
+    admissions.set(socket, admission);
     gate.secure++;
     socket.on('close', () => {
       gate.secure--;
-      gate.left(source);
+      admission.left();
     });
   });
   server.on('secureConnection', (socket) => {
-    const address = plainAddress(socket.remoteAddress ?? '');
-    const source = gate.find(address);
-    if (source === undefined) {
-      // Gone meanwhile.
-      socket.destroy();
-      return;
-    }
-    gate.ready(source);
-    socket.on('close', () => gate.unready(source));
-    const name = typeof socket.servername === 'string' ? socket.servername : '';
-    const seat = welcome(options, socket, address, name, socket.alpnProtocol === 'h2');
-    socket.on('data', (bytes: Buffer) => seat.connection.receive(bytes, 0, bytes.length));
+    const below = socketBelow(socket);
+    if (below !== null) admissions.get(below)?.ready();
+    secured(options, socket, below === null ? undefined : upgrades.of(below));
   });
   // A failed handshake is the peer's affair; without a listener here its socket would stay.
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   return server;
 }
 
-function welcome(options: ServerOptions, socket: Socket, address: string, serverName: string, isH2: boolean): Seat {
-  socket.on('error', ignore);
-  const door = options.door();
-  const peer = { door, address, isTrusted: door.isTrusted(address), serverName, forwardedLines: '' };
-  const seat = new Seat(options, peer, socket, isH2);
-  socket.on('end', () => seat.connection.ended());
-  socket.on('close', () => seat.connection.closed());
-  socket.on('drain', () => seat.connection.emptied());
-  options.opened(seat.connection);
-  return seat;
+/** Where node:tls keeps the socket below a TLS socket. */
+function socketBelow(socket: TLSSocket): Socket | null {
+  return (socket as unknown as { readonly _parent: Socket | null })._parent;
 }
 
-/** The connection on a socket: which protocol it speaks may turn out only with its first bytes. */
-class Seat {
-  connection: SocketConnection;
-  readonly #options: ServerOptions;
-  readonly #peer: Peer;
-  readonly #socket: Socket;
-
-  constructor(options: ServerOptions, peer: Peer, socket: Socket, isH2: boolean) {
-    this.#options = options;
-    this.#peer = peer;
-    this.#socket = socket;
-    const canBeH2 = peer.door.http2 && !peer.door.isTls;
-    this.connection = isH2
-      ? new H2Connection(options.engine, peer, socket)
-      : new ClientConnection(options.engine, peer, socket, canBeH2 ? this : null);
+function secured(options: ServerOptions, socket: TLSSocket, upgrade: ReturnType<TlsUpgrades['of']>): void {
+  const accepted = Accepted.ofTls(socket);
+  const name = typeof socket.servername === 'string' ? socket.servername : '';
+  const address = plainAddress(socket.remoteAddress ?? '');
+  const peer = peerOf(upgrade?.preamble.door ?? options.door(), address, name, upgrade?.origin ?? null);
+  const client = seatHttp(options, accepted, peer, socket.alpnProtocol === 'h2');
+  if (upgrade === undefined) {
+    options.opened(client);
+    return;
   }
-
-  /** RFC 9113 §3.3: a client that knew beforehand. */
-  spokeH2(bytes: Buffer, start: number, end: number): void {
-    const before = this.connection;
-    this.connection = new H2Connection(this.#options.engine, this.#peer, this.#socket);
-    this.#options.replaced(before, this.connection);
-    this.connection.receive(bytes, start, end);
-  }
+  upgrade.accepted.receiver = nobody;
+  options.replaced(upgrade.preamble, client);
 }
-
-/** `close` follows every error and says what there is to say. */
-function ignore(): void {}

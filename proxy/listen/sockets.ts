@@ -23,15 +23,24 @@ export interface BoundAddress {
  * net.BoundSocket would be the public way, but it can be sent only once, which a successor rules out (seen on Node
  * 26.10: ERR_WORKER_HANDLE_NOT_TRANSFERABLE at the second send). net._createServerHandle is what node:cluster uses.
  *
+ * UDP is the same, and there it matters more: the kernel chooses by the number of sockets, so one that closed would move the
+ * clients of all others, too; datagrams that come while a worker is replaced wait for its successor.
+ *
+ * @param transport `udp`, or `tcp` for everything else
  * @param addresses IP addresses; empty: every address of both families, or of IPv4 where the host has no IPv6
  * @param port 0: the kernel chooses for the first, the others follow
  * @throws BindError when the port is taken or may not be used
  */
-export function bindAddresses(addresses: readonly string[], port: number, count: number): BoundAddress[] {
+export function bindAddresses(
+  transport: Transport,
+  addresses: readonly string[],
+  port: number,
+  count: number,
+): BoundAddress[] {
   const bound: BoundAddress[] = [];
   try {
-    for (const address of addresses.length > 0 ? addresses : [anyAddress(port)]) {
-      bound.push(bindAddress(address, bound[0]?.port ?? port, count));
+    for (const address of addresses.length > 0 ? addresses : [anyAddress(transport, port)]) {
+      bound.push(bindAddress(transport, address, bound[0]?.port ?? port, count));
     }
   } catch (error) {
     for (const { handles } of bound) for (const handle of handles) handle.close();
@@ -57,17 +66,19 @@ const reasons: { readonly [code: string]: string } = {
   EADDRNOTAVAIL: 'no interface of this machine has the address',
 };
 
-/** UV_TCP_REUSEPORT of libuv. */
-const reusePort = 2;
+export type Transport = 'tcp' | 'udp';
 
-function bindAddress(address: string, port: number, count: number): BoundAddress {
+/** UV_TCP_REUSEPORT and UV_UDP_REUSEPORT of libuv. */
+const reusePort = { tcp: 2, udp: 64 } as const;
+
+function bindAddress(transport: Transport, address: string, port: number, count: number): BoundAddress {
   // Without SO_REUSEPORT first: with it, a second Sluice of the same user would silently share the port.
-  if (port !== 0) create(address, port, 0).handle.close();
-  const first = create(address, port, reusePort);
+  if (port !== 0) create(transport, address, port, 0).handle.close();
+  const first = create(transport, address, port, reusePort[transport]);
   const handles = [first.handle];
   const chosen = first.port;
   try {
-    while (handles.length < count) handles.push(create(address, chosen, reusePort).handle);
+    while (handles.length < count) handles.push(create(transport, address, chosen, reusePort[transport]).handle);
   } catch (error) {
     for (const handle of handles) handle.close();
     throw error;
@@ -76,15 +87,20 @@ function bindAddress(address: string, port: number, count: number): BoundAddress
 }
 
 /** `::` takes both families; hosts without IPv6 refuse it. */
-function anyAddress(port: number): string {
-  const handle = open('::', port, 0);
+function anyAddress(transport: Transport, port: number): string {
+  const handle = open(transport, '::', port, 0);
   if (typeof handle !== 'number') handle.close();
   const code = typeof handle === 'number' ? getSystemErrorName(handle) : '';
   return code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL' || code === 'EINVAL' ? '0.0.0.0' : '::';
 }
 
-function create(address: string, port: number, flags: number): { handle: SocketHandle; port: number } {
-  const handle = open(address, port, flags);
+function create(
+  transport: Transport,
+  address: string,
+  port: number,
+  flags: number,
+): { handle: SocketHandle; port: number } {
+  const handle = open(transport, address, port, flags);
   if (typeof handle === 'number') throw new BindError(getSystemErrorName(handle), address, port);
   const name: { port?: number } = {};
   // libuv keeps EADDRINUSE of bind(2) back until the socket is asked something.
@@ -99,6 +115,24 @@ interface HandleFactory {
   _createServerHandle(address: string, port: number, family: 4 | 6, fd: number, flags: number): SocketHandle | number;
 }
 
-function open(address: string, port: number, flags: number): SocketHandle | number {
+/** node:dgram begins to receive as soon as a socket is bound; the bare handle waits until a worker does. */
+interface UdpBinding {
+  readonly UDP: new () => SocketHandle & {
+    bind(address: string, port: number, flags: number): number;
+    bind6(address: string, port: number, flags: number): number;
+  };
+}
+
+function openUdp(address: string, port: number, flags: number): SocketHandle | number {
+  const { UDP } = (process as unknown as { binding(name: 'udp_wrap'): UdpBinding }).binding('udp_wrap');
+  const handle = new UDP();
+  const errno = net.isIPv6(address) ? handle.bind6(address, port, flags) : handle.bind(address, port, flags);
+  if (errno === 0) return handle;
+  handle.close();
+  return errno;
+}
+
+function open(transport: Transport, address: string, port: number, flags: number): SocketHandle | number {
+  if (transport === 'udp') return openUdp(address, port, flags);
   return (net as unknown as HandleFactory)._createServerHandle(address, port, net.isIPv6(address) ? 6 : 4, -1, flags);
 }

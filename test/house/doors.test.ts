@@ -61,7 +61,7 @@ forbid('the middle is pure: no socket, timer, file, process or logger', (file, t
 });
 
 forbid('only proxy/forward and proxy/probe open backend connections', (file, target) => {
-  const openers = ['node:net', 'node:tls', 'undici', 'node:http', 'node:https', 'node:http2'];
+  const openers = ['node:net', 'node:dgram', 'node:tls', 'undici', 'node:http', 'node:https', 'node:http2'];
   const allowed = [
     'proxy/forward',
     'proxy/probe',

@@ -25,7 +25,7 @@ async function visit(port: number, host: string): Promise<void> {
 }
 
 test('the sockets of a listener share one port and its connections', async () => {
-  const [bound, ...more] = bindAddresses(['127.0.0.1', '127.0.0.2'], 0, 3);
+  const [bound, ...more] = bindAddresses('tcp', ['127.0.0.1', '127.0.0.2'], 0, 3);
   assert.ok(bound);
   assert.deepEqual(
     more.map(({ address, port }) => ({ address, port })),
@@ -43,7 +43,10 @@ test('the sockets of a listener share one port and its connections', async () =>
       `each has a share: ${counts}`,
     );
     // With SO_REUSEPORT alone a second gateway of the same user would silently take half of the connections.
-    assert.throws(() => bindAddresses(['127.0.0.1'], bound.port, 1), /127\.0\.0\.1 port \d+: the port is in use/);
+    assert.throws(
+      () => bindAddresses('tcp', ['127.0.0.1'], bound.port, 1),
+      /127\.0\.0\.1 port \d+: the port is in use/,
+    );
   } finally {
     for (const server of servers) server.close();
     for (const { handles } of more) for (const handle of handles) handle.close();
@@ -51,7 +54,7 @@ test('the sockets of a listener share one port and its connections', async () =>
 });
 
 test('without addresses both families are served, or IPv4 where there is no other', async () => {
-  const [bound] = bindAddresses([], 0, 1);
+  const [bound] = bindAddresses('tcp', [], 0, 1);
   assert.ok(bound);
   const { servers, counts } = await listenOnAll(bound);
   try {
@@ -65,5 +68,5 @@ test('without addresses both families are served, or IPv4 where there is no othe
 });
 
 test('an address that is not here is said', () => {
-  assert.throws(() => bindAddresses(['192.0.2.1'], 0, 1), /192\.0\.2\.1 port 0: no interface of this machine/);
+  assert.throws(() => bindAddresses('tcp', ['192.0.2.1'], 0, 1), /192\.0\.2\.1 port 0: no interface of this machine/);
 });

@@ -1,0 +1,77 @@
+import type { Socket } from 'node:net';
+import { readClock } from '../listen/clock.ts';
+import { giveChunk, isFull, relay, shortBytes, takeChunk } from './relay.ts';
+
+/** What an end tells its flow. */
+export interface EndedFlow {
+  moved(from: FlowEnd, bytes: number): void;
+  endClosed(end: FlowEnd): void;
+}
+
+/**
+ * One end of a TCP flow: what it reads goes out at the other end, with back-pressure, and so does its FIN. Reads go into a
+ * shared buffer until much comes at once; then into a chunk of its own, which is not copied (relay.ts).
+ */
+export class FlowEnd {
+  chunk: Buffer | null = null;
+  /** The peer sent FIN. */
+  hasEnded = false;
+  isClosed = false;
+  // Set right after construction: events come in a later turn of the loop.
+  socket!: Socket;
+  other: FlowEnd | null = null;
+  readonly #flow: EndedFlow;
+
+  constructor(flow: EndedFlow) {
+    this.#flow = flow;
+  }
+
+  receive(buffer: Buffer, start: number, end: number): void {
+    readClock();
+    const { other } = this;
+    if (other === null) return;
+    this.#flow.moved(this, end - start);
+    relay(other.socket, '', buffer, start, end, '', buffer === this.chunk);
+    if (isFull(other.socket)) this.socket.pause();
+    // Only here, where the buffer of the next read is about to be asked for, may it change.
+    const isMuch = end - start > shortBytes;
+    if (isMuch && this.chunk === null) this.chunk = takeChunk();
+    else if (!isMuch && this.chunk !== null) this.#dropChunk(other);
+  }
+
+  #dropChunk(other: FlowEnd): void {
+    // An unfinished write may still point into it: then the collector has it.
+    if (this.chunk !== null && other.socket.writableLength === 0) giveChunk(this.chunk);
+    this.chunk = null;
+  }
+
+  /** FIN goes on behind what was sent before; the other direction stays open. */
+  ended(): void {
+    readClock();
+    this.hasEnded = true;
+    this.#flow.moved(this, 0);
+    this.other?.socket.end();
+  }
+
+  emptied(): void {
+    readClock();
+    this.#flow.moved(this, 0);
+    this.other?.socket.resume();
+  }
+
+  closed(): void {
+    readClock();
+    this.isClosed = true;
+    this.chunk = null;
+    this.#flow.endClosed(this);
+  }
+
+  /**
+   * Ends it so that what was sent cannot be taken for a whole. libuv resets only a socket that has not been shut down:
+   * after that its reset fails and leaves the descriptor open, spinning.
+   */
+  cutOff(): void {
+    if (this.socket.writableEnded || this.socket.connecting) this.socket.destroy();
+    else this.socket.resetAndDestroy();
+  }
+}

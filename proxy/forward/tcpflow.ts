@@ -1,0 +1,160 @@
+import type { Accepted } from '../listen/accepted.ts';
+import { clock, readClock } from '../listen/clock.ts';
+import type { Connection } from '../listen/connection.ts';
+import type { Door } from '../listen/door.ts';
+import type { CompiledL4Route } from '../match/l4matcher.ts';
+import type { ResponseFlag } from '../observe/record.ts';
+import { type Dialled, dial, type Target } from './dial.ts';
+import type { Engine } from './engine.ts';
+import { Flow, type Origin } from './flow.ts';
+import { FlowEnd } from './flowend.ts';
+import { buildProxyHeader } from './proxyheader.ts';
+
+/** What a TCP flow begins with. */
+export interface TcpFlowStart {
+  readonly door: Door;
+  /** The client's socket; nothing is read from it before the backend is there. */
+  readonly accepted: Accepted;
+  readonly origin: Origin;
+  /** SNI; '' where it was not looked for. */
+  readonly serverName: string;
+  readonly route: CompiledL4Route | null;
+  /** What was read already and belongs to the backend; empty: nothing. */
+  readonly held: Buffer;
+}
+
+/** One TCP connection of a client and the one that carries it on to an endpoint. */
+export class TcpFlow extends Flow implements Connection {
+  readonly protocol = 'TCP';
+  expiresAtMs = Number.POSITIVE_INFINITY;
+  sweepIndex = -1;
+  readonly requestsInFlight = 0;
+  readonly isIdle = false;
+  readonly door: Door;
+  readonly #client: FlowEnd;
+  #upstream: UpstreamEnd | null = null;
+  #held: Buffer;
+
+  constructor(engine: Engine, { door, accepted, origin, serverName, route, held }: TcpFlowStart) {
+    super(engine, route, origin, serverName);
+    this.door = door;
+    this.#held = held;
+    this.#client = new FlowEnd(this);
+    this.#client.socket = accepted.socket;
+    accepted.receiver = this.#client;
+    this.bytesReceived = held.length;
+  }
+
+  /** Goes on to an endpoint, or refuses the client. */
+  begin(): void {
+    if (this.chooseBackend()) this.#try();
+    else this.#end(this.flag);
+  }
+
+  /** Goes nowhere. */
+  refuse(flag: ResponseFlag): void {
+    this.#end(flag);
+  }
+
+  #try(): void {
+    const endpoint = this.nextEndpoint();
+    if (endpoint === null) {
+      this.#end(this.flag);
+      return;
+    }
+    this.expiresAtMs = this.deadline(this.route?.row.timeouts.connectMs);
+    const upstream = new UpstreamEnd(this);
+    this.#upstream = upstream;
+    dial(upstream, endpoint, plain);
+  }
+
+  connected(upstream: UpstreamEnd): void {
+    readClock();
+    if (upstream !== this.#upstream) return;
+    this.answerMs = clock.nowMs - this.tryStartedMs;
+    this.#touch();
+    upstream.other = this.#client;
+    this.#client.other = upstream;
+    const version = this.route?.row.sendProxyProtocol ?? null;
+    if (version !== null) upstream.socket.write(buildProxyHeader(version, this.origin));
+    if (this.#held.length > 0) upstream.socket.write(this.#held);
+    this.#held = nothing;
+    this.#client.socket.resume();
+  }
+
+  moved(from: FlowEnd, bytes: number): void {
+    if (from === this.#client) this.bytesReceived += bytes;
+    else this.bytesSent += bytes;
+    this.#touch();
+  }
+
+  #touch(): void {
+    this.expiresAtMs = this.deadline(this.route?.row.timeouts.idleMs);
+  }
+
+  endClosed(end: FlowEnd): void {
+    const upstream = this.#upstream;
+    if (this.isOver || (end !== this.#client && end !== upstream)) return;
+    if (end === upstream && upstream.other === null) {
+      this.#tryFailed();
+      return;
+    }
+    const isWhole = this.#client.hasEnded && upstream?.hasEnded === true && end.socket.errored === null;
+    if (!isWhole) this.#end(end === this.#client ? 'DC' : 'UC');
+    else if (this.#client.isClosed && upstream.isClosed) this.#end('-');
+  }
+
+  /** The endpoint did not take the connection: nothing was sent, so another one may. */
+  #tryFailed(): void {
+    this.#upstream = null;
+    this.endTry('local-failure');
+    if (this.mayRetry()) this.#try();
+    else this.#end('UF');
+  }
+
+  expired(): void {
+    const upstream = this.#upstream;
+    if (upstream !== null && upstream.other === null) {
+      this.#upstream = null;
+      upstream.socket.destroy();
+      this.#tryFailed();
+    } else this.#end('SI');
+  }
+
+  /** Goes on: its client was promised nothing about when it ends. */
+  drain(): void {}
+
+  /** Nor are there words to tell it to go. */
+  leaveAt(): void {}
+
+  destroy(): void {
+    this.#end('DC');
+  }
+
+  /** Both ends are cut off unless they have closed by themselves. */
+  #end(flag: ResponseFlag): void {
+    if (!this.finish(flag)) return;
+    this.expiresAtMs = Number.POSITIVE_INFINITY;
+    this.#held = nothing;
+    if (!this.#client.isClosed) this.#client.cutOff();
+    if (this.#upstream?.isClosed === false) this.#upstream.cutOff();
+    this.engine.connectionClosed(this);
+  }
+}
+
+/** The backend's end. It has no other one until it is connected. */
+class UpstreamEnd extends FlowEnd implements Dialled {
+  readonly #flow: TcpFlow;
+
+  constructor(flow: TcpFlow) {
+    super(flow);
+    this.#flow = flow;
+  }
+
+  connected(): void {
+    this.#flow.connected(this);
+  }
+}
+
+const nothing = Buffer.alloc(0);
+const plain: Target = { tls: null, session: null };

@@ -1,0 +1,35 @@
+import type { TurnAwayReason } from '../observe/record.ts';
+import type { Gate } from './gate.ts';
+import type { Source } from './sources.ts';
+
+/** Where one connection is counted, from accept to close. A PROXY header may say that it is somebody else's. */
+export class Admission {
+  readonly #gate: Gate;
+  #source: Source;
+  #isReady = false;
+
+  constructor(gate: Gate, source: Source) {
+    this.#gate = gate;
+    this.#source = source;
+  }
+
+  /** It is past what comes before its protocol, or needs none of it. */
+  ready(): void {
+    if (this.#isReady) return;
+    this.#isReady = true;
+    this.#gate.ready(this.#source);
+  }
+
+  /** @returns why the client that a PROXY header told of may not come; null: it may, and is counted from now on */
+  told(address: string, isTrusted: boolean): TurnAwayReason | null {
+    const source = this.#gate.recount(this.#source, address, isTrusted);
+    if (typeof source === 'string') return source;
+    this.#source = source;
+    return null;
+  }
+
+  left(): void {
+    if (this.#isReady) this.#gate.unready(this.#source);
+    this.#gate.left(this.#source);
+  }
+}

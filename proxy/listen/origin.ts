@@ -1,0 +1,30 @@
+import type { Socket } from 'node:net';
+import type { Origin } from '../forward/flow.ts';
+import type { ProxyHeader } from '../parse/proxyheader.ts';
+import { plainAddress } from './forwarded.ts';
+
+/** As the socket says; addresses are '' when the client is gone already. */
+export function originOf(socket: Socket): Origin {
+  return {
+    address: plainAddress(socket.remoteAddress ?? ''),
+    port: socket.remotePort ?? 0,
+    localAddress: plainAddress(socket.localAddress ?? ''),
+    localPort: socket.localPort ?? 0,
+    isTold: false,
+    wasTls: false,
+  };
+}
+
+/** As a PROXY header says, if it stands for another connection than its own (LOCAL, UNKNOWN). */
+export function originOfHeader(header: ProxyHeader, own: Origin): Origin {
+  if (!header.isProxied) return own;
+  return {
+    address: header.sourceAddress,
+    port: header.sourcePort,
+    localAddress: header.destinationAddress,
+    localPort: header.destinationPort,
+    isTold: true,
+    // A load balancer that ends TLS in front of the plain port may say so by the port alone, as ingress-nginx takes it.
+    wasTls: header.isTls || header.destinationPort === 443,
+  };
+}

@@ -1,0 +1,22 @@
+import type { Origin } from '../forward/flow.ts';
+import type { Peer } from '../forward/sides.ts';
+import type { Door } from './door.ts';
+
+/**
+ * @param peer the address at the other end of the socket
+ * @param serverName SNI; '' without
+ * @param origin as a PROXY header tells it; null: there was none, so the peer is the client
+ */
+export function peerOf(door: Door, peer: string, serverName: string, origin: Origin | null): Peer {
+  const address = origin?.address ?? peer;
+  return {
+    door,
+    address,
+    isTrusted: door.isTrusted(address),
+    serverName,
+    scheme: origin?.wasTls === true ? 'https' : door.scheme,
+    // Where the port that the client came to is told, the operator need not have said it.
+    port: origin?.isTold === true ? origin.localPort : door.publicPort,
+    forwardedLines: '',
+  };
+}

@@ -1,0 +1,48 @@
+import type { Engine } from '../forward/engine.ts';
+import type { Peer } from '../forward/sides.ts';
+import type { Accepted } from './accepted.ts';
+import { ClientConnection } from './client.ts';
+import type { Connection, SocketConnection } from './connection.ts';
+import { H2Connection } from './h2connection.ts';
+import type { H2Taker } from './h2preface.ts';
+
+interface SeatOptions {
+  readonly engine: Engine;
+  replaced(before: Connection, now: Connection): void;
+}
+
+/**
+ * The HTTP connection on a client's socket. Which version it speaks may turn out only with its first bytes.
+ *
+ * @param isH2 chosen by ALPN
+ */
+export function seatHttp(options: SeatOptions, accepted: Accepted, peer: Peer, isH2: boolean): SocketConnection {
+  const { engine } = options;
+  const { socket } = accepted;
+  const canBeH2 = peer.door.http2 && !peer.door.isTls;
+  const connection = isH2
+    ? new H2Connection(engine, peer, socket)
+    : new ClientConnection(engine, peer, socket, canBeH2 ? new Seat(options, accepted, peer) : null);
+  accepted.receiver = connection;
+  return connection;
+}
+
+/** Takes over from HTTP/1.1 (RFC 9113 §3.3: a client that knew beforehand). */
+class Seat implements H2Taker {
+  readonly #options: SeatOptions;
+  readonly #accepted: Accepted;
+  readonly #peer: Peer;
+
+  constructor(options: SeatOptions, accepted: Accepted, peer: Peer) {
+    this.#options = options;
+    this.#accepted = accepted;
+    this.#peer = peer;
+  }
+
+  spokeH2(before: SocketConnection, bytes: Buffer, start: number, end: number): void {
+    const now = new H2Connection(this.#options.engine, this.#peer, this.#accepted.socket);
+    this.#accepted.receiver = now;
+    this.#options.replaced(before, now);
+    now.receive(bytes, start, end);
+  }
+}
