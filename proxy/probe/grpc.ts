@@ -1,59 +1,25 @@
-import { once } from 'node:events';
-import { connect } from 'node:http2';
 import type { Probe } from '#table/resilience.ts';
-import { hostOf, originOf, type Peer, userAgent } from './peer.ts';
+import { askOverHttp2 } from './http2.ts';
+import type { Peer } from './peer.ts';
 
 /**
- * grpc.health.v1.Health/Check (https://github.com/grpc/grpc/blob/master/doc/health-checking.md), on an HTTP/2 connection of
- * its own, in the clear by prior knowledge. The two messages have one field each, so they are written and read by hand.
+ * grpc.health.v1.Health/Check (https://github.com/grpc/grpc/blob/master/doc/health-checking.md). The two messages have one field each, so they are written and read by hand.
  */
 export async function grpcFault(
   peer: Peer,
   probe: Extract<Probe, { type: 'grpc' }>,
   signal: AbortSignal,
 ): Promise<string | null> {
-  const session = connect(originOf(peer), {
-    ...peer.tls,
-    settings: { enablePush: false },
-    maxSessionMemory: 1,
-  });
-  // The waits below hear of errors; one that nobody waits for must not be the end of the process.
-  session.on('error', () => {});
-  try {
-    await once(session, 'connect', { signal });
-    const stream = session.request({
-      ':method': 'POST',
-      ':scheme': peer.tls === null ? 'http' : 'https',
-      ':authority': probe.host ?? hostOf(peer),
-      ':path': '/grpc.health.v1.Health/Check',
-      'content-type': 'application/grpc',
-      te: 'trailers',
-      'user-agent': userAgent,
-    });
-    stream.on('error', () => {});
-    let grpcStatus: unknown;
-    stream.on('trailers', (fields) => {
-      grpcStatus = fields['grpc-status'];
-    });
-    stream.end(requestBytes(probe.service));
-    const [head] = (await once(stream, 'response', { signal })) as [Record<string, unknown>];
-    const pieces: Buffer[] = [];
-    let length = 0;
-    stream.on('data', (piece: Buffer) => {
-      length += piece.length;
-      if (length > mostBytes) stream.destroy();
-      else pieces.push(piece);
-    });
-    await once(stream, 'close', { signal });
-    // An answer without a message has its status in the head (Trailers-Only).
-    return faultOf(head, String(grpcStatus ?? head['grpc-status']), Buffer.concat(pieces));
-  } finally {
-    session.destroy();
-  }
+  const headers = {
+    ':method': 'POST',
+    ':path': '/grpc.health.v1.Health/Check',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  };
+  const { head, trailers, body } = await askOverHttp2(peer, probe.host, headers, requestBytes(probe.service), signal);
+  // An answer without a message has its status in the head (Trailers-Only).
+  return faultOf(head, String(trailers['grpc-status'] ?? head['grpc-status']), body);
 }
-
-/** The answer is a few bytes long. */
-const mostBytes = 4096;
 
 function faultOf(head: Record<string, unknown>, grpcStatus: string, body: Buffer): string | null {
   if (head[':status'] !== 200) return `status ${head[':status']}`;

@@ -1,11 +1,22 @@
 import { Client } from 'undici';
 import type { Probe } from '#table/resilience.ts';
+import { askOverHttp2 } from './http2.ts';
 import { hostOf, originOf, type Peer, userAgent } from './peer.ts';
 
 type HttpProbe = Extract<Probe, { type: 'http' }>;
 
-/** One request; its status says whether the endpoint is well. */
+/** One request, in the version of HTTP that the backend speaks; its status says whether the endpoint is well. */
 export async function httpFault(peer: Peer, probe: HttpProbe, signal: AbortSignal): Promise<string | null> {
+  const status = peer.isHttp2 ? await statusOverHttp2(peer, probe, signal) : await statusOverHttp1(peer, probe, signal);
+  return isExpected(probe, status) ? null : `status ${status}`;
+}
+
+async function statusOverHttp2(peer: Peer, { method, path, host }: HttpProbe, signal: AbortSignal): Promise<number> {
+  const { head } = await askOverHttp2(peer, host, { ':method': method, ':path': path }, null, signal);
+  return head[':status'] ?? 0;
+}
+
+async function statusOverHttp1(peer: Peer, probe: HttpProbe, signal: AbortSignal): Promise<number> {
   const client = new Client(originOf(peer), { pipelining: 0, connect: { ...peer.tls } });
   try {
     const { statusCode, body } = await client.request({
@@ -16,7 +27,7 @@ export async function httpFault(peer: Peer, probe: HttpProbe, signal: AbortSigna
       signal,
     });
     await body.dump({ limit: 64 * 1024, signal });
-    return isExpected(probe, statusCode) ? null : `status ${statusCode}`;
+    return statusCode;
   } finally {
     void client.destroy();
   }

@@ -6,6 +6,8 @@ import { endpointKey } from '../select/endpoint.ts';
 /** One endpoint that is asked, and how it is spoken to. */
 export interface Peer {
   readonly endpoint: Endpoint;
+  /** It speaks HTTP/2 and nothing else. */
+  readonly isHttp2: boolean;
   /** Options of tls.connect; null: in the clear. */
   readonly tls: Partial<PeerOptions> | null;
 }

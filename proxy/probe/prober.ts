@@ -135,13 +135,17 @@ export class Prober {
     if (backend !== undefined && check !== null) {
       const { material } = this.#options;
       const tls = tlsOf(backend, material);
-      const sameForAll = JSON.stringify([check, backend.tls && tlsContent(backend.tls, material)]);
+      const isHttp2 = backend.protocol === 'h2' || backend.protocol === 'h2c';
+      const sameForAll = JSON.stringify([check, isHttp2, backend.tls && tlsContent(backend.tls, material)]);
       for (const endpoint of endpoints) {
         const key = endpointKey(endpoint.address, endpoint.port);
         if ((!endpoint.ready && !endpoint.serving) || now.has(key)) continue;
         const mark = `${endpoint.uid} ${sameForAll}`;
         const known = old.get(key);
-        now.set(key, known?.mark === mark ? known : this.#begin(backendId, key, { endpoint, tls }, check, mark));
+        now.set(
+          key,
+          known?.mark === mark ? known : this.#begin(backendId, key, { endpoint, tls, isHttp2 }, check, mark),
+        );
       }
     }
     for (const [key, target] of old) {

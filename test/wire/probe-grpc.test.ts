@@ -13,6 +13,7 @@ import type { Backend } from '../../proxy/table/backend.ts';
 import type { Probe } from '../../proxy/table/resilience.ts';
 import type { UpstreamTls } from '../../proxy/table/upstreamtls.ts';
 import { certificateFor } from '../kit/certificate.ts';
+import { H2Backend, h2Answer } from '../kit/h2backend.ts';
 import { plainEndpoint, plainTls, row } from '../kit/rows.ts';
 
 const grpc = (service: string): Probe => ({ type: 'grpc', service, host: null });
@@ -66,7 +67,7 @@ async function startServer(
 
 function ask(port: number, probe: Probe, tls: Peer['tls'] = null, signal = AbortSignal.timeout(20_000)) {
   const endpoint = { ...plainEndpoint, address: '127.0.0.1', port, uid: 'pod' };
-  return askOnce({ endpoint, tls }, probe, signal);
+  return askOnce({ endpoint, tls, isHttp2: true }, probe, signal);
 }
 
 test('grpc.health.v1: what serves is well; what does not, or is not known, says why', async (t) => {
@@ -92,6 +93,30 @@ test('grpc.health.v1 over TLS, verified as the row wants it', async (t) => {
   assert.equal(await ask(port, grpc(''), spoken(named('pod.test'), pair.cert)), null);
   assert.equal(await ask(port, grpc(''), spoken(named('other.test'), pair.cert)), 'ERR_TLS_CERT_ALTNAME_INVALID');
   assert.notEqual(await ask(port, grpc(''), spoken(named('pod.test'), '')), null);
+});
+
+test('a probe of type http asks a backend that speaks HTTP/2 over that, with method, path and statuses of the row', async (t) => {
+  const backend = await H2Backend.start({
+    onEnd: ({ stream, headers }) =>
+      h2Answer(stream, 'x'.repeat(100_000), { ':status': headers[':path'] === '/up' ? 204 : 500 }),
+  });
+  t.after(() => backend.stop());
+  const probe = (path: string): Probe => ({
+    type: 'http',
+    method: 'GET',
+    path,
+    host: 'up.test',
+    expectedStatuses: [[200, 299]],
+  });
+  assert.equal(await ask(backend.port, probe('/up')), null);
+  assert.equal(await ask(backend.port, probe('/down')), 'status 500');
+  assert.deepEqual(
+    backend.requests.map(({ headers }) => [headers[':method'], headers[':authority']]),
+    [
+      ['GET', 'up.test'],
+      ['GET', 'up.test'],
+    ],
+  );
 });
 
 test('a server without the health service, one that never answers, and none at all are not well', async (t) => {
