@@ -4,6 +4,7 @@
  *   npm run bench                 all rows
  *   npm run bench -- small tls    rows whose name contains one of the words
  *   npm run bench -- propagation  instead: how long a new Ingress takes on a real API server (propagation.ts)
+ *   npm run bench -- edge         instead: what a plan of many Services costs a node (edge.ts)
  *   BENCH_ROUNDS=7 BENCH_SECONDS=5
  *
  * Proxies run on core 0, generator and backend on core 1; each has one worker. Ratios are what counts.
@@ -29,6 +30,18 @@ const wanted = process.argv.slice(2);
 if (wanted.includes('propagation')) {
   const { measurePropagation } = await import('./propagation.ts');
   console.log(JSON.stringify(await measurePropagation()));
+  process.exit(0);
+}
+
+if (wanted.includes('edge')) {
+  const { measureEdge } = await import('./edge.ts');
+  for (const [services, endpoints] of [
+    [100, 10],
+    [10_000, 10],
+    [44_000, 1],
+  ] as const) {
+    console.log(JSON.stringify(await measureEdge(services, endpoints)));
+  }
   process.exit(0);
 }
 

@@ -31,6 +31,11 @@ export class Claims {
     return this.#of(element)[0] ?? null;
   }
 
+  /** What this owner claims; null: not this element. */
+  of(element: string, owner: string): Claim | null {
+    return this.#of(element).find((claim) => claim.owner === owner) ?? null;
+  }
+
   elements(): Iterable<string> {
     return this.#claims.keys();
   }

@@ -1,6 +1,6 @@
 import type { EdgePlan, PlanRows } from '#table/plan.ts';
 import type { Problem, Source } from '#table/problem.ts';
-import type { EdgeNode } from '#table/service.ts';
+import type { EdgeNode, EdgeService } from '#table/service.ts';
 import { changesOf, type Delta } from '../receive/changes.ts';
 import { Choosers } from './choosers.ts';
 import { Claims } from './claims.ts';
@@ -39,7 +39,7 @@ export class Renderer {
   readonly #portIds: PortIds;
   readonly #claims = new Claims();
   readonly #numbersByList = new Map<number, Numbers>();
-  readonly #renderings = new Map<string, Rendering>();
+  readonly #kept = new Map<string, Kept>();
   readonly #serviceIdsByEndpoints = new Map<string, Set<string>>();
   /** In how many Services a UDP endpoint serves. */
   readonly #udpTargets = new Map<string, number>();
@@ -82,8 +82,8 @@ export class Renderer {
     for (const element of this.#claims.elements()) {
       transaction.add(element, this.#claims.best(element)?.value ?? '');
     }
-    for (const { own } of this.#renderings.values()) {
-      for (const [element, value] of own) transaction.add(element, value);
+    for (const { own } of this.#kept.values()) {
+      for (let i = 0; i < own.length; i += 2) transaction.add(own[i] ?? '', own[i + 1] ?? '');
     }
     for (const element of this.#udpTargets.keys()) transaction.clear(element);
     return transaction;
@@ -92,12 +92,13 @@ export class Renderer {
   /** What Services do not get as they are written. */
   problems(plan: EdgePlan): Problem[] {
     const problems: Problem[] = [];
-    for (const [id, { claims }] of this.#renderings) {
+    for (const [id, { claimed }] of this.#kept) {
       const source = plan.service.get(id)?.source;
       if (source === undefined) continue;
-      for (const [element, { value }] of claims) {
+      for (const element of claimed) {
         const best = this.#claims.best(element);
-        if (best !== null && best.value !== value) problems.push(clash(source, element, best.owner));
+        if (best === null || best.value === this.#claims.of(element, id)?.value) continue;
+        problems.push(clash(source, element, best.owner));
       }
       if (this.#tooMany.has(id)) problems.push(tooMany(source));
     }
@@ -122,49 +123,57 @@ export class Renderer {
 
   #replace(plan: EdgePlan, id: string, step: Step): void {
     const service = plan.service.get(id);
-    const before = this.#renderings.get(id) ?? nothing;
+    const before = this.#kept.get(id) ?? nothing;
     this.#tooMany.delete(id);
-    const after =
-      service === undefined
-        ? nothing
-        : renderService(service, (endpointsId) => plan.endpoints.get(endpointsId)?.endpoints ?? [], {
-            node: this.#node,
-            scope: this.#options.scope,
-            choosers: this.#choosers,
-            portId: (owner, elements) => this.#portId(id, owner, elements),
-            numbers: (listKey) => this.#numbers(listKey),
-          });
-    for (const [element, value] of before.own) if (after.own.get(element) !== value) step.transaction.remove(element);
-    for (const [element, value] of after.own)
-      if (before.own.get(element) !== value) step.transaction.add(element, value);
-    this.#claim(id, before, after, step.claimed);
+    const after = service === undefined ? null : this.#render(plan, id, service);
+    const own = new Map<string, string>();
+    for (let i = 0; i < before.own.length; i += 2) own.set(before.own[i] ?? '', before.own[i + 1] ?? '');
+    for (const [element, value] of own) if (after?.own.get(element) !== value) step.transaction.remove(element);
+    for (const [element, value] of after?.own ?? [])
+      if (own.get(element) !== value) step.transaction.add(element, value);
+    this.#claim(id, before.claimed, after?.claims ?? new Map(), step.claimed);
     for (const element of before.udpTargets) this.#countUdp(element, -1, step.udp);
-    for (const element of after.udpTargets) this.#countUdp(element, 1, step.udp);
-    for (const owner of before.ports) if (!after.ports.has(owner)) this.#release(owner);
-    for (const endpointsId of before.endpointsIds) this.#serviceIdsByEndpoints.get(endpointsId)?.delete(id);
-    for (const endpointsId of after.endpointsIds) {
+    for (const element of after?.udpTargets ?? []) this.#countUdp(element, 1, step.udp);
+    for (const owner of before.ports) if (!after?.ports.has(owner)) this.#release(owner);
+    this.#index(id, before.endpointsIds, after?.endpointsIds ?? []);
+    if (after === null) this.#kept.delete(id);
+    else this.#kept.set(id, keep(after));
+  }
+
+  #render(plan: EdgePlan, id: string, service: EdgeService): Rendering {
+    return renderService(service, (endpointsId) => plan.endpoints.get(endpointsId)?.endpoints ?? [], {
+      node: this.#node,
+      scope: this.#options.scope,
+      choosers: this.#choosers,
+      portId: (owner, elements) => this.#portId(id, owner, elements),
+      numbers: (listKey) => this.#numbers(listKey),
+    });
+  }
+
+  #index(id: string, before: readonly string[], after: readonly string[]): void {
+    for (const endpointsId of before) {
+      const serviceIds = this.#serviceIdsByEndpoints.get(endpointsId);
+      serviceIds?.delete(id);
+      if (serviceIds?.size === 0) this.#serviceIdsByEndpoints.delete(endpointsId);
+    }
+    for (const endpointsId of after) {
       const serviceIds = this.#serviceIdsByEndpoints.get(endpointsId);
       if (serviceIds === undefined) this.#serviceIdsByEndpoints.set(endpointsId, new Set([id]));
       else serviceIds.add(id);
     }
-    for (const endpointsId of before.endpointsIds) {
-      if (this.#serviceIdsByEndpoints.get(endpointsId)?.size === 0) this.#serviceIdsByEndpoints.delete(endpointsId);
-    }
-    if (service === undefined) this.#renderings.delete(id);
-    else this.#renderings.set(id, after);
   }
 
-  #claim(id: string, before: Rendering, after: Rendering, claimed: Step['claimed']): void {
+  #claim(id: string, before: readonly string[], after: Rendering['claims'], claimed: Step['claimed']): void {
     const note = (element: string): void => {
       if (!claimed.has(element)) claimed.set(element, this.#claims.best(element)?.value ?? null);
     };
-    for (const element of before.claims.keys()) {
-      if (after.claims.has(element)) continue;
+    for (const element of before) {
+      if (after.has(element)) continue;
       note(element);
       this.#claims.drop(element, id);
     }
-    for (const [element, { rank, value }] of after.claims) {
-      const old = before.claims.get(element);
+    for (const [element, { rank, value }] of after) {
+      const old = this.#claims.of(element, id);
       if (old?.rank === rank && old.value === value) continue;
       note(element);
       this.#claims.put(element, { owner: id, rank, value });
@@ -212,13 +221,28 @@ interface Step {
   readonly udp: Map<string, number>;
 }
 
-const nothing: Rendering = {
-  own: new Map(),
-  claims: new Map(),
-  udpTargets: new Set(),
-  ports: new Set(),
-  endpointsIds: [],
-};
+/** A rendering as it is kept: there are tens of thousands of them, and hardly any is ever looked at again. */
+interface Kept {
+  /** Elements and values, in turn. */
+  readonly own: readonly string[];
+  readonly claimed: readonly string[];
+  readonly udpTargets: readonly string[];
+  readonly ports: readonly string[];
+  readonly endpointsIds: readonly string[];
+}
+
+const none: readonly string[] = [];
+const nothing: Kept = { own: none, claimed: none, udpTargets: none, ports: none, endpointsIds: none };
+
+function keep({ own, claims, udpTargets, ports, endpointsIds }: Rendering): Kept {
+  return {
+    own: [...own].flat(),
+    claimed: [...claims.keys()],
+    udpTargets: udpTargets.size === 0 ? none : [...udpTargets],
+    ports: [...ports],
+    endpointsIds,
+  };
+}
 
 /** The kernel forgets an idle UDP flow after two minutes; who has tuned it to more than this has other worries. */
 const rememberGoneFor = '600s';

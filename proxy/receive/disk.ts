@@ -6,6 +6,14 @@ import { type ChangeBatch, Commit, schemaVersion } from '#table/change.ts';
 import { type AnyKinds, type Contract, type KindIn, kindsOf, type RowIn, type TableOf } from '#table/contract.ts';
 import { deltaFromNothing } from './delta.ts';
 
+/** Rows of one moment. */
+export interface Saving<M> {
+  readonly commit: Commit;
+  readonly open: readonly RowIn<M>[];
+  /** Of sealed kinds. */
+  readonly secret: readonly RowIn<M>[];
+}
+
 export interface DiskOptions<M> {
   readonly contract: Contract<M>;
   /** Folder of this process alone. */
@@ -36,18 +44,39 @@ export class TableDisk<M extends AnyKinds> {
     return new TableDisk(contract, join(dir, 'tables.json'), key);
   }
 
-  /** The text of the file, of one moment. */
-  encode(table: TableOf<M>, commit: Commit): string {
+  /** What is to be saved, of one moment: rows are immutable, so it costs a list of them. */
+  take(table: TableOf<M>, commit: Commit): Saving<M> {
     const { sealed } = this.#contract;
     const rows = deltaFromNothing(table).upserts;
-    const plain = JSON.stringify(rows.filter(({ kind }) => !(kind in sealed)));
-    const box = seal(JSON.stringify(rows.filter(({ kind }) => kind in sealed)), plain, this.#key);
-    const head = `"schemaVersion":${schemaVersion},"commit":${JSON.stringify(commit)},"sealed":${JSON.stringify(box)}`;
-    return `{${head},"rows":${plain}}\n`;
+    return {
+      commit,
+      open: rows.filter(({ kind }) => !(kind in sealed)),
+      secret: rows.filter(({ kind }) => kind in sealed),
+    };
   }
 
-  async write(text: string): Promise<void> {
-    await replaceFile(this.#file, text);
+  /**
+   * In pieces, so that a large table holds nothing else up and is never in memory as one text.
+   * @returns the time that making the text took, ms
+   */
+  async write({ commit, open: rows, secret }: Saving<M>): Promise<number> {
+    let madeMs = 0;
+    await replaceFile(this.#file, async (put) => {
+      const digest = createHash('sha256').update('[');
+      await put('{"rows":[');
+      for (let i = 0; i < rows.length; i += rowsPerPiece) {
+        const startMs = performance.now();
+        const texts = rows.slice(i, i + rowsPerPiece).map((row) => JSON.stringify(row));
+        const text = `${i === 0 ? '' : ','}${texts.join(',')}`;
+        digest.update(text);
+        madeMs += performance.now() - startMs;
+        await put(text);
+      }
+      const box = seal(JSON.stringify(secret), digest.update(']').digest(), this.#key);
+      const head = `"schemaVersion":${schemaVersion},"commit":${JSON.stringify(commit)}`;
+      await put(`],${head},"sealed":${JSON.stringify(box)}}\n`);
+    });
+    return madeMs;
   }
 
   /**
@@ -68,7 +97,7 @@ export class TableDisk<M extends AnyKinds> {
     }
     const { schemas } = this.#contract;
     const savedRows = z.array(z.object({ kind: z.enum(kindsOf(schemas) as [KindIn<M>]), row: z.unknown() }));
-    const secrets = savedRows.parse(JSON.parse(unseal(saved.sealed, JSON.stringify(saved.rows), this.#key)));
+    const secrets = savedRows.parse(JSON.parse(unseal(saved.sealed, digestOf(JSON.stringify(saved.rows)), this.#key)));
     const upserts = [...savedRows.parse(saved.rows), ...secrets].map(({ kind, row }) => {
       return { kind, row: schemas[kind as KindIn<M>].parse(row) } as RowIn<M>;
     });
@@ -76,13 +105,16 @@ export class TableDisk<M extends AnyKinds> {
   }
 }
 
+/** A piece is a few milliseconds of work. */
+const rowsPerPiece = 500;
+
 const Sealed = z.object({ nonce: z.string(), tag: z.string(), data: z.string() });
 const Saved = z.object({ schemaVersion: z.int(), commit: Commit, sealed: Sealed, rows: z.array(z.unknown()) });
 
-/** AES-256-GCM. The open rows are authenticated with it: a file put together from two does not load. */
-function seal(text: string, openRows: string, key: Buffer): z.infer<typeof Sealed> {
+/** AES-256-GCM. The digest of the open rows is authenticated with it: a file put together from two does not load. */
+function seal(text: string, openRows: Buffer, key: Buffer): z.infer<typeof Sealed> {
   const nonce = randomBytes(12);
-  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(digestOf(openRows));
+  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(openRows);
   const data = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]);
   return {
     nonce: nonce.toString('base64'),
@@ -91,12 +123,12 @@ function seal(text: string, openRows: string, key: Buffer): z.infer<typeof Seale
   };
 }
 
-function unseal(sealed: z.infer<typeof Sealed>, openRows: string, key: Buffer): string {
+function unseal(sealed: z.infer<typeof Sealed>, openRows: Buffer, key: Buffer): string {
   const tag = Buffer.from(sealed.tag, 'base64');
   // A shorter tag would be accepted by GCM and could be forged.
   if (tag.length !== 16) throw new Error('the saved tables are damaged');
   const decipher = createDecipheriv('aes-256-gcm', key, Buffer.from(sealed.nonce, 'base64'))
-    .setAAD(digestOf(openRows))
+    .setAAD(openRows)
     .setAuthTag(tag);
   return decipher.update(sealed.data, 'base64', 'utf8') + decipher.final('utf8');
 }
@@ -111,7 +143,7 @@ async function readKey(path: string, isOurs: boolean): Promise<Buffer> {
   if (kept !== null) return kept;
   if (!isOurs) throw new Error(`${path} does not hold a key: base64 of 32 bytes`);
   const key = randomBytes(32);
-  await replaceFile(path, `${key.toString('base64')}\n`);
+  await replaceFile(path, (put) => put(`${key.toString('base64')}\n`));
   return key;
 }
 
@@ -126,11 +158,11 @@ async function keyOf(path: string): Promise<Buffer | null> {
 }
 
 /** Either the old or the new file survives a crash at any moment. */
-async function replaceFile(path: string, text: string): Promise<void> {
+async function replaceFile(path: string, fill: (put: (text: string) => Promise<void>) => Promise<void>): Promise<void> {
   const fresh = `${path}.new`;
   const file = await open(fresh, 'w', 0o600);
   try {
-    await file.writeFile(text);
+    await fill((text) => file.writeFile(text));
     await file.sync();
   } finally {
     await file.close();

@@ -45,16 +45,14 @@ export class Memory<M extends AnyKinds> {
   async #save(intake: Intake<M>): Promise<void> {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    const text = await intake.inTurn(async () => {
-      if (intake.commit === null) return null;
-      const startMs = performance.now();
-      const encoded = this.#disk.encode(intake.table, intake.commit);
-      this.#encodeMs = performance.now() - startMs;
-      return encoded;
+    const saving = await intake.inTurn(async () => {
+      return intake.commit === null ? null : this.#disk.take(intake.table, intake.commit);
     });
-    if (text === null) return;
+    if (saving === null) return;
     this.#writing = this.#writing
-      .then(() => this.#disk.write(text))
+      .then(async () => {
+        this.#encodeMs = await this.#disk.write(saving);
+      })
       .catch((error: Error) => {
         this.#log.error({ err: error.message }, 'tables not saved');
       });

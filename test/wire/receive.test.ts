@@ -139,7 +139,7 @@ test('tables on disk come back whole, hide their secrets, and refuse to load whe
     const { commit } = snapshot(rows, { seen: { Ingress: 3 }, holds: { Ingress: 2 } });
     const disk = await TableDisk.open({ contract: tableContract, dir, keyFile: null });
     assert.equal(await disk.load(), null);
-    await disk.write(disk.encode(tableOf(rows), commit));
+    await disk.write(disk.take(tableOf(rows), commit));
 
     const file = join(dir, 'tables.json');
     const text = await readFile(file, 'utf8');
@@ -150,12 +150,10 @@ test('tables on disk come back whole, hide their secrets, and refuse to load whe
     assert.deepEqual(again?.commit, commit);
     assert.deepEqual(tableOf(again.upserts), tableOf(rows));
 
-    const other = await TableDisk.open({
-      contract: tableContract,
-      dir: await mkdtemp(join(dir, 'other-')),
-      keyFile: null,
-    });
-    const foreign = other.encode(tableOf(rows), commit);
+    const elsewhere = await mkdtemp(join(dir, 'other-'));
+    const other = await TableDisk.open({ contract: tableContract, dir: elsewhere, keyFile: null });
+    await other.write(other.take(tableOf(rows), commit));
+    const foreign = await readFile(join(elsewhere, 'tables.json'), 'utf8');
     const mixed = { ...JSON.parse(text), rows: JSON.parse(text).rows.slice(1) };
     for (const damaged of [text.slice(0, -20), '', '{}', foreign, JSON.stringify(mixed)]) {
       await writeFile(file, damaged);
@@ -174,7 +172,7 @@ test('half a key of our own, as a full disk leaves it behind, is made anew; one 
     await assert.rejects(TableDisk.open({ contract: tableContract, dir, keyFile }), /tables\.key does not hold a key/);
     const rows = plainTable([{ address: '127.0.0.1', port: 81 }]);
     const disk = await TableDisk.open({ contract: tableContract, dir, keyFile: null });
-    await disk.write(disk.encode(tableOf(rows), snapshot(rows).commit));
+    await disk.write(disk.take(tableOf(rows), snapshot(rows).commit));
     assert.deepEqual(
       tableOf((await (await TableDisk.open({ contract: tableContract, dir, keyFile: null })).load())?.upserts ?? []),
       tableOf(rows),
