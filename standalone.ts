@@ -52,6 +52,7 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
     translator: new Translator(translateOptions(settings, { allowsLoopbackEndpoints: true })),
     publisher,
     fixedRows: await fleetRows(store, Date.now()),
+    plans: null,
     nowMs: Date.now,
     onPublished: ({ problems }) => problemLog.report(problems),
   });

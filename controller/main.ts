@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#kit/log.ts';
 import { reasonOf } from '#kit/reason.ts';
+import { planContract } from '#table/plan.ts';
 import { tableContract } from '#table/rows.ts';
 import type { ValuesOf } from './ops/flag.ts';
 import type { controllerFlags } from './ops/flags.ts';
@@ -15,18 +16,23 @@ import { ProblemLog } from './ops/problemlog.ts';
 import { SettingError } from './ops/settings.ts';
 import { configMapsInUse, translateOptions } from './ops/translateoptions.ts';
 import { startPipeline } from './pipeline.ts';
+import type { PlanOptions } from './plan/planner.ts';
+import { Plans } from './plans.ts';
 import { type Authorize, anyOf, serviceAccounts, sharedSecret } from './publish/auth.ts';
 import { feedOf } from './publish/feed.ts';
-import { fleetAuthority, fleetRows } from './publish/fleetrows.ts';
+import { edgeRows, fleetAuthority, fleetRows } from './publish/fleetrows.ts';
 import { Publisher } from './publish/publisher.ts';
 import { startTableServer } from './publish/server.ts';
 import { fileStore } from './publish/store.ts';
 import { EventWriter } from './status/events.ts';
+import { PoolWriter } from './status/poolwriter.ts';
+import { ServiceWriter } from './status/servicewriter.ts';
 import { StatusWriter } from './status/writer.ts';
 import { Translator } from './translate/translator.ts';
 import { type Cluster, openCluster } from './watch/api.ts';
 import { Backoff, unreachableLimitMs } from './watch/backoff.ts';
 import { watchCluster } from './watch/cluster.ts';
+import { ownWatchedKinds } from './watch/kinds.ts';
 import { standForElection } from './watch/leader.ts';
 import { secretStore } from './watch/secretstore.ts';
 import { reviewToken } from './watch/tokenreview.ts';
@@ -41,13 +47,14 @@ type Settings = ValuesOf<typeof controllerFlags>;
 export async function runController(settings: Settings): Promise<void> {
   const identity = `${hostname()}_${randomUUID().slice(0, 8)}`;
   const log = openLog(settings.logLevel, { controller: identity });
+  requireAccounts(settings);
   const ended = endSignal();
   const cluster = await openCluster({
     kubeconfig: settings.kubeconfig ?? undefined,
     context: settings.context ?? undefined,
   });
   const namespace = settings.controllerNamespace ?? cluster.namespace;
-  const authorize = authorizeBy(settings, cluster);
+  const authorize = authorizeBy(settings, settings.proxyServiceAccount, cluster);
   const publisher = new Publisher(tableContract);
   let isReady = false;
   const admin = await openPages(settings.adminAddress, settings.adminPort, {
@@ -56,20 +63,30 @@ export async function runController(settings: Settings): Promise<void> {
     '/metrics': () => ({ text: figures() }),
     '/problems': () => ({ json: isReady ? pipeline.problems() : [] }),
     '/proxies': () => ({ json: publisher.proxies() }),
+    '/edges': () => ({ json: plans?.publisher.proxies() ?? [] }),
+    '/addresses': () => ({ json: plans?.addresses() ?? {} }),
   });
 
   const store = settings.stateDir === null ? secretStore(cluster, namespace) : fileStore(settings.stateDir);
   const shared = await untilDone(log, ended, async () => ({
     authority: await fleetAuthority(store, Date.now()),
     rows: await fleetRows(store, Date.now()),
+    edgeRows: settings.edge ? await edgeRows(store) : [],
   }));
   if (shared === null) return admin.close();
   if (settings.stateDir !== null) {
     await mkdir(settings.stateDir, { recursive: true });
     await writeFile(join(settings.stateDir, 'ca.crt'), shared.authority.certPem);
   }
+  const plans = settings.edge ? new Plans(planOptions(settings, namespace), shared.edgeRows) : null;
+  const feeds = [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', log })];
+  if (plans) {
+    const authorizeEdge = authorizeBy(settings, settings.edgeServiceAccount, cluster);
+    const { publisher } = plans;
+    feeds.push(feedOf({ contract: planContract, publisher, authorize: authorizeEdge, reader: 'edge', log }));
+  }
   const server = await startTableServer({
-    feeds: [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', log })],
+    feeds,
     authority: shared.authority,
     address: settings.publishBindAddress,
     port: settings.publishPort,
@@ -83,7 +100,7 @@ export async function runController(settings: Settings): Promise<void> {
       watchCluster({
         cluster,
         namespaces: settings.namespace,
-        kinds: [],
+        kinds: settings.edge ? ownWatchedKinds : [],
         ownNamespace: namespace,
         configMaps: configMapsInUse(settings),
         onUpdate,
@@ -92,6 +109,7 @@ export async function runController(settings: Settings): Promise<void> {
     translator: new Translator(translateOptions(settings, { allowsLoopbackEndpoints: false })),
     publisher,
     fixedRows: shared.rows,
+    plans,
     nowMs: Date.now,
     onPublished: ({ problems, view }) => {
       isReady = true;
@@ -110,6 +128,9 @@ export async function runController(settings: Settings): Promise<void> {
     log,
   });
   const events = new EventWriter({ cluster, controller: settings.controllerClass, instance: identity, log });
+  const services = plans && new ServiceWriter({ cluster, plans, tell: (news) => events.tell(news), log });
+  const pools = plans && new PoolWriter({ cluster, usage: () => plans.usage(), log });
+  if (services && pools) plans.writeBy({ services, pools });
   const election = standForElection({
     cluster,
     namespace,
@@ -118,6 +139,8 @@ export async function runController(settings: Settings): Promise<void> {
     onChange: (isLeader) => {
       statuses.lead(isLeader);
       events.lead(isLeader);
+      services?.lead(isLeader);
+      pools?.lead(isLeader);
     },
     log,
   });
@@ -129,6 +152,7 @@ export async function runController(settings: Settings): Promise<void> {
       problems: pipeline.problems(),
       isLeader: election.isLeader(),
       statuses: statuses.state(),
+      edges: plans && services && { publisher: plans.publisher, usage: plans.usage(), services: services.state() },
     });
   }
   log.info({ server: cluster.server, publish: server.port, admin: admin.port }, 'listening');
@@ -138,6 +162,8 @@ export async function runController(settings: Settings): Promise<void> {
   await election.stop();
   statuses.stop();
   events.stop();
+  services?.stop();
+  pools?.stop();
   pipeline.source.stop();
   await server.stop();
   await admin.close();
@@ -147,14 +173,26 @@ export async function runController(settings: Settings): Promise<void> {
 /** Audience of the tokens that proxies show. */
 const audience = 'sluice';
 
-function authorizeBy(settings: Settings, cluster: Cluster): Authorize {
+function authorizeBy({ tokenFile }: Settings, accounts: readonly string[], cluster: Cluster): Authorize {
   const ways: Authorize[] = [];
-  if (settings.tokenFile !== null) ways.push(sharedSecret(settings.tokenFile));
-  if (settings.proxyServiceAccount.length > 0) {
-    ways.push(serviceAccounts((token) => reviewToken(cluster, token, audience), settings.proxyServiceAccount));
+  if (tokenFile !== null) ways.push(sharedSecret(tokenFile));
+  if (accounts.length > 0) ways.push(serviceAccounts((token) => reviewToken(cluster, token, audience), accounts));
+  return anyOf(ways);
+}
+
+/** Nobody could ever follow this controller. */
+function requireAccounts({ tokenFile, proxyServiceAccount, edgeServiceAccount, edge }: Settings): void {
+  if (tokenFile !== null) return;
+  if (proxyServiceAccount.length === 0) {
+    throw new SettingError('proxies could not authenticate: give --token-file or --proxy-service-account');
   }
-  if (ways.length > 0) return anyOf(ways);
-  throw new SettingError('proxies could not authenticate: give --token-file or --proxy-service-account');
+  if (edge && edgeServiceAccount.length === 0) {
+    throw new SettingError('edges could not authenticate: give --token-file or --edge-service-account');
+  }
+}
+
+function planOptions({ loadBalancerClass, watchServiceWithoutClass }: Settings, secretNamespace: string): PlanOptions {
+  return { loadBalancerClass, servesClassless: watchServiceWithoutClass, secretNamespace };
 }
 
 /** Tries until it works or `ended`; then null. The API server may come up after us. */

@@ -1,5 +1,7 @@
 import type { Problem } from '#table/problem.ts';
 import type { Row, Rows } from '#table/rows.ts';
+import { ownKinds } from './addresses/kinds.ts';
+import type { Plans } from './plans.ts';
 import type { Publisher } from './publish/publisher.ts';
 import type { Translation } from './translate/options.ts';
 import type { Translator } from './translate/translator.ts';
@@ -13,6 +15,8 @@ export interface PipelineOptions<S extends Source> {
   publisher: Publisher<Rows>;
   /** Rows that no object describes. */
   fixedRows: readonly Row[];
+  /** What edges follow; null: there are none. */
+  plans: Plans | null;
   nowMs(): number;
   /** A table was published. */
   onPublished?(state: Published): void;
@@ -34,13 +38,15 @@ export interface Pipeline<S extends Source> {
 /**
  * The whole data flow of the controller:
  *
- *     watch ─► view ─► translate ─► stage ─► commit ─► (proxies have applied) ─► status
+ *     watch ─► view ─► translate ─► stage ─► commit ─► (proxies have applied) ─► status of Ingresses
+ *                └───► plan ──────► stage ─► commit ─► (edges have applied) ───► status of Services
  *
  * Every update of the view runs through at once. Nothing here waits, batches or throttles: the source gathers what
  * belongs together, and the publisher gathers per proxy while that proxy applies.
  */
 export function startPipeline<S extends Source>(options: PipelineOptions<S>): Pipeline<S> {
-  const { translator, publisher, nowMs } = options;
+  const { translator, publisher, plans, nowMs } = options;
+  const problemsOf = joiner<Problem>();
   let published: Published | null = null;
   publisher.stage(options.fixedRows, []);
 
@@ -53,11 +59,13 @@ export function startPipeline<S extends Source>(options: PipelineOptions<S>): Pi
       nowMs(),
     );
     publisher.stage(upserts, deletes);
+    const plan = plans?.stage(update);
     // A table without a Secret that is still being fetched would show clients the default certificate for a moment.
-    const pendingSecrets = source.useSecrets(secretsInUse);
+    const pendingSecrets = source.useSecrets(plan ? secretsInUse.union(plan.secretsInUse) : secretsInUse);
     if (pendingSecrets.size > 0) return;
-    published = { view, problems, ingresses };
-    publisher.commit(seen, holds);
+    published = { view, problems: problemsOf(problems, plan?.problems ?? none), ingresses };
+    publisher.commit(ofTables(seen), ofTables(holds));
+    plans?.commit(view, seen, holds);
     options.onPublished?.(published);
     if (publisher.isApplied()) options.onApplied?.(published);
   });
@@ -66,5 +74,22 @@ export function startPipeline<S extends Source>(options: PipelineOptions<S>): Pi
     if (published !== null) options.onApplied?.(published);
   });
 
-  return { source, problems: () => published?.problems ?? [] };
+  return { source, problems: () => published?.problems ?? none };
+}
+
+const none: readonly Problem[] = [];
+
+/** Puts two lists together, and gives the same list again while both are the same. */
+function joiner<T>(): (one: readonly T[], other: readonly T[]) => readonly T[] {
+  let last: { one: readonly T[]; other: readonly T[]; both: readonly T[] } | null = null;
+  return (one, other) => {
+    if (other.length === 0) return one;
+    if (last?.one !== one || last.other !== other) last = { one, other, both: [...one, ...other] };
+    return last.both;
+  };
+}
+
+/** Tables do not depend on our own kinds: a replica that does not see them yet is not behind. */
+function ofTables(versions: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(versions).filter(([kind]) => !Object.hasOwn(ownKinds, kind)));
 }

@@ -15,11 +15,14 @@ export interface Intent {
   uid: string;
   /** To be written down. Empty: what the Service had is to be taken back, once nobody announces it. */
   allocations: readonly Allocation[];
+  /** Whether the status is ours to take back, too, and says something. */
+  clearsStatus: boolean;
 }
 
 interface Entry {
   claim: Claim;
   tie: Tie;
+  clearsStatus: boolean;
   target: readonly Allocation[];
 }
 
@@ -121,7 +124,9 @@ export class Allocator {
       const claim = readClaim(service);
       // A Service that was deleted and created again has nothing of the one before.
       const isSame = before?.claim.uid === claim.uid;
-      this.#entries.set(key, { claim, tie, target: isSame && tie === 'ours' ? before.target : [] });
+      const isForeign = service.spec.type === 'LoadBalancer' && tie === 'leaving';
+      const clearsStatus = claim.promised.length > 0 && !isForeign;
+      this.#entries.set(key, { claim, tie, clearsStatus, target: isSame && tie === 'ours' ? before.target : [] });
       work.add(key);
       return;
     }
@@ -193,10 +198,10 @@ export class Allocator {
   }
 
   #decide(view: ClusterView, entry: Entry, work: Work): void {
-    const { claim, tie } = entry;
+    const { claim, tie, clearsStatus } = entry;
     const { key } = claim;
     if (tie === 'leaving') {
-      this.#intents.set(key, { uid: claim.uid, allocations: [] });
+      this.#intents.set(key, { uid: claim.uid, allocations: [], clearsStatus });
       this.#waiting.delete(key);
       this.#problems.replace(key, []);
       return;
@@ -210,7 +215,7 @@ export class Allocator {
     this.#problems.replace(key, decision.problems);
     const isWritten = writeRecord(decision.target) === writeRecord(claim.recorded);
     if (isWritten && (claim.hasFinalizer || decision.target.length === 0)) this.#intents.delete(key);
-    else this.#intents.set(key, { uid: claim.uid, allocations: decision.target });
+    else this.#intents.set(key, { uid: claim.uid, allocations: decision.target, clearsStatus });
   }
 
   #held(claim: Claim): Holding[] {

@@ -188,12 +188,32 @@ export const controllerFlags = {
   tokenFile: flag(
     text.nullable().default(null),
     'FILE',
-    'shared secret that proxies may show; read again for each request',
+    'shared secret that proxies and edges may show; read again for each request',
   ),
   proxyServiceAccount: flag(
     list(objectName).default([]),
     'NS/NAME',
     'service accounts whose tokens (audience "sluice") proxies may show; may be repeated',
+  ),
+  edge: flag(
+    toggle.default(false),
+    null,
+    'give addresses to Services of type LoadBalancer, and tell the edges of the nodes what to forward and announce',
+  ),
+  loadBalancerClass: flag(
+    text.default('sluice.dev/edge'),
+    'NAME',
+    'with --edge: spec.loadBalancerClass of the Services that get addresses',
+  ),
+  watchServiceWithoutClass: flag(
+    toggle.default(false),
+    null,
+    'with --edge: give addresses to Services of type LoadBalancer that name no class, too',
+  ),
+  edgeServiceAccount: flag(
+    list(objectName).default([]),
+    'NS/NAME',
+    'service accounts whose tokens (audience "sluice") edges may show; may be repeated',
   ),
   stateDir: flag(
     text.nullable().default(null),
@@ -219,7 +239,7 @@ export const controllerFlags = {
   adminPort: flag(
     port.default(10_254),
     'PORT',
-    'port of /healthz, /readyz, /metrics, /problems, /proxies; 0: a free one',
+    'port of /healthz, /readyz, /metrics, /problems, /proxies, /edges, /addresses; 0: a free one',
   ),
   adminAddress: flag(address.default(everywhere), 'IP', 'address of the admin port (default: all)'),
   ...commonFlags,

@@ -2,6 +2,8 @@ import type { Problem } from '#table/problem.ts';
 import type { Rows } from '#table/rows.ts';
 import type { Publisher } from '../publish/publisher.ts';
 import type { KindState } from '../watch/source.ts';
+import { type EdgeFigures, edgeFamilies } from './edgemetrics.ts';
+import { family, type Sample, sample } from './exposition.ts';
 
 export interface ControllerFigures {
   watch: Readonly<Record<string, KindState>>;
@@ -9,10 +11,12 @@ export interface ControllerFigures {
   problems: readonly Problem[];
   isLeader: boolean;
   statuses: { writes: number; contested: number };
+  /** null: no edges are served. */
+  edges: EdgeFigures | null;
 }
 
 /** The controller's figures as Prometheus text (exposition format 0.0.4). */
-export function renderFigures({ watch, publisher, problems, isLeader, statuses }: ControllerFigures): string {
+export function renderFigures({ watch, publisher, problems, isLeader, statuses, edges }: ControllerFigures): string {
   const kinds = Object.entries(watch);
   const proxies = publisher.proxies();
   const hash = publisher.current?.hash;
@@ -51,23 +55,11 @@ export function renderFigures({ watch, publisher, problems, isLeader, statuses }
     family('status_contested', 'gauge', 'Ingresses whose status another writer keeps changing.', [
       sample({}, statuses.contested),
     ]),
+    ...(edges === null ? [] : edgeFamilies(edges)),
     family('resident_memory_bytes', 'gauge', 'Resident memory of the controller.', [
       sample({}, process.memoryUsage.rss()),
     ]),
   ].join('');
-}
-
-type Sample = (name: string) => string;
-
-function family(name: string, type: 'gauge' | 'counter', help: string, samples: readonly Sample[]): string {
-  const full = `sluice_controller_${name}`;
-  return `# HELP ${full} ${help}\n# TYPE ${full} ${type}\n${samples.map((line) => line(full)).join('')}`;
-}
-
-function sample(labels: Readonly<Record<string, string>>, value: number): Sample {
-  const pairs = Object.entries(labels).map(([label, text]) => `${label}="${text.replace(/["\\\n]/g, '_')}"`);
-  const number = value === Number.POSITIVE_INFINITY ? '+Inf' : String(value);
-  return (name) => `${name}${pairs.length > 0 ? `{${pairs.join(',')}}` : ''} ${number}\n`;
 }
 
 function problemSamples(problems: readonly Problem[]): Sample[] {

@@ -28,6 +28,8 @@ export interface PlanUpdate {
   problems: readonly Problem[];
   /** Secrets of peers, whether they exist or not. */
   secretsInUse: ReadonlySet<ObjectKey>;
+  /** Services whose addresses are others than before. */
+  assigned: ReadonlySet<ObjectKey>;
 }
 
 /**
@@ -54,7 +56,8 @@ export class Planner {
 
   /** The first call reads the whole view. */
   apply(view: ClusterView, changes: readonly ViewChange[]): PlanUpdate {
-    const services = new Set(this.allocator.apply(view, changes));
+    const assigned = this.allocator.apply(view, changes);
+    const services = new Set(assigned);
     const addresses = new Set<string>();
     const all = this.#isFirst ? everything(view) : changes;
     for (const { kind, key } of all) {
@@ -83,6 +86,7 @@ export class Planner {
       ...this.#rows.takeChanges(),
       problems: this.#problems.all(),
       secretsInUse: this.#secretsInUse,
+      assigned,
     };
   }
 

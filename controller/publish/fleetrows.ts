@@ -1,4 +1,5 @@
 import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
+import { heartbeatSecretId, type PlanRow } from '#table/plan.ts';
 import type { Row } from '#table/rows.ts';
 import { fleetSecretId } from '#table/secret.ts';
 import { type KeyPair, makeAuthority, makeDefaultCertificate } from './certificates.ts';
@@ -17,14 +18,12 @@ export async function fleetRows(store: Store, nowMs: number): Promise<Row[]> {
     const { certPem, keyPem } = await makeDefaultCertificate(nowMs);
     return { 'tls.crt': certPem, 'tls.key': keyPem };
   });
-  const { key = '' } = await loadOrCreate(store, 'sluice-fleet-key', async () => ({
-    key: randomBytes(32).toString('base64'),
-  }));
+  const { key = '' } = await loadOrCreate(store, 'sluice-fleet-key', newKey);
   const { 'tls.crt': certPem = '', 'tls.key': keyPem = '' } = pair;
   const leaf = leafOf(certPem, keyPem);
   if (leaf === null) throw unusable('sluice-default-certificate');
   // With a short key anybody could make cookies and tickets that this fleet believes.
-  if (Buffer.from(key, 'base64').length !== 32) throw unusable('sluice-fleet-key');
+  if (!isKey(key)) throw unusable('sluice-fleet-key');
   return [
     {
       kind: 'certificate',
@@ -42,6 +41,13 @@ export async function fleetRows(store: Store, nowMs: number): Promise<Row[]> {
   ];
 }
 
+/** What all edges share and no object describes: the key by which they know each other's heartbeats. */
+export async function edgeRows(store: Store): Promise<PlanRow[]> {
+  const { key = '' } = await loadOrCreate(store, 'sluice-edge-key', newKey);
+  if (!isKey(key)) throw unusable('sluice-edge-key');
+  return [{ kind: 'secret', row: { id: heartbeatSecretId, value: key } }];
+}
+
 /** The authority of the table stream. `ca.crt` alone is what proxies need, so a Secret can be mounted by that item. */
 export async function fleetAuthority(store: Store, nowMs: number): Promise<KeyPair> {
   const kept = await loadOrCreate(store, 'sluice-authority', async () => {
@@ -51,6 +57,14 @@ export async function fleetAuthority(store: Store, nowMs: number): Promise<KeyPa
   const { 'ca.crt': certPem = '', 'ca.key': keyPem = '' } = kept;
   if (leafOf(certPem, keyPem) === null) throw unusable('sluice-authority');
   return { certPem, keyPem };
+}
+
+async function newKey(): Promise<{ key: string }> {
+  return { key: randomBytes(32).toString('base64') };
+}
+
+function isKey(text: string): boolean {
+  return Buffer.from(text, 'base64').length === 32;
 }
 
 /** null: they are no pair. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Log } from '#kit/log.ts';
-import type { Problem } from '#table/problem.ts';
+import type { Problem, Source } from '#table/problem.ts';
 import { type ApiAnswer, type Cluster, microTime, unanswered } from '../watch/api.ts';
 import { apiVersions, isObjectKind } from '../watch/objects.ts';
 import { propertyOf } from '../watch/read.ts';
@@ -23,15 +23,24 @@ const longestNote = 1000;
 /** What waits beyond this is dropped, the oldest first: an Event is a courtesy, the problem is in /problems anyway. */
 const longestQueue = 1000;
 
+/** Something that has happened to an object, and is over. */
+export interface News {
+  /** In CamelCase, as `kubectl describe` shows it. */
+  reason: string;
+  source: Source;
+  uid: string;
+  message: string;
+}
+
 interface Waiting {
   name: string;
-  problem: Problem;
   uid: string;
+  said: Problem | News;
 }
 
 /**
- * Tells problems as Events on their objects: once when a problem comes, again (as a series) when it has gone and comes
- * back. The name of an Event is made from its content, so a new leader that tells it again finds it there.
+ * Tells problems, and what has been done, as Events on their objects: a problem once when it comes, again (as a series) when
+ * it has gone and comes back. The name of an Event is made from its content, so a new leader that tells it again finds it there.
  */
 export class EventWriter {
   readonly #options: EventWriterOptions;
@@ -59,10 +68,19 @@ export class EventWriter {
       if (!isObjectKind(kind)) continue; // A file has no Events.
       const uid = view.get(kind, `${namespace}/${object}`)?.metadata.uid ?? '';
       const name = this.#nameOf(problem, uid);
-      this.#current.set(name, { name, problem, uid });
+      this.#current.set(name, { name, uid, said: problem });
     }
     for (const [name, waiting] of this.#current) if (!before.has(name)) this.#queue.set(name, waiting);
-    for (const name of this.#queue.keys()) if (!this.#current.has(name)) this.#queue.delete(name);
+    for (const [name, { said }] of this.#queue) {
+      if (isProblem(said) && !this.#current.has(name)) this.#queue.delete(name);
+    }
+    void this.#drain();
+  }
+
+  /** Tells what has been done. Only who leads does anything. */
+  tell(news: News): void {
+    const name = eventName({ ...news, code: news.reason }, news.uid);
+    this.#queue.set(name, { name, uid: news.uid, said: news });
     void this.#drain();
   }
 
@@ -93,13 +111,14 @@ export class EventWriter {
       if (!next) break;
       this.#queue.delete(next.name);
       await this.#pace.take(this.#stop.signal);
-      if (this.#isLeader && this.#current.has(next.name) && !this.#stop.signal.aborted) await this.#tell(next);
+      const isTrue = !isProblem(next.said) || this.#current.has(next.name);
+      if (this.#isLeader && isTrue && !this.#stop.signal.aborted) await this.#write(next);
     }
     this.#isWriting = false;
   }
 
-  async #tell(waiting: Waiting): Promise<void> {
-    const { namespace } = waiting.problem.source;
+  async #write(waiting: Waiting): Promise<void> {
+    const { namespace } = waiting.said.source;
     const collection = `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(namespace || 'default')}/events`;
     const told = this.#toldByName.get(waiting.name) ?? 0;
     this.#toldByName.set(waiting.name, told + 1);
@@ -126,17 +145,17 @@ export class EventWriter {
       .catch(unanswered);
   }
 
-  #event({ name, problem, uid }: Waiting): object {
-    const { kind, namespace, name: object, field } = problem.source;
-    const note = `${field ? `${field}: ` : ''}${problem.message} ${problem.hint}`.trim();
+  #event({ name, uid, said }: Waiting): object {
+    const { kind, namespace, name: object, field } = said.source;
+    const note = isProblem(said) ? `${field ? `${field}: ` : ''}${said.message} ${said.hint}`.trim() : said.message;
     return {
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',
       metadata: { name, namespace: namespace || 'default' },
       eventTime: microTime(),
-      type: 'Warning',
-      reason: problem.code,
-      action: 'Translate',
+      ...(isProblem(said)
+        ? { type: 'Warning', reason: said.code, action: 'Translate' }
+        : { type: 'Normal', reason: said.reason, action: 'Write' }),
       note: note.length > longestNote ? `${note.slice(0, longestNote - 1)}…` : note,
       reportingController: this.#options.controller,
       reportingInstance: this.#options.instance,
@@ -154,8 +173,12 @@ export class EventWriter {
 
 const longestMemory = 5_000;
 
+function isProblem(said: Problem | News): said is Problem {
+  return 'code' in said;
+}
+
 /** The same problem of the same object has the same name, so that it is told once whoever tells it. */
-function eventName({ code, message, source }: Problem, uid: string): string {
+function eventName({ code, message, source }: Pick<Problem, 'code' | 'message' | 'source'>, uid: string): string {
   const content = JSON.stringify([uid, source.kind, source.namespace, source.name, source.field, code, message]);
   const digest = createHash('sha256').update(content).digest('hex').slice(0, 16);
   return `${source.name.slice(0, 200)}.${digest}`;

@@ -3,6 +3,9 @@ import { type Contract, emptyTableOf, type KindsOf, type RowIn, type TableOf } f
 import { Secret } from './secret.ts';
 import { EdgeEndpoints, EdgeNode, EdgeService } from './service.ts';
 
+/** The key of the agents' heartbeats: base64 of 32 bytes. */
+export const heartbeatSecretId = 'edge/heartbeat';
+
 /** Every kind of row of a plan, by the name it has on the wire. */
 const planSchemas = {
   node: EdgeNode,
@@ -11,7 +14,7 @@ const planSchemas = {
   announcement: Announcement,
   address: AnnouncedAddress,
   peer: BgpPeer,
-  /** Passwords of peers, and the key of the agents' heartbeats (id `edge/heartbeat`, base64 of 32 bytes). */
+  /** Passwords of peers, and the key of heartbeats (heartbeatSecretId). */
   secret: Secret,
 } as const;
 

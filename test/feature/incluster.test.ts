@@ -4,10 +4,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { type ApiServer, startApiServer } from '../kit/apiserver.ts';
+import { type ApiServer, type Manifest, pathOf, startApiServer } from '../kit/apiserver.ts';
 import { skipWithoutApiServer } from '../kit/assets.ts';
+import { addressPool, announcement, installOwnKinds } from '../kit/ownkinds.ts';
 import { SluiceProcess } from '../kit/sluice.ts';
 import { eventually } from '../kit/wait.ts';
+import { loadBalancer, node, TestEdge } from './addressrig.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 
@@ -16,6 +18,11 @@ const rules = [
   { apiGroups: ['networking.k8s.io'], resources: ['ingresses', 'ingressclasses'], verbs: ['list', 'watch'] },
   { apiGroups: ['networking.k8s.io'], resources: ['ingresses/status'], verbs: ['patch'] },
   { apiGroups: [''], resources: ['services', 'namespaces', 'nodes'], verbs: ['list', 'watch'] },
+  // With --edge.
+  { apiGroups: [''], resources: ['services', 'services/status'], verbs: ['patch'] },
+  { apiGroups: ['sluice.dev'], resources: ['addresspools', 'announcements', 'bgppeers'], verbs: ['list', 'watch'] },
+  { apiGroups: ['sluice.dev'], resources: ['addresspools/status'], verbs: ['patch'] },
+  { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: ['list', 'watch'] },
   { apiGroups: [''], resources: ['secrets'], verbs: ['get', 'list', 'watch', 'create'] },
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
   { apiGroups: ['', 'events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
@@ -32,6 +39,7 @@ describe('inside a cluster, with the files of a pod and no kubeconfig', { skip }
   let api: ApiServer;
   let controller: ChildProcess | undefined;
   let proxy: SluiceProcess | undefined;
+  let edge: TestEdge | undefined;
   let said = '';
   let pod = '';
 
@@ -43,6 +51,7 @@ describe('inside a cluster, with the files of a pod and no kubeconfig', { skip }
       { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'gateway' } },
       { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
       { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { ...metadata, name: 'proxy' } },
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { ...metadata, name: 'edge' } },
       { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', metadata: { name: 'sluice' }, rules },
       {
         apiVersion: 'rbac.authorization.k8s.io/v1',
@@ -52,6 +61,7 @@ describe('inside a cluster, with the files of a pod and no kubeconfig', { skip }
         subjects: [{ kind: 'ServiceAccount', ...metadata }],
       },
     );
+    await installOwnKinds(api);
     const config = JSON.parse(readFileSync(await api.kubeconfig(), 'utf8'));
     writeFileSync(join(pod, 'token'), await tokenOf('sluice'));
     writeFileSync(join(pod, 'namespace'), 'gateway');
@@ -68,6 +78,7 @@ describe('inside a cluster, with the files of a pod and no kubeconfig', { skip }
 
   after(async () => {
     await proxy?.stop();
+    await edge?.stop();
     controller?.kill('SIGTERM');
     await api?.stop();
     rmSync(pod, { recursive: true, force: true });
@@ -77,7 +88,8 @@ describe('inside a cluster, with the files of a pod and no kubeconfig', { skip }
     // A mount namespace of its own: nothing of this is seen outside, and it goes with the process.
     const mounted = '/var/run/secrets/kubernetes.io/serviceaccount';
     const prepare = `mount -t tmpfs none "$(readlink -f /var/run)" && mkdir -p ${mounted} && cp ${pod}/* ${mounted}/`;
-    const flags = '--publish-port 0 --admin-port 0 --publish-address 192.0.2.7 --proxy-service-account gateway/proxy';
+    const accounts = '--proxy-service-account gateway/proxy --edge-service-account gateway/edge';
+    const flags = `--publish-port 0 --admin-port 0 --publish-address 192.0.2.7 --edge ${accounts}`;
     const start = `${prepare} && exec ${process.execPath} ${join(root, 'sluice.js')} controller ${flags}`;
     const { hostname, port } = new URL(api.url);
     controller = spawn('unshare', ['-m', 'sh', '-c', start], {
@@ -122,6 +134,29 @@ describe('inside a cluster, with the files of a pod and no kubeconfig', { skip }
       return text.includes('ServiceNotFound') ? text : undefined;
     }, 'the Event of the Service that is missing');
     assert.match(problems, /ServiceNotFound/);
+    await givesAnAddress(Number(listening));
     assert.doesNotMatch(said, /forbidden|"status":403/i);
   });
+
+  /** To a Service, and takes it back: with a pool, and an edge on the only node. */
+  async function givesAnAddress(publish: number): Promise<void> {
+    const pool = addressPool('public', { addresses: ['192.0.2.9'] });
+    const service = loadBalancer('default', 'front');
+    await api.apply(node('n1'), announcement('all', { l2: {} }), pool, service);
+    writeFileSync(join(pod, 'edge-token'), await tokenOf('edge', ['sluice']));
+    const urls = [`https://localhost:${publish}`];
+    edge = new TestEdge('n1', urls, join(pod, 'authority.crt'), join(pod, 'edge-token'));
+    const says = async (object: Manifest, text: string) =>
+      await eventually(async () => {
+        const { body } = await api.call('GET', pathOf(object));
+        return JSON.stringify(body['status'] ?? '').includes(text) || undefined;
+      }, `${object.kind} to say ${text}`);
+    await says(service, '192.0.2.9');
+    await says(pool, '"assigned":1');
+    await api.delete(service);
+    await eventually(
+      async () => ((await api.call('GET', pathOf(service))).status === 404 ? true : undefined),
+      'it to go',
+    );
+  }
 });

@@ -86,7 +86,7 @@ export class ApiServer {
       '--bind-address=127.0.0.1',
       '--advertise-address=127.0.0.1',
       `--secure-port=${this.#ports[2]}`,
-      '--service-cluster-ip-range=10.0.0.0/16',
+      '--service-cluster-ip-range=10.0.0.0/16,fd00:10::/108',
       '--endpoint-reconciler-type=none',
       `--service-account-key-file=${join(this.#dir, 'sa.key')}`,
       `--service-account-signing-key-file=${join(this.#dir, 'sa.key')}`,

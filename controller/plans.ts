@@ -1,0 +1,100 @@
+import { type PlanRow, planContract } from '#table/plan.ts';
+import type { Problem } from '#table/problem.ts';
+import type { AddressPoolStatus } from './addresses/addresspool.ts';
+import type { Intent } from './addresses/allocator.ts';
+import type { Allocation } from './addresses/record.ts';
+import { Planner, type PlanOptions } from './plan/planner.ts';
+import { Publisher } from './publish/publisher.ts';
+import type { PoolWriter } from './status/poolwriter.ts';
+import type { PlanState, ServiceWriter } from './status/servicewriter.ts';
+import { type ClusterView, type ObjectKey, splitKey, type ViewUpdate } from './watch/view.ts';
+
+/** Whoever writes what a plan promises. */
+interface PlanWriters {
+  services: Pick<ServiceWriter, 'planned' | 'answered'>;
+  pools: Pick<PoolWriter, 'changed'>;
+}
+
+/** What a plan depends on: an edge takes none from a replica that has seen less of these than the plan in force holds. */
+const kindsOfPlans: ReadonlySet<string> = new Set([
+  ...['Service', 'EndpointSlice', 'Node', 'Namespace', 'AddressPool', 'Announcement', 'BGPPeer'],
+]);
+
+/** The edges' half of the pipeline: a view becomes a plan, edges take it, and then Services are told. */
+export class Plans implements PlanState {
+  readonly publisher = new Publisher(planContract);
+  readonly #planner: Planner;
+  #writers: PlanWriters | null = null;
+  /** Since the last commit. */
+  readonly #assigned = new Set<ObjectKey>();
+  readonly #touched = new Set<ObjectKey>();
+  readonly #pools = new Set<string>();
+
+  /** @param fixedRows rows that no object describes */
+  constructor(options: PlanOptions, fixedRows: readonly PlanRow[]) {
+    this.#planner = new Planner(options);
+    this.publisher.stage(fixedRows, []);
+    this.publisher.onAnswer(() => this.#writers?.services.answered());
+  }
+
+  /** From now on these hear of every plan. */
+  writeBy(writers: PlanWriters): void {
+    this.#writers = writers;
+  }
+
+  /** Takes in what changed; edges hear of it at the commit. */
+  stage({ view, changes }: Pick<ViewUpdate, 'view' | 'changes'>): {
+    problems: readonly Problem[];
+    secretsInUse: ReadonlySet<ObjectKey>;
+  } {
+    const { upserts, deletes, problems, secretsInUse, assigned } = this.#planner.apply(view, changes);
+    this.publisher.stage(upserts, deletes);
+    for (const key of assigned) this.#assigned.add(key);
+    for (const { kind, key } of changes) {
+      if (kind === 'Service') this.#touched.add(key);
+      if (kind === 'AddressPool') this.#pools.add(splitKey(key)[1]);
+    }
+    return { problems, secretsInUse };
+  }
+
+  commit(view: ClusterView, seen: Readonly<Record<string, number>>, holds: Readonly<Record<string, number>>): void {
+    const { generation } = this.publisher.commit(ofPlans(seen), ofPlans(holds));
+    const [assigned, touched, pools] = [[...this.#assigned], [...this.#touched], [...this.#pools]];
+    for (const set of [this.#assigned, this.#touched, this.#pools]) set.clear();
+    this.#writers?.services.planned({ view, assigned, touched, generation, seen: seen['Service'] ?? 0 });
+    if (assigned.length > 0 || pools.length > 0) this.#writers?.pools.changed(pools);
+  }
+
+  intents(): ReadonlyMap<ObjectKey, Intent> {
+    return this.#planner.allocator.intents();
+  }
+
+  assignments(): ReadonlyMap<ObjectKey, readonly Allocation[]> {
+    return this.#planner.allocator.assignments();
+  }
+
+  /** By name of pool: how much is in use. */
+  usage(): ReadonlyMap<string, AddressPoolStatus> {
+    return this.#planner.allocator.usage();
+  }
+
+  isAnnounced(address: string, generation: number): boolean {
+    const announcers = this.#planner.announcersOf(address);
+    const edges = this.publisher.proxies().filter(({ node }) => node !== null && announcers.has(node));
+    return edges.length > 0 && edges.every(({ appliedGeneration }) => (appliedGeneration ?? -1) >= generation);
+  }
+
+  isWithdrawn(generation: number): boolean {
+    return this.publisher.proxies().every(({ appliedGeneration }) => (appliedGeneration ?? -1) >= generation);
+  }
+
+  /** For people: how much of each pool is in use, and which Service has what. */
+  addresses(): object {
+    const services = [...this.assignments()].map(([key, given]) => [key, given.map(({ address }) => address)]);
+    return { pools: Object.fromEntries(this.usage()), services: Object.fromEntries(services) };
+  }
+}
+
+function ofPlans(versions: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(versions).filter(([kind]) => kindsOfPlans.has(kind)));
+}
