@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** Child processes of a process: the workers of a proxy. Linux only. */
 export function childrenOf(pid: number): number[] {
@@ -11,4 +11,19 @@ export function residentBytes(pid: number): number {
   const kib = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   if (kib === undefined) throw new Error(`process ${pid} has no memory figures: it has ended`);
   return Number(kib) * 1024;
+}
+
+/** CPU time that a process has used, s. Linux only. */
+export function cpuSeconds(pid: number): number {
+  // The name in the second field may hold anything; the fields behind it are numbers.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** The number that the next file of a process gets: the limit at which it can open no more. Linux only. */
+export function nextFile(pid: number): number {
+  const taken = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
+  let next = 0;
+  while (taken.has(next)) next++;
+  return next;
 }

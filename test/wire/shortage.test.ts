@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { after, before, test } from 'node:test';
+import { Attack } from '../kit/attack.ts';
+import { Load } from '../kit/load.ts';
+import { everythingTo } from '../kit/manifests.ts';
+import { childrenOf, cpuSeconds, nextFile } from '../kit/procfs.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
+import { answer, Recorder } from '../kit/recorder.ts';
+import { Standalone } from '../kit/sluice.ts';
+import { eventually, waitUntil } from '../kit/wait.ts';
+
+let recorder: Recorder;
+let sluice: Standalone;
+let worker = 0;
+
+before(async () => {
+  recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
+  const args = ['--access-log', '/dev/full', '--limit-upstream-idle-connections', '1'];
+  sluice = await Standalone.start({ manifests: everythingTo(recorder.port), args });
+  [worker = 0] = childrenOf(sluice.process.pid);
+});
+
+after(async () => {
+  await sluice?.stop();
+  await recorder?.stop();
+});
+
+/** What the worker may have open from now on. */
+function allowFiles(count: number): void {
+  execFileSync('prlimit', ['--pid', String(worker), `--nofile=${count}:20000`]);
+}
+
+async function ask(): Promise<number | undefined> {
+  return (await exchange({ port: sluice.httpPort }, get('/', 'gw.test')).catch(() => undefined))?.status;
+}
+
+test('a full disk costs lines of the access log, counted, and no request', async () => {
+  const load = Load.start({ port: sluice.httpPort, host: 'gw.test', connections: 2, requestsPerSecond: 100 });
+  await eventually(async () => {
+    const page = await sluice.admin('/metrics');
+    return Number(/^sluice_access_log_dropped_lines_total (\d+)$/m.exec(page)?.[1]) >= 50 ? true : undefined;
+  }, 'dropped lines');
+  assert.deepEqual((await load.stop()).failures, []);
+});
+
+test('without a descriptor for another connection the worker waits, does not spin, and goes on when there is one', async () => {
+  assert.equal(await ask(), 200);
+  const kept = await RawClient.open({ port: sluice.httpPort });
+  kept.send(get('/', 'gw.test'));
+  assert.equal((await kept.response()).status, 200);
+  allowFiles(nextFile(worker));
+  const flood = Attack.start({ port: sluice.httpPort, from: ['127.0.66.1'], connections: 100 });
+  await waitUntil(() => flood.ended >= 90, 'connections to be dropped');
+  const [startMs, startCpu] = [performance.now(), cpuSeconds(worker)];
+  for (let count = 1; count <= 20; count++) {
+    kept.send(get('/', 'gw.test'));
+    assert.equal((await kept.response(count)).status, 200, 'who is there already is served by what is there already');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const share = (cpuSeconds(worker) - startCpu) / ((performance.now() - startMs) / 1000);
+  assert.ok(share < 0.5, `${share} of a core for waiting`);
+  allowFiles(20_000);
+  flood.stop();
+  await eventually(async () => ((await ask()) === 200 ? true : undefined), 'service as before');
+  assert.equal(childrenOf(sluice.process.pid)[0], worker, 'the same worker');
+  kept.destroy();
+});
+
+test('a request for whose backend there is no descriptor is 503, and the endpoint is not blamed', async () => {
+  const clients = await Promise.all(Array.from({ length: 8 }, () => RawClient.open({ port: sluice.httpPort })));
+  for (const client of clients) {
+    client.send(get('/', 'gw.test'));
+    assert.equal((await client.response()).status, 200);
+  }
+  const firstBytes = clients.map(({ receivedBytes }) => receivedBytes);
+  const held: (() => void)[] = [];
+  recorder.onRequest = (request) => held.push(() => answer(request, 'ok'));
+  allowFiles(nextFile(worker));
+  for (const client of clients) client.send(get('/', 'gw.test'));
+  // One has the one connection to the backend that is kept.
+  await waitUntil(
+    () => clients.filter(({ receivedBytes }, nth) => receivedBytes > (firstBytes[nth] ?? 0)).length === 7,
+    'seven answers',
+  );
+  await waitUntil(() => held.length === 1, 'one request');
+  for (const release of held) release();
+  const statuses = await Promise.all(clients.map(async (client) => (await client.response(1)).status));
+  assert.deepEqual(statuses.toSorted(), [200, 503, 503, 503, 503, 503, 503, 503]);
+  recorder.onRequest = (request) => answer(request, 'ok');
+  allowFiles(20_000);
+  for (let count = 0; count < 10; count++) assert.equal(await ask(), 200);
+  for (const client of clients) client.destroy();
+});
