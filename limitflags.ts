@@ -18,7 +18,7 @@ const helpByLimit: Record<LimitKey, string> = {
   handshakes: 'TLS handshakes per worker at a time',
   handshakesPerSource: 'of these, those of one address; 0: what is fair',
   overloadTurnMs: 'CPU time per turn of the event loop from which on new connections are turned away: 503; 0: never',
-  memoryBytes: 'memory per worker, near which requests get 503; 0: no limit',
+  memoryBytes: 'memory per worker, near which requests get 503; 0: what the container allows',
   requestsPerConnection: 'requests on one client connection',
   idleMs: 'silence between two requests',
   headMs: 'time for a request head: 408',

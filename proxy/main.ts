@@ -6,6 +6,7 @@ import type { Ack, ChangeBatch, Commit } from '#table/change.ts';
 import type { Problem } from '#table/problem.ts';
 import { tableContract } from '#table/rows.ts';
 import { fleetSecretId } from '#table/secret.ts';
+import { allowed } from './fleet/allowance.ts';
 import { openCodeCache } from './fleet/codecache.ts';
 import { Crew } from './fleet/crew.ts';
 import { Figures, shareFigures } from './fleet/figures.ts';
@@ -135,7 +136,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const crew = new Crew({
     size: workers,
     start: {
-      limits: options.limits,
+      limits: allowed(options.limits, workers, log),
       zone: options.zone,
       node: options.node,
       accessLog: options.accessLog,

@@ -126,7 +126,8 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     const after = parseRequestHead(exchange.line, exchange.head, buffer, start, end, engine.limits);
     if (after === needsMore) {
       giveExchange(exchange);
-      this.#hold(buffer, start, end);
+      if (engine.pressure.hasRoomFor(end - start)) this.#hold(buffer, start, end);
+      else this.#refuseHead(refusals.overload);
       if (this.#phase === phaseIdle) {
         this.#phase = phaseHead;
         this.expiresAtMs = clock.nowMs + this.peer.door.limits.headMs;

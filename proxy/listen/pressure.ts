@@ -26,6 +26,9 @@ export class Pressure {
   readonly #timer: NodeJS.Timeout;
   #loops = performance.nodeTiming.uvMetricsInfo.loopCount;
   #cpu = process.threadCpuUsage();
+  #secure = 0;
+  /** Bytes that were put by since the last look. */
+  #grown = 0;
   #collectedMs = Number.NEGATIVE_INFINITY;
 
   /** @param counts called at the end of each period */
@@ -34,6 +37,14 @@ export class Pressure {
     this.#mostBytes = limits.memoryBytes;
     this.#counts = counts;
     this.#timer = setInterval(() => this.#look(), periodMs).unref();
+  }
+
+  /** Asked before bytes are put by: what comes at once must not be past the limit before the next look. */
+  hasRoomFor(bytes: number): boolean {
+    if (this.#mostBytes === 0) return true;
+    this.#grown += bytes;
+    if (this.#grown > this.#mostBytes / looksPerFill) this.#weigh();
+    return !this.isFull;
   }
 
   stop(): void {
@@ -48,17 +59,19 @@ export class Pressure {
     const turnMs = (user + system) / 1000 / Math.max(1, loops - this.#loops);
     this.#loops = loops;
     this.throttle.endPeriod({ turnMs, ...counts });
-    if (this.#mostBytes > 0) this.#weigh(counts.secure);
+    this.#secure = counts.secure;
+    if (this.#mostBytes > 0) this.#weigh();
   }
 
-  #weigh(secure: number): void {
-    let share = heldBytes(process.memoryUsage(), secure) / this.#mostBytes;
+  #weigh(): void {
+    this.#grown = 0;
+    let share = heldBytes(process.memoryUsage(), this.#secure) / this.#mostBytes;
     const nowMs = performance.now();
     if (share > fullUntil && nowMs - this.#collectedMs > collectEveryMs && globalThis.gc !== undefined) {
       // Nobody is turned away for garbage.
       globalThis.gc();
       this.#collectedMs = performance.now();
-      share = heldBytes(process.memoryUsage(), secure) / this.#mostBytes;
+      share = heldBytes(process.memoryUsage(), this.#secure) / this.#mostBytes;
     }
     // What is shed comes free a little later: without a gap between on and off it would go back and forth.
     this.isTight = share > (this.isTight ? tightUntil : tightFrom);
@@ -75,6 +88,7 @@ export function heldBytes({ rss, heapUsed, external }: NodeJS.MemoryUsage, secur
 }
 
 const periodMs = 100;
+const looksPerFill = 64;
 /** A collection of everything takes a tenth of a second where the heap is large. */
 const collectEveryMs = 2_000;
 /** Node itself: program, libraries, snapshot. */
