@@ -13,7 +13,7 @@ export function configMapDocument(): string {
     '',
     'Generated from the registry in controller/configmap; do not edit.',
     '',
-    '`--configmap NS/NAME` names the ConfigMap whose keys hold for all objects, with the names and syntaxes of ingress-nginx; `sluice standalone` looks for it among the manifests. An annotation goes before the ConfigMap, that before a flag, and that before the default. An edit is in force at once; what is settled when a client connects (TLS, who is believed, Strict-Transport-Security) holds for connections that are opened after it. Every value that is not honoured is a problem on the ConfigMap. No other ConfigMap is read.',
+    '`--configmap NS/NAME` names the ConfigMap whose keys hold for all objects, with the names and syntaxes of ingress-nginx; `sluice standalone` looks for it among the manifests. An annotation goes before the ConfigMap, that before a flag, and that before the default. An edit is in force at once; what is settled when a client connects (TLS, who is believed, Strict-Transport-Security) holds for connections that are opened after it. Every value that is not honoured is a problem on the ConfigMap. No other ConfigMap is read but those of `--tcp-services-configmap` and `--udp-services-configmap`.',
     '',
     '## Honoured',
     '',
@@ -47,6 +47,9 @@ export function configMapDocument(): string {
     '- Strict-Transport-Security is sent when a key or `--hsts` asks for it; ingress-nginx sends it without being asked.',
     '- A bad `proxy-real-ip-cidr` means that nobody is believed; ingress-nginx then believes everybody.',
     '- Without `load-balance` the endpoint with fewer requests in flight of two random ones is taken; ingress-nginx takes turns.',
+    '- Where PROXY headers are taken, peers outside `proxy-real-ip-cidr` are refused; ingress-nginx serves them under their own address.',
+    '- Without `proxy-stream-responses` a UDP client keeps its endpoint until it falls silent: for 60 seconds, or 10 when it has sent one datagram only. In ingress-nginx its flow ends with the first answer, and waits for 600.',
+    '- A port of tcp-services without a Service or endpoint stays open and resets its connections; ingress-nginx closes it.',
     '- What protects and is not honoured yet closes the gateway.',
     '',
   ].join('\n');

@@ -15,7 +15,7 @@ export const forwardedKeys = {
     syntax: 'a list of addresses or ranges like 10.0.0.0/8, with commas between them',
     default: '0.0.0.0/0, ::/0',
     flag: '--trusted-proxies',
-    help: 'These peers, when use-forwarded-headers is true. Without the key that is everybody: name your load balancers.',
+    help: 'The peers that are believed when use-forwarded-headers is true, and that may send PROXY headers where these are taken. Without the key that is everybody: name your load balancers.',
     parse: (value) => {
       const ranges = value.split(',').map((range) => range.trim());
       const given = ranges.filter((range) => range !== '');

@@ -26,6 +26,12 @@ export function withConfigMap(options: TranslateOptions, settings: ConfigSetting
         minTlsVersion: settings['ssl-protocols']?.min ?? https.minTlsVersion,
       },
     },
+    usesProxyProtocol: settings['use-proxy-protocol'] ?? options.usesProxyProtocol,
+    proxyProtocol: {
+      sources: settings['proxy-real-ip-cidr'] ?? options.proxyProtocol.sources,
+      timeoutMs: settings['proxy-protocol-header-timeout'] ?? options.proxyProtocol.timeoutMs,
+    },
+    flows: flowsOf(settings, options.flows),
     clients: clientsOf(settings, options.clients),
     keepAlive: keepAliveOf(settings, options.keepAlive),
     timeouts: timeoutsOf(settings, options.timeouts),
@@ -47,6 +53,19 @@ function clientsOf(settings: ConfigSettings, usual: TranslateOptions['clients'])
     bodyIdleMs: settings['client-body-timeout'] ?? usual.bodyIdleMs,
     // In nginx, no time between two requests means that there is no second one.
     requests: idleMs === 0 ? 1 : (settings['keep-alive-requests'] ?? usual.requests),
+  };
+}
+
+function flowsOf(settings: ConfigSettings, usual: TranslateOptions['flows']): TranslateOptions['flows'] {
+  const isTriedAgain = settings['proxy-stream-next-upstream'] ?? true;
+  return {
+    tcpIdleMs: settings['proxy-stream-timeout'] ?? usual.tcpIdleMs,
+    udpIdleMs: settings['proxy-stream-timeout'] ?? usual.udpIdleMs,
+    retry: {
+      attempts: isTriedAgain ? (settings['proxy-stream-next-upstream-tries'] ?? usual.retry.attempts) : 1,
+      withinMs: settings['proxy-stream-next-upstream-timeout'] ?? usual.retry.withinMs,
+    },
+    responses: settings['proxy-stream-responses'] ?? usual.responses,
   };
 }
 

@@ -1,10 +1,13 @@
 import type { Problem, Source } from '#table/problem.ts';
+import type { TranslateOptions } from '../translate/options.ts';
 import { problem } from '../translate/problems.ts';
 import type { ObjectOf } from '../watch/objects.ts';
 import { type ObjectKey, splitKey } from '../watch/view.ts';
 import type { ConfigKey } from './key.ts';
 import { type ConfigKeyName, type ConfigSettings, configKeys } from './registry.ts';
 import { unhonouredKeys } from './unhonoured.ts';
+
+type GivenOptions = Pick<TranslateOptions, 'tcpServices'>;
 
 /** What the ConfigMap says. */
 export interface ReadConfigMap {
@@ -17,8 +20,13 @@ export interface ReadConfigMap {
 /**
  * Reads the ConfigMap of the gateway. Never throws; one that is not there says nothing, which is a problem, too.
  * @param key its `namespace/name`
+ * @param given what the command line says; a key may have an effect there alone
  */
-export function readConfigMap(configMap: ObjectOf<'ConfigMap'> | undefined, key: ObjectKey): ReadConfigMap {
+export function readConfigMap(
+  configMap: ObjectOf<'ConfigMap'> | undefined,
+  key: ObjectKey,
+  given: GivenOptions,
+): ReadConfigMap {
   const [namespace, name] = splitKey(key);
   const source: Source = { kind: 'ConfigMap', namespace, name };
   if (configMap === undefined) {
@@ -48,17 +56,18 @@ export function readConfigMap(configMap: ObjectOf<'ConfigMap'> | undefined, key:
       problems.push(problem(closes ? 'ConfigKeyDenies' : 'ConfigKeyNotHonoured', at, { key: name, advice }));
     }
   }
-  problems.push(...withoutEffect(source, settings));
+  problems.push(...withoutEffect(source, settings, given));
   return { settings, closedBy, problems };
 }
 
 /** Good values that do nothing, or less than they say. */
-function withoutEffect(source: Source, settings: ConfigSettings): Problem[] {
+function withoutEffect(source: Source, settings: ConfigSettings, given: GivenOptions): Problem[] {
   const tell = (key: ConfigKeyName, reason: string): Problem =>
     problem('ConfigKeyWithoutEffect', { ...source, field: `data[${key}]` }, { key, reason });
   const problems: Problem[] = [];
-  if (settings['proxy-real-ip-cidr'] !== undefined && settings['use-forwarded-headers'] !== true) {
-    problems.push(tell('proxy-real-ip-cidr', 'it needs use-forwarded-headers beside it'));
+  const asks = settings['use-forwarded-headers'] === true || settings['use-proxy-protocol'] === true;
+  if (settings['proxy-real-ip-cidr'] !== undefined && !asks && given.tcpServices === null) {
+    problems.push(tell('proxy-real-ip-cidr', 'it needs use-forwarded-headers or use-proxy-protocol beside it'));
   }
   if (settings.hsts === false) {
     for (const key of ['hsts-max-age', 'hsts-include-subdomains', 'hsts-preload'] as const) {

@@ -3,6 +3,7 @@ import { connectionKeys } from './connections.ts';
 import { forwardedKeys } from './forwarded.ts';
 import { hstsKeys } from './hsts.ts';
 import { redirectKeys } from './redirect.ts';
+import { streamKeys } from './streams.ts';
 import { timeoutKeys } from './timeouts.ts';
 import { tlsKeys } from './tls.ts';
 import { trafficKeys } from './traffic.ts';
@@ -17,6 +18,7 @@ export const configKeys = {
   ...connectionKeys,
   ...tlsKeys,
   ...compressionKeys,
+  ...streamKeys,
 } as const;
 
 export type ConfigKeyName = keyof typeof configKeys;

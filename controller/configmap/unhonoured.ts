@@ -111,12 +111,6 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
     names: ['forwarded-for-header'],
   },
   {
-    advice: 'Let the outer load balancer speak HTTP and send X-Forwarded-For.',
-    harmless: off,
-    names: ['use-proxy-protocol'],
-  },
-  { advice: 'PROXY protocol is not spoken yet.', harmless: empty, names: ['proxy-protocol-header-timeout'] },
-  {
     advice: 'X-Request-ID is made where the client sends none; a client’s own is kept.',
     harmless: on,
     names: ['generate-request-id'],
@@ -256,17 +250,6 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
     advice: 'A request with a field name that is no token (RFC 9110 §5.1) is refused with 400.',
     harmless: on,
     names: ['ignore-invalid-headers'],
-  },
-  {
-    advice: 'TCP and UDP services are not served yet.',
-    harmless: empty,
-    names: [
-      'proxy-stream-timeout',
-      'proxy-stream-next-upstream',
-      'proxy-stream-next-upstream-timeout',
-      'proxy-stream-next-upstream-tries',
-      'proxy-stream-responses',
-    ],
   },
   {
     advice: 'Listeners are bound to every address of both families.',

@@ -54,6 +54,16 @@ const translateFlags = {
     'NS/NAME',
     'ConfigMap of settings for all objects, with the keys of ingress-nginx; it goes before the flags below',
   ),
+  tcpServicesConfigmap: flag(
+    objectName.nullable().default(null),
+    'NS/NAME',
+    'ConfigMap of TCP ports to open: port → <namespace>/<service>:<port>[:PROXY][:PROXY or :PROXY-V2]',
+  ),
+  udpServicesConfigmap: flag(
+    objectName.nullable().default(null),
+    'NS/NAME',
+    'ConfigMap of UDP ports to open: port → <namespace>/<service>:<port>',
+  ),
   trustedProxies: flag(
     list(cidr).default([]),
     'CIDR',

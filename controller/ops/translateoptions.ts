@@ -10,6 +10,8 @@ interface TranslateSettings {
   defaultSslCertificate: string | null;
   defaultBackendService: string | null;
   configmap: string | null;
+  tcpServicesConfigmap: string | null;
+  udpServicesConfigmap: string | null;
   trustedProxies: string[];
   httpRedirectCode: RedirectStatus;
   hsts: string | null;
@@ -39,11 +41,16 @@ export function translateOptions(
     defaultCertificateSecret: settings.defaultSslCertificate,
     defaultBackendService: settings.defaultBackendService,
     configMap: settings.configmap,
+    tcpServices: settings.tcpServicesConfigmap,
+    udpServices: settings.udpServicesConfigmap,
     ...rules,
   };
 }
 
 /** ConfigMaps that the settings name: the only ones that are watched. */
-export function configMapsInUse({ configmap }: Pick<TranslateSettings, 'configmap'>): string[] {
-  return [configmap].filter((name) => name !== null);
+export function configMapsInUse(
+  settings: Pick<TranslateSettings, 'configmap' | 'tcpServicesConfigmap' | 'udpServicesConfigmap'>,
+): string[] {
+  const { configmap, tcpServicesConfigmap, udpServicesConfigmap } = settings;
+  return [configmap, tcpServicesConfigmap, udpServicesConfigmap].filter((name) => name !== null);
 }

@@ -29,7 +29,7 @@ export function mergeSlices(
   slices: readonly Slice[],
   service: Service,
   portName: string,
-  rules: { allowsLoopback: boolean },
+  rules: { allowsLoopback: boolean; protocol: 'TCP' | 'UDP' },
 ): { endpoints: Endpoint[]; problems: Problem[] } {
   const { namespace, name } = service.metadata;
   const source: Source = { kind: 'Service', namespace, name };
@@ -42,7 +42,7 @@ export function mergeSlices(
       problems.push(problem('EndpointSliceNotAddresses', source, values));
       continue;
     }
-    const ports = slice.ports.filter((port) => (port.name ?? '') === portName && port.protocol === 'TCP');
+    const ports = slice.ports.filter((port) => (port.name ?? '') === portName && port.protocol === rules.protocol);
     for (const { port } of ports) {
       if (port === null || port === undefined) continue;
       for (const item of slice.endpoints) {

@@ -14,6 +14,8 @@ export interface Face {
   tls: FaceTls | null;
   /** Sets the affinity cookie. */
   isSticky: boolean;
+  /** Carried unread: nothing else of the face counts then. null: HTTP. */
+  transport: 'tcp' | 'udp' | null;
   /** Key of the annotation that closes these paths; null: open. */
   deniedBy: string | null;
 }
@@ -42,7 +44,20 @@ interface SecretReference {
 }
 
 /** How the operator's default backend is spoken to. */
-export const plainFace: Face = { suffix: '', protocol: null, tls: null, isSticky: false, deniedBy: null };
+export const plainFace: Face = {
+  suffix: '',
+  protocol: null,
+  tls: null,
+  isSticky: false,
+  transport: null,
+  deniedBy: null,
+};
+
+/** Beside the faces that speak HTTP. */
+export const tcpFace: Face = { ...plainFace, suffix: '#tcp', transport: 'tcp' };
+
+/** Alone on its port, for no HTTP comes by UDP. */
+export const udpFace: Face = { ...plainFace, transport: 'udp' };
 
 export function faceOf(
   { settings, deniedBy }: ReadAnnotations,
@@ -52,7 +67,7 @@ export function faceOf(
   const protocol = settings['backend-protocol'] ?? null;
   const isSticky = settings.affinity === 'cookie';
   const tls = faceTlsOf(settings, ingress.namespace, allowsOtherNamespaces);
-  const face = { protocol, tls, isSticky, deniedBy };
+  const face = { protocol, tls, isSticky, transport: null, deniedBy };
   if (deniedBy !== null) return { ...face, suffix: `#denied:${ingress.name}` };
   const marks = [
     ...(protocol === null ? [] : [protocol.toLowerCase()]),

@@ -4,6 +4,7 @@ import type { TranslateOptions } from './options.ts';
 /** The two listeners that serve every Ingress. @param usableCertificateId of the default Secret; null while it is unusable */
 export function listenerRows(options: TranslateOptions, usableCertificateId: string | null): Row[] {
   const { clients, compression, http2 } = options;
+  const proxyProtocol = options.usesProxyProtocol ? options.proxyProtocol : null;
   const { http, https } = options.listeners;
   const { minTlsVersion, hsts, ...bind } = https;
   const defaultCertificateId = usableCertificateId ?? options.defaultCertificateId;
@@ -16,7 +17,7 @@ export function listenerRows(options: TranslateOptions, usableCertificateId: str
         protocol: 'http',
         ...copy(http),
         tls: null,
-        proxyProtocol: null,
+        proxyProtocol,
         hsts: null,
         http2,
         clients: { ...clients },
@@ -31,7 +32,7 @@ export function listenerRows(options: TranslateOptions, usableCertificateId: str
         protocol: 'https',
         ...copy(bind),
         tls: { minVersion: minTlsVersion, defaultCertificateId },
-        proxyProtocol: null,
+        proxyProtocol,
         hsts,
         http2,
         clients: { ...clients },

@@ -1,4 +1,5 @@
 import type { Backend } from '#table/backend.ts';
+import type { L4Route } from '#table/l4route.ts';
 import type { Listener } from '#table/listener.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
@@ -36,6 +37,20 @@ export interface TranslateOptions {
   defaultBackendService: string | null;
   /** `namespace/name` of the ConfigMap that is put over these options; null: none. */
   configMap: ObjectKey | null;
+  /** `namespace/name` of the ConfigMaps of ports that go to Services unread; null: none. */
+  tcpServices: ObjectKey | null;
+  udpServices: ObjectKey | null;
+  /** Clients of http and https begin with a PROXY header. */
+  usesProxyProtocol: boolean;
+  /** Of every listener whose clients begin so. */
+  proxyProtocol: NonNullable<Listener['proxyProtocol']>;
+  /** Of what is carried unread. */
+  flows: {
+    tcpIdleMs: number;
+    udpIdleMs: number;
+    retry: L4Route['retry'];
+    responses: L4Route['responses'];
+  };
   /** Key of the ConfigMap that protects every host and is not honoured: all answer 503. null: open. */
   closedBy: Source | null;
   /** Redirect to https where a TLS section covers the host. */
@@ -86,6 +101,12 @@ export const defaultTranslateOptions: TranslateOptions = {
   defaultCertificateSecret: null,
   defaultBackendService: null,
   configMap: null,
+  tcpServices: null,
+  udpServices: null,
+  usesProxyProtocol: false,
+  proxyProtocol: { sources: ['0.0.0.0/0', '::/0'], timeoutMs: 5_000 },
+  // ingress-nginx waits 600 s for UDP, too, which it can because a flow of its ends with the first answer.
+  flows: { tcpIdleMs: 600_000, udpIdleMs: 60_000, retry: { attempts: 3, withinMs: 600_000 }, responses: null },
   closedBy: null,
   sslRedirect: true,
   forceSslRedirect: false,

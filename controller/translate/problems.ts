@@ -82,27 +82,32 @@ export const catalogue = {
   },
   ServiceNotFound: {
     severity: 'error',
-    text: 'The Service {service} does not exist, so its requests are answered with 503.',
-    hint: 'Create the Service in the namespace of the Ingress, or correct the name.',
+    text: 'The Service {service} does not exist, so {outcome}.',
+    hint: 'Create the Service, or correct its name or namespace.',
   },
   ServicePortNotFound: {
     severity: 'error',
-    text: 'The Service {service} has no port "{port}", so its requests are answered with 503.',
+    text: 'The Service {service} has no port "{port}", so {outcome}.',
     hint: 'Use a number or name of spec.ports of the Service.',
   },
   ServicePortNotTcp: {
     severity: 'error',
-    text: 'Port {port} of Service {service} is {protocol}, so its requests are answered with 503.',
-    hint: 'HTTP needs a TCP port.',
+    text: 'Port {port} of Service {service} is {protocol}, so {outcome}.',
+    hint: 'A TCP port is needed here.',
+  },
+  ServicePortNotUdp: {
+    severity: 'error',
+    text: 'Port {port} of Service {service} is {protocol}, so {outcome}.',
+    hint: 'A UDP port is needed here.',
   },
   ServiceHasNoAddress: {
     severity: 'error',
-    text: 'The Service {service} has no cluster IP, which service-upstream needs; its requests are answered with 503.',
+    text: 'The Service {service} has no cluster IP, which service-upstream needs; {outcome}.',
     hint: 'Remove service-upstream, or give the Service a cluster IP.',
   },
   ExternalNameRefused: {
     severity: 'error',
-    text: 'The external name "{name}" of Service {service} is {fault}; its requests are answered with 503.',
+    text: 'The external name "{name}" of Service {service} is {fault}; {outcome}.',
     hint: 'Name a public or cluster DNS name; loopback and link-local targets would reach the gateway itself.',
   },
   EndpointAddressRefused: {
@@ -164,6 +169,21 @@ export const catalogue = {
     severity: 'warning',
     text: 'The ConfigMap {configMap} does not exist, so the flags and defaults hold.',
     hint: 'Create it, or start the controller without --configmap.',
+  },
+  PortsConfigMapNotFound: {
+    severity: 'warning',
+    text: 'The ConfigMap {configMap} does not exist, so it opens no port.',
+    hint: 'Create it, or start the controller without {flag}.',
+  },
+  PortEntryInvalid: {
+    severity: 'error',
+    text: 'The entry "{port}: {value}" is not {syntax}, so it is left out.',
+    hint: 'Correct the entry, as in "9000": "default/example:8080".',
+  },
+  PortReserved: {
+    severity: 'error',
+    text: 'Port {port} is one of http or https, so the entry is left out.',
+    hint: 'Choose another port.',
   },
   ConfigKeyInvalid: {
     severity: 'warning',

@@ -8,7 +8,8 @@ import type { ObjectKey } from '../watch/view.ts';
 import { brokenBackend } from './backendrow.ts';
 import type { Draft, PortRef } from './draft.ts';
 import { mergeSlices } from './endpoints.ts';
-import { type Face, plainFace } from './face.ts';
+import { type Face, plainFace, tcpFace, udpFace } from './face.ts';
+import type { L4Ref } from './l4services.ts';
 import { isAddress, isResolvableName, localFault } from './names.ts';
 import type { TranslateOptions } from './options.ts';
 import { compareText, type ProblemCode, problem } from './problems.ts';
@@ -28,6 +29,8 @@ export interface PortInput {
   /** Oldest Ingress first. */
   users: readonly { draft: Draft; refs: readonly PortRef[] }[];
   isDefaultBackend: boolean;
+  /** Ports of the gateway that lead here unread; all by one transport. */
+  flows: readonly L4Ref[];
   service: Service | undefined;
   /** In order of name. */
   slices: readonly ObjectOf<'EndpointSlice'>[];
@@ -57,7 +60,7 @@ export function compilePort(
     options,
   );
   const problems = [...settings.problems];
-  const found = service === undefined ? undefined : findPort(service, input.port);
+  const found = service === undefined ? undefined : findPort(service, input.port, protocolNameOf(input));
   const shown = { namespace, name: serviceName, port: input.port ?? String(found?.port.port ?? '') };
   const source: Source = { kind: 'Service', namespace, name: serviceName, ...(found && { field: found.field }) };
   const target = targetOf(input, found?.port, settings.usesClusterIp, options);
@@ -115,8 +118,11 @@ function targetOf(
   if (service === undefined) return { fault: { code: 'ServiceNotFound', values } };
   if (service.spec.type === 'ExternalName') return externalTarget(service, input.port, port, values, options);
   if (port === undefined) return { fault: { code: 'ServicePortNotFound', values } };
-  if (port.protocol !== 'TCP')
-    return { fault: { code: 'ServicePortNotTcp', values: { ...values, protocol: port.protocol } } };
+  const protocol = protocolNameOf(input);
+  if (port.protocol !== protocol) {
+    const code = protocol === 'TCP' ? 'ServicePortNotTcp' : 'ServicePortNotUdp';
+    return { fault: { code, values: { ...values, protocol: port.protocol } } };
+  }
   if (usesClusterIp) {
     const addresses = new Set([service.spec.clusterIP ?? '', ...service.spec.clusterIPs]);
     const usable = [...addresses].filter((address) => address !== '' && address !== 'None');
@@ -127,7 +133,7 @@ function targetOf(
       problems: [],
     };
   }
-  const rules = { allowsLoopback: options.allowsLoopbackEndpoints };
+  const rules = { allowsLoopback: options.allowsLoopbackEndpoints, protocol };
   return { ...mergeSlices(input.slices, service, port.name, rules), dns: null };
 }
 
@@ -156,7 +162,11 @@ function externalTarget(
 }
 
 /** By number of the port, then by its name, then (as ingress-nginx does) by its targetPort. */
-function findPort(service: Service, wanted: string | null): { port: ServicePort; field: string } | undefined {
+function findPort(
+  service: Service,
+  wanted: string | null,
+  protocol: 'TCP' | 'UDP',
+): { port: ServicePort; field: string } | undefined {
   const { ports } = service.spec;
   const tests: ((port: ServicePort) => boolean)[] =
     wanted === null
@@ -167,7 +177,7 @@ function findPort(service: Service, wanted: string | null): { port: ServicePort;
           (port) => port.targetPort !== undefined && String(port.targetPort) === wanted,
         ];
   for (const test of tests) {
-    const index = ports.findIndex((port) => port.protocol === 'TCP' && test(port));
+    const index = ports.findIndex((port) => port.protocol === protocol && test(port));
     const any = index === -1 ? ports.findIndex(test) : index;
     const port = ports[any];
     if (port !== undefined) return { port, field: `spec.ports[${any}]` };
@@ -178,6 +188,10 @@ function findPort(service: Service, wanted: string | null): { port: ServicePort;
 function facesOf(input: PortInput): Face[] {
   const faces = new Map<string, Face>();
   if (input.isDefaultBackend) faces.set('', plainFace);
+  for (const { transport } of input.flows) {
+    const face = transport === 'udp' ? udpFace : tcpFace;
+    faces.set(face.suffix, face);
+  }
   for (const { draft } of input.users) faces.set(draft.face.suffix, draft.face);
   return [...faces.values()].sort((a, b) => compareText(a.suffix, b.suffix));
 }
@@ -190,6 +204,7 @@ function speechOf(
   shown: Backend['service'],
   states: SecretStates,
 ): Speech | { fault: Fault } {
+  if (face.transport !== null) return { protocol: face.transport, tls: null, secrets: noSecrets };
   const wanted = (face.protocol ?? port?.appProtocol ?? 'http').toLowerCase().replace(/^kubernetes\.io\//, '');
   const protocol = protocolOf(wanted);
   if (protocol === null) {
@@ -223,7 +238,11 @@ function brokenBy(face: Face, fault: Fault | null, source: Source): Backend['bro
     };
   }
   if (fault === null) return null;
-  return { status: 503, code: fault.code, message: problem(fault.code, source, fault.values).message };
+  return {
+    status: 503,
+    code: fault.code,
+    message: problem(fault.code, source, { ...fault.values, outcome: outcomeOf(face) }).message,
+  };
 }
 
 /** Each place that names the port hears of the fault; the operator, where only the default backend does. */
@@ -236,10 +255,11 @@ function faultProblems(input: PortInput, face: Face, { code, values, annotation 
     });
   }
   const sources = users.flatMap(({ refs }) => refs.map((ref) => ref.source));
+  if (face.transport !== null) sources.push(...input.flows.map((ref) => ref.source));
   if (input.isDefaultBackend && face.suffix === '') {
     sources.push({ kind: 'Service', namespace: input.namespace, name: input.serviceName });
   }
-  return sources.map((source) => problem(code, source, values));
+  return sources.map((source) => problem(code, source, { ...values, outcome: outcomeOf(face) }));
 }
 
 /** Settings of TLS where none is spoken; ingress-nginx skips them in silence. */
@@ -260,6 +280,17 @@ const upstreamTlsNames = Object.keys(upstreamTlsFamily) as (keyof typeof upstrea
 
 function annotationSource({ source, annotations }: Draft, name: AnnotationName): Source {
   return { ...source, field: `metadata.annotations[${annotations.keys[name]}]` };
+}
+
+/** What becomes of a face of which nothing can be forwarded; completes "so …". */
+function outcomeOf({ transport }: Face): string {
+  if (transport === 'udp') return 'its datagrams are dropped';
+  return transport === 'tcp' ? 'its connections are reset' : 'its requests are answered with 503';
+}
+
+/** As Services spell it. */
+function protocolNameOf({ flows }: PortInput): 'TCP' | 'UDP' {
+  return flows[0]?.transport === 'udp' ? 'UDP' : 'TCP';
 }
 
 function serviceValues(input: PortInput): Record<string, string> {

@@ -7,6 +7,8 @@ import { ClassIndex, isOurs } from './classes.ts';
 import { type Draft, draftIngress } from './draft.ts';
 import { compileHost } from './host.ts';
 import { settleTls } from './hosttls.ts';
+import { L4Index } from './l4index.ts';
+import { compileL4Services } from './l4services.ts';
 import { Links, secretsOf } from './links.ts';
 import { listenerRows } from './listeners.ts';
 import { everyHost } from './names.ts';
@@ -29,6 +31,8 @@ interface Dirty {
   hosts: Set<string>;
   ports: Set<string>;
   listeners: boolean;
+  /** Ports that are carried unread. */
+  l4: boolean;
 }
 
 /**
@@ -44,6 +48,7 @@ export class Translator {
   readonly #rows = new RowStore();
   readonly #problems = new ProblemStore();
   readonly #links = new Links();
+  readonly #l4 = new L4Index();
   readonly #classes = new ClassIndex();
   readonly #slices = new SliceIndex();
   readonly #secrets = new SecretRows(this.#rows);
@@ -73,12 +78,19 @@ export class Translator {
     unreadable: readonly ReadProblem[],
     nowMs: number,
   ): Translation {
-    const dirty: Dirty = { ingresses: new Set(), tls: new Set(), hosts: new Set(), ports: new Set(), listeners: false };
+    const dirty: Dirty = {
+      ingresses: new Set(),
+      tls: new Set(),
+      hosts: new Set(),
+      ports: new Set(),
+      listeners: false,
+      l4: false,
+    };
     if (this.#isFirst) this.#configure(view, dirty);
     for (const change of this.#isFirst ? everything(view) : changes) this.#note(view, change, dirty);
     for (const expired of this.#secrets.takeExpired(nowMs)) this.#noteExpired(expired, dirty);
     if (this.#isFirst) {
-      dirty.listeners = true;
+      dirty.listeners = dirty.l4 = true;
       dirty.hosts.add(everyHost);
       if (this.#defaultPort !== null) dirty.ports.add(this.#defaultPort.portKey);
     }
@@ -89,6 +101,7 @@ export class Translator {
     for (const host of [...dirty.hosts]) {
       for (const covered of this.#links.hostsUnder(host)) dirty.hosts.add(covered);
     }
+    if (dirty.l4) this.#services(view, dirty);
     for (const hostname of dirty.hosts) this.#host(view, hostname);
     for (const portKey of dirty.ports) this.#port(view, portKey);
     if (dirty.listeners) this.#listeners(view, nowMs);
@@ -120,6 +133,7 @@ export class Translator {
         break;
       case 'ConfigMap':
         if (key === this.#given.configMap) this.#configure(view, dirty);
+        if (key === this.#given.tcpServices || key === this.#given.udpServices) dirty.l4 = true;
         break;
       case 'Namespace':
       case 'Node':
@@ -135,13 +149,14 @@ export class Translator {
   #configure(view: ClusterView, dirty: Dirty): void {
     const { configMap } = this.#given;
     if (configMap === null) return;
-    const { settings, closedBy, problems } = readConfigMap(view.get('ConfigMap', configMap), configMap);
+    const { settings, closedBy, problems } = readConfigMap(view.get('ConfigMap', configMap), configMap, this.#given);
     this.#problems.replace('configmap', problems);
     const before = this.#options;
     this.#options = { ...withConfigMap(this.#given, settings), closedBy };
     const reach = reachOf(before, this.#options);
     // Rows that are made by the way, of hosts that a changed Ingress is on, must be made with the options of now, too.
     if (reach.size > 0) this.#routeRows = new RouteRows(this.#options);
+    dirty.l4 ||= reach.size > 0;
     if (reach.has('listeners')) dirty.listeners = true;
     if (reach.has('ingresses')) {
       for (const ingress of this.#links.ingresses()) dirty.ingresses.add(ingress);
@@ -155,6 +170,7 @@ export class Translator {
 
   #noteService(service: ObjectKey, dirty: Dirty): void {
     for (const port of this.#links.portsOf(service)) dirty.ports.add(port);
+    for (const port of this.#l4.portsOf(service)) dirty.ports.add(port);
     if (service === this.#defaultPort?.serviceKey) dirty.ports.add(this.#defaultPort.portKey);
   }
 
@@ -230,10 +246,29 @@ export class Translator {
     });
   }
 
+  /** Ports that go to Services unread. */
+  #services(view: ClusterView, dirty: Dirty): void {
+    const { tcpServices, udpServices } = this.#given;
+    const parts = [
+      ...(tcpServices === null ? [] : [{ transport: 'tcp' as const, key: tcpServices }]),
+      ...(udpServices === null ? [] : [{ transport: 'udp' as const, key: udpServices }]),
+    ].map(({ transport, key }) => compileL4Services(transport, view.get('ConfigMap', key), key, this.#options));
+    this.#rows.replace(
+      'l4',
+      parts.flatMap(({ rows }) => rows),
+    );
+    this.#problems.replace(
+      'l4',
+      parts.flatMap(({ problems }) => problems),
+    );
+    for (const portKey of this.#l4.replace(parts.flatMap(({ refs }) => refs))) dirty.ports.add(portKey);
+  }
+
   #port(view: ClusterView, portKey: string): void {
     const users = this.#links.ofPort(portKey).map((draft) => ({ draft, refs: draft.refsByPort.get(portKey) ?? [] }));
     const isDefaultBackend = portKey === this.#defaultPort?.portKey;
-    const named = users[0]?.refs[0] ?? (isDefaultBackend ? this.#defaultPort : null);
+    const flows = this.#l4.ofPort(portKey);
+    const named = users[0]?.refs[0] ?? flows[0] ?? (isDefaultBackend ? this.#defaultPort : null);
     if (named === null) {
       this.#rows.replace(`port:${portKey}`, []);
       this.#problems.replace(`port:${portKey}`, []);
@@ -245,7 +280,7 @@ export class Translator {
     const slices = this.#slices.of(view, serviceKey);
     const [namespace, serviceName] = splitKey(serviceKey);
     const { rows, problems, secrets } = compilePort(
-      { portKey, namespace, serviceName, port, users, isDefaultBackend, service, slices },
+      { portKey, namespace, serviceName, port, users, isDefaultBackend, flows, service, slices },
       this.#secrets.states(view),
       this.#options,
     );

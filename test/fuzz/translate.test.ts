@@ -119,7 +119,10 @@ const serviceObject = fc.record({
     clusterIP: fc.constantFrom('10.96.0.1', 'None'),
     externalName: fc.constantFrom('x.example.org', 'localhost'),
     sessionAffinity: fc.constantFrom('None', 'ClientIP'),
-    ports: fc.constantFrom([{ name: 'http', port: 80 }], [{ port: 80, appProtocol: 'https' }], []),
+    ports: fc.constantFrom(...[[{ name: 'http', port: 80 }], [{ port: 80, appProtocol: 'https' }], []], [
+      { name: 'http', port: 80 },
+      { name: 'udp', port: 80, protocol: 'UDP' },
+    ]),
   }),
 });
 const slice = fc.record({
@@ -164,6 +167,16 @@ const configMap = fc.record({
   ),
 });
 
+const portsConfigMap = fc.record({
+  kind: fc.constant('ConfigMap'),
+  metadata: fc.record({ name: fc.constantFrom('tcp', 'udp'), namespace: fc.constant(namespace) }),
+  data: fc.dictionary(
+    fc.constantFrom('53', '9000', '9001', '8080', 'x'),
+    fc.constantFrom('demo/web:80', 'demo/web:http:PROXY', 'demo/api:80::PROXY', 'demo/gone:1', 'demo/external:80', ''),
+    { maxKeys: 3 },
+  ),
+});
+
 /** One step: an object comes or changes, or goes. */
 const step = fc.record({
   manifest: fc.oneof(
@@ -173,6 +186,7 @@ const step = fc.record({
     { weight: 3, arbitrary: slice },
     { weight: 3, arbitrary: secret },
     { weight: 2, arbitrary: configMap },
+    { weight: 2, arbitrary: portsConfigMap },
   ),
   isGone: fc.boolean(),
 });
@@ -182,6 +196,7 @@ const optionChanges = fc.constantFrom(
   { servesClassless: true, defaultBackendService: 'demo/errors', defaultCertificateSecret: 'demo/s1' },
   { defaultBackendService: 'demo/web:80', allowsLoopbackEndpoints: true },
   { configMap: 'demo/gateway', defaultBackendService: 'demo/errors' },
+  { configMap: 'demo/gateway', tcpServices: 'demo/tcp', udpServices: 'demo/udp', defaultBackendService: 'demo/web:80' },
 );
 
 test('any order of changes ends in what a full translation makes', () => {

@@ -9,6 +9,7 @@ import { configKeys } from '../../controller/configmap/registry.ts';
 import { unhonouredKeys } from '../../controller/configmap/unhonoured.ts';
 import { standaloneFlags } from '../../controller/ops/flags.ts';
 import { dashed } from '../../controller/ops/settings.ts';
+import { defaultTranslateOptions } from '../../controller/translate/options.ts';
 import { Translator } from '../../controller/translate/translator.ts';
 import { keyOf } from '../../controller/watch/view.ts';
 import { limitFlags } from '../../limitflags.ts';
@@ -24,7 +25,7 @@ const manifest = (data: Record<string, string>) => ({
 });
 const read = (data: Record<string, string>) => {
   const [object] = readObjects([manifest(data)]).objects;
-  return readConfigMap(object?.kind === 'ConfigMap' ? object : undefined, key);
+  return readConfigMap(object?.kind === 'ConfigMap' ? object : undefined, key, defaultTranslateOptions);
 };
 const codes = (data: Record<string, string>) => read(data).problems.map(({ code }) => code);
 
@@ -75,6 +76,7 @@ test('no value of any key throws, passes a line break or goes unheard', () => {
       const { settings, problems } = readConfigMap(
         { kind: 'ConfigMap', metadata: { name: 'config', namespace: 'sluice' } as never, data },
         key,
+        defaultTranslateOptions,
       );
       const taken = Object.entries(settings).filter(([, setting]) => setting !== undefined);
       const refusals = problems.filter(({ code }) => code !== 'ConfigKeyWithoutEffect');
@@ -102,6 +104,7 @@ test('what nobody honours yet and what protects closes the gateway', () => {
 test('keys that do nothing, or less than they say, are told', () => {
   assert.deepEqual(codes({ 'proxy-real-ip-cidr': '10.0.0.0/8' }), ['ConfigKeyWithoutEffect']);
   assert.deepEqual(codes({ 'proxy-real-ip-cidr': '10.0.0.0/8', 'use-forwarded-headers': 'true' }), []);
+  assert.deepEqual(codes({ 'proxy-real-ip-cidr': '10.0.0.0/8', 'use-proxy-protocol': 'true' }), []);
   assert.deepEqual(codes({ hsts: 'false', 'hsts-max-age': '60' }), ['ConfigKeyWithoutEffect']);
   assert.deepEqual(codes({ 'ssl-protocols': 'TLSv1 TLSv1.1 TLSv1.2 TLSv1.3' }), ['ConfigKeyWithoutEffect']);
   assert.deepEqual(codes({ 'ssl-protocols': 'TLSv1' }), ['ConfigKeyInvalid']);
