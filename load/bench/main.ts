@@ -36,7 +36,6 @@ if (wanted.includes('propagation')) {
 if (wanted.includes('edge')) {
   const { measureEdge } = await import('./edge.ts');
   for (const [services, endpoints] of [
-    [100, 10],
     [10_000, 10],
     [44_000, 1],
   ] as const) {

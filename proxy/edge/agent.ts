@@ -14,6 +14,7 @@ import { conntrackUse } from './conntrack.ts';
 import { DataPlane } from './dataplane.ts';
 import { figuresText } from './figures.ts';
 import type { ServiceScope } from './frontends.ts';
+import { collectGarbage } from './garbage.ts';
 import { HealthPorts } from './health.ts';
 import { openNodeHealth } from './nodehealth.ts';
 import type { EdgeStatus } from './status.ts';
@@ -94,6 +95,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     async onForce(plan, delta, { generation, hash }) {
       health.follow(plan, delta);
       memory?.changed(intake);
+      if (delta.upserts.length > manyRows) setTimeout(collectGarbage, collectAfterMs).unref();
       log.debug({ generation, hash, upserts: delta.upserts.length, deletes: delta.deletes.length }, 'plan in force');
     },
   });
@@ -166,6 +168,9 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   };
 }
 
+/** A change that leaves enough behind to be looked after, and when: not among the changes that follow it. */
+const manyRows = 10_000;
+const collectAfterMs = 3_000;
 /** How soon a table that somebody flushed is back, ms. */
 const verifyEveryMs = 5_000;
 /** What others may have done to single rules and elements shows in nothing that is cheap to ask for. */

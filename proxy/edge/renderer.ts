@@ -40,7 +40,8 @@ export class Renderer {
   readonly #claims = new Claims();
   readonly #numbersByList = new Map<number, Numbers>();
   readonly #kept = new Map<string, Kept>();
-  readonly #serviceIdsByEndpoints = new Map<string, Set<string>>();
+  /** Nearly all have one; those with more are kept as lists. */
+  readonly #serviceIdsByEndpoints = new Map<string, string | readonly string[]>();
   /** In how many Services a UDP endpoint serves. */
   readonly #udpTargets = new Map<string, number>();
   readonly #tooMany = new Set<string>();
@@ -108,7 +109,7 @@ export class Renderer {
   #touched(plan: EdgePlan, delta: Delta<PlanRows>, transaction: Transaction): Set<string> {
     const touched = new Set<string>(changesOf(delta, 'service').keys());
     for (const id of changesOf(delta, 'endpoints').keys()) {
-      for (const serviceId of this.#serviceIdsByEndpoints.get(id) ?? []) touched.add(serviceId);
+      for (const serviceId of this.#serviceIdsOf(id)) touched.add(serviceId);
     }
     if (changesOf(delta, 'node').has(this.#options.node)) {
       this.#node = factsOf(plan.node.get(this.#options.node), this.#options);
@@ -151,16 +152,18 @@ export class Renderer {
   }
 
   #index(id: string, before: readonly string[], after: readonly string[]): void {
-    for (const endpointsId of before) {
-      const serviceIds = this.#serviceIdsByEndpoints.get(endpointsId);
-      serviceIds?.delete(id);
-      if (serviceIds?.size === 0) this.#serviceIdsByEndpoints.delete(endpointsId);
+    for (const endpointsId of new Set([...before, ...after])) {
+      const others = this.#serviceIdsOf(endpointsId).filter((serviceId) => serviceId !== id);
+      const serviceIds = after.includes(endpointsId) ? [...others, id] : others;
+      const [first] = serviceIds;
+      if (first === undefined) this.#serviceIdsByEndpoints.delete(endpointsId);
+      else this.#serviceIdsByEndpoints.set(endpointsId, serviceIds.length === 1 ? first : serviceIds);
     }
-    for (const endpointsId of after) {
-      const serviceIds = this.#serviceIdsByEndpoints.get(endpointsId);
-      if (serviceIds === undefined) this.#serviceIdsByEndpoints.set(endpointsId, new Set([id]));
-      else serviceIds.add(id);
-    }
+  }
+
+  #serviceIdsOf(endpointsId: string): readonly string[] {
+    const serviceIds = this.#serviceIdsByEndpoints.get(endpointsId) ?? none;
+    return typeof serviceIds === 'string' ? [serviceIds] : serviceIds;
   }
 
   #claim(id: string, before: readonly string[], after: Rendering['claims'], claimed: Step['claimed']): void {

@@ -5,7 +5,7 @@ import { entryFlags, keyText, localBit, maxEndpoints, portKey } from './key.ts';
 import type { Numbers } from './numbers.ts';
 import { coverOf, familyOf, isWithin } from './prefix.ts';
 import { type Family, families, type SetName } from './sets.ts';
-import { elementOf } from './transaction.ts';
+import { elementOf, flat } from './transaction.ts';
 import { type Place, usableOf } from './usable.ts';
 
 /** What a node is, as far as its rules go. */
@@ -82,7 +82,10 @@ function renderPort(of: PortOfFamily, context: RenderingContext, into: Rendering
 
   frontends.forEach((frontend, i) => {
     const entry = keyText(key | frontend.flags);
-    into.claims.set(entries[i] ?? '', { rank: ranks[frontend.kind], value: `${commentOf(service, port)}: ${entry}` });
+    into.claims.set(entries[i] ?? '', {
+      rank: ranks[frontend.kind],
+      value: flat([commentOf(service, port), ':', entry]),
+    });
     renderFrontend(frontend, of, context, entry, into);
   });
 
@@ -174,24 +177,24 @@ function putTargets(
   numberOf: (target: string, i: number) => number,
 ): void {
   targets.forEach((target, i) => {
-    own.set(elementOf(set, keyText(listKey | numberOf(target, i))), `: ${target}`);
+    own.set(elementOf(set, keyText(listKey | numberOf(target, i))), flat([':', target]));
   });
 }
 
 function targetOf({ address, port }: EdgeEndpoint): string {
-  return `${address} . ${port}`;
+  return flat([address, '.', port]);
 }
 
 function entryElement({ address, port }: Frontend, { protocol }: ServicePort, family: Family): string {
   return address === null
     ? elementOf(`nodeport${family}`, `${protocol} . ${port}`)
-    : elementOf(`service${family}`, `${address} . ${protocol} . ${port}`);
+    : elementOf(`service${family}`, flat([address, '.', protocol, '.', port]));
 }
 
 /** For those who list the table. nft takes 128 bytes. */
 function commentOf({ namespace, name }: EdgeService, port: ServicePort): string {
   const text = `${namespace}/${name}:${port.name || port.port}`.replace(/[^\w./:-]/g, '_').slice(0, 120);
-  return `comment "${text}" `;
+  return `comment "${text}"`;
 }
 
 /** What a cluster gives out goes before what users write. */

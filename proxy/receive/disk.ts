@@ -105,8 +105,8 @@ export class TableDisk<M extends AnyKinds> {
   }
 }
 
-/** A piece is a few milliseconds of work. */
-const rowsPerPiece = 500;
+/** A piece is a millisecond of work, and small enough to be young garbage. */
+const rowsPerPiece = 100;
 
 const Sealed = z.object({ nonce: z.string(), tag: z.string(), data: z.string() });
 const Saved = z.object({ schemaVersion: z.int(), commit: Commit, sealed: Sealed, rows: z.array(z.unknown()) });
