@@ -51,7 +51,7 @@ describe('the ConfigMap of --configmap', () => {
     await sluice.apply([...everythingTo(backend.port), configMap(trust)]);
     assert.equal(await post(2000), '200 192.0.2.7');
     assert.deepEqual(await codes(), []);
-    const small = { ...trust, 'proxy-body-size': '1k', 'keep-alive': '75' };
+    const small = { ...trust, 'proxy-body-size': '1k', 'max-worker-connections': '75' };
     await sluice.apply([
       ...everythingTo(backend.port),
       configMap(small),
