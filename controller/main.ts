@@ -47,7 +47,7 @@ type Settings = ValuesOf<typeof controllerFlags>;
 export async function runController(settings: Settings): Promise<void> {
   const identity = `${hostname()}_${randomUUID().slice(0, 8)}`;
   const log = openLog(settings.logLevel, { controller: identity });
-  requireAccounts(settings);
+  requireSense(settings);
   const ended = endSignal();
   const cluster = await openCluster({
     kubeconfig: settings.kubeconfig ?? undefined,
@@ -180,8 +180,11 @@ function authorizeBy({ tokenFile }: Settings, accounts: readonly string[], clust
   return anyOf(ways);
 }
 
-/** Nobody could ever follow this controller. */
-function requireAccounts({ tokenFile, proxyServiceAccount, edgeServiceAccount, edge }: Settings): void {
+/** Settings that cannot be together, or that nobody could follow this controller with. */
+function requireSense({ tokenFile, proxyServiceAccount, edgeServiceAccount, edge, namespace }: Settings): void {
+  if (edge && namespace.length > 0) {
+    throw new SettingError('--edge: needs all namespaces, or an address could be given twice; remove --namespace');
+  }
   if (tokenFile !== null) return;
   if (proxyServiceAccount.length === 0) {
     throw new SettingError('proxies could not authenticate: give --token-file or --proxy-service-account');

@@ -6,7 +6,7 @@ import type { Allocation } from './addresses/record.ts';
 import { Planner, type PlanOptions } from './plan/planner.ts';
 import { Publisher } from './publish/publisher.ts';
 import type { PoolWriter } from './status/poolwriter.ts';
-import type { PlanState, ServiceWriter } from './status/servicewriter.ts';
+import type { EdgeReach, PlanState, ServiceWriter } from './status/servicewriter.ts';
 import { type ClusterView, type ObjectKey, splitKey, type ViewUpdate } from './watch/view.ts';
 
 /** Whoever writes what a plan promises. */
@@ -78,14 +78,33 @@ export class Plans implements PlanState {
     return this.#planner.allocator.usage();
   }
 
-  isAnnounced(address: string, generation: number): boolean {
-    const announcers = this.#planner.announcersOf(address);
-    const edges = this.publisher.proxies().filter(({ node }) => node !== null && announcers.has(node));
-    return edges.length > 0 && edges.every(({ appliedGeneration }) => (appliedGeneration ?? -1) >= generation);
-  }
-
-  isWithdrawn(generation: number): boolean {
-    return this.publisher.proxies().every(({ appliedGeneration }) => (appliedGeneration ?? -1) >= generation);
+  /** What edges have now. Asked for once for many Services: edges times addresses are a million. */
+  reach(): EdgeReach {
+    const edges = this.publisher.proxies();
+    const generations = edges.map(({ appliedGeneration }) => appliedGeneration ?? Number.NEGATIVE_INFINITY);
+    const leastByNode = new Map<string, number>();
+    for (const [index, { node }] of edges.entries()) {
+      if (node === null) continue;
+      leastByNode.set(node, Math.min(generations[index] ?? 0, leastByNode.get(node) ?? Number.POSITIVE_INFINITY));
+    }
+    const leastByAnnouncement = new Map<string, number>();
+    /** Infinity: no edge can make it. */
+    const leastOf = (announcement: string): number => {
+      const known = leastByAnnouncement.get(announcement);
+      if (known !== undefined) return known;
+      const nodes = this.#planner.announcersOf(announcement);
+      const least = Math.min(...nodes.map((node) => leastByNode.get(node) ?? Number.POSITIVE_INFINITY));
+      leastByAnnouncement.set(announcement, least);
+      return least;
+    };
+    const leastOfAll = Math.min(...generations);
+    return {
+      isAnnounced: (address, generation) => {
+        const least = Math.min(...this.#planner.announcementsOf(address).map(leastOf));
+        return least !== Number.POSITIVE_INFINITY && least >= generation;
+      },
+      isWithdrawn: (generation) => leastOfAll >= generation,
+    };
   }
 
   /** For people: how much of each pool is in use, and which Service has what. */

@@ -28,7 +28,7 @@ export function edgeEndpoints(
         for (const text of item.addresses) {
           const address = canonicalAddress(text);
           // A node would forward to itself.
-          if (address === undefined || localFault(address) !== undefined) continue;
+          if (address === undefined || reachesItself(address)) continue;
           const endpoint = endpointOf(item, address, port, spec.publishNotReadyAddresses);
           const key = `${address} ${port}`;
           const twin = byAddress.get(key);
@@ -38,6 +38,12 @@ export function edgeEndpoints(
     }
   }
   return [...byAddress.values()].sort((a, b) => compareText(a.address, b.address) || a.port - b.port);
+}
+
+/** As localFault, which takes an address apart once more. */
+function reachesItself(address: string): boolean {
+  if (address.includes(':')) return localFault(address) !== undefined;
+  return address.startsWith('127.') || address.startsWith('0.') || address.startsWith('169.254.');
 }
 
 /** KEP-1672: absent ready means ready; absent serving means as ready; absent terminating means no. */

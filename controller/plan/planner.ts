@@ -90,10 +90,14 @@ export class Planner {
     };
   }
 
-  /** Nodes that may announce an address. */
-  announcersOf(address: string): ReadonlySet<string> {
-    const announcements = this.#announcementsByAddress.get(address) ?? [];
-    return new Set(announcements.flatMap((name) => this.#nodesByAnnouncement.get(name) ?? []));
+  /** Names of the announcements of an address. */
+  announcementsOf(address: string): readonly string[] {
+    return this.#announcementsByAddress.get(address) ?? [];
+  }
+
+  /** Nodes that may make an announcement. */
+  announcersOf(announcement: string): readonly string[] {
+    return this.#nodesByAnnouncement.get(announcement) ?? [];
   }
 
   /** Announcements that no node makes. */
@@ -179,7 +183,7 @@ export class Planner {
 
   /** Why nobody outside learns of an address, to each of its Services. */
   #silenceOf({ address, pool }: Allocation, keys: readonly ObjectKey[], names: readonly string[]): Problem[] {
-    if (this.announcersOf(address).size > 0) return [];
+    if (names.some((name) => this.announcersOf(name).length > 0)) return [];
     return keys.map((key) => {
       const [namespace, name] = splitKey(key);
       const source: Source = { kind: 'Service', namespace, name };

@@ -17,10 +17,15 @@ export interface ServiceWriterOptions {
   log: Log;
 }
 
-/** Who has which address, as of the last plan, and what edges have of it. Generations are those of our own publisher. */
+/** Who has which address, as of the last plan, and what edges have of it. */
 export interface PlanState {
   intents(): ReadonlyMap<ObjectKey, Intent>;
   assignments(): ReadonlyMap<ObjectKey, readonly Allocation[]>;
+  reach(): EdgeReach;
+}
+
+/** What edges have of the plan at one moment. Generations are those of our own publisher. */
+export interface EdgeReach {
   /** Every edge that may announce the address has this plan or a later one, and there is such an edge. */
   isAnnounced(address: string, generation: number): boolean;
   /** Every edge has this plan or a later one; true where there is none. */
@@ -136,9 +141,10 @@ export class ServiceWriter {
     while (this.#isStale && this.#canWrite()) {
       this.#isStale = false;
       let nextMs = Number.POSITIVE_INFINITY;
+      const reach = this.#options.plans.reach();
       for (const key of [...this.#open]) {
         if (!this.#canWrite()) break;
-        nextMs = Math.min(nextMs, await this.#advance(key));
+        nextMs = Math.min(nextMs, await this.#advance(key, reach));
       }
       this.#wakeIn(nextMs - performance.now());
     }
@@ -155,7 +161,7 @@ export class ServiceWriter {
   }
 
   /** Takes the next step for one Service. @returns when to look again; Infinity: when something changes */
-  async #advance(key: ObjectKey): Promise<number> {
+  async #advance(key: ObjectKey, reach: EdgeReach): Promise<number> {
     const service = this.#view?.get('Service', key);
     if (!service) {
       this.#open.delete(key);
@@ -168,7 +174,7 @@ export class ServiceWriter {
       this.#open.delete(key);
       return Number.POSITIVE_INFINITY;
     }
-    if (!this.#isDue(step, entry) || !this.#hasSeen(service, entry)) return Number.POSITIVE_INFINITY;
+    if (!isDue(step, entry, reach) || !this.#hasSeen(service, entry)) return Number.POSITIVE_INFINITY;
     const text = JSON.stringify(step);
     if (entry.notBeforeMs <= performance.now() && entry.written.get(step.type) === text) {
       this.#setBack(key, entry, 'somebody else keeps changing it');
@@ -228,13 +234,6 @@ export class ServiceWriter {
       told.length === addresses.length &&
       told.every(({ ip, ipMode = 'VIP' }, i) => ip === addresses[i] && ipMode === 'VIP');
     return isTold ? null : { type: 'status', addresses };
-  }
-
-  #isDue(step: Step, { plannedAt }: Entry): boolean {
-    const { plans } = this.#options;
-    if (step.type === 'record') return true;
-    if (step.type === 'release') return plans.isWithdrawn(plannedAt);
-    return step.addresses.every((address) => plans.isAnnounced(address, plannedAt));
   }
 
   async #send(key: ObjectKey, service: ObjectOf<'Service'>, step: Step): Promise<ApiAnswer> {
@@ -307,4 +306,10 @@ export class ServiceWriter {
     if (reason !== this.#refusal) this.#options.log.warn({ service: key }, message);
     this.#refusal = reason;
   }
+}
+
+function isDue(step: Step, { plannedAt }: Entry, reach: EdgeReach): boolean {
+  if (step.type === 'record') return true;
+  if (step.type === 'release') return reach.isWithdrawn(plannedAt);
+  return step.addresses.every((address) => reach.isAnnounced(address, plannedAt));
 }

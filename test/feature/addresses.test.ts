@@ -234,6 +234,18 @@ describe('addresses of Services on a real API server', { skip, timeout: 300_000 
     await rig.hasAddresses(service, '192.0.2.120');
   });
 
+  test('somebody else who writes the same status is not fought', async () => {
+    await rig.makeNamespace('contested', ['192.0.2.130']);
+    const service = loadBalancer('contested', 'web');
+    await rig.api.apply(service);
+    await rig.hasAddresses(service, '192.0.2.130');
+    const status = { loadBalancer: { ingress: [{ ip: '198.51.100.7' }] } };
+    await rig.api.call('PATCH', `${pathOf(service)}/status`, { status });
+    await rig.controllers[0]?.process.printed(/"service":"contested\/web".*somebody else keeps changing it/);
+    await rig.hasAddresses(service, '198.51.100.7');
+    await rig.api.delete(service);
+  });
+
   test('pages and metrics show pools, addresses and edges', async () => {
     const [controller] = rig.controllers;
     assert.ok(controller);

@@ -105,6 +105,9 @@ describe('command line', () => {
       /--publish-port: must differ from --admin-port, which is 9000, too/,
     ],
     [['controller', '--publish-address', 'http://192.0.2.1'], /--publish-address: must be an IP address or a DNS name/],
+    [['controller'], /proxies could not authenticate: give --token-file or --proxy-service-account/],
+    [['controller', '--edge', '--proxy-service-account', 'a/b'], /edges could not authenticate: give --token-file or/],
+    [['controller', '--edge', '--token-file', 'x', '--namespace', 'shop'], /--edge: needs all namespaces/],
     [['controller', '--config', '/does/not/exist'], /--config: \/does\/not\/exist cannot be read \(ENOENT\)/],
   ];
   for (const [args, stderr] of wrong) {
