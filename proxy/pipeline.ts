@@ -5,6 +5,7 @@ import type { Engine } from './forward/engine.ts';
 import type { Exchange } from './forward/exchange.ts';
 import { isHttp2, Pools } from './forward/pools.ts';
 import { answer, answerLocally, refuse } from './listen/answer.ts';
+import { refuseUnproven } from './listen/clientauth.ts';
 import type { Connection } from './listen/connection.ts';
 import { Doors } from './listen/doors.ts';
 import { believePeer } from './listen/forwarded.ts';
@@ -51,6 +52,7 @@ export class Gateway implements Engine {
       this.#doors.endpointGone(key);
     });
     this.tables.onTlsGone((profile) => this.pools.tlsGone(profile));
+    this.tables.onTrustGone((trust) => this.#doors.trustGone(trust));
     this.tables.onListenersChanged(() => this.#doors.refresh());
   }
 
@@ -67,7 +69,8 @@ export class Gateway implements Engine {
     believePeer(exchange);
     if (answerMaxForwards(this, exchange)) return;
 
-    const { route } = this.tables.match(exchange.listenerId, exchange);
+    const { route, host } = this.tables.match(exchange.listenerId, exchange);
+    if (exchange.isTls && refuseUnproven(this, exchange, host)) return;
     if (route === null) {
       answer(this, exchange, 404, 'NR', 'No route matches this host and path.');
       return;
@@ -88,6 +91,8 @@ export class Gateway implements Engine {
       answerLocally(this, exchange, local);
       return;
     }
+    // In the clear a redirect to https goes first.
+    if (!exchange.isTls && refuseUnproven(this, exchange, host)) return;
 
     const chosen = draw(route.backends, Math.random);
     const backend = chosen === null ? undefined : this.tables.backend(chosen.backendId);

@@ -13,10 +13,10 @@ export interface Annotation<T> {
   /** What holds without the annotation, for the documentation. */
   default: string;
   /**
-   * What a bad value costs: itself; the paths, which answer 503, because they would be open without it; or the whole Ingress
-   * (as ingress-nginx's admission refuses it).
+   * What a bad value costs: itself; the paths or the hosts of the Ingress, which answer 503, because they would be open without
+   * it; or the whole Ingress (as ingress-nginx's admission refuses it).
    */
-  badValue: 'ignored' | 'closes-paths' | 'drops-ingress';
+  badValue: 'ignored' | 'closes-paths' | 'closes-host' | 'drops-ingress';
   help: string;
   /** Pure; undefined: a bad value. */
   parse(value: string): T | undefined;

@@ -14,6 +14,7 @@ const reach: Readonly<Record<Annotation<unknown>['scope'], string>> = {
 const costs: Readonly<Record<Annotation<unknown>['badValue'], string>> = {
   ignored: 'is ignored',
   'closes-paths': 'closes the paths (503)',
+  'closes-host': 'closes the hosts (503)',
   'drops-ingress': 'drops the Ingress',
 };
 
@@ -66,6 +67,8 @@ export function annotationsDocument(): string {
     '- A path of an Ingress without affinity ignores the affinity cookie that another Ingress on the Service sets.',
     '- A cookie name has to be a token (RFC 6265), an `app-root` has no query, and in a cluster no endpoint is on a loopback or link-local address.',
     '- A timeout of 0 is no limit; nginx ends such a request at once.',
+    '- A host whose `auth-tls-secret` cannot be used answers 503; in the clear, a host that demands certificates serves nothing but challenges; and a request for a host that trusts others than the host of the handshake gets 421 whichever of the two asks.',
+    '- `ssl-client-*` fields of clients never reach a backend; those of peers in `--trusted-proxies` do, for hosts that do not ask for certificates themselves.',
     '- `proxy-ssl-*` holds for the paths of its own Ingress, as with `proxy-ssl-location-only`. `proxy-ssl-verify` without authorities to verify by closes the paths, and the other names have their effect without `proxy-ssl-secret`, too; ingress-nginx then skips them all in silence.',
     '- What protects and is not honoured yet closes its paths; ingress-nginx fails open in some of these cases.',
     '',

@@ -29,6 +29,9 @@ export function withoutEffect(source: Source, settings: Settings, keys: Keys): P
   if (settings['outlier-success-rate-deviations'] === undefined) {
     for (const name of successRateNames) tell(name, 'it needs outlier-success-rate-deviations beside it');
   }
+  if (settings['auth-tls-secret'] === undefined) {
+    for (const name of needsClientSecret) tell(name, 'it needs auth-tls-secret beside it');
+  }
   if (hash?.length === 0) tell('upstream-hash-by', 'it uses a variable that is not known');
 
   const word = settings['load-balance'] ?? '';
@@ -45,5 +48,11 @@ export function withoutEffect(source: Source, settings: Settings, keys: Keys): P
 }
 
 const needsAffinity: readonly AnnotationName[] = ['affinity-mode', ...cookieAttributes];
+
+const needsClientSecret: readonly AnnotationName[] = [
+  'auth-tls-verify-depth',
+  'auth-tls-error-page',
+  'auth-tls-pass-certificate-to-upstream',
+];
 
 const needsHash: readonly AnnotationName[] = ['upstream-hash-by-subset', 'upstream-hash-by-subset-size'];

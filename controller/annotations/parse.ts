@@ -55,6 +55,11 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
       } else if (cost === 'closes-paths') {
         deniedBy ??= key;
         problems.push(problem('AnnotationClosesPaths', at, values));
+      } else if (cost === 'closes-host') {
+        deniedBy ??= key;
+        hostDeniedBy ??= key;
+        const fault = `"${value}" is not ${annotation.syntax}`;
+        problems.push(problem('AnnotationClosesHost', at, { annotation: key, fault }));
       } else {
         problems.push(
           problem('AnnotationInvalid', at, { ...values, effect: `the default holds (${annotation.default})` }),
@@ -87,8 +92,21 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
     );
   }
   problems.push(...withoutEffect(source, settings as Settings, keys));
+  // Who asks for proof without saying by whom it is given wants the host closed to everybody else.
+  for (const name of provingNames) {
+    const key = keys[name];
+    if (key === undefined || settings['auth-tls-secret'] !== undefined || settings[name] === 'off') continue;
+    deniedBy ??= key;
+    hostDeniedBy ??= key;
+    const at: Source = { ...source, field: `metadata.annotations[${key}]` };
+    problems.push(
+      problem('AnnotationClosesHost', at, { annotation: key, fault: 'it needs auth-tls-secret beside it' }),
+    );
+  }
   return { settings: settings as Settings, keys, deniedBy, hostDeniedBy, isDropped, isCanary, problems };
 }
+
+const provingNames = ['auth-tls-verify-client', 'auth-tls-match-cn'] as const;
 
 /** Our keys in a stable order, each name once. */
 function ours(annotations: Readonly<Record<string, string>>): { key: string; name: string }[] {

@@ -1,6 +1,7 @@
 import { affinityFamily } from './affinity.ts';
 import { balanceFamily } from './balance.ts';
 import { circuitFamily } from './circuit.ts';
+import { clientAuthFamily } from './clientauth.ts';
 import { compressionFamily } from './compression.ts';
 import { healthFamily } from './health.ts';
 import { outlierFamily } from './outlier.ts';
@@ -33,6 +34,7 @@ export const registry = {
   ...balanceFamily,
   ...affinityFamily,
   ...upstreamTlsFamily,
+  ...clientAuthFamily,
   ...ownFamilies,
 } as const;
 

@@ -18,7 +18,7 @@ export const trafficFamily = {
     badValue,
     syntax: 'HTTP, HTTPS, AUTO_HTTP, GRPC, GRPCS or FCGI',
     default: 'appProtocol of the Service port, else HTTP',
-    help: 'Protocol of the backend. AUTO_HTTP: that of the client. GRPC and GRPCS are HTTP/2 without and with TLS. HTTPS and GRPCS do not verify. FCGI is answered with 503.',
+    help: 'Protocol of the backend. AUTO_HTTP: that of the client. GRPC and GRPCS are HTTP/2 without and with TLS. HTTPS and GRPCS verify with proxy-ssl-verify. FCGI is answered with 503.',
     parse: oneOf(['HTTP', 'HTTPS', 'AUTO_HTTP', 'GRPC', 'GRPCS', 'FCGI']),
   } satisfies Annotation<string>,
   'service-upstream': {

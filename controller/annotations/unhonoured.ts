@@ -13,8 +13,8 @@ export interface Unhonoured {
   isHostWide: boolean;
 }
 
-/** ingress-nginx asks every client of the host for a certificate; a server snippet may hold deny rules for all of it. */
-const hostWide: readonly string[] = ['auth-tls-secret', 'server-snippet'];
+/** It may hold deny rules for the whole host. */
+const hostWide: readonly string[] = ['server-snippet'];
 
 const never = (): boolean => false;
 const always = (): boolean => true;
@@ -54,18 +54,6 @@ const groups: readonly { advice: string; denies: (value: string) => boolean; nam
       'auth-keepalive-requests',
       'auth-keepalive-timeout',
       'auth-snippet',
-    ],
-  },
-  {
-    advice: 'Remove the client-certificate annotations only if the host may be open to everybody.',
-    denies: always,
-    names: [
-      'auth-tls-secret',
-      'auth-tls-verify-client',
-      'auth-tls-verify-depth',
-      'auth-tls-error-page',
-      'auth-tls-pass-certificate-to-upstream',
-      'auth-tls-match-cn',
     ],
   },
   {

@@ -3,9 +3,9 @@ import { createSecureContext } from 'node:tls';
 import type { ObjectOf } from '../watch/objects.ts';
 import { certificatesOf, decode } from './certificates.ts';
 
-/** What ca.crt of a Secret yields: a bundle in PEM form, or why there is none. */
+/** What ca.crt of a Secret yields: a bundle in PEM form, with the lists of ca.crl if it has any, or why there is none. */
 export type AuthoritiesState =
-  | { type: 'good'; pem: string }
+  | { type: 'good'; pem: string; crl: string | null }
   | { type: 'missing' }
   /** The Secret is there, without ca.crt. */
   | { type: 'absent' }
@@ -24,5 +24,19 @@ export function readAuthorities(secret: ObjectOf<'Secret'> | undefined): Authori
   } catch {
     return { type: 'malformed', fault: 'holds a broken certificate in ca.crt' };
   }
-  return { type: 'good', pem };
+  const crl = decode(secret.data['ca.crl']);
+  if (crl === '') return { type: 'good', pem, crl: null };
+  // OpenSSL reads only the first of several in one text.
+  const lists = revocationsOf(crl);
+  try {
+    createSecureContext({ ca: pem, crl: lists });
+  } catch {
+    return { type: 'malformed', fault: 'holds a broken list in ca.crl' };
+  }
+  if (lists.length === 0) return { type: 'malformed', fault: 'holds no list in PEM form in ca.crl' };
+  return { type: 'good', pem, crl: lists.join('\n') };
+}
+
+function revocationsOf(pem: string): string[] {
+  return pem.match(/-----BEGIN X509 CRL-----[\s\S]*?-----END X509 CRL-----/g) ?? [];
 }

@@ -4,7 +4,7 @@ import { type ReadAnnotations, readAnnotations } from '../annotations/parse.ts';
 import type { IngressBackend, ObjectOf } from '../watch/objects.ts';
 import { keyOf, type ObjectKey } from '../watch/view.ts';
 import { brokenBackend } from './backendrow.ts';
-import { type Face, faceOf } from './face.ts';
+import { type Face, faceOf, referenceOf, type SecretReference } from './face.ts';
 import { everyHost, hostnameOf, wildcardOf } from './names.ts';
 import type { TranslateOptions } from './options.ts';
 import { problem } from './problems.ts';
@@ -48,6 +48,8 @@ export interface Draft {
   age: string;
   annotations: ReadAnnotations;
   face: Face;
+  /** Of auth-tls-secret, for every host of the Ingress; null: clients are not asked for a certificate. */
+  clientSecret: SecretReference | null;
   /** Hostname → field that names it first. */
   hosts: ReadonlyMap<string, Source>;
   /** By hostname; a big Ingress has thousands of hosts, and each is made on its own. */
@@ -67,6 +69,8 @@ export function draftIngress(ingress: ObjectOf<'Ingress'>, options: TranslateOpt
   const annotations = readAnnotations(source, texts);
   const problems: Problem[] = [...annotations.problems];
   const face = faceOf(annotations, ingress.metadata, options.allowsOtherNamespaces);
+  const named = annotations.settings['auth-tls-secret'];
+  const clientSecret = named === undefined ? null : referenceOf(named, namespace, options.allowsOtherNamespaces);
   const hosts = new Map<string, Source>();
   const paths: DraftPath[] = [];
   const portRefs: PortRef[] = [];
@@ -146,7 +150,14 @@ export function draftIngress(ingress: ObjectOf<'Ingress'>, options: TranslateOpt
   const ruled = new Set([...hosts.keys()].flatMap((hostname) => [hostname, wildcardOf(hostname) ?? hostname]));
   for (const entry of tls) problems.push(...hostsWithoutRule(entry, ruled));
 
-  const whole = { key: keyOf(ingress), source, age: `${creationTimestamp}|${namespace}/${name}`, annotations, face };
+  const whole = {
+    key: keyOf(ingress),
+    source,
+    age: `${creationTimestamp}|${namespace}/${name}`,
+    annotations,
+    face,
+    clientSecret,
+  };
   if (annotations.isDropped || annotations.isCanary) {
     return { ...whole, ...nothing, problems };
   }

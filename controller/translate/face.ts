@@ -37,7 +37,7 @@ export interface FaceTls {
 }
 
 /** A Secret that an annotation names. */
-interface SecretReference {
+export interface SecretReference {
   key: ObjectKey;
   /** In another namespace than the Ingress, without leave of the operator: it is not looked at. */
   isForeign: boolean;
@@ -78,7 +78,11 @@ export function faceOf(
 }
 
 /** The Secret that an annotation of an Ingress names. */
-function referenceOf({ namespace, name }: SecretName, own: string, allowsOtherNamespaces: boolean): SecretReference {
+export function referenceOf(
+  { namespace, name }: SecretName,
+  own: string,
+  allowsOtherNamespaces: boolean,
+): SecretReference {
   const home = namespace ?? own;
   return { key: `${home}/${name}`, isForeign: home !== own && !allowsOtherNamespaces };
 }

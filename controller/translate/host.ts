@@ -4,6 +4,7 @@ import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import type { Row } from '#table/rows.ts';
 import { brokenBackend } from './backendrow.ts';
+import type { HostAuth } from './clientauth.ts';
 import type { Draft, DraftPath } from './draft.ts';
 import type { HostTls } from './hosttls.ts';
 import { everyHost } from './names.ts';
@@ -18,6 +19,7 @@ export interface HostInput {
   /** Ingresses on it, oldest first. */
   drafts: readonly Draft[];
   tls: HostTls;
+  auth: HostAuth;
   /** Backend row for requests that no rule accepts, and the Service behind it; null: they get 404. */
   fallback: { backendId: string; source: Source } | null;
 }
@@ -31,19 +33,18 @@ export function compileHost(
   routeRows: RouteRows,
   options: TranslateOptions,
 ): { rows: Row[]; problems: Problem[] } {
-  const { hostname, drafts, tls, fallback } = input;
+  const { hostname, drafts, tls, auth, fallback } = input;
   if (drafts.length === 0 && (hostname !== everyHost || fallback === null)) return { rows: [], problems: [] };
   const hostId = `ingress/${hostname}`;
   const regexCause = drafts.find((draft) => asksForRegex(draft, hostname));
-  const denier = drafts.find((draft) => draft.annotations.hostDeniedBy !== null);
-  const closing = closingOf(denier, options);
+  const closing = closingOf(drafts, auth, options);
   const facts: HostFacts = {
     hostId,
     isRegex: regexCause !== undefined,
     hasTls: tls.isSet,
     deniedBackendId: closing === null ? null : `${hostId}#denied`,
   };
-  const problems: Problem[] = [...tls.problems, ...denials(drafts, denier, hostname)];
+  const problems: Problem[] = [...tls.problems, ...auth.problems, ...denials(drafts, closing, hostname)];
   const routes: Route[] = [];
   const winners = new Map<string, string>();
 
@@ -88,6 +89,7 @@ export function compileHost(
     hostname,
     wildcard: 'one',
     certificateIds: [...tls.certificates],
+    clientAuth: closing === null ? auth.clientAuth : null,
     canFallThrough: false,
   };
   const rows: Row[] = [{ kind: 'host', row: host }, ...routes.map((row) => ({ kind: 'route', row }) as const)];
@@ -99,18 +101,22 @@ export function compileHost(
 interface Closing {
   source: Source;
   message: string;
+  /** Whose annotation protects the host and cannot be honoured; null: the ConfigMap's key. */
+  cause: { draft: Draft; annotation: string } | null;
 }
 
-/** An annotation of one Ingress or a key of the ConfigMap protects the host as a whole, and is not honoured. */
-function closingOf(denier: Draft | undefined, { closedBy }: TranslateOptions): Closing | null {
-  if (closedBy !== null)
-    return { source: closedBy, message: 'The gateway is closed until its ConfigMap is corrected.' };
-  if (denier === undefined) return null;
-  const annotation = denier.annotations.hostDeniedBy ?? '';
-  return {
-    source: { ...denier.source, field: `metadata.annotations[${annotation}]` },
-    message: `${annotation} cannot be honoured, so this host is closed.`,
-  };
+/** An annotation of one Ingress or a key of the ConfigMap protects the host as a whole, and cannot be honoured. */
+function closingOf(drafts: readonly Draft[], auth: HostAuth, { closedBy }: TranslateOptions): Closing | null {
+  if (closedBy !== null) {
+    return { source: closedBy, message: 'The gateway is closed until its ConfigMap is corrected.', cause: null };
+  }
+  const denier = drafts.find((draft) => draft.annotations.hostDeniedBy !== null);
+  const denial = denier && { draft: denier, annotation: denier.annotations.hostDeniedBy ?? '' };
+  const cause = denial ?? auth.closing;
+  if (cause === null) return null;
+  const { draft, annotation } = cause;
+  const source: Source = { ...draft.source, field: `metadata.annotations[${annotation}]` };
+  return { source, message: `${annotation} cannot be honoured, so this host is closed.`, cause };
 }
 
 /** What stands behind every path of a closed host. */
@@ -121,11 +127,12 @@ function deniedBackend(hostId: string, { source, message }: Closing, options: Tr
 }
 
 /** The others on a closed host hear of it; the Ingress that closes it has been told by its own annotation. */
-function denials(drafts: readonly Draft[], denier: Draft | undefined, hostname: string): Problem[] {
-  if (denier === undefined) return [];
-  const values = { host: hostname, annotation: denier.annotations.hostDeniedBy ?? '', cause: denier.key };
+function denials(drafts: readonly Draft[], closing: Closing | null, hostname: string): Problem[] {
+  const cause = closing?.cause ?? null;
+  if (cause === null) return [];
+  const values = { host: hostname, annotation: cause.annotation, cause: cause.draft.key };
   return drafts
-    .filter((draft) => draft.face.deniedBy === null)
+    .filter((draft) => draft !== cause.draft && draft.face.deniedBy === null)
     .map((draft) => problem('HostDenied', draft.hosts.get(hostname) ?? draft.source, values));
 }
 

@@ -98,8 +98,9 @@ export class Links {
 }
 
 /** Secrets that an Ingress names and may name. */
-export function* secretsOf({ tls, face, refsByPort }: Draft): Iterable<ObjectKey> {
+export function* secretsOf({ tls, face, refsByPort, hosts, clientSecret }: Draft): Iterable<ObjectKey> {
   for (const { secretKey } of tls) if (secretKey !== null) yield secretKey;
+  if (clientSecret !== null && !clientSecret.isForeign && hosts.size > 0) yield clientSecret.key;
   // One that is left out as a whole speaks to nobody.
   if (face.tls?.secret != null && !face.tls.secret.isForeign && refsByPort.size > 0) yield face.tls.secret.key;
 }

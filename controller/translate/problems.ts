@@ -225,6 +225,11 @@ export const catalogue = {
     text: '{annotation}: "{value}" is not {syntax}, so these paths are answered with 503.',
     hint: 'Correct the value, or remove the annotation if the paths may be without what it asks for.',
   },
+  AnnotationClosesHost: {
+    severity: 'error',
+    text: '{annotation}: {fault}, so every path of its hosts is answered with 503.',
+    hint: 'Correct the annotation or what it names; remove it only if the hosts may be open to everybody.',
+  },
   UpstreamTlsUnusable: {
     severity: 'error',
     text: '{annotation}: {fault}, so the requests are answered with 503.',
@@ -237,7 +242,7 @@ export const catalogue = {
   },
   HostDenied: {
     severity: 'error',
-    text: 'Every path of host {host} is answered with 503: {annotation} of Ingress {cause} protects the whole host and is not honoured yet.',
+    text: 'Every path of host {host} is answered with 503: {annotation} of Ingress {cause} protects the whole host and cannot be honoured.',
     hint: 'Remove the annotation there only if the host may be open, or give these paths a host of their own.',
   },
   AnnotationNotHonoured: {

@@ -4,7 +4,7 @@ import { type AuthoritiesState, readAuthorities } from './authorities.ts';
 import { type CertificateState, readCertificate } from './certificates.ts';
 import { MultiMap } from './multimap.ts';
 import type { RowStore } from './rowstore.ts';
-import { authoritiesId, noSecrets, type SecretStates, type SecretUse } from './upstreamtls.ts';
+import { authoritiesId, noSecrets, revocationsId, type SecretStates, type SecretUse } from './upstreamtls.ts';
 
 /** Who serves or shows key material: a host, a Service port, or the listeners. */
 type SecretUser = `host:${string}` | `port:${string}` | 'listeners';
@@ -79,8 +79,7 @@ export class SecretRows {
     }
     for (const key of new Set([...before.authorities, ...use.authorities])) {
       const state = this.#usersByAuthorities.get(key).size > 0 ? authorities(key) : undefined;
-      const row = state?.type === 'good' ? { id: authoritiesId(key), value: state.pem } : null;
-      this.#replace(`authorities:${key}`, row === null ? [] : [{ kind: 'secret', row }]);
+      this.#replace(`authorities:${key}`, state?.type === 'good' ? authorityRows(key, state) : []);
     }
   }
 
@@ -96,4 +95,9 @@ export class SecretRows {
     }
     return state;
   }
+}
+
+function authorityRows(key: ObjectKey, { pem, crl }: { pem: string; crl: string | null }): Row[] {
+  const bundle: Row = { kind: 'secret', row: { id: authoritiesId(key), value: pem } };
+  return crl === null ? [bundle] : [bundle, { kind: 'secret', row: { id: revocationsId(key), value: crl } }];
 }

@@ -4,6 +4,7 @@ import { readConfigMap } from '../configmap/read.ts';
 import { type ClusterView, keyOf, type ObjectKey, type ReadProblem, splitKey, type ViewChange } from '../watch/view.ts';
 import { certificateProblem } from './certificates.ts';
 import { ClassIndex, isOurs } from './classes.ts';
+import { settleClientAuth } from './clientauth.ts';
 import { type Draft, draftIngress } from './draft.ts';
 import { compileHost } from './host.ts';
 import { settleTls } from './hosttls.ts';
@@ -236,13 +237,15 @@ export class Translator {
     const draftsOf = (name: string): Draft[] => this.#links.ofHost(name);
     const tls = settleTls(hostname, draftsOf, (secret) => this.#secrets.certificate(view, secret));
     const fallback = this.#defaultPort && { backendId: this.#defaultPort.portKey, source: this.#defaultPort.source };
-    const input = { hostname, drafts: draftsOf(hostname), tls, fallback };
+    const drafts = draftsOf(hostname);
+    const auth = settleClientAuth(hostname, drafts, this.#secrets.states(view), this.#options);
+    const input = { hostname, drafts, tls, auth, fallback };
     const { rows, problems } = compileHost(input, this.#routeRows, this.#options);
     this.#rows.replace(`host:${hostname}`, rows);
     this.#problems.replace(`host:${hostname}`, problems);
     this.#secrets.use(view, `host:${hostname}`, {
       certificates: rows.length === 0 ? [] : tls.certificates,
-      authorities: [],
+      authorities: rows.length === 0 ? [] : auth.authorities,
     });
   }
 

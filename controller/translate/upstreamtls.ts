@@ -100,6 +100,11 @@ export function authoritiesId(secret: ObjectKey): string {
   return `${secret}/ca.crt`;
 }
 
+/** The same for ca.crl. */
+export function revocationsId(secret: ObjectKey): string {
+  return `${secret}/ca.crl`;
+}
+
 function secretFault(
   { key, isForeign }: NonNullable<FaceTls['secret']>,
   secrets: SecretStates,

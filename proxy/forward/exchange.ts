@@ -58,6 +58,8 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   endpoint: EndpointState | null = null;
   readonly tried: EndpointState[] = [];
   setCookie: string | null = null;
+  /** Fields for the backend that say what the client's certificate is worth; '' where its host does not ask for one. */
+  proofLines = '';
 
   // How far it has come.
   upstream: UpstreamSide | null = null;
@@ -115,7 +117,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.clientAddress = address;
     this.method = this.line.method;
     this.target = this.rawPath = this.path = this.query = this.authority = this.hostname = '';
-    this.requestId = '';
+    this.requestId = this.proofLines = '';
     this.bodyKind = bodyNone;
     this.contentLength = 0;
     this.isKeepAlive = true;

@@ -42,6 +42,15 @@ for (const name of [
   isDropped[nameIds[name]] = 1;
 }
 
+/**
+ * What is known of a client's certificate (listen/clientpolicy.ts). A trusted peer that ends TLS itself may say so, of hosts that
+ * ask for none here; from everybody else it would be a lie that backends believe.
+ */
+const asserted = 2;
+for (const name of ['ssl-client-verify', 'ssl-client-subject-dn', 'ssl-client-issuer-dn', 'ssl-client-cert'] as const) {
+  isDropped[nameIds[name]] = asserted;
+}
+
 /** Nominating these does not remove them: they are end-to-end, or the gateway's own word (RFC 9110 §7.6.1). */
 const keptThoughNominated: ReadonlySet<string> = new Set(['authorization', 'cookie', 'cache-control', 'content-type']);
 
@@ -75,7 +84,7 @@ const noEdits: readonly CompiledEdits[] = [];
 export function buildRequestHead(exchange: Exchange): string {
   const edits = requestEdits(exchange);
   let text = `${exchange.method} ${targetOf(exchange)} HTTP/1.1\r\nHost: ${hostOf(exchange)}\r\n`;
-  text += forwardingLines(exchange, edits);
+  text += forwardingLines(exchange, edits) + exchange.proofLines;
   if (exchange.bodyKind === bodyLength) text += `Content-Length: ${exchange.contentLength}\r\n`;
   else if (exchange.bodyKind === bodyChunked) text += 'Transfer-Encoding: chunked\r\n';
   else if (needsZeroLength(exchange.method)) text += 'Content-Length: 0\r\n';
@@ -101,7 +110,7 @@ export function requestPseudos(exchange: Exchange, scheme: 'http' | 'https'): re
 /** All other fields for an HTTP/2 backend, as lines `name: value` CRLF. */
 export function buildRequestFields(exchange: Exchange): string {
   const edits = requestEdits(exchange);
-  let text = forwardingLines(exchange, edits);
+  let text = forwardingLines(exchange, edits) + exchange.proofLines;
   if (exchange.bodyKind === bodyLength) text += `content-length: ${exchange.contentLength}\r\n`;
   else if (exchange.bodyKind === bodyNone && needsZeroLength(exchange.method)) text += 'content-length: 0\r\n';
   // gRPC servers ask for it; it is the one value that may pass (RFC 9113 §8.2.2).
@@ -126,12 +135,15 @@ function needsZeroLength(method: string): boolean {
 function passedLines(exchange: Exchange, edits: readonly CompiledEdits[]): string {
   const head = exchange.head;
   const isPlain = exchange.nominated === null && edits.length === 0;
+  const isBelieved = exchange.proofLines === '' && exchange.client?.peer.isTrusted === true;
   const last = head.text.length - 2;
   let text = '';
   let runStart = -1;
   for (let field = 0; field < head.count; field++) {
     const start = head.nameStarts[field] as number;
-    const isKept = isDropped[head.ids[field] as number] === 0 && (isPlain || isPassed(exchange, edits, field));
+    const drop = isDropped[head.ids[field] as number] as number;
+    const isAllowed = drop === 0 || (drop === asserted && isBelieved);
+    const isKept = isAllowed && (isPlain || isPassed(exchange, edits, field));
     if (isKept && head.isCanonical(field)) {
       if (runStart === -1) runStart = start;
       continue;

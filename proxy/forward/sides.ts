@@ -1,3 +1,4 @@
+import type { ClientProof } from '../listen/clientproof.ts';
 import type { Door } from '../listen/door.ts';
 import type { Head } from '../parse/head.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
@@ -13,6 +14,8 @@ export interface Peer {
   /** How the client came to the first of us, and to which port. */
   readonly scheme: 'http' | 'https';
   readonly port: number;
+  /** What the client showed, where it was asked for a certificate; null: it was not. */
+  readonly proof: ClientProof | null;
   /** Forwarding fields that are the same for every request of the connection; made at the first. */
   forwardedLines: string;
 }

@@ -28,6 +28,7 @@ export class TcpFlow extends Flow implements Connection {
   readonly protocol = 'TCP';
   expiresAtMs = Number.POSITIVE_INFINITY;
   sweepIndex = -1;
+  readonly proof = null;
   readonly requestsInFlight = 0;
   readonly isIdle = false;
   readonly door: Door;

@@ -2,6 +2,8 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 import { LRUCache } from 'lru-cache';
 import type { Host, Listener } from '#table/listener.ts';
 import type { Certificate } from '#table/secret.ts';
+import type { TlsVersion } from '#table/upstreamtls.ts';
+import type { ClientTrust } from './clienttrust.ts';
 
 /** Rows that changed; null: the row went. */
 export interface CertificateChange {
@@ -21,8 +23,8 @@ export class Certificates {
   readonly #hostsById = new Map<string, Host>();
   /** Listener id → hostname (as in the row) → host. */
   readonly #hostsByListener = new Map<string, Map<string, Host>>();
-  /** Certificate id and TLS version → context; `null`: the material cannot be used. */
-  readonly #contexts = new LRUCache<string, { context: SecureContext | null }>({ max: maxContexts });
+  /** By certificate id, TLS version and trust. `row`: of which it was built; a context that is `null` cannot be. */
+  readonly #contexts = new LRUCache<string, { row: Certificate; context: SecureContext | null }>({ max: maxContexts });
   #ticketKeys: Buffer | null = null;
   readonly #onUnusable: (certificateId: string, reason: string) => void;
 
@@ -39,7 +41,6 @@ export class Certificates {
     for (const [id, row] of certificates) {
       if (row === null) this.#certificatesById.delete(id);
       else this.#certificatesById.set(id, row);
-      for (const minVersion of tlsVersions) this.#contexts.delete(`${minVersion} ${id}`);
     }
     for (const [id, row] of hosts) {
       const before = this.#hostsById.get(id);
@@ -58,9 +59,10 @@ export class Certificates {
    * The exact host's certificate, else that of the wildcard host, else the listener's default.
    * A certificate that does not cover the name is passed over: the default says more honestly that none is there.
    * @param serverName as sent; '' without SNI
+   * @param trust by whom clients of the connection are trusted; null: they are not asked
    * @returns undefined when the handshake is to be refused
    */
-  contextFor(listenerId: string, serverName: string): SecureContext | undefined {
+  contextFor(listenerId: string, serverName: string, trust: ClientTrust | null): SecureContext | undefined {
     const listener = this.#listenersById.get(listenerId);
     if (listener?.tls == null) return undefined;
     const { minVersion, defaultCertificateId } = listener.tls;
@@ -68,11 +70,11 @@ export class Certificates {
     for (const id of this.#candidates(listenerId, name)) {
       const row = this.#certificatesById.get(id);
       if (row === undefined || !covers(row.names, name)) continue;
-      const context = this.#context(row, minVersion);
+      const context = this.#context(row, minVersion, trust);
       if (context !== null) return context;
     }
     const fallback = defaultCertificateId === null ? undefined : this.#certificatesById.get(defaultCertificateId);
-    return fallback === undefined ? undefined : (this.#context(fallback, minVersion) ?? undefined);
+    return fallback === undefined ? undefined : (this.#context(fallback, minVersion, trust) ?? undefined);
   }
 
   #candidates(listenerId: string, name: string): readonly string[] {
@@ -89,23 +91,24 @@ export class Certificates {
     return hosts.get('*')?.certificateIds ?? [];
   }
 
-  #context(row: Certificate, minVersion: (typeof tlsVersions)[number]): SecureContext | null {
-    const key = `${minVersion} ${row.id}`;
+  #context(row: Certificate, minVersion: TlsVersion, trust: ClientTrust | null): SecureContext | null {
+    const key = `${minVersion} ${trust?.sessionIdContext ?? ''} ${row.id}`;
     const known = this.#contexts.get(key);
-    if (known !== undefined) return known.context;
+    if (known?.row === row) return known.context;
     let context: SecureContext | null = null;
     try {
       context = createSecureContext({
         cert: row.chainPem,
         key: row.keyPem,
         minVersion,
-        sessionIdContext,
+        sessionIdContext: trust?.sessionIdContext ?? sessionIdContext,
+        ...trust?.options,
         ...(this.#ticketKeys === null ? {} : { ticketKeys: this.#ticketKeys }),
       });
     } catch (error) {
       this.#onUnusable(row.id, (error as Error).message);
     }
-    this.#contexts.set(key, { context });
+    this.#contexts.set(key, { row, context });
     return context;
   }
 
@@ -134,7 +137,6 @@ const maxContexts = 2_000;
  * depends on the command line.
  */
 export const sessionIdContext = 'sluice';
-const tlsVersions = ['TLSv1.2', 'TLSv1.3'] as const;
 
 /** RFC 9525 §6.3: a wildcard stands for exactly one left-most label. */
 function covers(names: readonly string[], serverName: string): boolean {

@@ -1,3 +1,4 @@
+import type { ClientProof } from './clientproof.ts';
 import type { Door } from './door.ts';
 import type { Expiring } from './sweep.ts';
 
@@ -10,6 +11,8 @@ export const restMs = 1_000;
 /** A client connection of any protocol, as those that count, drain and close connections see it. */
 export interface Connection extends Expiring {
   readonly door: Door;
+  /** What its client showed; null: it was not asked for a certificate. */
+  readonly proof: ClientProof | null;
   readonly requestsInFlight: number;
   /** Waits for a request: to end it costs the client a connection and nothing else. */
   readonly isIdle: boolean;

@@ -1,6 +1,7 @@
 import type { AddressInfo, Server } from 'node:net';
 import type { Listener } from '#table/listener.ts';
 import type { Engine } from '../forward/engine.ts';
+import type { ClientTrust } from './clienttrust.ts';
 import type { Connection } from './connection.ts';
 import { type Door, doorOf } from './door.ts';
 import { Gate } from './gate.ts';
@@ -10,7 +11,7 @@ import { createPlainServer, createTlsServer, type ServerOptions } from './server
 import type { SocketHandle } from './sockets.ts';
 import { Sweep } from './sweep.ts';
 import { createTcpServer } from './tcp.ts';
-import { refreshTls, tlsOptions } from './tls.ts';
+import { tlsOptions, useDefaultContext } from './tls.ts';
 import { type Place, UdpListener } from './udp.ts';
 
 /** The open ports of one listener: several when it binds several addresses. */
@@ -102,7 +103,7 @@ export class Doors {
     for (const [id, open] of this.#doorsById) {
       const row = this.#engine.tables.listeners.get(id);
       if (row !== undefined) open.door = doorOf(row, open.port, this.#engine.limits);
-      if (open.door.isTls) for (const server of open.servers) refreshTls(this.#engine, id, server);
+      if (open.door.isTls) for (const server of open.servers) useDefaultContext(this.#engine, id, server, null);
       if (open.door.isTls && (id === 'https' || !this.#doorsById.has('https'))) this.httpsPort = open.door.publicPort;
     }
   }
@@ -114,6 +115,13 @@ export class Doors {
     this.#doorsById.delete(id);
     this.#connections.forEach((connection) => {
       if (connection.door.listenerId === id) connection.drain();
+    });
+  }
+
+  /** What its connections have proved is worth nothing for new ones: they end with the request that they are in, or the next. */
+  trustGone(trust: ClientTrust): void {
+    this.#connections.forEach((connection) => {
+      if (connection.proof?.trust === trust) connection.drain();
     });
   }
 

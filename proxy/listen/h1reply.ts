@@ -7,6 +7,7 @@ import { bodyChunked, bodyUntilClose } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
 import { lastChunk } from '../parse/trailers.ts';
+import type { ClientProof } from './clientproof.ts';
 import { clock } from './clock.ts';
 import type { Door } from './door.ts';
 import { buildReplyHead, buildSwitchLines } from './replyhead.ts';
@@ -24,6 +25,10 @@ export abstract class H1Reply {
   constructor(socket: Socket, peer: Peer) {
     this.socket = socket;
     this.peer = peer;
+  }
+
+  get proof(): ClientProof | null {
+    return this.peer.proof;
   }
 
   get door(): Door {

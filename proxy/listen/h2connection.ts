@@ -8,6 +8,7 @@ import type { SessionLimits, SessionOwner } from '../frame/owner.ts';
 import type { FieldSection } from '../frame/section.ts';
 import { Session } from '../frame/session.ts';
 import type { Stream } from '../frame/stream.ts';
+import type { ClientProof } from './clientproof.ts';
 import { clock, readClock } from './clock.ts';
 import type { SocketConnection } from './connection.ts';
 import type { Door } from './door.ts';
@@ -64,6 +65,10 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     const { limits } = engine;
     this.#settleByMs = this.expiresAtMs = clock.nowMs + limits.settingsMs;
     this.session = new Session('server', this, sessionLimitsOf(limits), clock.nowMs);
+  }
+
+  get proof(): ClientProof | null {
+    return this.peer.proof;
   }
 
   get isIdle(): boolean {

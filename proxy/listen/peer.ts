@@ -1,5 +1,6 @@
 import type { Origin } from '../forward/flow.ts';
 import type { Peer } from '../forward/sides.ts';
+import type { ClientProof } from './clientproof.ts';
 import type { Door } from './door.ts';
 
 /**
@@ -7,13 +8,20 @@ import type { Door } from './door.ts';
  * @param serverName SNI; '' without
  * @param origin as a PROXY header tells it; null: there was none, so the peer is the client
  */
-export function peerOf(door: Door, peer: string, serverName: string, origin: Origin | null): Peer {
+export function peerOf(
+  door: Door,
+  peer: string,
+  serverName: string,
+  origin: Origin | null,
+  proof: ClientProof | null,
+): Peer {
   const address = origin?.address ?? peer;
   return {
     door,
     address,
     isTrusted: door.isTrusted(address),
     serverName,
+    proof,
     scheme: origin?.wasTls === true ? 'https' : door.scheme,
     // Where the port that the client came to is told, the operator need not have said it.
     port: origin?.isTold === true ? origin.localPort : door.publicPort,

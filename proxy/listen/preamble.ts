@@ -31,6 +31,7 @@ export interface PreambleOptions {
 /** A connection before its protocol begins: reads the PROXY header that its listener demands, and looks for a server name. */
 export class Preamble implements Connection, Receiver {
   readonly chunk = null;
+  readonly proof = null;
   readonly requestsInFlight = 0;
   readonly isIdle = false;
   sweepIndex = -1;

@@ -4,6 +4,8 @@ import type { Engine } from '../forward/engine.ts';
 import { acceptThrough } from './accept.ts';
 import { Accepted, nobody } from './accepted.ts';
 import { Admission } from './admission.ts';
+import { AskingServers } from './askingservers.ts';
+import { ClientProof } from './clientproof.ts';
 import type { Connection } from './connection.ts';
 import type { Door } from './door.ts';
 import { plainAddress } from './forwarded.ts';
@@ -40,7 +42,7 @@ export function createPlainServer(options: ServerOptions): Server {
         return;
       }
       admission.ready();
-      opened(seatHttp(options, accepted, peerOf(door(), address, '', null), false));
+      opened(seatHttp(options, accepted, peerOf(door(), address, '', null, null), false));
       accepted.socket.resume();
     },
   });
@@ -59,7 +61,7 @@ function acceptProxied(options: ServerOptions, accepted: Accepted, admission: Ad
     replace: replaced,
     done(origin, _serverName, buffer, start, end) {
       admission.ready();
-      const client = seatHttp(options, accepted, peerOf(door, origin.address, '', origin), false);
+      const client = seatHttp(options, accepted, peerOf(door, origin.address, '', origin, null), false);
       replaced(preamble, client);
       if (end > start) client.receive(buffer, start, end);
     },
@@ -71,17 +73,37 @@ function acceptProxied(options: ServerOptions, accepted: Accepted, admission: Ad
 /** An https listener. */
 export function createTlsServer(options: ServerOptions, secure: tls.TlsOptions): Server {
   const { engine, gate, door } = options;
-  const server = tls.createServer({
+  const settings: tls.TlsOptions = {
     ...secure,
     handshakeTimeout: engine.limits.handshakeMs,
     allowHalfOpen: true,
     noDelay: true,
-  });
+  };
+  const server = tls.createServer(settings);
   const admissions = new WeakMap<Socket, Admission>();
   let arriving: Admission | null = null;
-  const upgrades = new TlsUpgrades(options, (socket, admission) => {
-    arriving = admission;
-    server.emit('connection', socket);
+  const watch = (socket: Socket, admission: Admission): void => {
+    admissions.set(socket, admission);
+    gate.secure++;
+    socket.on('close', () => {
+      gate.secure--;
+      admission.left();
+    });
+  };
+  const onSecure = (socket: TLSSocket): void => {
+    const below = socketBelow(socket);
+    if (below !== null) admissions.get(below)?.ready();
+    secured(options, socket, below === null ? undefined : upgrades.of(below));
+  };
+  const asking = new AskingServers(engine, options.listenerId, settings, onSecure);
+  const upgrades = new TlsUpgrades(options, (socket, admission, trust) => {
+    if (trust === null) {
+      arriving = admission;
+      server.emit('connection', socket);
+      return;
+    }
+    watch(socket, admission);
+    asking.for(trust).emit('connection', socket);
   });
   acceptThrough(server, {
     gate,
@@ -94,19 +116,9 @@ export function createTlsServer(options: ServerOptions, secure: tls.TlsOptions):
   });
   // Emitted inside goOn, or by upgrades, with the socket below TLS.
   server.prependListener('connection', (socket: Socket) => {
-    const admission = arriving as Admission;
-    admissions.set(socket, admission);
-    gate.secure++;
-    socket.on('close', () => {
-      gate.secure--;
-      admission.left();
-    });
+    watch(socket, arriving as Admission);
   });
-  server.on('secureConnection', (socket) => {
-    const below = socketBelow(socket);
-    if (below !== null) admissions.get(below)?.ready();
-    secured(options, socket, below === null ? undefined : upgrades.of(below));
-  });
+  server.on('secureConnection', onSecure);
   // A failed handshake is the peer's affair; without a listener here its socket would stay.
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   return server;
@@ -119,9 +131,12 @@ function socketBelow(socket: TLSSocket): Socket | null {
 
 function secured(options: ServerOptions, socket: TLSSocket, upgrade: ReturnType<TlsUpgrades['of']>): void {
   const accepted = Accepted.ofTls(socket);
-  const name = typeof socket.servername === 'string' ? socket.servername : '';
+  // TLS 1.2 forgets the name when it resumes a session; what was read of the ClientHello does not.
+  const name = upgrade?.serverName || (typeof socket.servername === 'string' ? socket.servername : '');
+  const trust = upgrade?.trust ?? null;
+  const proof = trust === null ? null : new ClientProof(socket, trust);
   const address = plainAddress(socket.remoteAddress ?? '');
-  const peer = peerOf(upgrade?.preamble.door ?? options.door(), address, name, upgrade?.origin ?? null);
+  const peer = peerOf(upgrade?.preamble.door ?? options.door(), address, name, upgrade?.origin ?? null, proof);
   const client = seatHttp(options, accepted, peer, socket.alpnProtocol === 'h2');
   if (upgrade === undefined) {
     options.opened(client);

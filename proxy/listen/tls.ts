@@ -3,6 +3,7 @@ import type tls from 'node:tls';
 import type { Listener } from '#table/listener.ts';
 import type { Engine } from '../forward/engine.ts';
 import { sessionIdContext } from './certificates.ts';
+import type { ClientTrust } from './clienttrust.ts';
 
 /** TLS settings of an https listener: the certificate is chosen per handshake from the tables in force. */
 export function tlsOptions(engine: Engine, listener: Listener): tls.TlsOptions {
@@ -18,7 +19,7 @@ export function tlsOptions(engine: Engine, listener: Listener): tls.TlsOptions {
     ...(engine.tables.ticketKeys === null ? {} : { ticketKeys: engine.tables.ticketKeys }),
     // Must not throw and must not wait: it runs inside the handshake (CVE-2026-21637).
     SNICallback(serverName, done) {
-      const context = engine.tables.secureContext(listener.id, serverName.toLowerCase());
+      const context = engine.tables.secureContext(listener.id, serverName.toLowerCase(), null);
       if (context === undefined) done(new Error('no certificate for this name'));
       else done(null, context);
     },
@@ -30,9 +31,13 @@ interface DefaultContext {
   _sharedCreds: tls.SecureContext;
 }
 
-/** Rows changed: handshakes from now on use the new keys and the new default certificate. */
-export function refreshTls(engine: Engine, listenerId: string, server: Server): void {
-  const context = engine.tables.secureContext(listenerId, '');
+/**
+ * Rows changed: handshakes from now on use the new keys and the new default certificate.
+ *
+ * @param trust of the clients that the server asks; null: it asks none
+ */
+export function useDefaultContext(engine: Engine, listenerId: string, server: Server, trust: ClientTrust | null): void {
+  const context = engine.tables.secureContext(listenerId, '', trust);
   if (context !== undefined) (server as unknown as DefaultContext)._sharedCreds = context;
   else if (engine.tables.ticketKeys !== null) (server as tls.Server).setTicketKeys(engine.tables.ticketKeys);
 }

@@ -4,6 +4,7 @@ import { TcpFlow } from '../forward/tcpflow.ts';
 import type { Arrival } from './accept.ts';
 import { Accepted } from './accepted.ts';
 import { Admission } from './admission.ts';
+import type { ClientTrust } from './clienttrust.ts';
 import { Preamble } from './preamble.ts';
 import type { ServerOptions } from './server.ts';
 
@@ -11,30 +12,37 @@ import type { ServerOptions } from './server.ts';
 interface Upgrade {
   readonly preamble: Preamble;
   readonly origin: Origin;
+  /** '' when it was not looked for, or there is none. */
+  readonly serverName: string;
+  /** By whom the client's certificate is to be trusted; null: it is not asked for one. */
+  readonly trust: ClientTrust | null;
   /** The plain socket. */
   readonly accepted: Accepted;
 }
 
+type Begin = (socket: Socket, admission: Admission, trust: ClientTrust | null) => void;
+
 /**
- * Connections of an https listener that are looked into before TLS begins: for a PROXY header, or for the server names that L4
- * routes take. What no route takes goes on to TLS as if nothing had happened, with the bytes that were read pushed back.
+ * Connections of an https listener that are looked into before TLS begins: for a PROXY header, for the server names that L4
+ * routes take, or for those whose clients are asked for a certificate. What no route takes goes on to TLS as if nothing had
+ * happened, with the bytes that were read pushed back.
  */
 export class TlsUpgrades {
   readonly #options: ServerOptions;
-  readonly #begin: (socket: Socket, admission: Admission) => void;
+  readonly #begin: Begin;
   readonly #bySocket = new WeakMap<Socket, Upgrade>();
 
   /** @param begin begins TLS on a socket; what closes it is then told to the admission */
-  constructor(options: ServerOptions, begin: (socket: Socket, admission: Admission) => void) {
+  constructor(options: ServerOptions, begin: Begin) {
     this.#options = options;
     this.#begin = begin;
   }
 
-  /** @returns false when TLS begins at once: neither is asked for */
+  /** @returns false when TLS begins at once: nothing of it is asked for */
   take({ handle, source }: Arrival): boolean {
     const { engine, gate, listenerId, opened, replaced } = this.#options;
     const door = this.#options.door();
-    const wantsName = engine.tables.hasServerNames(listenerId);
+    const wantsName = engine.tables.hasServerNames(listenerId) || engine.tables.asksClients(listenerId);
     if (door.proxy === null && !wantsName) return false;
     const accepted = Accepted.ofHandle(handle);
     const { socket } = accepted;
@@ -53,11 +61,12 @@ export class TlsUpgrades {
         const held = Buffer.from(buffer.subarray(start, end));
         const route = wantsName ? engine.tables.matchL4(listenerId, serverName) : null;
         if (route === null) {
-          this.#bySocket.set(socket, { preamble, origin, accepted });
+          const trust = wantsName ? engine.tables.clientTrust(listenerId, serverName) : null;
+          this.#bySocket.set(socket, { preamble, origin, serverName, trust, accepted });
           // node:tls takes what a socket has buffered for what came first.
           if (held.length > 0) socket.unshift(held);
           socket.removeListener('close', left);
-          this.#begin(socket, admission);
+          this.#begin(socket, admission, trust);
           return;
         }
         admission.ready();

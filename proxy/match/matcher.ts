@@ -54,6 +54,11 @@ export class Matcher {
     return miss ?? nothing;
   }
 
+  /** The narrowest host that covers a name (lower case; '' for none); null: no host does. */
+  hostOf(listenerId: string, hostname: string): Host | null {
+    return this.#namesByListenerId.get(listenerId)?.first(hostname)?.host ?? null;
+  }
+
   /** Whether a route row of this id is in the table: metrics let go of series by it. */
   hasRoute(id: string): boolean {
     return this.#routesById.has(id);

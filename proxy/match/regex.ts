@@ -12,8 +12,11 @@ export interface CompiledRegex {
 
 export interface RegexRule {
   readonly case: 'exact' | 'ignore';
-  /** start: begins where the text begins (paths, as ingress-nginx does). whole: also ends where it ends (field values). */
-  readonly anchor: 'start' | 'whole';
+  /**
+   * start: begins where the text begins (paths, as ingress-nginx does). whole: also ends where it ends (field values). none:
+   * anywhere in it.
+   */
+  readonly anchor: 'start' | 'whole' | 'none';
 }
 
 /** Longest accepted pattern, in characters. */
@@ -83,7 +86,9 @@ function compileForRe2(bytes: string, rule: RegexRule): CompiledRegex | null {
     const regex = RE2JS.compile(bytes, rule.case === 'ignore' ? RE2JS.CASE_INSENSITIVE : 0);
     const match = (text: string) => {
       const matcher = regex.matcher(text);
-      return (rule.anchor === 'start' ? matcher.lookingAt() : matcher.matches()) ? matcher : null;
+      const isFound =
+        rule.anchor === 'none' ? matcher.find() : rule.anchor === 'start' ? matcher.lookingAt() : matcher.matches();
+      return isFound ? matcher : null;
     };
     return {
       test: (text) => match(text) !== null,
@@ -106,4 +111,5 @@ function patternBytes(pattern: string): string {
 }
 
 /** The group keeps `a|b` from being anchored in its first branch only. */
-const anchored = (source: string, rule: RegexRule) => (rule.anchor === 'start' ? `^(?:${source})` : `^(?:${source})$`);
+const anchored = (source: string, { anchor }: RegexRule) =>
+  anchor === 'none' ? source : anchor === 'start' ? `^(?:${source})` : `^(?:${source})$`;

@@ -18,6 +18,7 @@ export const responseFlags = [
   'DT',
   'SI',
   'DPE',
+  'CC',
   'DC',
   'DHT',
   'DBT',

@@ -23,6 +23,7 @@ export type ResponseFlag =
   | 'DT' // the whole request took too long: request-timeout
   | 'SI' // a WebSocket or a flow was silent for too long: websocket-idle-timeout, proxy-stream-timeout
   | 'DPE' // the request was malformed, or a PROXY header was, was missing, or came from a stranger
+  | 'CC' // the client's certificate: none, not trusted, for somebody else, or asked for by another host
   | 'DC' // the client went away
   | 'DHT' // the client did not send the request head, or a PROXY header, in time: --limit-head-ms, proxy-protocol-header-timeout
   | 'DBT' // the client did not send the request body in time: --limit-body-idle-ms

@@ -37,6 +37,10 @@ export const nameIds = {
   authorization: 31,
   cookie: 32,
   'grpc-timeout': 33,
+  'ssl-client-verify': 34,
+  'ssl-client-subject-dn': 35,
+  'ssl-client-issuer-dn': 36,
+  'ssl-client-cert': 37,
 } as const;
 
 /** Candidates by (length, first letter); almost every bucket is empty or has one entry. */

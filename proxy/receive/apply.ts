@@ -3,16 +3,18 @@ import type { SecureContext } from 'node:tls';
 import type { Backend, Endpoints } from '#table/backend.ts';
 import type { Listener } from '#table/listener.ts';
 import { type Certificate, fleetSecretId } from '#table/secret.ts';
-import type { TlsMaterial, TlsProfile } from '../forward/tlsprofile.ts';
+import { type TlsMaterial, TlsProfile, tlsContent } from '../forward/tlsprofile.ts';
 import { Certificates } from '../listen/certificates.ts';
+import type { ClientTrust } from '../listen/clienttrust.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import { type CompiledL4Route, L4Matcher } from '../match/l4matcher.ts';
 import type { Match } from '../match/match.ts';
 import { Matcher } from '../match/matcher.ts';
 import type { Selector } from '../select/selector.ts';
 import { changesOf, type Delta } from './changes.ts';
+import { ClientPolicies } from './clientpolicies.ts';
 import type { LiveBackend, LiveTables } from './live.ts';
-import { TlsProfiles } from './tlsprofiles.ts';
+import { SharedByContent } from './shared.ts';
 
 /** The tables of one worker, compiled; a change costs what it touches. */
 export class Live implements LiveTables {
@@ -31,9 +33,13 @@ export class Live implements LiveTables {
     secret: (id) => this.#secretsById.get(id),
     certificate: (id) => this.#certificateRows.get(id),
   };
-  readonly #tlsProfiles = new TlsProfiles((profile) => {
+  readonly #tlsProfiles = new SharedByContent<TlsProfile>((profile) => {
     for (const callback of this.#tlsGone) callback(profile);
   });
+  readonly #policies = new ClientPolicies((trust) => this.#goneTrusts.push(trust));
+  readonly clientPolicies = this.#policies.byHost;
+  readonly #goneTrusts: ClientTrust[] = [];
+  readonly #trustGone: ((trust: ClientTrust) => void)[] = [];
   readonly #backends = new Map<string, LiveBackend>();
   readonly #endpointGone: ((key: string) => void)[] = [];
   readonly #tlsGone: ((profile: TlsProfile) => void)[] = [];
@@ -72,7 +78,9 @@ export class Live implements LiveTables {
     if (listeners.size > 0 || hosts.size > 0 || certificates.size > 0) {
       this.#certificates.apply({ listeners, hosts, certificates });
     }
+    this.#policies.apply({ hosts, secrets }, this.#material.secret);
     this.hash = hash;
+    for (const trust of this.#goneTrusts.splice(0)) for (const callback of this.#trustGone) callback(trust);
     for (const callback of this.#endpointGone) for (const key of goneKeys) callback(key);
     if (listeners.size > 0 || certificates.size > 0 || fleetKey !== null)
       for (const callback of this.#listenersChanged) callback();
@@ -94,8 +102,17 @@ export class Live implements LiveTables {
     return this.#backends.get(id);
   }
 
-  secureContext(listenerId: string, serverName: string): SecureContext | undefined {
-    return this.#certificates.contextFor(listenerId, serverName);
+  secureContext(listenerId: string, serverName: string, trust: ClientTrust | null): SecureContext | undefined {
+    return this.#certificates.contextFor(listenerId, serverName, trust);
+  }
+
+  asksClients(listenerId: string): boolean {
+    return this.#policies.asks(listenerId);
+  }
+
+  clientTrust(listenerId: string, serverName: string): ClientTrust | null {
+    const host = this.#matcher.hostOf(listenerId, serverName);
+    return host === null ? null : (this.clientPolicies.get(host.id)?.trust ?? null);
   }
 
   /** Metrics let go of the series of routes that are not there any more. */
@@ -109,6 +126,10 @@ export class Live implements LiveTables {
 
   onTlsGone(callback: (profile: TlsProfile) => void): void {
     this.#tlsGone.push(callback);
+  }
+
+  onTrustGone(callback: (trust: ClientTrust) => void): void {
+    this.#trustGone.push(callback);
   }
 
   onListenersChanged(callback: () => void): void {
@@ -144,16 +165,22 @@ export class Live implements LiveTables {
     return touched;
   }
 
+  #tlsOf({ id, tls }: Backend): TlsProfile | null {
+    if (tls === null) return this.#tlsProfiles.use(id, null, null);
+    const make = () => new TlsProfile(tls, this.#material);
+    return this.#tlsProfiles.use(id, tlsContent(tls, this.#material), make);
+  }
+
   #refreshBackends(ids: ReadonlySet<string>): void {
     for (const id of ids) {
       const row = this.#backendRows.get(id);
       const state = this.#selector.backend(id);
       if (row === undefined || state === undefined) {
         this.#backends.delete(id);
-        this.#tlsProfiles.use(id, null, this.#material);
+        this.#tlsProfiles.use(id, null, null);
         continue;
       }
-      this.#backends.set(id, { row, state, tls: this.#tlsProfiles.use(id, row.tls, this.#material) });
+      this.#backends.set(id, { row, state, tls: this.#tlsOf(row) });
     }
   }
 }

@@ -2,6 +2,8 @@ import type { SecureContext } from 'node:tls';
 import type { Backend } from '#table/backend.ts';
 import type { Listener } from '#table/listener.ts';
 import type { TlsProfile } from '../forward/tlsprofile.ts';
+import type { ClientPolicy } from '../listen/clientpolicy.ts';
+import type { ClientTrust } from '../listen/clienttrust.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { CompiledL4Route } from '../match/l4matcher.ts';
 import type { Match } from '../match/match.ts';
@@ -28,6 +30,8 @@ export interface LiveTables {
    * sessions; for tls.Server's `ticketKeys` and `setTicketKeys`. null before the first batch.
    */
   readonly ticketKeys: Buffer | null;
+  /** By id of the host; empty while no host asks clients for certificates. */
+  readonly clientPolicies: ReadonlyMap<string, ClientPolicy>;
   match(listenerId: string, facts: RequestFacts): Match;
   /** The L4 route of a connection or flow; null: none takes it. @param serverName lower case; '' without */
   matchL4(listenerId: string, serverName: string): CompiledL4Route | null;
@@ -35,7 +39,13 @@ export interface LiveTables {
   hasServerNames(listenerId: string): boolean;
   backend(id: string): LiveBackend | undefined;
   /** Certificate for a server name (lower case; '' without SNI) on an https listener; undefined: refuse the handshake. */
-  secureContext(listenerId: string, serverName: string): SecureContext | undefined;
+  secureContext(listenerId: string, serverName: string, trust: ClientTrust | null): SecureContext | undefined;
+  /** Whether any host of the listener asks clients for certificates. */
+  asksClients(listenerId: string): boolean;
+  /** By whom the certificate is to be trusted that clients are asked for who name this server; null: they are not asked. */
+  clientTrust(listenerId: string, serverName: string): ClientTrust | null;
+  /** Calls back when what a trust is made of has changed, or no host asks any more: its connections are to end. */
+  onTrustGone(callback: (trust: ClientTrust) => void): void;
   /** Calls back when an endpoint (`address:port`) left every backend: its idle connections are to be closed. */
   onEndpointGone(callback: (key: string) => void): void;
   /** Calls back when no backend uses a profile any more: its idle connections are to be closed. */

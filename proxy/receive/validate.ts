@@ -1,11 +1,13 @@
 import { createSecureContext } from 'node:tls';
 import { checkPointers } from '#table/check.ts';
 import type { L4Route } from '#table/l4route.ts';
+import type { Host } from '#table/listener.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import { type Table, tableContract } from '#table/rows.ts';
 import type { Certificate } from '#table/secret.ts';
 import { type TlsMaterial, TlsProfile, tlsContent } from '../forward/tlsprofile.ts';
+import { ClientTrust } from '../listen/clienttrust.ts';
 import { checkRegex } from '../match/regex.ts';
 import type { Delta } from './changes.ts';
 import { isEndpointsOnly } from './delta.ts';
@@ -23,6 +25,7 @@ export function faultsOf(table: Table, delta: Delta): Problem[] {
     if (kind === 'route') problems.push(...patternFaults(row));
     if (kind === 'l4route') problems.push(...l4Faults(table, row));
     if (kind === 'certificate') problems.push(...certificateFaults(row));
+    if (kind === 'host') problems.push(...clientAuthFaults(row, table));
   }
   problems.push(...upstreamTlsFaults(table, delta));
   return problems;
@@ -50,6 +53,23 @@ function upstreamTlsFaults(table: Table, delta: Delta): Problem[] {
     good.add(content);
     return [];
   });
+}
+
+function clientAuthFaults({ id, source, clientAuth }: Host, table: Table): Problem[] {
+  if (clientAuth === null) return [];
+  const { caSecretId, crlSecretId, subject } = clientAuth;
+  const from = source ?? { kind: 'host', namespace: '', name: id };
+  const reason = subject === null ? null : checkRegex(subject, false);
+  if (reason !== null) return [fault('PatternUnusable', from, `The pattern ${subject} is refused: ${reason}.`)];
+  const caPem = table.secret.get(caSecretId)?.value ?? '';
+  const crlPem = crlSecretId === null ? null : (table.secret.get(crlSecretId)?.value ?? '');
+  try {
+    createSecureContext(new ClientTrust('', '', caPem, crlPem).options);
+    if (caPem !== '') return [];
+  } catch {
+    // Told below.
+  }
+  return [fault('ClientAuthUnusable', from, `What clients of the host row ${id} are to prove cannot be used.`)];
 }
 
 function patternFaults({ match, source }: Route): Problem[] {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ClientAuth } from './clientauth.ts';
 import { Compression } from './compression.ts';
 import { Source } from './problem.ts';
 
@@ -73,6 +74,8 @@ export const Host = z.object({
   wildcard: z.enum(['one', 'many']),
   /** Certificates for SNI names that match the hostname, best first. Empty: the listener's default. */
   certificateIds: z.array(z.string()),
+  /** What TLS clients have to prove; null: nothing, and they are not asked. */
+  clientAuth: ClientAuth.nullable(),
   /** What happens to a request that no route of this host accepts: true tries wider hosts (Gateway API), false is 404 (Ingress). */
   canFallThrough: z.boolean(),
 });

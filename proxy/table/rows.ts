@@ -43,7 +43,11 @@ export const tableContract: Contract<Rows> = {
   schemas: rowSchemas,
   pointers: {
     listener: { certificate: ({ tls }) => (tls?.defaultCertificateId == null ? [] : [tls.defaultCertificateId]) },
-    host: { listener: ({ listenerIds }) => listenerIds, certificate: ({ certificateIds }) => certificateIds },
+    host: {
+      listener: ({ listenerIds }) => listenerIds,
+      certificate: ({ certificateIds }) => certificateIds,
+      secret: ({ clientAuth }) => [clientAuth?.caSecretId, clientAuth?.crlSecretId].filter((id) => id != null),
+    },
     route: { host: ({ hostIds }) => hostIds, backend: ({ backends }) => backends.map(({ backendId }) => backendId) },
     l4route: {
       listener: ({ listenerIds }) => listenerIds,

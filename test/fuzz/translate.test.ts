@@ -10,6 +10,7 @@ import { Translator } from '../../controller/translate/translator.ts';
 import type { AnyObject, ObjectKind } from '../../controller/watch/objects.ts';
 import { checkRegex } from '../../proxy/match/regex.ts';
 import type { Backend } from '../../proxy/table/backend.ts';
+import type { Host } from '../../proxy/table/listener.ts';
 import { rowSchemas } from '../../proxy/table/rows.ts';
 import { optionsOf, readObjects, viewOf } from '../golden/translating.ts';
 
@@ -54,6 +55,7 @@ const annotations = fc
       'nonsense',
       'proxy-ssl-secret',
       'proxy-ssl-verify',
+      'auth-tls-verify-client',
     ),
     fc.constantFrom(
       'on',
@@ -281,12 +283,14 @@ function pointers(key: string, row: unknown): string[] {
     certificateIds = [],
     backendIds = [],
     tls,
+    clientAuth,
   } = row as {
     hostIds?: string[];
     backends?: { backendId: string }[];
     certificateIds?: string[];
     backendIds?: string[];
     tls?: Backend['tls'];
+    clientAuth?: Host['clientAuth'];
   };
   const isBackend = key.startsWith('backend ');
   return [
@@ -295,6 +299,7 @@ function pointers(key: string, row: unknown): string[] {
     ...certificateIds.map((id) => `certificate ${id}`),
     ...backendIds.map((id) => `backend ${id}`),
     ...(isBackend && tls?.verify?.caSecretId ? [`secret ${tls.verify.caSecretId}`] : []),
+    ...(clientAuth ? [`secret ${clientAuth.caSecretId}`] : []),
     ...(isBackend && tls?.certificateId ? [`certificate ${tls.certificateId}`] : []),
   ];
 }

@@ -58,7 +58,7 @@ test('no value of any known annotation throws, passes a line break or goes unhea
 
 test('what protects is never served without: it closes the paths', () => {
   const protecting = [...unhonoured.keys()].filter((name) => /^auth-|snippet$|source-range$|^satisfy$/.test(name));
-  assert.equal(protecting.length, 33);
+  assert.equal(protecting.length, 27);
   for (const name of protecting) assert.equal(read(name, '10.0.0.0/8').deniedBy, prefix + name);
   assert.equal(read('whitelist-source-range', '0.0.0.0/0,::/0').deniedBy, null);
   assert.equal(read('enable-modsecurity', 'yes').deniedBy, `${prefix}enable-modsecurity`);

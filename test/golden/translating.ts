@@ -70,7 +70,13 @@ function usualRows(options: TranslateOptions): Record<RowKind, Record<string, un
       tls: null,
       compression: null,
     },
-    host: { listenerIds: ['http', 'https'], wildcard: 'one', canFallThrough: false, certificateIds: [] },
+    host: {
+      listenerIds: ['http', 'https'],
+      wildcard: 'one',
+      clientAuth: null,
+      canFallThrough: false,
+      certificateIds: [],
+    },
     route: {
       filters: [],
       timeouts: { ...options.timeouts, tunnelMs: options.timeouts.tunnelMs ?? options.timeouts.readMs },

@@ -4,6 +4,7 @@ import { generateKeyPairSync, type KeyObject, randomBytes, webcrypto } from 'nod
 import {
   BasicConstraintsExtension,
   type Extension,
+  type JsonName,
   SubjectAlternativeNameExtension,
   X509Certificate,
   X509CertificateGenerator,
@@ -15,8 +16,8 @@ const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 const dayMs = 86_400_000;
 
 export interface LeafFacts {
-  /** Distinguished name; `CN=` and the first name when absent. */
-  subject?: string;
+  /** Distinguished name, as text or one element after the other; `CN=` and the first name when absent. */
+  subject?: string | JsonName;
   /** DNS names and URIs. */
   names?: readonly string[];
   /** Ended an hour ago. */
@@ -92,10 +93,16 @@ export class Authority {
       },
       webcrypto as unknown as Crypto,
     );
-    return list.toString('pem');
+    // RFC 7468 §6 has another label than the library.
+    return list.toString('pem').replaceAll(' CRL-----', ' X509 CRL-----').replaceAll('X509 X509', 'X509');
   }
 
-  #sign(subject: string, publicKey: CryptoKey, extensions: Extension[], isExpired = false): Promise<X509Certificate> {
+  #sign(
+    subject: string | JsonName,
+    publicKey: CryptoKey,
+    extensions: Extension[],
+    isExpired = false,
+  ): Promise<X509Certificate> {
     return certify(subject, publicKey, this.#certificate.subject, this.#key, extensions, isExpired);
   }
 }
@@ -114,7 +121,7 @@ function newKeys(): { object: KeyObject; privateKey: CryptoKey; publicKey: Crypt
 }
 
 function certify(
-  subject: string,
+  subject: string | JsonName,
   publicKey: CryptoKey,
   issuer: string,
   signingKey: CryptoKey,

@@ -1,5 +1,6 @@
 import { Agent as HttpAgent, type RequestOptions, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import type { CertificatePair } from './certificate.ts';
 
 export interface LoadOptions {
   port: number;
@@ -10,6 +11,8 @@ export interface LoadOptions {
   /** Over all loops. */
   requestsPerSecond: number;
   isTls?: boolean;
+  /** Shown to a gateway that asks for it. */
+  certificate?: CertificatePair;
   /** false: a new connection per request. */
   keepsAlive?: boolean;
   /** Given: requests are POSTs with it. */
@@ -68,7 +71,7 @@ export class Load {
   async #request(agent: HttpAgent | HttpsAgent): Promise<void> {
     const { port, host, path = '/', isTls, keepsAlive = true, body: sent } = this.#options;
     const fields = keepsAlive ? { host } : { host, connection: 'close' };
-    const tls = isTls ? { servername: host, rejectUnauthorized: false } : {};
+    const tls = isTls ? { servername: host, rejectUnauthorized: false, ...this.#options.certificate } : {};
     const method = sent === undefined ? 'GET' : 'POST';
     const options: RequestOptions = { port, host: '127.0.0.1', path, method, agent, headers: fields, ...tls };
     const startMs = performance.now();

@@ -123,6 +123,7 @@ const plainRows: { readonly [K in RowKind]: object } = {
     hostname: '*',
     wildcard: 'one',
     certificateIds: [],
+    clientAuth: null,
     canFallThrough: false,
   },
   route: {

@@ -35,7 +35,7 @@ async function presented(port: number, servername: string): Promise<string> {
 async function serverOf(certificates: Certificates): Promise<{ port: number; close(): void }> {
   const server = createServer({
     SNICallback: (name, done: (error: Error | null, context?: SecureContext) => void) => {
-      done(null, certificates.contextFor('https', name));
+      done(null, certificates.contextFor('https', name, null));
     },
   });
   server.on('tlsClientError', () => {});
@@ -90,8 +90,8 @@ test('the server name chooses: exact host, wildcard host, default; swaps and bad
     certificates.apply({ ...none, hosts: new Map([['*.test', null]]) });
     assert.equal(await presented(server.port, 'other.test'), 'default');
     certificates.apply({ ...none, certificates: new Map([['default', null]]) });
-    assert.equal(certificates.contextFor('https', 'other.test'), undefined);
-    assert.equal(certificates.contextFor('http', 'shop.test'), undefined);
+    assert.equal(certificates.contextFor('https', 'other.test', null), undefined);
+    assert.equal(certificates.contextFor('http', 'shop.test', null), undefined);
   } finally {
     server.close();
   }
