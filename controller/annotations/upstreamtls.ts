@@ -1,4 +1,4 @@
-import type { TlsVersion } from '#table/upstreamtls.ts';
+import type { TlsVersion } from '#table/servertls.ts';
 import { cipherFault } from '../translate/ciphers.ts';
 import type { Annotation, Family } from './annotation.ts';
 import {

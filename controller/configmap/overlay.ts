@@ -23,7 +23,7 @@ export function withConfigMap(options: TranslateOptions, settings: ConfigSetting
         ...https,
         trustedProxies,
         hsts: hstsOf(settings, https.hsts),
-        minTlsVersion: settings['ssl-protocols']?.min ?? https.minTlsVersion,
+        tls: tlsOf(settings, https.tls),
       },
     },
     usesProxyProtocol: settings['use-proxy-protocol'] ?? options.usesProxyProtocol,
@@ -77,6 +77,20 @@ function keepAliveOf(settings: ConfigSettings, usual: TranslateOptions['keepAliv
     lifetimeMs: settings['upstream-keepalive-time'] ?? usual.lifetimeMs,
   };
 }
+
+function tlsOf(settings: ConfigSettings, usual: ServerSettings): ServerSettings {
+  const protocols = settings['ssl-protocols'];
+  const seconds = settings['ssl-session-timeout'] ?? usual.sessionSeconds;
+  return {
+    minVersion: protocols?.min ?? usual.minVersion,
+    maxVersion: protocols?.max ?? usual.maxVersion,
+    ciphers: settings['ssl-ciphers'] ?? usual.ciphers,
+    groups: settings['ssl-ecdh-curve'] ?? usual.groups,
+    sessionSeconds: settings['ssl-session-tickets'] === false ? 0 : seconds,
+  };
+}
+
+type ServerSettings = TranslateOptions['listeners']['https']['tls'];
 
 /** undefined: as the flag says. */
 function trustedOf(settings: ConfigSettings): string[] | undefined {

@@ -77,7 +77,11 @@ function withoutEffect(source: Source, settings: ConfigSettings, given: GivenOpt
   const protocols = settings['ssl-protocols'];
   if (protocols?.hasOlder === true)
     problems.push(tell('ssl-protocols', 'for versions before 1.2, which are never spoken'));
-  if (protocols?.max === 'TLSv1.2') problems.push(tell('ssl-protocols', 'for its upper end: TLS 1.3 is spoken, too'));
+  if (settings['ssl-session-tickets'] === false && settings['ssl-session-timeout'] !== undefined) {
+    problems.push(
+      tell('ssl-session-timeout', 'ssl-session-tickets is false, and sessions are resumed by tickets alone'),
+    );
+  }
   return problems;
 }
 

@@ -160,18 +160,15 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
     names: ['proxy-http-version'],
   },
   {
-    advice: 'The modern suites of TLS 1.2 and 1.3 are offered, and sessions are resumed by tickets of the fleet.',
-    harmless: empty,
+    advice:
+      'Sessions are resumed by tickets that the whole fleet reads (ssl-session-tickets, ssl-session-timeout); there is nothing else to tune.',
+    harmless: ['true', ''],
     names: [
-      'ssl-ciphers',
-      'ssl-ecdh-curve',
       'ssl-dh-param',
       'ssl-buffer-size',
       'ssl-session-cache',
       'ssl-session-cache-size',
-      'ssl-session-tickets',
       'ssl-session-ticket-key',
-      'ssl-session-timeout',
       'ssl-prefer-server-ciphers',
     ],
   },

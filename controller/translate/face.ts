@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { TlsVersion } from '#table/upstreamtls.ts';
+import type { TlsVersion } from '#table/servertls.ts';
 import type { ReadAnnotations } from '../annotations/parse.ts';
 import type { SecretName } from '../annotations/values.ts';
 import type { ObjectKey } from '../watch/view.ts';

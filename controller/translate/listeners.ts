@@ -6,7 +6,7 @@ export function listenerRows(options: TranslateOptions, usableCertificateId: str
   const { clients, compression, http2 } = options;
   const proxyProtocol = options.usesProxyProtocol ? options.proxyProtocol : null;
   const { http, https } = options.listeners;
-  const { minTlsVersion, hsts, ...bind } = https;
+  const { tls, hsts, ...bind } = https;
   const defaultCertificateId = usableCertificateId ?? options.defaultCertificateId;
   return [
     {
@@ -31,7 +31,7 @@ export function listenerRows(options: TranslateOptions, usableCertificateId: str
         source: null,
         protocol: 'https',
         ...copy(bind),
-        tls: { minVersion: minTlsVersion, defaultCertificateId },
+        tls: { ...tls, defaultCertificateId },
         proxyProtocol,
         hsts,
         http2,

@@ -4,6 +4,7 @@ import type { Listener } from '#table/listener.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import type { Row, RowRef } from '#table/rows.ts';
+import type { ServerTls } from '#table/servertls.ts';
 import type { ObjectKey } from '../watch/view.ts';
 
 export type RedirectStatus = 301 | 302 | 303 | 307 | 308;
@@ -26,7 +27,7 @@ export interface TranslateOptions {
   listeners: {
     http: Pick<Listener, 'port' | 'addresses' | 'publicPort' | 'trustedProxies'>;
     https: Pick<Listener, 'port' | 'addresses' | 'publicPort' | 'trustedProxies' | 'hsts'> & {
-      minTlsVersion: 'TLSv1.2' | 'TLSv1.3';
+      tls: Omit<ServerTls, 'defaultCertificateId'>;
     };
   };
   /** Certificate row (not ours to make) for unknown names and for hosts without a usable Secret; null: refuse them. */
@@ -95,7 +96,14 @@ export const defaultTranslateOptions: TranslateOptions = {
   servesClassless: false,
   listeners: {
     http: { port: 8080, addresses: [], publicPort: null, trustedProxies: [] },
-    https: { port: 8443, addresses: [], publicPort: null, trustedProxies: [], hsts: null, minTlsVersion: 'TLSv1.2' },
+    https: {
+      port: 8443,
+      addresses: [],
+      publicPort: null,
+      trustedProxies: [],
+      hsts: null,
+      tls: { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.3', ciphers: null, groups: null, sessionSeconds: 600 },
+    },
   },
   defaultCertificateId: null,
   defaultCertificateSecret: null,

@@ -1,8 +1,9 @@
-import { createSecureContext, type SecureContext } from 'node:tls';
+import { constants } from 'node:crypto';
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { LRUCache } from 'lru-cache';
 import type { Host, Listener } from '#table/listener.ts';
 import type { Certificate } from '#table/secret.ts';
-import type { TlsVersion } from '#table/upstreamtls.ts';
+import type { ServerTls } from '#table/servertls.ts';
 import type { ClientTrust } from './clienttrust.ts';
 
 /** Rows that changed; null: the row went. */
@@ -65,16 +66,16 @@ export class Certificates {
   contextFor(listenerId: string, serverName: string, trust: ClientTrust | null): SecureContext | undefined {
     const listener = this.#listenersById.get(listenerId);
     if (listener?.tls == null) return undefined;
-    const { minVersion, defaultCertificateId } = listener.tls;
+    const { defaultCertificateId } = listener.tls;
     const name = serverName.toLowerCase();
     for (const id of this.#candidates(listenerId, name)) {
       const row = this.#certificatesById.get(id);
       if (row === undefined || !covers(row.names, name)) continue;
-      const context = this.#context(row, minVersion, trust);
+      const context = this.#context(row, listener.tls, trust);
       if (context !== null) return context;
     }
     const fallback = defaultCertificateId === null ? undefined : this.#certificatesById.get(defaultCertificateId);
-    return fallback === undefined ? undefined : (this.#context(fallback, minVersion, trust) ?? undefined);
+    return fallback === undefined ? undefined : (this.#context(fallback, listener.tls, trust) ?? undefined);
   }
 
   #candidates(listenerId: string, name: string): readonly string[] {
@@ -91,8 +92,8 @@ export class Certificates {
     return hosts.get('*')?.certificateIds ?? [];
   }
 
-  #context(row: Certificate, minVersion: TlsVersion, trust: ClientTrust | null): SecureContext | null {
-    const key = `${minVersion} ${trust?.sessionIdContext ?? ''} ${row.id}`;
+  #context(row: Certificate, tls: ServerTls, trust: ClientTrust | null): SecureContext | null {
+    const key = `${textOf(tls)} ${trust?.sessionIdContext ?? ''} ${row.id}`;
     const known = this.#contexts.get(key);
     if (known?.row === row) return known.context;
     let context: SecureContext | null = null;
@@ -100,7 +101,7 @@ export class Certificates {
       context = createSecureContext({
         cert: row.chainPem,
         key: row.keyPem,
-        minVersion,
+        ...serverOptions(tls),
         sessionIdContext: trust?.sessionIdContext ?? sessionIdContext,
         ...trust?.options,
         ...(this.#ticketKeys === null ? {} : { ticketKeys: this.#ticketKeys }),
@@ -129,6 +130,30 @@ export class Certificates {
       if (hosts?.size === 0) this.#hostsByListener.delete(listenerId);
     }
   }
+}
+
+/** Settings of a listener in the form of node:tls. They hold for a handshake only in the context that it begins with. */
+export function serverOptions(tls: ServerTls): SecureContextOptions {
+  const { minVersion, maxVersion, ciphers, groups, sessionSeconds } = tls;
+  return {
+    minVersion,
+    maxVersion,
+    ...(ciphers === null ? {} : { ciphers }),
+    ...(groups === null ? {} : { ecdhCurve: groups }),
+    ...(sessionSeconds === 0 ? { secureOptions: constants.SSL_OP_NO_TICKET } : { sessionTimeout: sessionSeconds }),
+  };
+}
+
+/** Rows are immutable: what their settings are called as part of a key is made once. */
+const texts = new WeakMap<ServerTls, string>();
+
+function textOf(tls: ServerTls): string {
+  let text = texts.get(tls);
+  if (text === undefined) {
+    text = JSON.stringify(serverOptions(tls));
+    texts.set(tls, text);
+  }
+  return text;
 }
 
 const maxContexts = 2_000;

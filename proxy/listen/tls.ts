@@ -2,7 +2,7 @@ import type { Server } from 'node:net';
 import type tls from 'node:tls';
 import type { Listener } from '#table/listener.ts';
 import type { Engine } from '../forward/engine.ts';
-import { sessionIdContext } from './certificates.ts';
+import { serverOptions, sessionIdContext } from './certificates.ts';
 import type { ClientTrust } from './clienttrust.ts';
 
 /** TLS settings of an https listener: the certificate is chosen per handshake from the tables in force. */
@@ -14,7 +14,7 @@ export function tlsOptions(engine: Engine, listener: Listener): tls.TlsOptions {
       if (mayBeH2 && protocols.includes('h2')) return 'h2';
       return protocols.includes('http/1.1') ? 'http/1.1' : undefined;
     },
-    minVersion: listener.tls?.minVersion ?? 'TLSv1.2',
+    ...(listener.tls === null ? {} : serverOptions(listener.tls)),
     sessionIdContext,
     ...(engine.tables.ticketKeys === null ? {} : { ticketKeys: engine.tables.ticketKeys }),
     // Must not throw and must not wait: it runs inside the handshake (CVE-2026-21637).

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ClientAuth } from './clientauth.ts';
 import { Compression } from './compression.ts';
 import { Source } from './problem.ts';
+import { ServerTls } from './servertls.ts';
 
 /** A port that clients connect to. */
 export const Listener = z.object({
@@ -17,13 +18,7 @@ export const Listener = z.object({
   /** The port that clients see, for X-Forwarded-Port and redirects. null: the bound port. */
   publicPort: z.int().min(1).max(65535).nullable(),
   /** TLS of an https listener; null on others. */
-  tls: z
-    .object({
-      minVersion: z.enum(['TLSv1.2', 'TLSv1.3']),
-      /** Certificate for unknown SNI, and for hosts without a usable one. null: such handshakes are refused. */
-      defaultCertificateId: z.string().nullable(),
-    })
-    .nullable(),
+  tls: ServerTls.nullable(),
   /**
    * Every connection begins with a PROXY header (version 1 or 2), which names the client; null: none does. It is never
    * optional: a listener that guesses can be lied to by anybody.

@@ -1,7 +1,5 @@
 import { z } from 'zod';
-
-export const TlsVersion = z.enum(['TLSv1.2', 'TLSv1.3']);
-export type TlsVersion = z.infer<typeof TlsVersion>;
+import { TlsVersion } from './servertls.ts';
 
 /** How TLS is spoken to a backend. */
 export const UpstreamTls = z.object({

@@ -6,7 +6,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { certificateFor } from '../kit/certificate.ts';
 import { fetchOnce, NamedBackend, testFleet } from '../kit/fleet.ts';
-import { certificateRow, endpointsRow, plainTable, row, snapshot } from '../kit/rows.ts';
+import { certificateRow, endpointsRow, plainServerTls, plainTable, row, snapshot } from '../kit/rows.ts';
 import { waitUntil } from '../kit/wait.ts';
 
 const backends = await Promise.all(['a', 'b', 'c', 'd'].map((name) => NamedBackend.start(name)));
@@ -41,7 +41,7 @@ test('a client keeps its endpoint over all workers, and over a successor, while 
 
 test('a TLS session begun in one worker is resumed by the others and by another proxy', async () => {
   const pair = await certificateFor(['a.test']);
-  const tls = { minVersion: 'TLSv1.2', defaultCertificateId: 'c' } as const;
+  const tls = { ...plainServerTls, defaultCertificateId: 'c' } as const;
   const rows = [
     ...plainTable(endpoints).filter(({ kind }) => kind !== 'host'),
     row('host', { id: 'h', hostname: 'a.test', listenerIds: ['http', 'https'], certificateIds: ['c'] }),

@@ -108,6 +108,13 @@ test('keys that do nothing, or less than they say, are told', () => {
   assert.deepEqual(codes({ hsts: 'false', 'hsts-max-age': '60' }), ['ConfigKeyWithoutEffect']);
   assert.deepEqual(codes({ 'ssl-protocols': 'TLSv1 TLSv1.1 TLSv1.2 TLSv1.3' }), ['ConfigKeyWithoutEffect']);
   assert.deepEqual(codes({ 'ssl-protocols': 'TLSv1' }), ['ConfigKeyInvalid']);
+  assert.deepEqual(codes({ 'ssl-protocols': 'TLSv1.2' }), []);
+  assert.deepEqual(codes({ 'ssl-ciphers': 'NOPE', 'ssl-ecdh-curve': 'nope' }), [
+    'ConfigKeyInvalid',
+    'ConfigKeyInvalid',
+  ]);
+  assert.deepEqual(codes({ 'ssl-session-tickets': 'false', 'ssl-session-timeout': '10m' }), ['ConfigKeyWithoutEffect']);
+  assert.deepEqual(codes({ 'ssl-session-timeout': '2d' }), ['ConfigKeyInvalid']);
   assert.deepEqual(codes({ 'max-worker-connections': '75' }), ['ConfigKeyNotHonoured']);
   assert.deepEqual(codes({ 'server-tokens': 'false' }), []);
   assert.deepEqual(codes({ 'proxy-boddy-size': '1m' }), ['ConfigKeyUnknown']);

@@ -2,6 +2,7 @@ import type { ChangeBatch, Commit } from '#table/change.ts';
 import { canonicalJson, rowHash, TableHash } from '#table/hash.ts';
 import type { HealthCheck } from '#table/resilience.ts';
 import { type Row, type RowKind, type RowOf, rowSchemas } from '#table/rows.ts';
+import type { ServerTls } from '#table/servertls.ts';
 import type { UpstreamTls } from '#table/upstreamtls.ts';
 import type { CertificatePair } from './certificate.ts';
 
@@ -70,6 +71,15 @@ export const plainEndpoint = {
   serving: true,
   terminating: false,
   weight: 1,
+};
+
+/** TLS with clients as it is when nobody says otherwise. */
+export const plainServerTls: Omit<ServerTls, 'defaultCertificateId'> = {
+  minVersion: 'TLSv1.2',
+  maxVersion: 'TLSv1.3',
+  ciphers: null,
+  groups: null,
+  sessionSeconds: 600,
 };
 
 /** TLS to a backend of which nothing is asked. */

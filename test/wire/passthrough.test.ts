@@ -17,7 +17,7 @@ import { type CertificatePair, certificateFor } from '../kit/certificate.ts';
 import { testFleet } from '../kit/fleet.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
-import { certificateRow, endpointsRow, plainTable, row, snapshot } from '../kit/rows.ts';
+import { certificateRow, endpointsRow, plainServerTls, plainTable, row, snapshot } from '../kit/rows.ts';
 import { fieldValue } from '../kit/splitter.ts';
 import { endOf, TcpBackend } from '../kit/tcpbackend.ts';
 import { waitUntil, within } from '../kit/wait.ts';
@@ -71,7 +71,7 @@ function rows(recorder: Recorder, rawPort: number, fields: RowFields = {}): Row[
       id: 'https',
       protocol: 'https',
       http2: true,
-      tls: { minVersion: 'TLSv1.2', defaultCertificateId: 'ours' },
+      tls: { ...plainServerTls, defaultCertificateId: 'ours' },
       ...fields.listener,
     }),
     row('host', { id: 'h', listenerIds: ['https'] }),

@@ -7,9 +7,9 @@ import type { Host, Listener } from '#table/listener.ts';
 import type { Row, RowKind, RowOf } from '#table/rows.ts';
 import { Certificates } from '../../proxy/listen/certificates.ts';
 import { certificateFor } from '../kit/certificate.ts';
-import { certificateRow, row } from '../kit/rows.ts';
+import { certificateRow, plainServerTls, row } from '../kit/rows.ts';
 
-const tls = { minVersion: 'TLSv1.2', defaultCertificateId: 'default' } as const;
+const tls = { ...plainServerTls, defaultCertificateId: 'default' } as const;
 
 function byId<K extends RowKind>(rows: readonly Row[]): Map<string, RowOf<K>> {
   return new Map(rows.map((each) => [each.row.id, each.row as RowOf<K>]));

@@ -6,7 +6,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import { certificateFor } from '../kit/certificate.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
-import { certificateRow, plainTable, row } from '../kit/rows.ts';
+import { certificateRow, plainServerTls, plainTable, row } from '../kit/rows.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
 
 const stops: (() => unknown)[] = [];
@@ -46,7 +46,7 @@ async function tlsListener(): Promise<ReturnType<typeof row>[]> {
     row('listener', {
       id: 'http',
       protocol: 'https',
-      tls: { minVersion: 'TLSv1.2', defaultCertificateId: 'c' },
+      tls: { ...plainServerTls, defaultCertificateId: 'c' },
     }),
     certificateRow('c', ['gw.test'], pair),
   ];

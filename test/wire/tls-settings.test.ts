@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import { type ConnectionOptions, connect } from 'node:tls';
+import { everythingTo, type Manifest } from '../kit/manifests.ts';
+import { Recorder } from '../kit/recorder.ts';
+import { Standalone } from '../kit/sluice.ts';
+import { within } from '../kit/wait.ts';
+
+let recorder: Recorder;
+let sluice: Standalone;
+
+before(async () => {
+  recorder = await Recorder.start();
+  sluice = await Standalone.start({ manifests: everythingTo(recorder.port), args: ['--configmap', 'sluice/config'] });
+});
+
+after(async () => {
+  await sluice?.stop();
+  await recorder?.stop();
+});
+
+const config = (data: Record<string, string>): Manifest[] => [
+  ...everythingTo(recorder.port),
+  { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'config', namespace: 'sluice' }, data },
+];
+
+/** Version, suite and group of a handshake, or that there is none. */
+async function spoken(options: ConnectionOptions = {}): Promise<string> {
+  const target = { port: sluice.httpsPort, host: '127.0.0.1', servername: 'gw.test', rejectUnauthorized: false };
+  const socket = connect({ ...target, ...options });
+  try {
+    await within(once(socket, 'secureConnect'), 'the handshake');
+    const group = socket.getEphemeralKeyInfo() as { name?: string } | null;
+    return [socket.getProtocol(), socket.getCipher().name, group?.name].join(' ');
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code);
+  } finally {
+    socket.destroy();
+  }
+}
+
+test('versions, suites and groups are those of the ConfigMap, from the next handshake on', async () => {
+  assert.match(await spoken(), /^TLSv1.3 TLS_\w+ X25519MLKEM768$/);
+  await sluice.apply(config({ 'ssl-protocols': 'TLSv1.2', 'ssl-ciphers': 'ECDHE-ECDSA-CHACHA20-POLY1305' }));
+  assert.match(await spoken(), /^TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305 /);
+  assert.match(await spoken({ minVersion: 'TLSv1.3' }), /^ERR_SSL_/);
+  assert.match(await spoken({ ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' }), /^ERR_SSL_/);
+  await sluice.apply(config({ 'ssl-protocols': 'TLSv1.3', 'ssl-ecdh-curve': 'secp384r1:X25519' }));
+  assert.match(await spoken({ ecdhCurve: 'X25519' }), /^TLSv1.3 \w+ X25519$/);
+  assert.match(await spoken({ maxVersion: 'TLSv1.2' }), /^ERR_SSL_/);
+  assert.match(await spoken({ ecdhCurve: 'prime256v1' }), /^ERR_SSL_/);
+});
+
+test('sessions are resumed, unless the ConfigMap says otherwise', async () => {
+  for (const tickets of ['true', 'false'] as const) {
+    await sluice.apply(config({ 'ssl-session-tickets': tickets }));
+    for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const target = { port: sluice.httpsPort, host: '127.0.0.1', servername: 'gw.test', rejectUnauthorized: false };
+      const first = connect({ ...target, maxVersion });
+      const [session] = (await within(once(first, 'session'), 'a session')) as [Buffer];
+      first.destroy();
+      const second = connect({ ...target, maxVersion, session });
+      await within(once(second, 'secureConnect'), 'the handshake');
+      assert.equal(second.isSessionReused(), tickets === 'true', `${tickets} ${maxVersion}`);
+      second.destroy();
+    }
+  }
+});
