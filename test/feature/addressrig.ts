@@ -80,11 +80,17 @@ export class AddressRig {
     return join(this.#folder, base);
   }
 
-  /** @param authentication flags that say who may follow it */
-  async startController(authentication = ['--token-file', this.file('token')]): Promise<RunningController> {
+  /**
+   * @param authentication flags that say who may follow it
+   * @param address where it serves plans
+   */
+  async startController(
+    authentication = ['--token-file', this.file('token')],
+    address = '127.0.0.1',
+  ): Promise<RunningController> {
     const process = new SluiceProcess([
       ...['controller', '--kubeconfig', await this.api.kubeconfig(), '--edge', ...authentication],
-      ...['--publish-bind-address', '127.0.0.1', '--publish-port', '0'],
+      ...['--publish-bind-address', address, '--publish-port', '0'],
       ...['--admin-address', '127.0.0.1', '--admin-port', '0'],
     ]);
     this.#processes.push(process);
