@@ -46,7 +46,7 @@ export class Inflow<T> {
     stream.untold += bytes;
     if (stream.untold * 2 < stream.windowBytes) return;
     // What is still to come fits: the peer needs to know of no more room.
-    if (stream.expected !== -1 && stream.expected <= stream.receiveWindow) return;
+    if (stream.expected !== -1 && !stream.isPadded && stream.expected <= stream.receiveWindow) return;
     let increment = stream.untold;
     // A window is one round trip's worth of bytes: where the reader takes them as they come, more is let on the way.
     const most = this.#limits.mostStreamWindowBytes;

@@ -67,6 +67,8 @@ export class FieldSection {
     this.method = this.scheme = this.authority = this.path = this.protocol = '';
     this.status = 0;
     this.contentLength = -1;
+    this.head.count = 0;
+    this.head.text = '';
     this.isMalformed = this.isTooLarge = false;
     this.at = this.#cookieBytes = this.#listBytes = this.#pseudos = this.#count = this.#lengths = 0;
   }

@@ -340,7 +340,10 @@ export class Session<T> implements FrameSink, SendEvents<T> {
       if (!this.isOver) this.inflow.refund(count + padding);
       return;
     }
-    if (padding > 0) this.inflow.refundStream(stream, padding);
+    if (padding > 0) {
+      stream.isPadded = true;
+      this.inflow.refundStream(stream, padding);
+    }
     const isEnd = isLast && this.#dataEnds;
     if (stream.expected !== -1) {
       stream.expected -= count;

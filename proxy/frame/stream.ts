@@ -28,6 +28,8 @@ export class Stream<T> {
   untold = 0;
   /** Content-Length minus what has come of it; -1 when unknown. */
   expected = -1;
+  /** Its frames are longer than its body: what is expected does not tell how much window it needs. */
+  isPadded = false;
 
   // What goes out.
   sendWindow = plainWindowBytes;
@@ -51,7 +53,7 @@ export class Stream<T> {
   begin(id: number, receiveWindow: number, sendWindow: number): void {
     this.id = id;
     this.peer = null;
-    this.isRemoteClosed = this.isLocalClosed = this.hasHead = this.isBodiless = false;
+    this.isRemoteClosed = this.isLocalClosed = this.hasHead = this.isBodiless = this.isPadded = false;
     this.receiveWindow = this.windowBytes = receiveWindow;
     this.unconsumed = this.untold = 0;
     this.expected = -1;

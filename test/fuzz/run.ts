@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 const { FUZZ_SECONDS = '600', FUZZ_SEED = String(randomInt(2 ** 31)) } = process.env;
 console.log(`${FUZZ_SECONDS} s for each file, seed ${FUZZ_SEED}`);
-const files = ['wire'].map((name) => join(import.meta.dirname, `${name}.test.ts`));
+const files = ['wire', 'h2wire'].map((name) => join(import.meta.dirname, `${name}.test.ts`));
 const { status } = spawnSync(process.execPath, ['--test', '--test-concurrency=1', ...files], {
   stdio: 'inherit',
   env: { ...process.env, FUZZ_SECONDS, FUZZ_SEED },
