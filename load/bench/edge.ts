@@ -92,6 +92,31 @@ export async function measureEdge(services: number, endpoints: number, changes =
   }
 }
 
+/** So many clients of a Service with affinity, each once before endpoints come and go beside theirs, and once after. */
+export async function measureAffinity(clients: number): Promise<{ clients: number; kept: number; failed: number }> {
+  const lab = await EdgeLab.start('sticky', { podsPerNode: [4] });
+  try {
+    // All of a network is the client's own, so that it may speak from any address of it.
+    await lab.client.netns.ip('route add local 10.77.0.0/16 dev lo');
+    await lab.node.netns.ip('route add 10.77.0.0/16 via 172.30.0.100');
+    const set = (pods: string[]) =>
+      lab.apply(lab.service('sticky', pods, { clusterIps: ['10.95.0.2'], affinityTimeoutSeconds: 10_800 }));
+    const ask = () => lab.client.askFromMany({ address: '10.95.0.2', port: 80, first: '10.77.0.1', count: clients });
+    await lab.apply(lab.nodeRows());
+    await set(['pod-1a', 'pod-1b']);
+    const before = await ask();
+    await set(['pod-1a', 'pod-1b', 'pod-1c', 'pod-1d']);
+    const after = await ask();
+    return {
+      clients,
+      kept: before.filter((answer, i) => answer === after[i]).length,
+      failed: [...before, ...after].filter((answer) => !answer.startsWith('pod-')).length,
+    };
+  } finally {
+    await lab.close();
+  }
+}
+
 const connections = 2_000;
 
 /** Of a process and of those that it has waited for, in clock ticks of 10 ms. */

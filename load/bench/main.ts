@@ -34,7 +34,8 @@ if (wanted.includes('propagation')) {
 }
 
 if (wanted.includes('edge')) {
-  const { measureEdge } = await import('./edge.ts');
+  const { measureAffinity, measureEdge } = await import('./edge.ts');
+  console.log(JSON.stringify(await measureAffinity(10_000)));
   for (const [services, endpoints] of [
     [10_000, 10],
     [44_000, 1],

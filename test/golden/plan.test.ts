@@ -74,6 +74,14 @@ test('every pointer of a plan is checked, from both ends', () => {
   }
 });
 
+/** Two texts of one address would be two elements of a set, and the kernel would refuse the plan for the second. */
+test('an address has one text, however it was written', () => {
+  const texts = ['FD00::1', 'fd00:0:0:0:0:0:0:1', 'fd00:0::0001', 'fd00::1'];
+  const { clusterIps } = planContract.schemas.service.parse({ ...rows[1]?.row, clusterIps: texts });
+  assert.deepEqual(new Set(clusterIps), new Set(['fd00::1']));
+  assert.equal(planContract.schemas.address.parse({ ...rows.at(-1)?.row, id: '2001:DB8:0::1' }).id, '2001:db8::1');
+});
+
 /** The renderer writes addresses into a program for the kernel: nothing else may pass as one. */
 test('what is no address, prefix or port is refused at the door', () => {
   const parse = (row: object) => planContract.schemas.service.safeParse({ ...rows[1]?.row, ...row }).success;

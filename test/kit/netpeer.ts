@@ -19,6 +19,8 @@ export interface Task {
     sourcePort?: number;
     timeoutMs?: number;
   };
+  /** One TCP question from each of `count` addresses that count up from `first`, twenty at a time; answers in this order. */
+  askFromMany: { address: string; port: number; first: string; count: number };
   /** Opens connections that stay; answers are as those of ask. */
   hold: { address: string; port: number; count: number };
   /** Sends a byte over each held connection; how many are answered. */
@@ -39,6 +41,17 @@ const tasks: { readonly [K in keyof Task]: (task: Task[K]) => Promise<unknown> }
       );
     }
     socket?.close();
+    return answers;
+  },
+  async askFromMany({ address, port, first, count }) {
+    const answers: string[] = [];
+    let next = 0;
+    const work = async (): Promise<void> => {
+      for (let i = next++; i < count; i = next++) {
+        answers[i] = await askTcp({ protocol: 'tcp', address, port, count: 1, from: addressAfter(first, i) });
+      }
+    };
+    await Promise.all(Array.from({ length: 20 }, work));
     return answers;
   },
   async hold({ address, port, count }) {
@@ -161,6 +174,11 @@ function askUdp(
     socket.on('message', (bytes) => settle(bytes.toString()));
     socket.send('?');
   });
+}
+
+function addressAfter(first: string, by: number): string {
+  const value = first.split('.').reduce((sum, part) => sum * 256 + Number(part), 0) + by;
+  return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join('.');
 }
 
 function plain(address: string): string {

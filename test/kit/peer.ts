@@ -60,6 +60,10 @@ export class Peer {
     return this.#do('ask', task);
   }
 
+  askFromMany(task: Task['askFromMany']): Promise<string[]> {
+    return this.#do('askFromMany', task);
+  }
+
   hold(task: Task['hold']): Promise<string[]> {
     return this.#do('hold', task);
   }
