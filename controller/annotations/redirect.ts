@@ -5,7 +5,7 @@ const badValue = 'ignored';
 
 const appRoot = textOf(/^\/[A-Za-z0-9\-._~/:,&=]*$/);
 
-/** Redirects that the gateway answers itself. */
+/** Redirects that the gateway answers itself, and TLS that it leaves alone. */
 export const redirectFamily = {
   'ssl-redirect': {
     scope: 'path',
@@ -35,4 +35,12 @@ export const redirectFamily = {
       return path?.startsWith('//') === true ? undefined : path;
     },
   } satisfies Annotation<string>,
+  'ssl-passthrough': {
+    scope: 'host',
+    badValue,
+    syntax: booleanSyntax,
+    default: 'false',
+    help: 'TLS of the host goes undecrypted to the Service of path "/"; by http everything is redirected to https. Other paths and annotations of the Ingress then mean nothing. Where the oldest Ingress of the host does not ask for it, the paths are closed (503).',
+    parse: parseBoolean,
+  } satisfies Annotation<boolean>,
 } as const satisfies Family;

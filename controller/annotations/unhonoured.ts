@@ -93,11 +93,6 @@ const groups: readonly { advice: string; denies: (value: string) => boolean; nam
     names: ['configuration-snippet', 'server-snippet', 'stream-snippet'],
   },
   {
-    advice: 'Let the gateway end TLS, or expose the Service by a load balancer of its own.',
-    denies: unlessFalse,
-    names: ['ssl-passthrough'],
-  },
-  {
     advice: 'The modern suites of TLS 1.2 and 1.3 are offered.',
     denies: never,
     names: ['ssl-ciphers', 'ssl-prefer-server-ciphers'],
@@ -249,6 +244,5 @@ export const harmlessWhenOff: ReadonlySet<string> = new Set([
   'proxy-redirect-from',
   'proxy-request-buffering',
   'relative-redirects',
-  'ssl-passthrough',
   'use-port-in-redirects',
 ]);

@@ -64,6 +64,7 @@ export function faceOf(
   ingress: { namespace: string; name: string },
   allowsOtherNamespaces: boolean,
 ): Face {
+  if (deniedBy === null && settings['ssl-passthrough'] === true) return tcpFace;
   const protocol = settings['backend-protocol'] ?? null;
   const isSticky = settings.affinity === 'cookie';
   const tls = faceTlsOf(settings, ingress.namespace, allowsOtherNamespaces);

@@ -9,6 +9,7 @@ import type { Draft, DraftPath } from './draft.ts';
 import type { HostTls } from './hosttls.ts';
 import { everyHost } from './names.ts';
 import type { TranslateOptions } from './options.ts';
+import { isPassthrough, passthroughRow, settlePassthrough } from './passthrough.ts';
 import { problem } from './problems.ts';
 import { type HostFacts, matchOf, type RouteRows, rewriteOf, routeOf } from './route.ts';
 import { routeRetry, routeTimeouts } from './waits.ts';
@@ -36,25 +37,35 @@ export function compileHost(
   const { hostname, drafts, tls, auth, fallback } = input;
   if (drafts.length === 0 && (hostname !== everyHost || fallback === null)) return { rows: [], problems: [] };
   const hostId = `ingress/${hostname}`;
+  const passthrough = settlePassthrough(hostname, drafts, auth);
   const regexCause = drafts.find((draft) => asksForRegex(draft, hostname));
   const closing = closingOf(drafts, auth, options);
+  const root = closing === null ? passthrough.root : null;
   const facts: HostFacts = {
     hostId,
     isRegex: regexCause !== undefined,
     hasTls: tls.isSet,
     deniedBackendId: closing === null ? null : `${hostId}#denied`,
+    isPassedThrough: root !== null,
   };
-  const problems: Problem[] = [...tls.problems, ...auth.problems, ...denials(drafts, closing, hostname)];
+  const problems: Problem[] = [
+    ...tls.problems,
+    ...auth.problems,
+    ...(closing === null ? passthrough.problems : []),
+    ...denials(drafts, closing, hostname),
+  ];
   const routes: Route[] = [];
   const winners = new Map<string, string>();
 
-  const appRoot = drafts.find((draft) => draft.annotations.settings['app-root'] !== undefined);
+  const appRoot = drafts.find((draft) => !isPassthrough(draft) && draft.annotations.settings['app-root'] !== undefined);
   const rootRoute = appRoot === undefined ? null : appRootRoute(appRoot, hostname, options);
   // app-root answers before any rule is looked at, so a rule for exactly "/" cannot be reached.
   if (rootRoute !== null && appRoot !== undefined) {
     routes.push(rootRoute);
     winners.set('exact /', appRoot.key);
-    for (const draft of drafts) problems.push(...overruledAppRoot(draft, appRoot, hostname));
+    for (const draft of drafts) {
+      if (!isPassthrough(draft)) problems.push(...overruledAppRoot(draft, appRoot, hostname));
+    }
   }
 
   for (const { draft, path } of pathsOf(drafts, hostname)) {
@@ -79,21 +90,24 @@ export function compileHost(
   problems.push(...defaultConflicts(drafts, hostname));
   if (regexCause === undefined) routes.push(...slashRedirects(routes, winners));
   else problems.push(...regexWarnings(drafts, hostname, regexCause));
-  const root = facts.isRegex ? 'regex /' : 'element /';
-  if (fallback !== null && !winners.has(root)) routes.push(fallbackRoute(hostname, fallback, facts, options));
+  const everything = facts.isRegex ? 'regex /' : 'element /';
+  if (fallback !== null && !winners.has(everything)) routes.push(fallbackRoute(hostname, fallback, facts, options));
 
   const host: Host = {
     id: hostId,
     source: drafts[0]?.hosts.get(hostname) ?? fallback?.source ?? null,
-    listenerIds: ['http', 'https'],
+    // Requests of a passed-through host that come by TLS of another name find no host here.
+    listenerIds: root === null ? ['http', 'https'] : ['http'],
     hostname,
     wildcard: 'one',
-    certificateIds: [...tls.certificates],
+    certificateIds: root === null ? [...tls.certificates] : [],
     clientAuth: closing === null ? auth.clientAuth : null,
     canFallThrough: false,
   };
   const rows: Row[] = [{ kind: 'host', row: host }, ...routes.map((row) => ({ kind: 'route', row }) as const)];
   if (closing !== null) rows.push({ kind: 'backend', row: deniedBackend(hostId, closing, options) });
+  else if (root !== null) rows.push({ kind: 'l4route', row: passthroughRow(hostname, root, options) });
+  else rows.push(...closedPassthrough(hostId, drafts, options));
   return { rows, problems };
 }
 
@@ -126,6 +140,17 @@ function deniedBackend(hostId: string, { source, message }: Closing, options: Tr
   return brokenBackend(options, `${hostId}#denied`, source, { namespace, name, port: '' }, broken);
 }
 
+/** What stands behind the paths of Ingresses that ask for passthrough in vain. */
+function closedPassthrough(hostId: string, drafts: readonly Draft[], options: TranslateOptions): Row[] {
+  const asking = drafts.find(isPassthrough);
+  if (asking === undefined) return [];
+  const { source } = asking;
+  const message = 'TLS of this host is not passed through, so this path is closed.';
+  const service = { namespace: source.namespace, name: source.name, port: '' };
+  const broken = { status: 503, code: 'PassthroughOverruled', message };
+  return [{ kind: 'backend', row: brokenBackend(options, `${hostId}#not-passed-through`, source, service, broken) }];
+}
+
 /** The others on a closed host hear of it; the Ingress that closes it has been told by its own annotation. */
 function denials(drafts: readonly Draft[], closing: Closing | null, hostname: string): Problem[] {
   const cause = closing?.cause ?? null;
@@ -137,6 +162,7 @@ function denials(drafts: readonly Draft[], closing: Closing | null, hostname: st
 }
 
 function asksForRegex(draft: Draft, hostname: string): boolean {
+  if (isPassthrough(draft)) return false;
   const isAsked = draft.annotations.settings['use-regex'] ?? false;
   return pathsOn(draft, hostname).some((path) => isAsked || rewriteOf(draft, path) !== null);
 }
@@ -194,7 +220,13 @@ function appRootRoute(draft: Draft, hostname: string, options: TranslateOptions)
   const value = draft.annotations.settings['app-root'];
   const [first] = pathsOn(draft, hostname);
   if (value === undefined || first === undefined) return null;
-  const facts: HostFacts = { hostId: `ingress/${hostname}`, isRegex: false, hasTls: false, deniedBackendId: null };
+  const facts: HostFacts = {
+    hostId: `ingress/${hostname}`,
+    isRegex: false,
+    hasTls: false,
+    deniedBackendId: null,
+    isPassedThrough: false,
+  };
   const source: Source = { ...draft.source, field: `metadata.annotations[${draft.annotations.keys['app-root']}]` };
   const base = { ...routeOf(draft, first, facts, options), source };
   const { namespace, name } = draft.source;

@@ -170,6 +170,36 @@ export const catalogue = {
     text: 'The ConfigMap {configMap} does not exist, so the flags and defaults hold.',
     hint: 'Create it, or start the controller without --configmap.',
   },
+  PassthroughWithoutHost: {
+    severity: 'error',
+    text: 'TLS is passed through by the name of a host, and there is none, so these paths are answered with 503.',
+    hint: 'Give the rule a host.',
+  },
+  PassthroughOverruled: {
+    severity: 'error',
+    text: 'TLS of host {host} ends at the gateway, because Ingress {winner}, which is older, does not ask for ssl-passthrough; these paths are answered with 503.',
+    hint: 'Give the paths a host of their own, or add the annotation to the older Ingress.',
+  },
+  PassthroughUnverified: {
+    severity: 'error',
+    text: 'Client certificates that host {host} asks for cannot be verified where TLS is passed through, so the paths that ask for ssl-passthrough are answered with 503.',
+    hint: 'Remove either the auth-tls-* annotations of the host or ssl-passthrough; the backend may ask for certificates itself.',
+  },
+  PassthroughWithoutRoot: {
+    severity: 'error',
+    text: 'No path "/" says where TLS connections of host {host} go, so its paths are answered with 503.',
+    hint: 'Add a rule for the path "/"; connections are not read, so there can be no other.',
+  },
+  PassthroughPathUnreached: {
+    severity: 'warning',
+    text: 'All TLS connections of host {host} go to the Service of path "/", so the path "{path}" has no effect.',
+    hint: 'Remove the path, or let the gateway end TLS.',
+  },
+  HostPassedThrough: {
+    severity: 'warning',
+    text: 'TLS of host {host} goes to a Service of Ingress {winner} undecrypted, so these paths are reached by http only.',
+    hint: 'Give the paths a host of their own if they are to be reached by https.',
+  },
   PortsConfigMapNotFound: {
     severity: 'warning',
     text: 'The ConfigMap {configMap} does not exist, so it opens no port.',

@@ -3,6 +3,7 @@ import type { PathMatch, Route } from '#table/route.ts';
 import { targetUrl } from '../annotations/rewrite.ts';
 import type { Draft, DraftPath } from './draft.ts';
 import type { TranslateOptions } from './options.ts';
+import { isPassthrough } from './passthrough.ts';
 import { regexFault } from './regexcheck.ts';
 import { routeRetry, routeTimeouts } from './waits.ts';
 
@@ -14,6 +15,8 @@ export interface HostFacts {
   hasTls: boolean;
   /** Backend row that closes every path; null: open. */
   deniedBackendId: string | null;
+  /** TLS goes to the backend of an Ingress that asks for it, undecrypted. */
+  isPassedThrough: boolean;
 }
 
 /** The condition of a path. On a regex host the pathType does not matter any more. */
@@ -63,7 +66,12 @@ export class RouteRows {
 }
 
 function isSame(a: HostFacts, b: HostFacts): boolean {
-  return a.isRegex === b.isRegex && a.hasTls === b.hasTls && a.deniedBackendId === b.deniedBackendId;
+  return (
+    a.isRegex === b.isRegex &&
+    a.hasTls === b.hasTls &&
+    a.deniedBackendId === b.deniedBackendId &&
+    a.isPassedThrough === b.isPassedThrough
+  );
 }
 
 /** The row of one path of one Ingress. */
@@ -77,12 +85,28 @@ export function routeOf(draft: Draft, path: DraftPath, facts: HostFacts, options
     hostIds: [facts.hostId],
     match: { path: matchOf(path, facts.isRegex), methods: null, headers: [], query: [] },
     precedence: facts.isRegex ? regexPrecedence(path, age) : { priority: 0, order: age },
-    filters: isDenied ? [] : filtersOf(draft, path, facts, options),
-    backends: [{ backendId: facts.deniedBackendId ?? path.backendId, weight: 1, filters: [] }],
+    filters: isDenied
+      ? []
+      : isPassthrough(draft)
+        ? redirectsOf(facts, options)
+        : filtersOf(draft, path, facts, options),
+    backends: backendsOf(draft, path, facts),
     timeouts: routeTimeouts(settings, options),
     retry: routeRetry(settings, options),
     bodyLimit: bodyLimitOf(settings['proxy-body-size'], options),
   };
+}
+
+/** What speaks TLS itself is never spoken to in plain HTTP: its paths redirect, or are closed where TLS ends here. */
+function backendsOf(draft: Draft, path: DraftPath, facts: HostFacts): Route['backends'] {
+  const { hostId, deniedBackendId, isPassedThrough } = facts;
+  if (deniedBackendId === null && isPassthrough(draft) && isPassedThrough) return [];
+  const own = isPassthrough(draft) ? `${hostId}#not-passed-through` : path.backendId;
+  return [{ backendId: deniedBackendId ?? own, weight: 1, filters: [] }];
+}
+
+function redirectsOf({ isPassedThrough }: HostFacts, { httpRedirectStatus }: TranslateOptions): Filter[] {
+  return isPassedThrough ? [{ type: 'https-redirect', status: httpRedirectStatus, exceptPrefixes: [] }] : [];
 }
 
 /** Longest path text first, then in descending order of text; a default backend comes after all. */

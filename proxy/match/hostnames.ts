@@ -81,6 +81,19 @@ export class HostNames<T extends Named> {
   }
 }
 
+/** Whether a name is found before another one that covers the same text. */
+export function isNarrower(one: Pick<Host, 'hostname' | 'wildcard'>, other: typeof one): boolean {
+  const [a, b] = [widthOf(one.hostname), widthOf(other.hostname)];
+  if (a !== b) return a > b;
+  return one.hostname.startsWith('*.') && one.wildcard === 'one' && other.wildcard === 'many';
+}
+
+/** The larger, the narrower: exact names, then wildcards by length, then `*`. */
+function widthOf(hostname: string): number {
+  if (hostname === '*') return 0;
+  return hostname.startsWith('*.') ? hostname.length : Number.POSITIVE_INFINITY;
+}
+
 const keyOf = (host: Named['host']) => (host.hostname.startsWith('*.') ? host.hostname.slice(1) : host.hostname);
 
 function claim<T extends Named>(claimants: T[], table: T): void {

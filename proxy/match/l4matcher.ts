@@ -1,5 +1,6 @@
 import type { L4Route } from '#table/l4route.ts';
-import { HostNames } from './hostnames.ts';
+import type { Host } from '#table/listener.ts';
+import { HostNames, isNarrower } from './hostnames.ts';
 import { type Weighted, weigh } from './weighted.ts';
 
 /** An L4 route, ready for use. */
@@ -7,6 +8,8 @@ export interface CompiledL4Route {
   readonly row: L4Route;
   readonly backends: readonly (Weighted & { readonly backendId: string })[];
 }
+
+type HostName = Pick<Host, 'hostname' | 'wildcard'>;
 
 /** A route under one of its names. Of several under one name the lowest id is in force. */
 interface Claim {
@@ -39,10 +42,12 @@ export class L4Matcher {
 
   /**
    * @param serverName lower case; '' without TLS or without SNI
+   * @param host the narrowest host of the listener that covers the name: it has the connection if it is narrower
    * @returns null when no route takes it
    */
-  match(listenerId: string, serverName: string): CompiledL4Route | null {
-    return this.#byListenerId.get(listenerId)?.names.first(serverName)?.route ?? null;
+  match(listenerId: string, serverName: string, host: HostName | null): CompiledL4Route | null {
+    const claim = this.#byListenerId.get(listenerId)?.names.first(serverName);
+    return claim === undefined || (host !== null && isNarrower(host, claim.host)) ? null : claim.route;
   }
 
   /** Whether connections of the listener are to be looked into for their server name before they can be matched. */

@@ -91,7 +91,7 @@ export class Live implements LiveTables {
   }
 
   matchL4(listenerId: string, serverName: string): CompiledL4Route | null {
-    return this.#l4Matcher.match(listenerId, serverName);
+    return this.#l4Matcher.match(listenerId, serverName, this.#matcher.hostOf(listenerId, serverName));
   }
 
   hasServerNames(listenerId: string): boolean {

@@ -33,7 +33,7 @@ export interface LiveTables {
   /** By id of the host; empty while no host asks clients for certificates. */
   readonly clientPolicies: ReadonlyMap<string, ClientPolicy>;
   match(listenerId: string, facts: RequestFacts): Match;
-  /** The L4 route of a connection or flow; null: none takes it. @param serverName lower case; '' without */
+  /** The L4 route of a connection or flow; null: none takes it, or a host of the listener has a narrower name. @param serverName lower case; '' without */
   matchL4(listenerId: string, serverName: string): CompiledL4Route | null;
   /** Whether L4 routes of the listener go by server name, so that connections are to be looked into. */
   hasServerNames(listenerId: string): boolean;

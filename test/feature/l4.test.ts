@@ -3,10 +3,12 @@ import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import type { TLSSocket } from 'node:tls';
 import type { Problem } from '../../proxy/table/problem.ts';
-import { everythingTo, type Manifest, service } from '../kit/manifests.ts';
+import { certificateFor } from '../kit/certificate.ts';
+import { everythingTo, ingress, type Manifest, service } from '../kit/manifests.ts';
 import { freePorts } from '../kit/ports.ts';
-import { get, RawClient } from '../kit/rawclient.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { fieldValue } from '../kit/splitter.ts';
@@ -142,6 +144,35 @@ describe('ConfigMaps of ports', () => {
       name: 'tcp',
       field: `data[${sluice.adminPort}]`,
     });
+  });
+
+  test('an Ingress asks for passthrough, and its host reaches the backend undecrypted beside terminated ones', async () => {
+    const pair = await certificateFor(['raw.test']);
+    const vault = await Recorder.start({ tls: pair, onRequest: (request) => answer(request, 'vault') });
+    try {
+      const annotations = { 'ssl-passthrough': 'true' };
+      const passed = [
+        ingress({ name: 'vault', host: 'raw.test', paths: { '/': 'vault' }, annotations }),
+        ...service('vault', [vault.port]),
+      ];
+      const ask = async (name: string) => {
+        const client = await RawClient.open({ port: sluice.httpsPort, tls: { servername: name } });
+        const names = (client.socket as TLSSocket).getPeerCertificate().subjectaltname ?? '';
+        client.send(get('/', name));
+        const { status, body } = await client.response();
+        client.destroy();
+        return { isVaults: names === 'DNS:raw.test', status, body: body.toString() };
+      };
+      await sluice.apply([...base, ...passed, configMap('config', {})]);
+      assert.deepEqual(await ask('raw.test'), { isVaults: true, status: 200, body: 'vault' });
+      assert.deepEqual(await ask('gw.test'), { isVaults: false, status: 200, body: 'ok' });
+      assert.equal((await exchange({ port: sluice.httpPort }, get('/', 'raw.test'))).status, 308);
+      await sluice.apply([...base, ...passed.slice(1), configMap('config', {})]);
+      const { isVaults, status } = await ask('raw.test');
+      assert.deepEqual({ isVaults, status }, { isVaults: false, status: 404 });
+    } finally {
+      await vault.stop();
+    }
   });
 
   test('use-proxy-protocol comes and goes while the port stays open', async () => {

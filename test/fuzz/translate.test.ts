@@ -49,6 +49,7 @@ const annotations = fc
       'backend-protocol',
       'app-root',
       'force-ssl-redirect',
+      'ssl-passthrough',
       'auth-url',
       'auth-tls-secret',
       'canary',

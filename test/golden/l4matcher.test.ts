@@ -15,7 +15,8 @@ function matcherOf(...routes: ({ id: string } & Partial<L4Route>)[]): L4Matcher 
   return matcher;
 }
 
-const found = (matcher: L4Matcher, name: string, listenerId = 'a') => matcher.match(listenerId, name)?.row.id ?? null;
+const found = (matcher: L4Matcher, name: string, listenerId = 'a') =>
+  matcher.match(listenerId, name, null)?.row.id ?? null;
 
 test('the narrowest name decides: exact, one label, many labels, everything', () => {
   const matcher = matcherOf(
@@ -54,6 +55,22 @@ test('each listener has routes of its own, and is looked into only while one of 
   matcher.apply(new Map([['n', routeRow({ id: 'n', listenerIds: ['b'] })]]));
   assert.equal(matcher.hasNames('b'), false);
   assert.deepEqual([matcher.hasRoute('n'), matcher.hasRoute('x')], [true, false]);
+});
+
+test('a host of the listener that is narrower has the connection, one that is as narrow has not', () => {
+  const matcher = matcherOf(
+    { id: 'exact', hostnames: ['a.b.test'] },
+    { id: 'wild', hostnames: ['*.b.test'] },
+    { id: 'all' },
+  );
+  const beside = (name: string, hostname: string, wildcard: 'one' | 'many' = 'one') =>
+    matcher.match('a', name, { hostname, wildcard })?.row.id ?? null;
+  assert.equal(beside('a.b.test', 'a.b.test'), 'exact');
+  assert.equal(beside('c.b.test', 'c.b.test'), null);
+  assert.equal(beside('c.b.test', '*.b.test'), 'wild');
+  assert.equal(beside('c.b.test', '*.test', 'many'), 'wild');
+  assert.equal(beside('x.test', '*.test'), null);
+  assert.equal(beside('x.test', '*'), 'all');
 });
 
 test('a draw follows the weights, and 0 is never drawn', () => {
