@@ -1,4 +1,11 @@
-import { parseNginxTimeMs, parseWaitMs, waitSyntax, wholeNumber } from '../annotations/values.ts';
+import {
+  booleanSyntax,
+  parseBoolean,
+  parseNginxTimeMs,
+  parseWaitMs,
+  waitSyntax,
+  wholeNumber,
+} from '../annotations/values.ts';
 import type { ConfigKey, KeyFamily } from './key.ts';
 
 /** How long connections are kept, to clients and to backends. What is not set here is set by flags of the proxies. */
@@ -31,6 +38,13 @@ export const connectionKeys = {
     help: 'Seconds of silence inside a request body, else 408. 0: no limit.',
     parse: parseWaitMs,
   } satisfies ConfigKey<number>,
+  'use-http2': {
+    syntax: booleanSyntax,
+    default: 'true',
+    flag: null,
+    help: 'HTTP/2 beside HTTP/1.1: by ALPN on https, and on http for clients that know beforehand.',
+    parse: parseBoolean,
+  } satisfies ConfigKey<boolean>,
   'upstream-keepalive-connections': {
     syntax: 'a whole number, 0 or more',
     default: '128',

@@ -38,6 +38,7 @@ export function withConfigMap(options: TranslateOptions, settings: ConfigSetting
     retry: retryOf(settings, options.retry),
     repeatsUnsafe: settings['retry-non-idempotent'] ?? options.repeatsUnsafe,
     bodyLimit: bodyLimitOf(settings['proxy-body-size'], options.bodyLimit),
+    http2: settings['use-http2'] ?? options.http2,
     compression: compressionOf(settings) ?? options.compression,
     balance: balances[settings['load-balance'] ?? ''] ?? options.balance,
     allowsOtherNamespaces: settings['allow-cross-namespace-resources'] ?? options.allowsOtherNamespaces,

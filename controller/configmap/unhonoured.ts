@@ -144,15 +144,9 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
     ],
   },
   {
-    advice: 'HTTP/1.1 is spoken for now.',
+    advice: 'Limits of HTTP/2 are flags of the proxy: --limit-streams, --limit-head-bytes and others.',
     harmless: off,
-    names: [
-      'use-http2',
-      'http2-max-concurrent-streams',
-      'http2-max-field-size',
-      'http2-max-header-size',
-      'http2-max-requests',
-    ],
+    names: ['http2-max-concurrent-streams', 'http2-max-field-size', 'http2-max-header-size', 'http2-max-requests'],
   },
   {
     advice: 'Backends are spoken to with HTTP/1.1 and kept alive.',
