@@ -17,7 +17,7 @@ const helpByLimit: Record<LimitKey, string> = {
   halfOpenHeads: 'request heads per worker that are partly there; of more the oldest is given up: 408',
   handshakes: 'TLS handshakes per worker at a time',
   handshakesPerSource: 'of these, those of one address; 0: what is fair',
-  overloadTurnMs: 'CPU time per turn of the event loop from which on new connections are turned away: 503; 0: never',
+  overloadMs: 'wait of new connections from which on some are turned away until it is short: 503; 0: never',
   memoryBytes: 'memory per worker, near which requests get 503; 0: what the container allows',
   requestsPerConnection: 'requests on one client connection',
   idleMs: 'silence between two requests',

@@ -40,6 +40,7 @@ export class Doors {
       limits: engine.limits,
       observer: engine.observer,
       capacity,
+      listening: () => this.#descriptors(),
       makeRoom: () => this.#makeRoom(),
     });
   }
@@ -139,6 +140,11 @@ export class Doors {
     for (const each of this.#datagrams()) each.endpointGone(key);
   }
 
+  #descriptors(): number[] {
+    const servers = [...this.#doorsById.values()].flatMap((open) => open.servers);
+    return servers.flatMap((server) => (server as unknown as ListeningServer)._handle?.fd ?? []);
+  }
+
   /** Ends idle connections, those first that have been idle longest, some at a time. */
   #makeRoom(): number {
     const idle: Connection[] = [];
@@ -203,6 +209,11 @@ export class Doors {
     });
     return count;
   }
+}
+
+/** node:net has no public word for it. */
+interface ListeningServer {
+  readonly _handle: { readonly fd: number } | null;
 }
 
 function listen(server: Server, target: object): Promise<void> {

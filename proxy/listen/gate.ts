@@ -9,6 +9,8 @@ export interface GateOptions {
   readonly observer: Observer;
   /** How many connections there may be. */
   readonly capacity: number;
+  /** Descriptors of the sockets that listen. */
+  listening(): readonly number[];
   /**
    * Ends some connections that nobody uses, the oldest first, when there is no room for new ones.
    * @returns how many
@@ -36,12 +38,18 @@ export class Gate {
   #freed = 0;
   /** Nobody is left to be sent away. */
   #isFreedForNow = false;
+  /** In this period. */
+  #knocks = 0;
   /** Turned away in this period because of the throttle. */
   #throttled = 0;
 
   constructor(options: GateOptions) {
     this.#options = options;
-    this.pressure = new Pressure(options.limits, () => this.#endPeriod());
+    this.pressure = new Pressure({
+      limits: options.limits,
+      counts: () => this.#endPeriod(),
+      listening: options.listening,
+    });
   }
 
   /**
@@ -52,6 +60,7 @@ export class Gate {
    */
   enter(address: string, isTrusted: boolean): Source | TurnAwayReason {
     readClock();
+    this.#knocks++;
     const source = this.#sources.knock(address);
     const reason = this.#reasonAgainst(source, isTrusted);
     if (reason !== null) {
@@ -160,12 +169,14 @@ export class Gate {
     const { mostFresh } = this.#sources;
     const turnedAway = this.#throttled;
     this.#throttled = 0;
+    const knocks = this.#knocks;
+    this.#knocks = 0;
     this.#answersLeft = answersPerPeriod;
     this.#freed = 0;
     this.#isFreedForNow = false;
     this.#sources.endPeriod(performance.now());
     if (this.pressure.isTight) this.#options.makeRoom();
-    return { mostFresh, turnedAway, secure: this.secure };
+    return { mostFresh, turnedAway, knocks, secure: this.secure };
   }
 }
 

@@ -27,8 +27,8 @@ export const Limits = z.object({
   handshakes: z.int().min(1).default(1_000),
   /** Of these, those of one source; 0: what is fair. */
   handshakesPerSource: z.int().min(0).default(0),
-  /** Mean turn of the event loop, ms of CPU time, from which on new connections are turned away until turns are short again; 0: never. */
-  overloadTurnMs: z.int().min(0).default(50),
+  /** Wait of a new connection from which on others are turned away until it is short again, ms; 0: never. */
+  overloadMs: z.int().min(0).default(50),
   /** Memory of one worker, bytes: from 80 % on answers end their connections, from 92 % on requests get 503. 0: what the container allows. */
   memoryBytes: z.int().min(0).default(0),
   /** Requests on one client connection before it is closed, so that long-lived clients spread again. */

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { waitingToBeAccepted } from './acceptqueue.ts';
 import type { Limits } from './limits.ts';
 import { Throttle } from './throttle.ts';
 
@@ -8,8 +9,18 @@ export interface PeriodCounts {
   readonly mostFresh: number;
   /** Connections that were turned away because of the allowance. */
   readonly turnedAway: number;
+  /** Connections that came, from whomever. */
+  readonly knocks: number;
   /** TLS connections of clients. */
   readonly secure: number;
+}
+
+export interface PressureOptions {
+  readonly limits: Limits;
+  /** Called at the end of each period. */
+  counts(): PeriodCounts;
+  /** Descriptors of the sockets that listen. */
+  listening(): readonly number[];
 }
 
 /**
@@ -22,20 +33,20 @@ export class Pressure {
   isFull = false;
   readonly throttle: Throttle;
   readonly #mostBytes: number;
-  readonly #counts: () => PeriodCounts;
+  readonly #options: PressureOptions;
   readonly #timer: NodeJS.Timeout;
   #loops = performance.nodeTiming.uvMetricsInfo.loopCount;
   #cpu = process.threadCpuUsage();
+  #utilization = performance.eventLoopUtilization();
   #secure = 0;
   /** Bytes that were put by since the last look. */
   #grown = 0;
   #collectedMs = Number.NEGATIVE_INFINITY;
 
-  /** @param counts called at the end of each period */
-  constructor(limits: Limits, counts: () => PeriodCounts) {
-    this.throttle = new Throttle(limits.overloadTurnMs);
-    this.#mostBytes = limits.memoryBytes;
-    this.#counts = counts;
+  constructor(options: PressureOptions) {
+    this.throttle = new Throttle(options.limits.overloadMs);
+    this.#mostBytes = options.limits.memoryBytes;
+    this.#options = options;
     this.#timer = setInterval(() => this.#look(), periodMs).unref();
   }
 
@@ -52,15 +63,29 @@ export class Pressure {
   }
 
   #look(): void {
-    const counts = this.#counts();
-    const loops = performance.nodeTiming.uvMetricsInfo.loopCount;
-    const { user, system } = process.threadCpuUsage(this.#cpu);
-    this.#cpu = process.threadCpuUsage();
-    const turnMs = (user + system) / 1000 / Math.max(1, loops - this.#loops);
-    this.#loops = loops;
-    this.throttle.endPeriod({ turnMs, ...counts });
+    const counts = this.#options.counts();
+    this.throttle.endPeriod({ waitMs: this.#waitMs(counts.knocks), ...counts });
     this.#secure = counts.secure;
     if (this.#mostBytes > 0) this.#weigh();
+  }
+
+  /**
+   * How long one who connects now waits, ms: for a turn, and for all who stand before him in the kernel's queue. libuv
+   * accepts one connection in a turn, so turns are short however long that queue is; it is looked for only while turns find
+   * somebody at the door and none has time to spare. In CPU time: a worker that is kept from its work by others would gain
+   * nothing by turning clients away.
+   */
+  #waitMs(knocks: number): number {
+    const loopCount = performance.nodeTiming.uvMetricsInfo.loopCount;
+    const turns = Math.max(1, loopCount - this.#loops);
+    this.#loops = loopCount;
+    const { user, system } = process.threadCpuUsage(this.#cpu);
+    this.#cpu = process.threadCpuUsage();
+    const { idle, active } = performance.eventLoopUtilization(this.#utilization);
+    this.#utilization = performance.eventLoopUtilization();
+    const cpuMs = (user + system) / 1000;
+    if (idle > active / 20 || knocks < turns / 2) return cpuMs / turns;
+    return cpuMs / turns + (waitingToBeAccepted(this.#options.listening()) * cpuMs) / knocks;
   }
 
   #weigh(): void {

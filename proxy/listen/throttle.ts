@@ -1,7 +1,7 @@
 /** What a tenth of a second has shown. */
 export interface Period {
-  /** CPU time of a turn of the event loop, mean, ms: what whoever comes now has to wait for, and more when it grows. */
-  readonly turnMs: number;
+  /** How long one who connects now waits, ms (pressure.ts). */
+  readonly waitMs: number;
   /** The most connections that one source has tried to open. */
   readonly mostFresh: number;
   /** Connections that were turned away because of the allowance. */
@@ -11,44 +11,50 @@ export interface Period {
 /**
  * How many connections one source may open in a tenth of a second, while the worker has more to do than it can.
  *
- * It is lowered until turns are short again, and then raised step by step: the heaviest sources are cut to the same size,
+ * It is lowered until waits are short again, and then raised step by step: the heaviest sources are cut to the same size,
  * the others do not notice (what fair queueing calls max-min). What is turned away costs a hundredth of a TLS handshake, so
  * that nearly all of the capacity stays with those who are served.
  *
  * Established connections are not touched: a client waits for its answer before it asks again, so they slow down by
- * themselves. CPU time and not the clock: of a worker that is kept from its work by others nobody would gain.
+ * themselves.
  */
 export class Throttle {
   /** Infinity while nobody is turned away. */
   allowance = Number.POSITIVE_INFINITY;
-  readonly #longTurnMs: number;
+  readonly #longWaitMs: number;
   #longPeriods = 0;
   #quietPeriods = 0;
 
-  /** @param longTurnMs mean turns from which on the worker is overloaded; 0: never */
-  constructor(longTurnMs: number) {
-    this.#longTurnMs = longTurnMs;
+  /** @param longWaitMs from which on the worker is overloaded; 0: never */
+  constructor(longWaitMs: number) {
+    this.#longWaitMs = longWaitMs;
   }
 
-  endPeriod({ turnMs, mostFresh, turnedAway }: Period): void {
+  endPeriod({ waitMs, mostFresh, turnedAway }: Period): void {
     if (this.allowance === Number.POSITIVE_INFINITY) {
-      const isLong = this.#longTurnMs > 0 && turnMs >= this.#longTurnMs;
+      const isLong = this.#longWaitMs > 0 && waitMs >= this.#longWaitMs;
       this.#longPeriods = isLong ? this.#longPeriods + 1 : 0;
-      // A table that is applied and a collection of garbage are long turns, too, but soon over.
+      // A table that is applied and a collection of garbage make clients wait, too, but are soon over.
       if (this.#longPeriods < patiencePeriods) return;
-      this.allowance = Math.max(1, Math.floor(mostFresh / 2));
+      this.#lower(mostFresh, waitMs);
       this.#longPeriods = this.#quietPeriods = 0;
       return;
     }
     this.#quietPeriods = turnedAway > 0 ? 0 : this.#quietPeriods + 1;
     if (this.#quietPeriods >= quietPeriods) this.allowance = Number.POSITIVE_INFINITY;
-    else if (turnMs > goodTurnMs) this.allowance = Math.max(1, Math.floor(this.allowance * 0.8));
-    else this.allowance = Math.ceil(this.allowance * 1.1);
+    else if (waitMs > goodWaitMs) this.#lower(this.allowance, waitMs);
+    else this.allowance = Math.ceil(this.allowance * 1.25);
+  }
+
+  /** By as much as waits are too long: with small steps a long queue would stay for many seconds. */
+  #lower(from: number, waitMs: number): void {
+    const share = Math.min(0.8, Math.max(0.1, goodWaitMs / waitMs));
+    this.allowance = Math.max(1, Math.floor(from * share));
   }
 }
 
 const patiencePeriods = 2;
 /** After so many periods in which nobody was turned away it is over. */
 const quietPeriods = 10;
-/** Turns that are aimed at while somebody is turned away: so long may a refusal take, ms. */
-const goodTurnMs = 5;
+/** Wait that is aimed at while somebody is turned away: so long may a refusal take, ms. */
+const goodWaitMs = 5;
