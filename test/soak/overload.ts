@@ -1,6 +1,7 @@
 /**
- * `npm run overload -- plain 10` or `tls 10` (seconds): one worker that has a tenth of a core, asked by new connections at its
- * capacity and at three times that. The worker answers itself (404), so that no backend is in the way. Prints what was served, what was turned away and how fast. Needs to be root, for cgroups.
+ * `npm run overload -- plain 10` or `tls 10` (seconds): one worker that has a fifth of a core, asked by new connections at its
+ * capacity and at three times that. It answers itself (404), so that no backend is in the way. Prints what was served, what
+ * was turned away, and how fast. Needs to be root, for a cgroup; figures mean something on a quiet machine only.
  */
 import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';

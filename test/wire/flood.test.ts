@@ -150,7 +150,7 @@ describe('TLS handshakes', () => {
   }
 
   test('that are finished count no more', async () => {
-    const sluice = await gateway({ handshakes: 4, connections: 1_000 });
+    const sluice = await gateway({ handshakes: 12, connections: 1_000 });
     for (let round = 1; round <= 10; round++) {
       const clients = attack({ port: sluice.httpsPort, from: one, connections: 3, isTls: true });
       await waitUntil(() => clients.connected + clients.ended === 3, 'their handshakes');
@@ -159,7 +159,7 @@ describe('TLS handshakes', () => {
   });
 
   test('what is not TLS ends at once and is forgotten', async () => {
-    const sluice = await gateway({ handshakes: 4 });
+    const sluice = await gateway({ handshakes: 16 });
     for (let round = 1; round <= 20; round++) {
       const clients = attack({
         port: sluice.httpsPort,
