@@ -75,7 +75,7 @@ export class DataPlane {
   apply(plan: EdgePlan, delta: Delta<PlanRows>): Promise<void> {
     return this.#inTurn(async () => {
       const transaction = this.#renderer.apply(plan, delta);
-      if (!this.#isInSync) return this.#sync();
+      if (!this.#isInSync) return this.#sync(transaction.learntText());
       if (transaction.isEmpty()) return;
       try {
         await this.#run(transaction.text());
@@ -84,7 +84,7 @@ export class DataPlane {
           { err: reasonOf(error) },
           'a change of the rules was refused; the whole table is written',
         );
-        await this.#sync();
+        await this.#sync(transaction.learntText());
       }
     });
   }
@@ -103,8 +103,9 @@ export class DataPlane {
     return this.#inTurn(() => this.#sync());
   }
 
-  async #sync(): Promise<void> {
-    const rest = `flush set ${table} state\nadd element ${table} state { ${this.#stamp} }\n${this.#renderer.whole().text()}`;
+  /** @param learnt elements beside those of the plan */
+  async #sync(learnt = ''): Promise<void> {
+    const rest = `flush set ${table} state\nadd element ${table} state { ${this.#stamp} }\n${this.#renderer.whole().text()}${learnt}`;
     const layout = layoutText(this.#options);
     this.#isInSync = false;
     this.#figures.syncs++;

@@ -1,6 +1,6 @@
 import type { Chain } from './chains.ts';
 import { chainsText, table } from './layout.ts';
-import type { SetName } from './sets.ts';
+import { type SetName, setSpecs } from './sets.ts';
 
 /**
  * An element is named by its set and its key, `service4 10.96.0.10 . tcp . 80`; its value is what nft reads behind the key:
@@ -44,6 +44,12 @@ export class Transaction {
 
   isEmpty(): boolean {
     return [this.#removed, this.#added, this.#cleared].every(({ size }) => size === 0) && this.#chains.length === 0;
+  }
+
+  /** What it adds to sets that the kernel fills: the part that a table which is written as a whole lacks. */
+  learntText(): string {
+    const isLearnt = ([set]: [string, unknown]) => setSpecs.get(set as SetName)?.filledBy === 'kernel';
+    return elementsText('add', new Map([...this.#added].filter(isLearnt)));
   }
 
   /** As nft reads it. What is removed goes first: an element that gets another value is removed and added. */

@@ -72,17 +72,18 @@ describe('edge: affinity of clients', { skip, timeout: 240_000 }, () => {
   test('affinity outlives the agent, and another agent’s start from nothing but the plan', async () => {
     // What clients remember is not what they would choose now.
     await set(['pod-1a', 'pod-2a']);
-    const before = await endpointsOf();
+    const bothFamilies = async () => [await endpointsOf(), await endpointsOf('fd96:2::1')];
+    const before = await bothFamilies();
     const all = ['pod-1a', 'pod-1b', 'pod-2a', 'pod-2b'];
     await set(all);
     await lab.restartAgent();
-    assert.deepEqual(await endpointsOf(), before, 'while nobody has told the new one a plan');
+    assert.deepEqual(await bothFamilies(), before, 'while nobody has told the new one a plan');
     // A Service that comes first in the plan must not take the numbers of the others.
     await lab.apply(lab.service('a-first', ['pod-1a'], { clusterIps: ['10.96.2.9'], affinityTimeoutSeconds: 60 }));
     await lab.resend();
-    assert.deepEqual(await endpointsOf(), before);
+    assert.deepEqual(await bothFamilies(), before);
     await set(all.slice(0, 3));
-    assert.deepEqual(await endpointsOf(), before);
+    assert.deepEqual(await bothFamilies(), before);
   });
 
   test('behaviour 35: it can be switched off and on; the kernel forgets a client that stays away', async () => {

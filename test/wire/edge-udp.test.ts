@@ -47,6 +47,15 @@ describe('edge: UDP clients with a fixed port', { skip, timeout: 240_000 }, () =
     }
   });
 
+  test('behaviour 39: also when the table has to be written as a whole for it', async () => {
+    await set(['pod-1a']);
+    assert.deepEqual(namesOf(await flow(5_350, '10.96.3.1', 53, 2)).slice(-1), ['pod-1a']);
+    await lab.node.netns.exec('nft', 'flush', 'map', 'inet', 'sluice', 'endpoint4');
+    await set(['pod-2a']);
+    const answers = await flow(5_350, '10.96.3.1', 53, 4);
+    assert.deepEqual(namesOf(answers.slice(1)), ['pod-2a']);
+  });
+
   test('flows to endpoints that stay are left alone, also to one that ends and still serves', async () => {
     await set(['pod-1a', 'pod-2a']);
     const before = new Map<number, string>();
