@@ -1,5 +1,6 @@
 import type { Source } from '#table/problem.ts';
 import type { CompiledEdits, CompiledFilters } from '../filters/compiled.ts';
+import { clock } from '../listen/clock.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { CompiledRoute } from '../match/match.ts';
 import type { ExchangeRecord, ResponseFlag, RetryRefusal } from '../observe/record.ts';
@@ -142,7 +143,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.replyPrefix = '';
     this.requestDeadlineMs = Number.POSITIVE_INFINITY;
     this.startedAtMs = nowMs;
-    this.startMs = performance.timeOrigin + nowMs;
+    this.startMs = clock.wallOriginMs + nowMs;
     this.durationMs = 0;
     this.upstreamMs = -1;
     this.status = 0;

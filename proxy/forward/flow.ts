@@ -51,7 +51,7 @@ export abstract class Flow implements FlowRecord, PickFacts {
     this.origin = origin;
     this.serverName = serverName;
     this.startedAtMs = clock.nowMs;
-    this.startMs = performance.timeOrigin + clock.nowMs;
+    this.startMs = clock.wallOriginMs + clock.nowMs;
   }
 
   get isOver(): boolean {

@@ -1,4 +1,4 @@
-import { clock, readClock } from './clock.ts';
+import { clock, readClock, readWallClock } from './clock.ts';
 
 /** Something that ends when its time is up. */
 export interface Expiring {
@@ -50,6 +50,7 @@ export class Sweep<T extends Expiring> {
 
   #sweep(): void {
     readClock();
+    readWallClock();
     const nowMs = clock.nowMs;
     for (let i = this.#items.length - 1; i >= 0; i--) {
       const item = this.#items[i];

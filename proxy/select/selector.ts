@@ -11,7 +11,7 @@ export interface SelectorOptions {
   /** 0 ≤ n < 1. */
   readonly random: () => number;
   readonly memory: AffinityMemory;
-  /** What nowMs counts from, in milliseconds since 1970 (performance.timeOrigin): dates in cookies need it. */
+  /** What nowMs counts from, in milliseconds since 1970 (when the process began): dates in cookies need it. */
   readonly timeOriginMs: number;
   /** Told of every ejection, inside `pick` or `finished`. */
   readonly onEject: (word: EjectionWord) => void;

@@ -91,6 +91,19 @@ test('the middle has no clock and no randomness of its own', () => {
   assert.deepEqual(found, []);
 });
 
+test('traffic is decided by the monotonic clock: one that is set, or jumps, ends no connection and forgets nobody', () => {
+  const folders = ['parse', 'frame', 'listen', 'match', 'filters', 'select', 'forward', 'share'].map(
+    (name) => `proxy/${name}`,
+  );
+  // A Date field and the times in logs are of the system's clock; nothing else asks it.
+  const allowed = ['proxy/listen/clock.ts', 'proxy/listen/date.ts'];
+  const found = files
+    .filter((file) => folders.includes(folderOf(file.path)) && !allowed.includes(file.path))
+    .filter((file) => /\bDate\.now\(|\bnew Date\(\)|\bperformance\.timeOrigin\b/.test(file.text))
+    .map((file) => file.path);
+  assert.deepEqual(found, []);
+});
+
 test('user text becomes a regex in proxy/match/regex.ts only', () => {
   const found = files
     .filter((file) => file.path.startsWith('proxy/') && file.path !== 'proxy/match/regex.ts')
