@@ -56,11 +56,13 @@ describe('from an object to an answer: API server, controller, agent, kernel', {
 
   test('a Service gets an address, and whoever reads it in the status is answered there', async (t) => {
     const service = loadBalancer('shop', 'web');
+    // The promise is about the address: endpoints that come later than the Service are in force later.
+    await rig.api.apply(slice('shop', 'web', lab, 'pod-1a', 'pod-1b'));
     const beganMs = performance.now();
-    await rig.api.apply(service, slice('shop', 'web', lab, 'pod-1a', 'pod-1b'));
+    await rig.api.apply(service);
     await rig.hasAddresses(service, '192.0.2.1');
     // The status is a promise: the first question is answered.
-    assert.equal((await ask('192.0.2.1', 80, 1)).length, 1);
+    assert.match((await ask('192.0.2.1', 80, 1)).join(), /^pod-1[ab]$/);
     t.diagnostic(`from the object to the first answer: ${Math.round(performance.now() - beganMs)} ms`);
     assert.deepEqual(await ask('192.0.2.1', 80, 20), ['pod-1a', 'pod-1b']);
   });
