@@ -62,8 +62,8 @@ export async function runController(settings: Settings): Promise<void> {
     '/readyz': () => (isReady ? { text: 'ok\n' } : { status: 503, text: 'no tables yet\n' }),
     '/metrics': () => ({ text: figures() }),
     '/problems': () => ({ json: isReady ? pipeline.problems() : [] }),
-    '/proxies': () => ({ json: publisher.proxies() }),
-    '/edges': () => ({ json: plans?.publisher.proxies() ?? [] }),
+    '/proxies': () => ({ json: publisher.readers() }),
+    '/edges': () => ({ json: plans?.publisher.readers() ?? [] }),
     '/addresses': () => ({ json: plans?.addresses() ?? {} }),
   });
 
@@ -117,7 +117,7 @@ export async function runController(settings: Settings): Promise<void> {
       events.report(problems, view);
     },
     onApplied: ({ view, ingresses }) => {
-      const nodes = publisher.proxies().flatMap(({ node }) => node ?? []);
+      const nodes = publisher.readers().flatMap(({ node }) => node ?? []);
       statuses.applied({ view, ingresses, nodes });
     },
   });

@@ -25,6 +25,8 @@ export class Plans implements PlanState {
   readonly publisher = new Publisher(planContract);
   readonly #planner: Planner;
   #writers: PlanWriters | null = null;
+  /** Who has which address is further than what edges were told: a Secret that the plan needs is still being fetched. */
+  #isAhead = false;
   /** Since the last commit. */
   readonly #assigned = new Set<ObjectKey>();
   readonly #touched = new Set<ObjectKey>();
@@ -49,6 +51,7 @@ export class Plans implements PlanState {
   } {
     const { upserts, deletes, problems, secretsInUse, assigned } = this.#planner.apply(view, changes);
     this.publisher.stage(upserts, deletes);
+    this.#isAhead = true;
     for (const key of assigned) this.#assigned.add(key);
     for (const { kind, key } of changes) {
       if (kind === 'Service') this.#touched.add(key);
@@ -59,6 +62,7 @@ export class Plans implements PlanState {
 
   commit(view: ClusterView, seen: Readonly<Record<string, number>>, holds: Readonly<Record<string, number>>): void {
     const { generation } = this.publisher.commit(ofPlans(seen), ofPlans(holds));
+    this.#isAhead = false;
     const [assigned, touched, pools] = [[...this.#assigned], [...this.#touched], [...this.#pools]];
     for (const set of [this.#assigned, this.#touched, this.#pools]) set.clear();
     this.#writers?.services.planned({ view, assigned, touched, generation, seen: seen['Service'] ?? 0 });
@@ -80,7 +84,8 @@ export class Plans implements PlanState {
 
   /** What edges have now. Asked for once for many Services: edges times addresses are a million. */
   reach(): EdgeReach {
-    const edges = this.publisher.proxies();
+    if (this.#isAhead) return { isAnnounced: () => false, isWithdrawn: () => false };
+    const edges = this.publisher.readers();
     const generations = edges.map(({ appliedGeneration }) => appliedGeneration ?? Number.NEGATIVE_INFINITY);
     const leastByNode = new Map<string, number>();
     for (const [index, { node }] of edges.entries()) {

@@ -4,7 +4,7 @@ import type { Publisher } from '../publish/publisher.ts';
 import { family, sample } from './exposition.ts';
 
 export interface EdgeFigures {
-  publisher: Pick<Publisher<PlanRows>, 'current' | 'proxies' | 'countRows'>;
+  publisher: Pick<Publisher<PlanRows>, 'current' | 'readers' | 'countRows'>;
   /** By name of pool. */
   usage: ReadonlyMap<string, AddressPoolStatus>;
   services: { writes: number; waiting: number };
@@ -12,7 +12,7 @@ export interface EdgeFigures {
 
 /** What the controller knows of edges, addresses and plans. */
 export function edgeFamilies({ publisher, usage, services }: EdgeFigures): string[] {
-  const edges = publisher.proxies();
+  const edges = publisher.readers();
   const hash = publisher.current?.hash;
   const hasApplied = edges.filter(({ appliedHash }) => appliedHash !== null && appliedHash === hash);
   const places = ['here', 'elsewhere'] as const;

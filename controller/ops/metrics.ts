@@ -7,7 +7,7 @@ import { family, type Sample, sample } from './exposition.ts';
 
 export interface ControllerFigures {
   watch: Readonly<Record<string, KindState>>;
-  publisher: Pick<Publisher<Rows>, 'current' | 'proxies' | 'countRows'>;
+  publisher: Pick<Publisher<Rows>, 'current' | 'readers' | 'countRows'>;
   problems: readonly Problem[];
   isLeader: boolean;
   statuses: { writes: number; contested: number };
@@ -18,7 +18,7 @@ export interface ControllerFigures {
 /** The controller's figures as Prometheus text (exposition format 0.0.4). */
 export function renderFigures({ watch, publisher, problems, isLeader, statuses, edges }: ControllerFigures): string {
   const kinds = Object.entries(watch);
-  const proxies = publisher.proxies();
+  const proxies = publisher.readers();
   const hash = publisher.current?.hash;
   const hasApplied = proxies.filter(({ appliedHash }) => appliedHash !== null && appliedHash === hash);
   const count = (list: readonly { connected: string }[], where: string) =>

@@ -138,11 +138,11 @@ export class Publisher<M extends AnyKinds> {
 
   /** true: there is a proxy, and every one of them has applied the table of the last commit. */
   isApplied(): boolean {
-    const proxies = this.proxies();
-    return proxies.length > 0 && proxies.every((proxy) => proxy.appliedHash === this.#commit?.hash);
+    const readers = this.readers();
+    return readers.length > 0 && readers.every(({ appliedHash }) => appliedHash === this.#commit?.hash);
   }
 
-  proxies(): ReaderState[] {
+  readers(): ReaderState[] {
     const states: ReaderState[] = [];
     const generationOf = (hash: string | null) => (hash === null ? null : (this.#generationByHash.get(hash) ?? null));
     for (const { subscriber, appliedHash, refused } of this.#subscriptions) {

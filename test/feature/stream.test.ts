@@ -49,7 +49,7 @@ describe('table stream', () => {
     assert.deepEqual(second?.deletes, [{ kind: 'secret', id: 'b' }]);
     assert.equal(proxy.hash, commit.hash);
     const { hash: appliedHash, generation: appliedGeneration } = commit;
-    assert.deepEqual(controller.publisher.proxies(), [
+    assert.deepEqual(controller.publisher.readers(), [
       {
         name: 'proxy-1',
         zone: 'zone-a',
@@ -93,7 +93,7 @@ describe('table stream', () => {
       assert.doesNotMatch(response.text, /secret|"a"/);
     }
     assert.equal((await get(`${controller.url}/other`, undefined)).status, 404);
-    assert.deepEqual(controller.publisher.proxies(), []);
+    assert.deepEqual(controller.publisher.readers(), []);
     await stopAll(controller);
   });
 
@@ -106,9 +106,9 @@ describe('table stream', () => {
     const bearer = `Bearer ${token}`;
     assert.equal((await get(`${controller.url}/v1/tables?name=p&node=n2`, bearer)).status, 403);
     assert.equal((await get(`${controller.url}/v1/acks`, bearer, post('n2'))).status, 403);
-    assert.deepEqual(controller.publisher.proxies(), []);
+    assert.deepEqual(controller.publisher.readers(), []);
     assert.equal((await get(`${controller.url}/v1/acks`, bearer, post('n1'))).status, 200);
-    const [state] = controller.publisher.proxies();
+    const [state] = controller.publisher.readers();
     assert.deepEqual([state?.node, state?.connected, state?.appliedGeneration], ['n1', 'elsewhere', generation]);
     await stopAll(controller);
   });
@@ -184,12 +184,12 @@ describe('table stream', () => {
     }
     const proxy = new TestProxy([first.url, second.url]);
     await proxy.until(() => proxy.batches.length === 1);
-    const served = first.publisher.proxies()[0]?.connected === 'here' ? first : second;
+    const served = first.publisher.readers()[0]?.connected === 'here' ? first : second;
     const other = served === first ? second : first;
     await served.server.stop();
     await proxy.until(() => proxy.batches.length === 2);
     assert.equal(proxy.batches[1]?.isSnapshot, false);
-    assert.equal(other.publisher.proxies()[0]?.connected, 'here');
+    assert.equal(other.publisher.readers()[0]?.connected, 'here');
     await stopAll(proxy, other);
   });
 
@@ -202,7 +202,7 @@ describe('table stream', () => {
     const both = [onceApplied(first.publisher), onceApplied(second.publisher)];
     const proxy = new TestProxy([first.url, second.url]);
     await Promise.all(both);
-    const places = [first, second].flatMap(({ publisher }) => publisher.proxies().map(({ connected }) => connected));
+    const places = [first, second].flatMap(({ publisher }) => publisher.readers().map(({ connected }) => connected));
     assert.deepEqual(places.sort(), ['elsewhere', 'here']);
     await stopAll(proxy, first, second);
   });
@@ -228,7 +228,7 @@ describe('table stream', () => {
     const codes: (string | undefined)[] = [];
     const proxy = new TestProxy([controller.url], {
       answer: (batch) => {
-        codes.push(controller.publisher.proxies()[0]?.refused[0]?.code);
+        codes.push(controller.publisher.readers()[0]?.refused[0]?.code);
         return batch.upserts.some(({ row }) => row.id === 'bad') ? refused(batch, 'RowBroken') : applied(batch);
       },
     });
@@ -243,7 +243,7 @@ describe('table stream', () => {
     const commit = controller.publisher.commit({}, {});
     await isApplied;
     assert.deepEqual(codes, [undefined, undefined, 'RowBroken']);
-    assert.deepEqual(controller.publisher.proxies()[0]?.refused, []);
+    assert.deepEqual(controller.publisher.readers()[0]?.refused, []);
     assert.equal(proxy.batches[2]?.isSnapshot, true);
     assert.deepEqual([...proxy.table.secret.keys()].sort(), ['a', 'b']);
     assert.equal(proxy.hash, commit.hash);
@@ -293,7 +293,7 @@ describe('table stream', () => {
       const { hash } = controller.publisher.commit({}, {});
       await proxy.until(() => proxy.hash === hash);
     }
-    const states = controller.publisher.proxies().map(({ name, appliedHash }) => [name, appliedHash !== null]);
+    const states = controller.publisher.readers().map(({ name, appliedHash }) => [name, appliedHash !== null]);
     assert.deepEqual(states.sort(), [
       ['proxy-1', true],
       ['stalled', false],
@@ -314,7 +314,7 @@ describe('table stream', () => {
     controller.publisher.stage([secret('a', '2')], []);
     controller.publisher.commit({}, {});
     await readUntil(observer, '"generation":2');
-    assert.deepEqual(controller.publisher.proxies(), []);
+    assert.deepEqual(controller.publisher.readers(), []);
     observer.destroy();
     await stopAll(controller);
   });
@@ -361,7 +361,7 @@ describe('table stream', () => {
       await waitUntil(() => reason.test(proxy.client.state().lastError ?? ''), String(reason));
       await proxy.client.stop();
     }
-    assert.deepEqual(real.publisher.proxies(), []);
+    assert.deepEqual(real.publisher.readers(), []);
     await stopAll(real);
   });
 

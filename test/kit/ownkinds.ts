@@ -19,8 +19,9 @@ export async function installOwnKinds(api: ApiServer): Promise<void> {
   for (const definition of definitions) {
     await eventually(async () => {
       const { body } = await api.call('GET', pathOf(definition));
-      const { conditions = [] } = body['status'] as { conditions?: { type: string; status: string }[] };
-      return conditions.some(({ type, status }) => type === 'Established' && status === 'True') || undefined;
+      // Null at first.
+      const { conditions } = body['status'] as { conditions?: { type: string; status: string }[] | null };
+      return conditions?.some(({ type, status }) => type === 'Established' && status === 'True') || undefined;
     }, `${definition.metadata.name} to be served`);
   }
 }
