@@ -4,6 +4,7 @@ import {
   booleanSyntax,
   oneOf,
   parseBoolean,
+  parseCiphers,
   parseSecretName,
   type SecretName,
   secretSyntax,
@@ -70,5 +71,17 @@ export const clientAuthFamily = {
       const pattern = value.trim();
       return pattern.startsWith('CN=') && regexFault(pattern) === undefined ? pattern : undefined;
     },
+  } satisfies Annotation<string>,
+} as const satisfies Family;
+
+/** Suites of TLS with clients. */
+export const suitesFamily = {
+  'ssl-ciphers': {
+    scope,
+    badValue: 'drops-ingress',
+    syntax: "a list of suites in OpenSSL's form",
+    default: 'ssl-ciphers of the ConfigMap',
+    help: 'Suites that TLS 1.2 may use for the host; those of TLS 1.3 are always all.',
+    parse: parseCiphers,
   } satisfies Annotation<string>,
 } as const satisfies Family;

@@ -4,7 +4,7 @@ import type { Annotation } from './annotation.ts';
 import { withoutEffect } from './effect.ts';
 import { foreignAdvice, obsoleteAdvice } from './obsolete.ts';
 import { type AnnotationName, prefixes, registry, type Settings } from './registry.ts';
-import { harmlessWhenOff, unhonoured } from './unhonoured.ts';
+import { harmlessWhenOff, harmlessWhenOn, unhonoured } from './unhonoured.ts';
 import { parseBoolean } from './values.ts';
 
 /** What the annotations of one Ingress say. */
@@ -128,5 +128,6 @@ function isHonoured(name: string): name is AnnotationName {
 /** Values that ask for what holds anyway: an open address range, a switch that is off. */
 function isHarmless(name: string, value: string): boolean {
   if (name.endsWith('list-source-range')) return true;
+  if (harmlessWhenOn.has(name)) return parseBoolean(value) === true;
   return harmlessWhenOff.has(name) && (parseBoolean(value) === false || value.trim() === 'off');
 }

@@ -1,7 +1,7 @@
 import { affinityFamily } from './affinity.ts';
 import { balanceFamily } from './balance.ts';
 import { circuitFamily } from './circuit.ts';
-import { clientAuthFamily } from './clientauth.ts';
+import { clientAuthFamily, suitesFamily } from './clientauth.ts';
 import { compressionFamily } from './compression.ts';
 import { healthFamily } from './health.ts';
 import { outlierFamily } from './outlier.ts';
@@ -35,6 +35,7 @@ export const registry = {
   ...affinityFamily,
   ...upstreamTlsFamily,
   ...clientAuthFamily,
+  ...suitesFamily,
   ...ownFamilies,
 } as const;
 

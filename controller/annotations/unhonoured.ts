@@ -93,9 +93,9 @@ const groups: readonly { advice: string; denies: (value: string) => boolean; nam
     names: ['configuration-snippet', 'server-snippet', 'stream-snippet'],
   },
   {
-    advice: 'The modern suites of TLS 1.2 and 1.3 are offered.',
+    advice: 'Of the suites that both sides know, the one that the gateway likes best is always taken.',
     denies: never,
-    names: ['ssl-ciphers', 'ssl-prefer-server-ciphers'],
+    names: ['ssl-prefer-server-ciphers'],
   },
   {
     advice: 'The Ingress is left out, so the main Ingress gets all traffic; delete it or wait for canary support.',
@@ -225,6 +225,9 @@ export const unhonoured: ReadonlyMap<string, Unhonoured> = new Map(
     names.map((name) => [name, { advice, denies, isHostWide: hostWide.includes(name) }] as const),
   ),
 );
+
+/** Switches that are on without the annotation, too. */
+export const harmlessWhenOn: ReadonlySet<string> = new Set(['ssl-prefer-server-ciphers']);
 
 /** Switches that are off without the annotation, too: turning them off is no wish that goes unheard. */
 export const harmlessWhenOff: ReadonlySet<string> = new Set([

@@ -1,8 +1,8 @@
 import type { TlsVersion } from '#table/servertls.ts';
-import { cipherFault } from '../translate/ciphers.ts';
 import type { Annotation, Family } from './annotation.ts';
 import {
   onOffSyntax,
+  parseCiphers,
   parseOnOff,
   parseSecretName,
   type SecretName,
@@ -101,9 +101,4 @@ function parseVersions(value: string): { min: TlsVersion; max: TlsVersion } | un
   const max = versions.at(-1);
   if (min === undefined || max === undefined || new Set(words).size > versions.length) return undefined;
   return { min, max };
-}
-
-function parseCiphers(value: string): string | undefined {
-  const text = value.trim();
-  return /^[A-Za-z0-9\-_+!:@=. ]{1,2000}$/.test(text) && cipherFault(text) === undefined ? text : undefined;
 }

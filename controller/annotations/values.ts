@@ -1,3 +1,5 @@
+import { cipherFault } from '../translate/ciphers.ts';
+
 /** The value syntaxes of ingress-nginx. It parses with Go's strconv, so yes/no/on/off and units are refused as there. */
 
 const trueWords: ReadonlySet<string> = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
@@ -107,4 +109,10 @@ export function textOf(pattern: RegExp): (value: string) => string | undefined {
       .trim();
     return pattern.test(text) ? text : undefined;
   };
+}
+
+/** OpenSSL's list of suites for TLS 1.2. */
+export function parseCiphers(value: string): string | undefined {
+  const text = value.trim();
+  return /^[A-Za-z0-9\-_+!:@=. ]{1,2000}$/.test(text) && cipherFault(text) === undefined ? text : undefined;
 }

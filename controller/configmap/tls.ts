@@ -1,6 +1,6 @@
 import type { TlsVersion } from '#table/servertls.ts';
-import { booleanSyntax, parseBoolean } from '../annotations/values.ts';
-import { cipherFault, groupFault } from '../translate/ciphers.ts';
+import { booleanSyntax, parseBoolean, parseCiphers } from '../annotations/values.ts';
+import { groupFault } from '../translate/ciphers.ts';
 import type { ConfigKey, KeyFamily } from './key.ts';
 
 interface Protocols {
@@ -24,10 +24,7 @@ export const tlsKeys = {
     default: 'that of Node',
     flag: null,
     help: 'Suites that TLS 1.2 may use; those of TLS 1.3 are always all.',
-    parse: (value) => {
-      const list = value.trim();
-      return /^[A-Za-z0-9\-_+!:@=. ]{1,2000}$/.test(list) && cipherFault(list) === undefined ? list : undefined;
-    },
+    parse: parseCiphers,
   } satisfies ConfigKey<string>,
   'ssl-ecdh-curve': {
     syntax: 'auto, or a list of groups like X25519:prime256v1, with colons between them',

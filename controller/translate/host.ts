@@ -41,6 +41,7 @@ export function compileHost(
   const regexCause = drafts.find((draft) => asksForRegex(draft, hostname));
   const closing = closingOf(drafts, auth, options);
   const root = closing === null ? passthrough.root : null;
+  const suites = drafts.find((draft) => draft.annotations.settings['ssl-ciphers'] !== undefined);
   const facts: HostFacts = {
     hostId,
     isRegex: regexCause !== undefined,
@@ -64,9 +65,11 @@ export function compileHost(
     routes.push(rootRoute);
     winners.set('exact /', appRoot.key);
     for (const draft of drafts) {
-      if (!isPassthrough(draft)) problems.push(...overruledAppRoot(draft, appRoot, hostname));
+      if (!isPassthrough(draft)) problems.push(...overruled(draft, appRoot, hostname, 'app-root'));
     }
   }
+  if (suites !== undefined)
+    for (const draft of drafts) problems.push(...overruled(draft, suites, hostname, 'ssl-ciphers'));
 
   for (const { draft, path } of pathsOf(drafts, hostname)) {
     const fault = facts.isRegex ? routeRows.regexFaultOf(path) : undefined;
@@ -101,6 +104,7 @@ export function compileHost(
     hostname,
     wildcard: 'one',
     certificateIds: root === null ? [...tls.certificates] : [],
+    ciphers: suites?.annotations.settings['ssl-ciphers'] ?? null,
     clientAuth: closing === null ? auth.clientAuth : null,
     canFallThrough: false,
   };
@@ -237,10 +241,10 @@ function appRootRoute(draft: Draft, hostname: string, options: TranslateOptions)
   });
 }
 
-function overruledAppRoot(draft: Draft, winner: Draft, hostname: string): Problem[] {
-  const annotation = draft.annotations.keys['app-root'];
-  const value = draft.annotations.settings['app-root'];
-  if (annotation === undefined || value === winner.annotations.settings['app-root']) return [];
+function overruled(draft: Draft, winner: Draft, hostname: string, name: 'app-root' | 'ssl-ciphers'): Problem[] {
+  const annotation = draft.annotations.keys[name];
+  const value = draft.annotations.settings[name];
+  if (annotation === undefined || value === winner.annotations.settings[name]) return [];
   const values = { annotation, subject: `host ${hostname}`, winner: winner.key, age: 'older' };
   return [problem('AnnotationOverruled', { ...draft.source, field: `metadata.annotations[${annotation}]` }, values)];
 }

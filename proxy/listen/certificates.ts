@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { Host, Listener } from '#table/listener.ts';
 import type { Certificate } from '#table/secret.ts';
 import type { ServerTls } from '#table/servertls.ts';
-import type { ClientTrust } from './clienttrust.ts';
+import type { Terms } from './terms.ts';
 
 /** Rows that changed; null: the row went. */
 export interface CertificateChange {
@@ -24,7 +24,7 @@ export class Certificates {
   readonly #hostsById = new Map<string, Host>();
   /** Listener id → hostname (as in the row) → host. */
   readonly #hostsByListener = new Map<string, Map<string, Host>>();
-  /** By certificate id, TLS version and trust. `row`: of which it was built; a context that is `null` cannot be. */
+  /** By certificate id, settings of the listener and terms. `row`: of which it was built; a context that is `null` cannot be. */
   readonly #contexts = new LRUCache<string, { row: Certificate; context: SecureContext | null }>({ max: maxContexts });
   #ticketKeys: Buffer | null = null;
   readonly #onUnusable: (certificateId: string, reason: string) => void;
@@ -60,10 +60,10 @@ export class Certificates {
    * The exact host's certificate, else that of the wildcard host, else the listener's default.
    * A certificate that does not cover the name is passed over: the default says more honestly that none is there.
    * @param serverName as sent; '' without SNI
-   * @param trust by whom clients of the connection are trusted; null: they are not asked
+   * @param terms of the host that the connection is for; null: those of the listener
    * @returns undefined when the handshake is to be refused
    */
-  contextFor(listenerId: string, serverName: string, trust: ClientTrust | null): SecureContext | undefined {
+  contextFor(listenerId: string, serverName: string, terms: Terms | null): SecureContext | undefined {
     const listener = this.#listenersById.get(listenerId);
     if (listener?.tls == null) return undefined;
     const { defaultCertificateId } = listener.tls;
@@ -71,11 +71,11 @@ export class Certificates {
     for (const id of this.#candidates(listenerId, name)) {
       const row = this.#certificatesById.get(id);
       if (row === undefined || !covers(row.names, name)) continue;
-      const context = this.#context(row, listener.tls, trust);
+      const context = this.#context(row, listener.tls, terms);
       if (context !== null) return context;
     }
     const fallback = defaultCertificateId === null ? undefined : this.#certificatesById.get(defaultCertificateId);
-    return fallback === undefined ? undefined : (this.#context(fallback, listener.tls, trust) ?? undefined);
+    return fallback === undefined ? undefined : (this.#context(fallback, listener.tls, terms) ?? undefined);
   }
 
   #candidates(listenerId: string, name: string): readonly string[] {
@@ -92,8 +92,8 @@ export class Certificates {
     return hosts.get('*')?.certificateIds ?? [];
   }
 
-  #context(row: Certificate, tls: ServerTls, trust: ClientTrust | null): SecureContext | null {
-    const key = `${textOf(tls)} ${trust?.sessionIdContext ?? ''} ${row.id}`;
+  #context(row: Certificate, tls: ServerTls, terms: Terms | null): SecureContext | null {
+    const key = `${textOf(tls)} ${terms?.sessionIdContext ?? ''} ${row.id}`;
     const known = this.#contexts.get(key);
     if (known?.row === row) return known.context;
     let context: SecureContext | null = null;
@@ -102,8 +102,8 @@ export class Certificates {
         cert: row.chainPem,
         key: row.keyPem,
         ...serverOptions(tls),
-        sessionIdContext: trust?.sessionIdContext ?? sessionIdContext,
-        ...trust?.options,
+        sessionIdContext: terms?.sessionIdContext ?? sessionIdContext,
+        ...terms?.options,
         ...(this.#ticketKeys === null ? {} : { ticketKeys: this.#ticketKeys }),
       });
     } catch (error) {

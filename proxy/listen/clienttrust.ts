@@ -1,15 +1,10 @@
-import { createHash, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 
 /** By whom the certificates of clients are trusted; one for all hosts that trust alike. */
 export class ClientTrust {
   /** Names the bundle and not what is in it, nor who is on a list: new material takes no connection from where it is. */
   readonly key: string;
-  /**
-   * Goes into the sessions of these connections: OpenSSL resumes one only where the same is named, so that no proof given to
-   * one host, or before a certificate was revoked, counts for another or afterwards (CVE-2025-23419 was that, in nginx).
-   */
-  readonly sessionIdContext: string;
   /** For contexts of its connections. */
   readonly options: SecureContextOptions;
   /** No host uses it any more. */
@@ -17,11 +12,9 @@ export class ClientTrust {
   readonly #caPem: string;
   #authorities: readonly X509Certificate[] | null = null;
 
-  /** @param content equal for equal material */
-  constructor(key: string, content: string, caPem: string, crlPem: string | null) {
+  constructor(key: string, caPem: string, crlPem: string | null) {
     this.key = key;
     this.#caPem = caPem;
-    this.sessionIdContext = createHash('sha256').update(content).digest('base64').slice(0, 32);
     this.options = { ca: caPem, ...(crlPem === null ? {} : { crl: listsOf(crlPem) }) };
   }
 

@@ -4,7 +4,6 @@ import type { Engine } from '../forward/engine.ts';
 import { acceptThrough } from './accept.ts';
 import { Accepted, nobody } from './accepted.ts';
 import { Admission } from './admission.ts';
-import { AskingServers } from './askingservers.ts';
 import { ClientProof } from './clientproof.ts';
 import type { Connection } from './connection.ts';
 import type { Door } from './door.ts';
@@ -13,6 +12,7 @@ import type { Gate } from './gate.ts';
 import { peerOf } from './peer.ts';
 import { Preamble } from './preamble.ts';
 import { seatHttp } from './seat.ts';
+import { TermsServers } from './termsservers.ts';
 import { TlsUpgrades } from './tlsupgrades.ts';
 
 export interface ServerOptions {
@@ -95,15 +95,15 @@ export function createTlsServer(options: ServerOptions, secure: tls.TlsOptions):
     if (below !== null) admissions.get(below)?.ready();
     secured(options, socket, below === null ? undefined : upgrades.of(below));
   };
-  const asking = new AskingServers(engine, options.listenerId, settings, onSecure);
-  const upgrades = new TlsUpgrades(options, (socket, admission, trust) => {
-    if (trust === null) {
+  const others = new TermsServers(engine, options.listenerId, settings, onSecure);
+  const upgrades = new TlsUpgrades(options, (socket, admission, terms) => {
+    if (terms === null) {
       arriving = admission;
       server.emit('connection', socket);
       return;
     }
     watch(socket, admission);
-    asking.for(trust).emit('connection', socket);
+    others.for(terms).emit('connection', socket);
   });
   acceptThrough(server, {
     gate,
@@ -133,7 +133,7 @@ function secured(options: ServerOptions, socket: TLSSocket, upgrade: ReturnType<
   const accepted = Accepted.ofTls(socket);
   // TLS 1.2 forgets the name when it resumes a session; what was read of the ClientHello does not.
   const name = upgrade?.serverName || (typeof socket.servername === 'string' ? socket.servername : '');
-  const trust = upgrade?.trust ?? null;
+  const trust = upgrade?.terms?.trust ?? null;
   const proof = trust === null ? null : new ClientProof(socket, trust);
   const address = plainAddress(socket.remoteAddress ?? '');
   const peer = peerOf(upgrade?.preamble.door ?? options.door(), address, name, upgrade?.origin ?? null, proof);

@@ -3,7 +3,7 @@ import type tls from 'node:tls';
 import type { Listener } from '#table/listener.ts';
 import type { Engine } from '../forward/engine.ts';
 import { serverOptions, sessionIdContext } from './certificates.ts';
-import type { ClientTrust } from './clienttrust.ts';
+import type { Terms } from './terms.ts';
 
 /** TLS settings of an https listener: the certificate is chosen per handshake from the tables in force. */
 export function tlsOptions(engine: Engine, listener: Listener): tls.TlsOptions {
@@ -34,10 +34,10 @@ interface DefaultContext {
 /**
  * Rows changed: handshakes from now on use the new keys and the new default certificate.
  *
- * @param trust of the clients that the server asks; null: it asks none
+ * @param terms that the server is for; null: those of the listener
  */
-export function useDefaultContext(engine: Engine, listenerId: string, server: Server, trust: ClientTrust | null): void {
-  const context = engine.tables.secureContext(listenerId, '', trust);
+export function useDefaultContext(engine: Engine, listenerId: string, server: Server, terms: Terms | null): void {
+  const context = engine.tables.secureContext(listenerId, '', terms);
   if (context !== undefined) (server as unknown as DefaultContext)._sharedCreds = context;
   else if (engine.tables.ticketKeys !== null) (server as tls.Server).setTicketKeys(engine.tables.ticketKeys);
 }

@@ -4,9 +4,9 @@ import { TcpFlow } from '../forward/tcpflow.ts';
 import type { Arrival } from './accept.ts';
 import { Accepted } from './accepted.ts';
 import { Admission } from './admission.ts';
-import type { ClientTrust } from './clienttrust.ts';
 import { Preamble } from './preamble.ts';
 import type { ServerOptions } from './server.ts';
+import type { Terms } from './terms.ts';
 
 /** A connection that was plain before its TLS began. It counts as its preamble until the handshake is done. */
 interface Upgrade {
@@ -14,17 +14,17 @@ interface Upgrade {
   readonly origin: Origin;
   /** '' when it was not looked for, or there is none. */
   readonly serverName: string;
-  /** By whom the client's certificate is to be trusted; null: it is not asked for one. */
-  readonly trust: ClientTrust | null;
+  /** What the host of the name wants of the handshake; null: what the listener says. */
+  readonly terms: Terms | null;
   /** The plain socket. */
   readonly accepted: Accepted;
 }
 
-type Begin = (socket: Socket, admission: Admission, trust: ClientTrust | null) => void;
+type Begin = (socket: Socket, admission: Admission, terms: Terms | null) => void;
 
 /**
  * Connections of an https listener that are looked into before TLS begins: for a PROXY header, for the server names that L4
- * routes take, or for those whose clients are asked for a certificate. What no route takes goes on to TLS as if nothing had
+ * routes take, or for those whose hosts have terms of their own. What no route takes goes on to TLS as if nothing had
  * happened, with the bytes that were read pushed back.
  */
 export class TlsUpgrades {
@@ -42,7 +42,7 @@ export class TlsUpgrades {
   take({ handle, source }: Arrival): boolean {
     const { engine, gate, listenerId, opened, replaced } = this.#options;
     const door = this.#options.door();
-    const wantsName = engine.tables.hasServerNames(listenerId) || engine.tables.asksClients(listenerId);
+    const wantsName = engine.tables.hasServerNames(listenerId) || engine.tables.hasTerms(listenerId);
     if (door.proxy === null && !wantsName) return false;
     const accepted = Accepted.ofHandle(handle);
     const { socket } = accepted;
@@ -61,12 +61,12 @@ export class TlsUpgrades {
         const held = Buffer.from(buffer.subarray(start, end));
         const route = wantsName ? engine.tables.matchL4(listenerId, serverName) : null;
         if (route === null) {
-          const trust = wantsName ? engine.tables.clientTrust(listenerId, serverName) : null;
-          this.#bySocket.set(socket, { preamble, origin, serverName, trust, accepted });
+          const terms = wantsName ? engine.tables.terms(listenerId, serverName) : null;
+          this.#bySocket.set(socket, { preamble, origin, serverName, terms, accepted });
           // node:tls takes what a socket has buffered for what came first.
           if (held.length > 0) socket.unshift(held);
           socket.removeListener('close', left);
-          this.#begin(socket, admission, trust);
+          this.#begin(socket, admission, terms);
           return;
         }
         admission.ready();

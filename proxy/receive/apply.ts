@@ -6,13 +6,14 @@ import { type Certificate, fleetSecretId } from '#table/secret.ts';
 import { type TlsMaterial, TlsProfile, tlsContent } from '../forward/tlsprofile.ts';
 import { Certificates } from '../listen/certificates.ts';
 import type { ClientTrust } from '../listen/clienttrust.ts';
+import type { Terms } from '../listen/terms.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import { type CompiledL4Route, L4Matcher } from '../match/l4matcher.ts';
 import type { Match } from '../match/match.ts';
 import { Matcher } from '../match/matcher.ts';
 import type { Selector } from '../select/selector.ts';
 import { changesOf, type Delta } from './changes.ts';
-import { ClientPolicies } from './clientpolicies.ts';
+import { HostTerms } from './hostterms.ts';
 import type { LiveBackend, LiveTables } from './live.ts';
 import { SharedByContent } from './shared.ts';
 
@@ -36,8 +37,8 @@ export class Live implements LiveTables {
   readonly #tlsProfiles = new SharedByContent<TlsProfile>((profile) => {
     for (const callback of this.#tlsGone) callback(profile);
   });
-  readonly #policies = new ClientPolicies((trust) => this.#goneTrusts.push(trust));
-  readonly clientPolicies = this.#policies.byHost;
+  readonly #hostTerms = new HostTerms((trust) => this.#goneTrusts.push(trust));
+  readonly clientPolicies = this.#hostTerms.policies;
   readonly #goneTrusts: ClientTrust[] = [];
   readonly #trustGone: ((trust: ClientTrust) => void)[] = [];
   readonly #backends = new Map<string, LiveBackend>();
@@ -78,7 +79,7 @@ export class Live implements LiveTables {
     if (listeners.size > 0 || hosts.size > 0 || certificates.size > 0) {
       this.#certificates.apply({ listeners, hosts, certificates });
     }
-    this.#policies.apply({ hosts, secrets }, this.#material.secret);
+    this.#hostTerms.apply({ hosts, secrets }, this.#material.secret);
     this.hash = hash;
     for (const trust of this.#goneTrusts.splice(0)) for (const callback of this.#trustGone) callback(trust);
     for (const callback of this.#endpointGone) for (const key of goneKeys) callback(key);
@@ -102,17 +103,17 @@ export class Live implements LiveTables {
     return this.#backends.get(id);
   }
 
-  secureContext(listenerId: string, serverName: string, trust: ClientTrust | null): SecureContext | undefined {
-    return this.#certificates.contextFor(listenerId, serverName, trust);
+  secureContext(listenerId: string, serverName: string, terms: Terms | null): SecureContext | undefined {
+    return this.#certificates.contextFor(listenerId, serverName, terms);
   }
 
-  asksClients(listenerId: string): boolean {
-    return this.#policies.asks(listenerId);
+  hasTerms(listenerId: string): boolean {
+    return this.#hostTerms.isNeeded(listenerId);
   }
 
-  clientTrust(listenerId: string, serverName: string): ClientTrust | null {
+  terms(listenerId: string, serverName: string): Terms | null {
     const host = this.#matcher.hostOf(listenerId, serverName);
-    return host === null ? null : (this.clientPolicies.get(host.id)?.trust ?? null);
+    return host === null ? null : this.#hostTerms.of(host.id);
   }
 
   /** Metrics let go of the series of routes that are not there any more. */

@@ -4,6 +4,7 @@ import type { Listener } from '#table/listener.ts';
 import type { TlsProfile } from '../forward/tlsprofile.ts';
 import type { ClientPolicy } from '../listen/clientpolicy.ts';
 import type { ClientTrust } from '../listen/clienttrust.ts';
+import type { Terms } from '../listen/terms.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { CompiledL4Route } from '../match/l4matcher.ts';
 import type { Match } from '../match/match.ts';
@@ -39,11 +40,11 @@ export interface LiveTables {
   hasServerNames(listenerId: string): boolean;
   backend(id: string): LiveBackend | undefined;
   /** Certificate for a server name (lower case; '' without SNI) on an https listener; undefined: refuse the handshake. */
-  secureContext(listenerId: string, serverName: string, trust: ClientTrust | null): SecureContext | undefined;
-  /** Whether any host of the listener asks clients for certificates. */
-  asksClients(listenerId: string): boolean;
-  /** By whom the certificate is to be trusted that clients are asked for who name this server; null: they are not asked. */
-  clientTrust(listenerId: string, serverName: string): ClientTrust | null;
+  secureContext(listenerId: string, serverName: string, terms: Terms | null): SecureContext | undefined;
+  /** Whether any host of the listener wants handshakes otherwise than it does. */
+  hasTerms(listenerId: string): boolean;
+  /** What the host of a server name (lower case; '' without SNI) wants; null: nothing but what the listener says. */
+  terms(listenerId: string, serverName: string): Terms | null;
   /** Calls back when what a trust is made of has changed, or no host asks any more: its connections are to end. */
   onTrustGone(callback: (trust: ClientTrust) => void): void;
   /** Calls back when an endpoint (`address:port`) left every backend: its idle connections are to be closed. */

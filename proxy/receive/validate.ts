@@ -1,4 +1,4 @@
-import { createSecureContext } from 'node:tls';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { checkPointers } from '#table/check.ts';
 import type { L4Route } from '#table/l4route.ts';
 import type { Host } from '#table/listener.ts';
@@ -25,7 +25,7 @@ export function faultsOf(table: Table, delta: Delta): Problem[] {
     if (kind === 'route') problems.push(...patternFaults(row));
     if (kind === 'l4route') problems.push(...l4Faults(table, row));
     if (kind === 'certificate') problems.push(...certificateFaults(row));
-    if (kind === 'host') problems.push(...clientAuthFaults(row, table));
+    if (kind === 'host') problems.push(...hostTlsFaults(row, table));
   }
   problems.push(...upstreamTlsFaults(table, delta));
   return problems;
@@ -55,21 +55,29 @@ function upstreamTlsFaults(table: Table, delta: Delta): Problem[] {
   });
 }
 
-function clientAuthFaults({ id, source, clientAuth }: Host, table: Table): Problem[] {
+function hostTlsFaults(host: Host, table: Table): Problem[] {
+  const { id, ciphers, clientAuth } = host;
+  const from = host.source ?? { kind: 'host', namespace: '', name: id };
+  if (ciphers !== null && !isTaken({ ciphers })) {
+    return [fault('CiphersUnusable', from, `The suites of the host row ${id} cannot be used: OpenSSL refuses them.`)];
+  }
   if (clientAuth === null) return [];
   const { caSecretId, crlSecretId, subject } = clientAuth;
-  const from = source ?? { kind: 'host', namespace: '', name: id };
   const reason = subject === null ? null : checkRegex(subject, false);
   if (reason !== null) return [fault('PatternUnusable', from, `The pattern ${subject} is refused: ${reason}.`)];
   const caPem = table.secret.get(caSecretId)?.value ?? '';
   const crlPem = crlSecretId === null ? null : (table.secret.get(crlSecretId)?.value ?? '');
-  try {
-    createSecureContext(new ClientTrust('', '', caPem, crlPem).options);
-    if (caPem !== '') return [];
-  } catch {
-    // Told below.
-  }
+  if (caPem !== '' && isTaken(new ClientTrust('', caPem, crlPem).options)) return [];
   return [fault('ClientAuthUnusable', from, `What clients of the host row ${id} are to prove cannot be used.`)];
+}
+
+function isTaken(options: SecureContextOptions): boolean {
+  try {
+    createSecureContext(options);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function patternFaults({ match, source }: Route): Problem[] {

@@ -69,6 +69,8 @@ export const Host = z.object({
   wildcard: z.enum(['one', 'many']),
   /** Certificates for SNI names that match the hostname, best first. Empty: the listener's default. */
   certificateIds: z.array(z.string()),
+  /** OpenSSL's list of suites for TLS 1.2; null: that of the listener. */
+  ciphers: z.string().nullable(),
   /** What TLS clients have to prove; null: nothing, and they are not asked. */
   clientAuth: ClientAuth.nullable(),
   /** What happens to a request that no route of this host accepts: true tries wider hosts (Gateway API), false is 404 (Ingress). */

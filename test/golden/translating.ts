@@ -73,6 +73,7 @@ function usualRows(options: TranslateOptions): Record<RowKind, Record<string, un
     host: {
       listenerIds: ['http', 'https'],
       wildcard: 'one',
+      ciphers: null,
       clientAuth: null,
       canFallThrough: false,
       certificateIds: [],

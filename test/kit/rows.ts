@@ -133,6 +133,7 @@ const plainRows: { readonly [K in RowKind]: object } = {
     hostname: '*',
     wildcard: 'one',
     certificateIds: [],
+    ciphers: null,
     clientAuth: null,
     canFallThrough: false,
   },

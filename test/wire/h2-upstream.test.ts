@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { constants } from 'node:http2';
 import { after, test } from 'node:test';
 import type { Limits } from '../../proxy/listen/limits.ts';
+import { Authority } from '../kit/authority.ts';
 import { certificateFor } from '../kit/certificate.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { H2Backend, type H2BackendOptions, h2Answer } from '../kit/h2backend.ts';
@@ -351,4 +352,24 @@ test('a websocket finds no way over HTTP/2', async () => {
   const { gateway } = await rig();
   const upgrade = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Key: x', 'Sec-WebSocket-Version: 13'];
   assert.equal((await exchange({ port: gateway.port }, get('/', 'gw.test', upgrade))).status, 501);
+});
+
+test('an HTTP/2 backend with TLS has to prove who it is where it is told to', async () => {
+  const root = await Authority.root();
+  const tls = await root.issue({ names: ['pod.test'] });
+  const backend = await H2Backend.start({ tls });
+  opened.push(backend);
+  const verified = (name: string) => {
+    const verify = { caSecretId: 'ca', names: [name], depth: 1 };
+    const rows = table([backend.port], 'h2').filter(({ kind }) => kind !== 'backend');
+    const speech = row('backend', { id: 'b', protocol: 'h2', tls: { ...plainTls, verify } });
+    return testGateway([...rows, speech, row('secret', { id: 'ca', value: root.cert })]);
+  };
+  const good = await verified('pod.test');
+  const bad = await verified('other.test');
+  opened.push(good, bad);
+  assert.equal((await exchange({ port: good.port }, get('/', 'gw.test'))).status, 200);
+  assert.equal((await exchange({ port: bad.port }, get('/', 'gw.test'))).status, 502);
+  assert.deepEqual([good.records[0]?.flag, bad.records[0]?.flag], ['-', 'UV']);
+  assert.equal(backend.requests.length, 1);
 });

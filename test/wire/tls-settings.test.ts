@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { type ConnectionOptions, connect } from 'node:tls';
-import { everythingTo, type Manifest } from '../kit/manifests.ts';
+import { everythingTo, ingress, type Manifest } from '../kit/manifests.ts';
 import { Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { within } from '../kit/wait.ts';
@@ -50,6 +50,19 @@ test('versions, suites and groups are those of the ConfigMap, from the next hand
   assert.match(await spoken({ ecdhCurve: 'X25519' }), /^TLSv1.3 \w+ X25519$/);
   assert.match(await spoken({ maxVersion: 'TLSv1.2' }), /^ERR_SSL_/);
   assert.match(await spoken({ ecdhCurve: 'prime256v1' }), /^ERR_SSL_/);
+});
+
+test('a host may have suites of its own', async () => {
+  const host = (name: string, annotations: Record<string, string>) =>
+    ingress({ name, host: `${name}.test`, paths: { '/': 'recorder' }, annotations });
+  const suite = 'ECDHE-ECDSA-AES256-GCM-SHA384';
+  await sluice.apply([...config({}), host('strict', { 'ssl-ciphers': suite }), host('plain', {})]);
+  const old = { maxVersion: 'TLSv1.2' } as const;
+  assert.match(await spoken({ ...old, servername: 'strict.test' }), /^TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384 /);
+  const other = { ...old, ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' };
+  assert.match(await spoken({ ...other, servername: 'strict.test' }), /^ERR_SSL_/);
+  assert.match(await spoken({ ...other, servername: 'plain.test' }), /^TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256 /);
+  assert.match(await spoken({ servername: 'strict.test' }), /^TLSv1.3 /);
 });
 
 test('sessions are resumed, unless the ConfigMap says otherwise', async () => {
