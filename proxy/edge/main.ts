@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import pino from 'pino';
 import { planContract } from '#table/plan.ts';
 import { streamFigures } from '../observe/streamfigures.ts';
@@ -33,7 +32,7 @@ export async function runEdge(options: EdgeProcessOptions): Promise<void> {
     log,
   });
   edge.addMetrics(async () => streamFigures(stream.state()));
-  log.info({ admin: edge.adminPort, services: options.services, host: hostname() }, 'started');
+  log.info({ admin: edge.adminPort, services: options.services }, 'started');
   const signal = await endSignal();
   log.info({ signal }, 'stopping');
   process.once(signal, () => process.exit(1));

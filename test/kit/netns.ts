@@ -8,7 +8,7 @@ const run = promisify(execFile);
  * For the `skip` of a test: false where network namespaces can be made and `tools` are there, else the reason. With CI set,
  * a missing tool is a failure.
  */
-export async function skipWithoutNetns(tools: readonly string[] = ['nft']): Promise<string | false> {
+export async function skipWithoutNetns(tools: readonly string[] = ['nft', 'sysctl']): Promise<string | false> {
   const reason = await missing(tools);
   if (reason !== false && process.env['CI'] === 'true') throw new Error(reason);
   return reason;
