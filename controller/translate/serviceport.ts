@@ -90,7 +90,7 @@ export function compilePort(
       tls: speech.tls,
       balance: settings.balance,
       slowStartMs: settings.slowStartMs,
-      healthCheck: settings.healthCheck,
+      healthCheck: healthCheckFor(face, settings.healthCheck),
       outlier: settings.outlier,
       panicPercent: settings.panicPercent,
       circuit: settings.circuit,
@@ -280,6 +280,12 @@ const upstreamTlsNames = Object.keys(upstreamTlsFamily) as (keyof typeof upstrea
 
 function annotationSource({ source, annotations }: Draft, name: AnnotationName): Source {
   return { ...source, field: `metadata.annotations[${annotations.keys[name]}]` };
+}
+
+/** A probe that speaks HTTP or gRPC in the clear would find every endpoint ill that speaks something else. */
+function healthCheckFor({ transport }: Face, healthCheck: Backend['healthCheck']): Backend['healthCheck'] {
+  const isFit = transport === null || (transport === 'tcp' && healthCheck?.probe.type === 'tcp');
+  return isFit ? healthCheck : null;
 }
 
 /** What becomes of a face of which nothing can be forwarded; completes "so …". */

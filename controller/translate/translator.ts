@@ -243,9 +243,10 @@ export class Translator {
     const { rows, problems } = compileHost(input, this.#routeRows, this.#options);
     this.#rows.replace(`host:${hostname}`, rows);
     this.#problems.replace(`host:${hostname}`, problems);
+    const isTerminated = rows.length > 0 && !rows.some(({ kind }) => kind === 'l4route');
     this.#secrets.use(view, `host:${hostname}`, {
-      certificates: rows.length === 0 ? [] : tls.certificates,
-      authorities: rows.length === 0 ? [] : auth.authorities,
+      certificates: isTerminated ? tls.certificates : [],
+      authorities: isTerminated ? auth.authorities : [],
     });
   }
 
