@@ -1,32 +1,46 @@
 /**
- * `npm run soak`: 10 GB up and 10 GB down through one worker. Fails when a byte is lost or the worker's memory grows
+ * `npm run soak`: 10 GB up and 10 GB down through one worker, as HTTP and as a TCP connection that is not read. Fails when a byte is lost or the worker's memory grows
  * by more than 64 MiB. Another size in GB can be given as the first argument.
  */
 import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { download, startFlowBackend, upload } from '../kit/flow.ts';
 import { ingress, ingressClass, service } from '../kit/manifests.ts';
+import { freePorts } from '../kit/ports.ts';
 import { childrenOf, residentBytes } from '../kit/procfs.ts';
 import { Standalone } from '../kit/sluice.ts';
 
 const mib = 1 << 20;
 const bytes = Number(process.argv[2] ?? 10) * 1_000_000_000;
 const backend = await startFlowBackend();
+const [tcpPort = 0] = await freePorts(1);
 const sluice = await Standalone.start({
   manifests: [
     ingressClass(),
     ingress({ name: 'flow', host: 'flow.test', paths: { '/': 'flow' }, annotations: { 'proxy-body-size': '0' } }),
     ...service('flow', [(backend.address() as AddressInfo).port]),
+    {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'tcp', namespace: 'default' },
+      data: { [tcpPort]: 'default/flow:80' },
+    },
   ],
+  args: ['--tcp-services-configmap', 'default/tcp'],
 });
 try {
-  const { httpPort } = sluice;
-  await download({ port: httpPort, host: 'flow.test' }, 64 * mib);
-  await upload({ port: httpPort, host: 'flow.test' }, 64 * mib);
-  await measure('down', async () => {
-    assert.deepEqual(await download({ port: httpPort, host: 'flow.test' }, bytes), { bytes, isIntact: true });
-  });
-  await measure('up', async () => assert.equal(await upload({ port: httpPort, host: 'flow.test' }, bytes), bytes));
+  for (const [what, port] of [
+    ['HTTP', sluice.httpPort],
+    ['TCP', tcpPort],
+  ] as const) {
+    const target = { port, host: 'flow.test' };
+    await download(target, 64 * mib);
+    await upload(target, 64 * mib);
+    await measure(`${what} down`, async () => {
+      assert.deepEqual(await download(target, bytes), { bytes, isIntact: true });
+    });
+    await measure(`${what} up`, async () => assert.equal(await upload(target, bytes), bytes));
+  }
 } finally {
   await sluice.stop();
   backend.close();

@@ -13,11 +13,14 @@ import {
 import { Limits } from '../../proxy/listen/limits.ts';
 import type { Fleet, FleetOptions } from '../../proxy/main.ts';
 import type { Row, RowOf } from '../../proxy/table/rows.ts';
+import { Authority } from '../kit/authority.ts';
 import { type CertificatePair, certificateFor } from '../kit/certificate.ts';
 import { testFleet } from '../kit/fleet.ts';
+import { ingress, ingressClass, opaqueSecret, service, tlsSecret } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { certificateRow, endpointsRow, plainServerTls, plainTable, row, snapshot } from '../kit/rows.ts';
+import { Standalone } from '../kit/sluice.ts';
 import { fieldValue } from '../kit/splitter.ts';
 import { endOf, TcpBackend } from '../kit/tcpbackend.ts';
 import { waitUntil, within } from '../kit/wait.ts';
@@ -189,6 +192,39 @@ test('sessions of terminated names are resumed beside passthrough, by every work
   }
 });
 
+test('client certificates of a terminated host are asked for and verified beside passthrough', async () => {
+  const root = await Authority.root();
+  const [server, alice] = [await root.issue({ names: ['term.test'] }), await root.issue({ subject: 'CN=alice' })];
+  const [recorder, backend] = [await recorderThatAnswers(), await tlsBackend()];
+  const host = (name: string, of: string, annotations: Record<string, string>, tlsSecretName: object = {}) =>
+    ingress({ name, host: `${name}.test`, paths: { '/': of }, annotations, ...tlsSecretName });
+  const manifests = (isPassed: boolean) => [
+    ingressClass(),
+    ...service('recorder', [recorder.port]),
+    ...service('vault', [portOf(backend)]),
+    tlsSecret('server', server),
+    opaqueSecret('root', { 'ca.crt': root.cert }),
+    host('term', 'recorder', { 'auth-tls-secret': 'default/root' }, { tlsSecret: 'server' }),
+    ...(isPassed ? [host('raw', 'vault', { 'ssl-passthrough': 'true' })] : []),
+  ];
+  const sluice = await Standalone.start({ manifests: manifests(false) });
+  cleanups.push(() => sluice.stop());
+  const ask = async (tls: ConnectionOptions) => {
+    const options = { servername: 'term.test', ALPNProtocols: ['http/1.1'], ...tls };
+    return (await exchange({ port: sluice.httpsPort, tls: options }, get('/', 'term.test'))).status;
+  };
+  const statuses = async () => [await ask(alice), await ask({})];
+  const without = await statuses();
+  assert.deepEqual([without[0], without[1] === 200], [200, false]);
+  await sluice.apply(manifests(true));
+  assert.deepEqual(await statuses(), without);
+  const raw = { servername: 'raw.test', rejectUnauthorized: false };
+  const passed = connectTls({ port: sluice.httpsPort, host: '127.0.0.1', ...raw });
+  cleanups.push(() => passed.destroy());
+  await within(once(passed, 'secureConnect'), 'the handshake');
+  assert.equal(namesOf(passed), 'DNS:raw.test');
+});
+
 /** What a TLS client sends first. */
 async function firstFlight(servername: string): Promise<Buffer> {
   const backend = await TcpBackend.start();
@@ -249,9 +285,11 @@ test('what is no TLS gets the answer that TLS has for it, and a silent client is
   plain.send(get('/', 'raw.test'));
   await waitUntil(() => plain.isDone, 'the plain client to be turned away');
   assert.doesNotMatch(plain.received.toString('latin1'), /HTTP/);
-  for (const sent of ['', '\x16\x03\x01\x02\x00\x01']) {
-    assert.match(await endOf(port, Buffer.from(sent, 'latin1')), /ECONNRESET|FIN/);
-  }
+  const silent = [Buffer.alloc(0), Buffer.from('160301020001', 'hex'), await firstFlight('term.test')];
+  const pids = fleet.state().workerPids;
+  for (const sent of silent) assert.match(await endOf(port, sent), /ECONNRESET|FIN/);
+  assert.deepEqual(fleet.state().workerPids, pids);
+  assert.equal((await exchange({ port, tls: { servername: 'term.test' } }, get('/', 'term.test'))).status, 200);
   assert.equal(backend.connections.length, 0);
 });
 
