@@ -139,15 +139,19 @@ test('who asks and does not read is not read either, and loses its connection', 
   const client = await open((request) => answer(request, '', 200, [`X-Long: ${'\xff'.repeat(6_000)}`]));
   client.client.socket.pause();
   client.greet();
-  // More bytes of answers than the kernel keeps on both sides.
+  // More bytes of answers than the kernel keeps on both sides, a few at a time as streams are limited.
   const total = 8_000;
-  for (let i = 0; i < total; i++) client.send(client.headers(2 * i + 1, get));
-  await waitUntil(() => {
-    client.send(frame(frameTypes.windowUpdate, 0, 0, Buffer.of(0, 0, 0, 1)));
-    return client.client.isClosed;
-  }, 'the connection to end');
+  let sent = 0;
+  while (sent < total && !client.client.isClosed) {
+    for (let i = 0; i < 20; i++) client.send(client.headers(2 * sent++ + 1, get));
+    await waitUntil(() => {
+      if (recorder.requests.length >= sent) return true;
+      client.send(frame(frameTypes.windowUpdate, 0, 0, Buffer.of(0, 0, 0, 1)));
+      return client.client.isClosed;
+    }, 'the requests to be forwarded, or the connection to end');
+  }
   const { length } = recorder.take();
-  assert.ok(length > 0 && length < total / 2, `${length} requests were forwarded`);
+  assert.ok(length > 0 && length < total, `${length} requests were forwarded`);
 });
 
 test('a connection is given up gently after so many requests', async () => {
