@@ -31,6 +31,7 @@ export class Plans implements PlanState {
   readonly #assigned = new Set<ObjectKey>();
   readonly #touched = new Set<ObjectKey>();
   readonly #pools = new Set<string>();
+  #turnover = 0;
 
   /** @param fixedRows rows that no object describes */
   constructor(options: PlanOptions, fixedRows: readonly PlanRow[]) {
@@ -66,7 +67,9 @@ export class Plans implements PlanState {
     const [assigned, touched, pools] = [[...this.#assigned], [...this.#touched], [...this.#pools]];
     for (const set of [this.#assigned, this.#touched, this.#pools]) set.clear();
     this.#writers?.services.planned({ view, assigned, touched, generation, seen: seen['Service'] ?? 0 });
-    if (assigned.length > 0 || pools.length > 0) this.#writers?.pools.changed(pools);
+    const { turnover } = this.#planner.allocator;
+    if (turnover !== this.#turnover || pools.length > 0) this.#writers?.pools.changed(pools);
+    this.#turnover = turnover;
   }
 
   intents(): ReadonlyMap<ObjectKey, Intent> {

@@ -84,6 +84,11 @@ export class Allocator {
     return this.#problems.all();
   }
 
+  /** Grows with everything that changes `usage`, but pools themselves. */
+  get turnover(): number {
+    return this.#ledger.turnover;
+  }
+
   /** By name of pool. */
   usage(): ReadonlyMap<string, AddressPoolStatus> {
     return usageOf(this.#pools, this.#ledger.inUse());

@@ -31,6 +31,12 @@ export class Ledger {
   readonly #cursors = new Map<Range, bigint>();
   #nodesByAddress: ReadonlyMap<string, string> = new Map();
   #openings = 0;
+  #turnover = 0;
+
+  /** Grows with every hold that begins or ends. */
+  get turnover(): number {
+    return this.#turnover;
+  }
 
   /** Grows whenever somebody who waits may get something: a hold ends, or one that can be shared begins. */
   get openings(): number {
@@ -75,6 +81,7 @@ export class Ledger {
       changed.push(stake.claim.key);
       if (canHold) {
         stake.isHeld = true;
+        this.#turnover++;
         if (stake.claim.sharing.key === null) continue;
         this.#addressesBySharingKey.add(stake.claim.sharing.key, address);
         this.#openings++;
@@ -173,6 +180,7 @@ export class Ledger {
     if (!stake.isHeld) return;
     stake.isHeld = false;
     this.#openings++;
+    this.#turnover++;
     const { key } = stake.claim.sharing;
     if (key === null) return;
     const others = this.#stakesByAddress.get(address)?.values() ?? [];

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { Ack, ChangeBatch } from '#table/change.ts';
 import { type EdgePlan, emptyPlan, type PlanRows, planContract } from '#table/plan.ts';
@@ -152,6 +153,17 @@ export class AddressRig {
         return told.join() === addresses.join() ? facts : undefined;
       },
       `${object.metadata.name} to have ${addresses.join() || 'no address'}`,
+    );
+  }
+
+  /** Waits until a pool says that this much of it is in use. */
+  async counts(pool: string, usage: object): Promise<void> {
+    await eventually(
+      async () => {
+        const { body } = await this.api.call('GET', pathOf(addressPool(pool, {})));
+        return isDeepStrictEqual(body['status'], usage) || undefined;
+      },
+      `AddressPool ${pool} to say ${JSON.stringify(usage)}`,
     );
   }
 
