@@ -3,7 +3,6 @@ import type { Problem, Source } from '#table/problem.ts';
 import { clientAuthFamily } from '../annotations/clientauth.ts';
 import type { ObjectKey } from '../watch/view.ts';
 import type { Draft } from './draft.ts';
-import type { TranslateOptions } from './options.ts';
 import { problem } from './problems.ts';
 import { authoritiesId, revocationsId, type SecretStates } from './upstreamtls.ts';
 
@@ -23,12 +22,7 @@ const names = Object.keys(clientAuthFamily) as (keyof typeof clientAuthFamily)[]
  * Settles auth-tls-* as ingress-nginx does: the oldest Ingress on the host that names a Secret decides for all of them.
  * @param drafts on the host, oldest first
  */
-export function settleClientAuth(
-  hostname: string,
-  drafts: readonly Draft[],
-  secrets: SecretStates,
-  options: TranslateOptions,
-): HostAuth {
+export function settleClientAuth(hostname: string, drafts: readonly Draft[], secrets: SecretStates): HostAuth {
   const winner = drafts.find((draft) => draft.clientSecret !== null);
   if (winner?.clientSecret == null) return { clientAuth: null, authorities: [], closing: null, problems: [] };
   const problems = drafts.flatMap((draft) => (draft === winner ? [] : overruled(draft, winner, hostname)));
@@ -54,13 +48,19 @@ export function settleClientAuth(
       subject: settings['auth-tls-match-cn'] ?? null,
       errorPage: settings['auth-tls-error-page'] ?? null,
       passesCertificate: settings['auth-tls-pass-certificate-to-upstream'] ?? false,
-      clearPrefixes: [...options.noTlsRedirectPrefixes],
+      clearPrefixes: [...challenges],
     },
     authorities: [key],
     closing: null,
     problems,
   };
 }
+
+/**
+ * HTTP-01 (RFC 8555 §8.3), by which the host gets its certificate. Not the operator's list of paths that are not redirected to
+ * https: that says nothing of who may see them.
+ */
+const challenges = ['/.well-known/acme-challenge/'];
 
 const modes = { on: 'require', off: null, optional: 'optional', optional_no_ca: 'optional-no-ca' } as const;
 

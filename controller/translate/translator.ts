@@ -238,7 +238,7 @@ export class Translator {
     const tls = settleTls(hostname, draftsOf, (secret) => this.#secrets.certificate(view, secret));
     const fallback = this.#defaultPort && { backendId: this.#defaultPort.portKey, source: this.#defaultPort.source };
     const drafts = draftsOf(hostname);
-    const auth = settleClientAuth(hostname, drafts, this.#secrets.states(view), this.#options);
+    const auth = settleClientAuth(hostname, drafts, this.#secrets.states(view));
     const input = { hostname, drafts, tls, auth, fallback };
     const { rows, problems } = compileHost(input, this.#routeRows, this.#options);
     this.#rows.replace(`host:${hostname}`, rows);
