@@ -1,5 +1,5 @@
 /** Bound on every wait of a test: long, because a loaded machine is slow; reached only when the thing never happens. */
-const patienceMs = 20_000;
+const patienceMs = 60_000;
 
 /** Waits until a condition holds, looking again after every few turns of the event loop; throws when it never does. */
 export async function waitUntil(isDone: () => boolean, what: string): Promise<void> {
