@@ -137,9 +137,9 @@ export class UdpFlow extends Flow implements Expiring {
     if (key === this.upstreamHost) this.#goneAtMs = clock.nowMs;
   }
 
-  /** One question that has its answer is over; other clients may have more to say. */
+  /** What failed, and one question that has its answer, is over; other clients may have more to say. */
   drain(): void {
-    if (this.#questions === 1 && this.#answers > 0) this.destroy();
+    if (this.isOver || (this.#questions === 1 && this.#answers > 0)) this.destroy();
   }
 
   expired(): void {

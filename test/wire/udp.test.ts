@@ -229,6 +229,24 @@ test('an endpoint that leaves gets no new client, and keeps those that it has', 
   assert.equal(String(await client.ask('2')), 'old');
 });
 
+test('an endpoint that left and says nothing more loses the clients that it had', async () => {
+  let isSilent = false;
+  const old = await UdpBackend.start((_, send) => {
+    if (!isSilent) send('old');
+  });
+  const young = await UdpBackend.start(named('young'));
+  const fleet = await fleetWith(l4Table('udp', [old.endpoint]));
+  const client = await UdpClient.open(fleet);
+  assert.equal(String(await client.ask('1')), 'old');
+  isSilent = true;
+  await put(fleet, l4Table('udp', [young.endpoint]));
+  await eventually(async () => {
+    client.socket.send('2');
+    return client.answers.some((answer) => String(answer) === 'young') ? true : undefined;
+  }, 'the other endpoint to answer');
+  assert.ok(old.received.length > 1, 'it was asked for a while');
+});
+
 test('clients beyond the limits are not heard, those within are', async () => {
   const backend = await UdpBackend.start(echo);
   const limits = Limits.parse({ udpFlows: 8, udpFlowsPerSource: 3 });
