@@ -23,6 +23,8 @@ export class Throttle {
   allowance = Number.POSITIVE_INFINITY;
   readonly #longWaitMs: number;
   #longPeriods = 0;
+  /** The most of one source since waits became long. */
+  #mostFresh = 0;
   #quietPeriods = 0;
 
   /** @param longWaitMs from which on the worker is overloaded; 0: never */
@@ -34,9 +36,11 @@ export class Throttle {
     if (this.allowance === Number.POSITIVE_INFINITY) {
       const isLong = this.#longWaitMs > 0 && waitMs >= this.#longWaitMs;
       this.#longPeriods = isLong ? this.#longPeriods + 1 : 0;
+      // Who has brought it about may have stopped already: what came before counts as well.
+      this.#mostFresh = Math.max(mostFresh, isLong ? this.#mostFresh : few + 1);
       // A table that is applied and a collection of garbage make clients wait, too, but are soon over.
       if (this.#longPeriods < patiencePeriods) return;
-      this.#lower(mostFresh, waitMs);
+      this.#lower(this.#mostFresh, waitMs);
       this.#longPeriods = this.#quietPeriods = 0;
       return;
     }
@@ -46,13 +50,18 @@ export class Throttle {
     else this.allowance = Math.ceil(this.allowance * 1.25);
   }
 
-  /** By as much as waits are too long: with small steps a long queue would stay for many seconds. */
+  /**
+   * By as much as waits are too long: with small steps a long queue would stay for many seconds. Below a few the steps are
+   * small: who opens some connections must not pay for the queue that others have left.
+   */
   #lower(from: number, waitMs: number): void {
-    const share = Math.min(0.8, Math.max(0.1, goodWaitMs / waitMs));
-    this.allowance = Math.max(1, Math.floor(from * share));
+    const lowered = Math.floor(from * Math.min(0.8, Math.max(0.1, goodWaitMs / waitMs)));
+    this.allowance = lowered >= few ? lowered : Math.max(1, Math.min(few, from - 1));
   }
 }
 
+/** What honest clients of one address need in a tenth of a second. */
+const few = 8;
 const patiencePeriods = 2;
 /** After so many periods in which nobody was turned away it is over. */
 const quietPeriods = 10;

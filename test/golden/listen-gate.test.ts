@@ -84,6 +84,14 @@ describe('throttle', () => {
     assert.equal(throttle.allowance, Number.POSITIVE_INFINITY);
   });
 
+  test('those who open a few are cut last', () => {
+    const throttle = new Throttle(50);
+    for (let count = 0; count < 2; count++) throttle.endPeriod({ ...busy, waitMs: 1_000, mostFresh: 40 });
+    assert.equal(throttle.allowance, 8);
+    throttle.endPeriod({ ...busy, waitMs: 1_000, turnedAway: 32 });
+    assert.equal(throttle.allowance, 7);
+  });
+
   test('somebody always gets in', () => {
     const throttle = new Throttle(50);
     for (let count = 0; count < 100; count++) throttle.endPeriod({ ...busy, turnedAway: 100 });

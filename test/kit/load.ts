@@ -25,13 +25,15 @@ export interface LoadReport {
   failures: string[];
   /** Longest wait for an answer, ms. */
   slowestMs: number;
+  /** Every wait for an answer, ms. */
+  waitsMs: number[];
   /** Answers by body, for tests whose backends tell their name. */
   bodies: Map<string, number>;
 }
 
 /** Steady requests until stopped. Nothing is tried again: every failure that a client could see is counted. */
 export class Load {
-  readonly report: LoadReport = { answered: 0, failures: [], slowestMs: 0, bodies: new Map() };
+  readonly report: LoadReport = { answered: 0, failures: [], slowestMs: 0, waitsMs: [], bodies: new Map() };
   readonly #options: LoadOptions;
   readonly #loops: Promise<void>[] = [];
   #isStopping = false;
@@ -84,7 +86,9 @@ export class Load {
     } catch (error) {
       this.report.failures.push(String(error));
     }
-    this.report.slowestMs = Math.max(this.report.slowestMs, performance.now() - startMs);
+    const waitMs = performance.now() - startMs;
+    this.report.waitsMs.push(waitMs);
+    this.report.slowestMs = Math.max(this.report.slowestMs, waitMs);
   }
 }
 
