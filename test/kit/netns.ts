@@ -44,6 +44,8 @@ export class Netns {
     const netns = new Netns(`${prefix}${process.pid}-${name}`);
     await run('ip', ['netns', 'add', netns.name]);
     await netns.ip('link set lo up');
+    // Without its link-local address, which is on probation for a second or two, a router finds no neighbours.
+    await netns.sysctl('net.ipv6.conf.default.accept_dad=0');
     return netns;
   }
 
