@@ -1,214 +1,199 @@
 /**
- * Open- or closed-loop HTTP/1.1 load over raw sockets, one process, bounded in time.
+ * Open- or closed-loop HTTP/1.1 load over raw sockets. Started by load.ts with a LoadPlan as its argument; says `ready` when
+ * its connections are open, then runs once for each line of standard input (LoadRun) and answers with a line (LoadResult).
  *
- * A fixed rate is the primary method: every peer then does the same work, and its CPU per request does not depend on
- * how fast the generator is (open loop, so a stalled peer is not spared). Rate 0 is the closed loop: each connection
- * sends its next request when the answer is complete.
- *
- * Started by main.ts as a child with one JSON argument; prints one JSON line.
+ * A rate keeps the work of every peer the same (open loop: latency counts from the scheduled moment, so that a stalled peer
+ * is not spared). Rate 0 is the closed loop: each connection sends its next request when the answer is complete.
  */
-import { connect, type Socket } from 'node:net';
-import { type TLSSocket, connect as tlsConnect } from 'node:tls';
+import { createInterface } from 'node:readline';
+import { Connection } from './connection.ts';
 
 export interface LoadPlan {
-  port: number;
-  isTls: boolean;
-  connections: number;
+  readonly port: number;
+  readonly isTls: boolean;
+  readonly connections: number;
+  /** Hosts h0.bench … h(n-1).bench, drawn at random. */
+  readonly hosts: number;
+  /** Paths /p0/ … /p(n-1)/ below `path`, drawn at random; 1: `path` itself. */
+  readonly paths: number;
+  readonly path: string;
+  /** Longer than 0: POST. */
+  readonly bodyBytes: number;
+  /** A new connection for each request. */
+  readonly isFreshEach: boolean;
+  /** A new TLS connection resumes the session of an earlier one. */
+  readonly isResumed: boolean;
+  /** WebSockets; for holder.ts alone. */
+  readonly isUpgraded: boolean;
+}
+
+export interface LoadRun {
   /** Requests per second over all connections; 0: closed loop. */
-  rate: number;
-  seconds: number;
-  /** Hosts h0.bench … h(n-1).bench in turn. */
-  hosts: number;
-  path: string;
-  /** true: a new connection for each request. */
-  isFreshEach: boolean;
+  readonly rate: number;
+  readonly seconds: number;
 }
 
 export interface LoadResult {
-  requests: number;
-  failed: number;
-  seconds: number;
-  p50Ms: number;
-  p99Ms: number;
+  readonly requests: number;
+  readonly failed: number;
+  readonly seconds: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly p999Ms: number;
 }
 
-const headers =
+const fields =
   'User-Agent: bench/1.0\r\nAccept: */*\r\nAccept-Encoding: gzip, br\r\nAccept-Language: en-US,en;q=0.9\r\n' +
   'Cache-Control: no-cache\r\nCookie: session=0123456789abcdef; theme=dark\r\nReferer: http://bench/start\r\n' +
   'Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nX-Client: bench\r\n';
 
-class Connection {
-  readonly socket: Socket | TLSSocket;
-  private left = -1;
-  private head = '';
-  private sentAt = 0;
-  isReady = false;
-  isBusy = false;
-  private readonly owner: Generator;
+/** Waits for due requests without a timer: those of node are a millisecond coarse, and bursts would be measured. */
+const nap = new Int32Array(new SharedArrayBuffer(4));
+const napMs = 0.05;
 
-  constructor(owner: Generator) {
-    this.owner = owner;
-    const { port, isTls } = owner.plan;
-    const onReady = () => {
-      this.isReady = true;
-      owner.ready(this);
-    };
-    this.socket = isTls
-      ? tlsConnect({ port, host: '127.0.0.1', servername: 'h0.bench', rejectUnauthorized: false }, onReady)
-      : connect({ port, host: '127.0.0.1' }, onReady);
-    this.socket.setNoDelay(true);
-    this.socket.on('data', (chunk: Buffer) => this.read(chunk));
-    this.socket.on('error', () => {});
-    this.socket.on('close', () => {
-      if (this.isBusy) owner.finished(this, this.left === 0, this.sentAt);
-      owner.gone(this);
-    });
-  }
-
-  send(request: string, nowMs: number): void {
-    this.isBusy = true;
-    this.left = -1;
-    this.head = '';
-    this.sentAt = nowMs;
-    this.socket.write(request, 'latin1');
-  }
-
-  private read(chunk: Buffer): void {
-    let start = 0;
-    if (this.left < 0) {
-      const end = chunk.indexOf('\r\n\r\n');
-      this.head += chunk.toString('latin1', 0, end < 0 ? chunk.length : end);
-      if (end < 0) return;
-      const length = /\r\ncontent-length: *(\d+)/i.exec(this.head);
-      if (!this.head.startsWith('HTTP/1.1 200') || !length) {
-        this.owner.wrong(this.head.slice(0, 200));
-        this.isBusy = false;
-        this.socket.destroy();
-        return;
-      }
-      this.left = Number(length[1]);
-      start = end + 4;
-    }
-    this.left -= chunk.length - start;
-    if (this.left > 0) return;
-    this.isBusy = false;
-    this.owner.finished(this, true, this.sentAt);
-  }
-}
-
-class Generator {
+export class Generator {
   readonly plan: LoadPlan;
-  private readonly idle: Connection[] = [];
-  private readonly requests: string[];
-  private readonly latencies: number[] = [];
-  private connections = 0;
-  private next = 0;
-  private done = 0;
-  private failed = 0;
-  private wrongAnswers = 0;
-  private isStopping = false;
-  private scheduled = 0;
-  private startedAt = 0;
-  private owed: number[] = [];
+  session: Buffer | undefined;
+  readonly #tail: string;
+  readonly #idle: Connection[] = [];
+  readonly #owed: number[] = [];
+  #isReady: (() => void) | null = null;
+  #isRunning = false;
+  #rate = 0;
+  #scheduled = 0;
+  #startedAtMs = 0;
+  #opened = 0;
+  #busy = 0;
+  #done = 0;
+  #failed = 0;
+  #latencies: number[] = [];
 
   constructor(plan: LoadPlan) {
     this.plan = plan;
-    const connection = plan.isFreshEach ? 'Connection: close\r\n' : '';
-    this.requests = Array.from(
-      { length: plan.hosts },
-      (_, i) => `GET ${plan.path} HTTP/1.1\r\nHost: h${i}.bench\r\n${headers}${connection}\r\n`,
-    );
+    const close = plan.isFreshEach ? 'Connection: close\r\n' : '';
+    const body = plan.bodyBytes === 0 ? '' : 'x'.repeat(plan.bodyBytes);
+    const length = plan.bodyBytes === 0 ? '' : `Content-Type: text/plain\r\nContent-Length: ${plan.bodyBytes}\r\n`;
+    this.#tail = `${fields}${close}${length}\r\n${body}`;
   }
 
-  async run(): Promise<LoadResult> {
+  /** Opens the connections that are kept; one, where each request has its own, for the session to resume. */
+  async open(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.startedAt = performance.now();
-    if (!this.plan.isFreshEach || this.plan.rate === 0) {
-      for (let i = 0; i < this.plan.connections; i++) this.open();
-    }
-    const tick = setInterval(() => this.pump(), 1);
-    setTimeout(() => {
-      this.isStopping = true;
-      clearInterval(tick);
-      setTimeout(resolve, 300);
-    }, this.plan.seconds * 1000);
+    this.#isReady = resolve;
+    const count = this.plan.isFreshEach ? 1 : this.plan.connections;
+    for (let i = 0; i < count; i++) this.#connect(-1);
     await promise;
-    const sorted = this.latencies.sort((a, b) => a - b);
+  }
+
+  async run({ rate, seconds }: LoadRun): Promise<LoadResult> {
+    this.#rate = rate;
+    this.#scheduled = this.#done = this.#failed = 0;
+    this.#latencies = [];
+    this.#startedAtMs = performance.now();
+    this.#isRunning = true;
+    if (rate === 0) this.#fill();
+    else this.#pump();
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    this.#isRunning = false;
+    this.#owed.length = 0;
+    const patienceMs = performance.now() + 1000;
+    while (this.#busy > 0 && performance.now() < patienceMs) await new Promise((resolve) => setTimeout(resolve, 1));
+    const sorted = Float64Array.from(this.#latencies).sort();
     const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? 0;
     return {
-      requests: this.done,
-      failed: this.failed + this.wrongAnswers,
-      seconds: this.plan.seconds,
+      requests: this.#done,
+      failed: this.#failed,
+      seconds,
       p50Ms: at(0.5),
       p99Ms: at(0.99),
+      p999Ms: at(0.999),
     };
   }
 
+  /** A connection can take a request. */
   ready(connection: Connection): void {
-    if (this.isStopping) {
-      connection.socket.destroy();
+    if (this.#isReady !== null && ++this.#opened === (this.plan.isFreshEach ? 1 : this.plan.connections)) {
+      this.#isReady();
+      this.#isReady = null;
+    }
+    if (connection.owedAtMs >= 0) {
+      this.#send(connection, connection.owedAtMs);
       return;
     }
-    const owed = this.owed.shift();
-    if (owed !== undefined) this.send(connection, owed);
-    else if (this.plan.rate === 0) this.send(connection, performance.now());
-    else this.idle.push(connection);
+    const owedAtMs = this.#owed.shift();
+    if (owedAtMs !== undefined) this.#send(connection, owedAtMs);
+    else if (this.#isRunning && this.#rate === 0) this.#send(connection, performance.now());
+    else this.#idle.push(connection);
   }
 
-  finished(connection: Connection, isWhole: boolean, sentAt: number): void {
+  finished(connection: Connection, isWhole: boolean): void {
+    this.#busy--;
     if (isWhole) {
-      this.done++;
-      this.latencies.push(performance.now() - sentAt);
-    } else if (!this.isStopping) {
-      this.failed++;
+      this.#done++;
+      this.#latencies.push(performance.now() - connection.sentAtMs);
+    } else {
+      this.#failed++;
     }
-    if (this.plan.isFreshEach) connection.socket.destroy();
-    else if (!connection.socket.destroyed) this.ready(connection);
+    if (isWhole && connection.isKept) {
+      this.ready(connection);
+      return;
+    }
+    if (this.#isRunning && this.#rate === 0) this.#connect(performance.now());
+    else if (!this.plan.isFreshEach) this.#connect(-1);
   }
 
-  wrong(head: string): void {
-    if (this.wrongAnswers++ === 0) process.stderr.write(`unexpected answer: ${head}\n`);
-  }
-
+  /** An idle connection is gone. */
   gone(connection: Connection): void {
-    this.connections--;
-    const at = this.idle.indexOf(connection);
-    if (at >= 0) this.idle.splice(at, 1);
-    if (this.isStopping) return;
-    if (this.plan.rate === 0 || (!this.plan.isFreshEach && this.connections < this.plan.connections)) this.open();
+    const at = this.#idle.indexOf(connection);
+    if (at < 0) return;
+    this.#idle.splice(at, 1);
+    if (!this.plan.isFreshEach) this.#connect(-1);
   }
 
-  /** Sends what the schedule says is due; latency counts from the scheduled moment, so queueing shows. */
-  private pump(): void {
-    if (this.plan.rate === 0) return;
-    const now = performance.now();
-    const due = Math.floor(((now - this.startedAt) / 1000) * this.plan.rate);
-    for (; this.scheduled < due; this.scheduled++) {
-      const scheduledAt = this.startedAt + (this.scheduled / this.plan.rate) * 1000;
+  #fill(): void {
+    const waiting = this.#idle.splice(0);
+    if (!this.plan.isFreshEach) for (const connection of waiting) this.#send(connection, performance.now());
+    else for (let i = 0; i < this.plan.connections; i++) this.#connect(performance.now());
+  }
+
+  /** Sends what is due, and looks again as soon as the sockets have been looked at. */
+  readonly #pump = (): void => {
+    if (!this.#isRunning) return;
+    const due = Math.floor(((performance.now() - this.#startedAtMs) / 1000) * this.#rate);
+    if (this.#scheduled === due) Atomics.wait(nap, 0, 0, napMs);
+    for (; this.#scheduled < due; this.#scheduled++) {
+      const atMs = this.#startedAtMs + (this.#scheduled / this.#rate) * 1000;
       if (this.plan.isFreshEach) {
-        this.owed.push(scheduledAt);
-        this.open();
+        this.#connect(atMs);
         continue;
       }
-      const connection = this.idle.shift();
-      if (connection) this.send(connection, scheduledAt);
-      else this.owed.push(scheduledAt);
+      const connection = this.#idle.shift();
+      if (connection) this.#send(connection, atMs);
+      else this.#owed.push(atMs);
     }
+    setImmediate(this.#pump);
+  };
+
+  /** @param owedAtMs when the request was due that it is opened for; -1: none */
+  #connect(owedAtMs: number): void {
+    if (owedAtMs >= 0) this.#busy++;
+    new Connection(this, owedAtMs);
   }
 
-  private open(): void {
-    this.connections++;
-    new Connection(this);
-  }
-
-  private send(connection: Connection, at: number): void {
-    connection.send(this.requests[this.next++ % this.requests.length] ?? '', at);
+  #send(connection: Connection, atMs: number): void {
+    const { hosts, paths, path, bodyBytes } = this.plan;
+    if (connection.owedAtMs < 0) this.#busy++;
+    const host = hosts === 1 ? 0 : Math.floor(Math.random() * hosts);
+    const target = paths === 1 ? path : `/p${Math.floor(Math.random() * paths)}${path}`;
+    const start = `${bodyBytes === 0 ? 'GET' : 'POST'} ${target} HTTP/1.1\r\nHost: h${host}.bench\r\n`;
+    connection.send(start + this.#tail, atMs);
   }
 }
 
-const argument = process.argv[2];
-if (argument) {
-  const result = await new Generator(JSON.parse(argument) as LoadPlan).run();
-  process.stdout.write(`${JSON.stringify(result)}\n`);
-  process.exit(0);
+const generator = new Generator(JSON.parse(process.argv[2] ?? '{}') as LoadPlan);
+await generator.open();
+process.stdout.write('ready\n');
+for await (const line of createInterface({ input: process.stdin })) {
+  process.stdout.write(`${JSON.stringify(await generator.run(JSON.parse(line) as LoadRun))}\n`);
 }
+process.exit(0);

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Agent, createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { createProxyServer } from 'http-proxy-3';
-import type { Setting } from './peers.ts';
+import type { Setting } from './setting.ts';
 
 const setting = JSON.parse(process.argv[2] ?? '{}') as Setting;
 const agent = new Agent({ keepAlive: true, maxSockets: 1024 });

@@ -1,10 +1,7 @@
-import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { LoadPlan, LoadResult } from './generator.ts';
 
 /** Processor time that a process tree has used so far, µs, from the scheduler's own nanosecond accounts. */
-function cpuMicros(pids: readonly number[]): number {
+export function cpuMicros(pids: readonly number[]): number {
   let nanos = 0;
   for (const pid of pids) {
     for (const thread of readdirSync(`/proc/${pid}/task`)) {
@@ -34,47 +31,6 @@ export function memoryKib(pids: readonly number[]): number {
     total += Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0);
   }
   return total;
-}
-
-/** Runs the generator in a process of its own on the given core. */
-function runLoad(plan: LoadPlan, core: string): Promise<LoadResult> {
-  const { promise, resolve, reject } = Promise.withResolvers<LoadResult>();
-  const generator = join(import.meta.dirname, 'generator.ts');
-  const child = spawn('taskset', ['-c', core, process.execPath, generator, JSON.stringify(plan)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let text = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    text += chunk.toString();
-  });
-  child.on('error', reject);
-  child.on('exit', (code) => {
-    if (code === 0 && text) resolve(JSON.parse(text) as LoadResult);
-    else reject(new Error(`the generator ended with ${code}`));
-  });
-  return promise;
-}
-
-export interface Sample {
-  microsPerRequest: number;
-  requestsPerSecond: number;
-  failed: number;
-  p50Ms: number;
-  p99Ms: number;
-}
-
-/** CPU per request of a peer while it serves one load plan. */
-export async function sample(pid: number, plan: LoadPlan, core: string): Promise<Sample> {
-  const before = cpuMicros(treeOf(pid));
-  const load = await runLoad(plan, core);
-  const used = cpuMicros(treeOf(pid)) - before;
-  return {
-    microsPerRequest: used / Math.max(1, load.requests),
-    requestsPerSecond: load.requests / load.seconds,
-    failed: load.failed,
-    p50Ms: load.p50Ms,
-    p99Ms: load.p99Ms,
-  };
 }
 
 export function median(values: readonly number[]): number {
