@@ -125,12 +125,14 @@ const workerFile = fileURLToPath(new URL('../worker.ts', import.meta.url));
  * Every worker has the same command line: node derives the session id context of TLS servers from it, and a session is
  * resumed only under the context that issued it.
  * The regex flag makes V8 fall over to its linear engine when a pattern backtracks without end (match/regex.ts).
+ * New objects get a space that stays in the processor's own cache: a small GET costs 9 % less with 2 MiB than with 4 to 32,
+ * bodies, TLS and many slow requests at once the same (measured on a machine with 2 MiB of it).
  */
 const workerFlags = [
   '--disable-sigusr1',
   '--disable-proto=delete',
   '--disable-warning=ExperimentalWarning',
   '--enable-experimental-regexp-engine-on-excessive-backtracks',
-  '--max-semi-space-size=32',
+  '--max-semi-space-size=2',
   '--expose-gc',
 ];

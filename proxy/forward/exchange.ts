@@ -127,7 +127,8 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.maxForwards = this.grpcTimeoutMs = -1;
     this.nominated = null;
     this.route = this.backend = this.backendFilters = this.endpoint = this.setCookie = null;
-    this.tried.length = 0;
+    // Setting a length is a call into the runtime, even to what it is.
+    if (this.tried.length > 0) this.tried.length = 0;
     this.upstream = null;
     this.isHeadPending =
       this.isRequestComplete =

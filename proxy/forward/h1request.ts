@@ -27,7 +27,8 @@ export abstract class H1Request {
   flush(): void {
     const exchange = this.exchange as Exchange;
     exchange.isHeadPending = false;
-    this.socket.write(this.requestHead, 'latin1');
+    relay(this.socket, this.requestHead, noBytes, 0, 0, '', false);
+    this.requestHead = '';
     if (!exchange.isRequestComplete) this.sent();
   }
 
@@ -43,6 +44,7 @@ export abstract class H1Request {
     let suffix = '';
     if (exchange.isHeadPending) {
       prefix = this.requestHead;
+      this.requestHead = '';
       exchange.isHeadPending = false;
     }
     if (exchange.bodyKind === bodyChunked) {
@@ -60,3 +62,5 @@ export abstract class H1Request {
     this.socket.end();
   }
 }
+
+const noBytes = Buffer.alloc(0);
