@@ -210,8 +210,12 @@ export function takeExchange(): Exchange {
 
 export function giveExchange(exchange: Exchange): void {
   exchange.client = null;
-  exchange.head.count = 0;
-  exchange.head.text = '';
+  if (exchange.head.isRoomy) {
+    exchange.head.count = 0;
+    exchange.head.text = '';
+  } else {
+    exchange.head = new Head();
+  }
   exchange.route = exchange.backend = exchange.backendFilters = exchange.endpoint = null;
   exchange.replay = exchange.requestTrailers = null;
   // Substrings of a head keep all of it alive.

@@ -33,6 +33,8 @@ export function startTunnel(exchange: Exchange, line: ResponseLine, head: Head):
   exchange.isResponseStarted = true;
   exchange.willClose = true;
   exchange.tunnel = new Tunnel();
+  // It may stay for days, and the access log asks for a field or two at its end.
+  exchange.head = exchange.head.compact();
   client.startTunnel(exchange, line, head);
 }
 

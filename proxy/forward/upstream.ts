@@ -34,13 +34,15 @@ const phaseClosed = 6;
 /** Interim answers to one request; a backend that sends more is broken. */
 export const mostInterims = 32;
 
+/** Of the response that is being read: what follows from a head is done within the read that completes it. One serves the worker. */
+const head = new Head();
+
 /** One HTTP/1.1 connection to an endpoint: carries one request after the other. */
 export class UpstreamConnection extends H1Request implements UpstreamSide, Dialled, Expiring {
   expiresAtMs: number;
   sweepIndex = -1;
   readonly pool: Pool;
   readonly line = new ResponseLine();
-  readonly head = new Head();
   /** Where the next read goes while a long body is read (relay.ts). */
   chunk: Buffer | null = null;
   isReused = false;
@@ -144,17 +146,17 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
   #readHead(buffer: Buffer, start: number, end: number): number {
     const exchange = this.exchange as Exchange;
     const line = this.line;
-    const after = parseResponseHead(line, this.head, buffer, start, end, this.#engine.limits);
+    const after = parseResponseHead(line, head, buffer, start, end, this.#engine.limits);
     this.hasAnswered = true;
     if (after === needsMore) {
       this.#held = Buffer.from(buffer.subarray(start, end));
       return end;
     }
-    if (after < 0 || !interpretResponse(line, this.head, exchange.method === 'HEAD')) return this.#malformed(exchange);
+    if (after < 0 || !interpretResponse(line, head, exchange.method === 'HEAD')) return this.#malformed(exchange);
     if (line.status < 200) {
       if (line.status === 101) return this.#switch(exchange, after);
       if (++exchange.interims > mostInterims) return this.#malformed(exchange);
-      exchange.client?.writeInterim(exchange, line, this.head);
+      exchange.client?.writeInterim(exchange, line, head);
       return after;
     }
     const body = this.#body;
@@ -163,7 +165,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     this.#clock.headCame();
     if (!body.isDone) this.#restartClock(clock.nowMs);
     // Tried again elsewhere: what follows on this connection is of no interest.
-    if (!replyHead(this.#engine, exchange, line, this.head)) return -1;
+    if (!replyHead(this.#engine, exchange, line, head)) return -1;
     if (body.isDone) {
       replyLast(exchange);
       this.#finished(exchange, after < end);
@@ -211,12 +213,12 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
 
   #switch(exchange: Exchange, after: number): number {
     const { line } = this;
-    const isAgreed = exchange.wantsWebSocket && line.isUpgrade && isAcceptOf(exchange.webSocketKey, this.head);
+    const isAgreed = exchange.wantsWebSocket && line.isUpgrade && isAcceptOf(exchange.webSocketKey, head);
     if (!isAgreed) return this.#malformed(exchange);
     this.#phase = phaseTunnel;
     this.#clock.beginTunnel((exchange.route as NonNullable<Exchange['route']>).row.timeouts);
     this.#restartClock(clock.nowMs);
-    startTunnel(exchange, line, this.head);
+    startTunnel(exchange, line, head);
     return after;
   }
 

@@ -19,11 +19,39 @@ export class Head {
   text = '';
   count = 0;
   /** Id of each field's name (names.ts). */
-  readonly ids = new Uint8Array(mostFields);
-  readonly nameStarts = new Int32Array(mostFields);
-  readonly nameEnds = new Int32Array(mostFields);
-  readonly valueStarts = new Int32Array(mostFields);
-  readonly valueEnds = new Int32Array(mostFields);
+  readonly ids: Uint8Array;
+  readonly nameStarts: Int32Array;
+  readonly nameEnds: Int32Array;
+  readonly valueStarts: Int32Array;
+  readonly valueEnds: Int32Array;
+
+  /** @param room fields that it can hold: 17 bytes each */
+  constructor(room: number = mostFields) {
+    this.ids = new Uint8Array(room);
+    this.nameStarts = new Int32Array(room);
+    this.nameEnds = new Int32Array(room);
+    this.valueStarts = new Int32Array(room);
+    this.valueEnds = new Int32Array(room);
+  }
+
+  /** It can take any head that comes. */
+  get isRoomy(): boolean {
+    return this.ids.length === mostFields;
+  }
+
+  /** A copy that has no room for more, for those who keep a head for long. */
+  compact(): Head {
+    const { count } = this;
+    const copy = new Head(count);
+    copy.text = this.text;
+    copy.count = count;
+    copy.ids.set(this.ids.subarray(0, count));
+    copy.nameStarts.set(this.nameStarts.subarray(0, count));
+    copy.nameEnds.set(this.nameEnds.subarray(0, count));
+    copy.valueStarts.set(this.valueStarts.subarray(0, count));
+    copy.valueEnds.set(this.valueEnds.subarray(0, count));
+    return copy;
+  }
 
   name(field: number): string {
     return this.text.slice(this.nameStarts[field], this.nameEnds[field]);
