@@ -4,6 +4,8 @@ import { checkPointers } from '#table/check.ts';
 import { kindsOf } from '#table/contract.ts';
 import { type PlanRows, planContract } from '#table/plan.ts';
 import type { Problem } from '#table/problem.ts';
+import { changeInOrder } from '../announce/inorder.ts';
+import { openAnnouncers } from '../announce/open.ts';
 import { openAdmin } from '../observe/admin.ts';
 import { dumpOf } from '../observe/dump.ts';
 import { TableDisk } from '../receive/disk.ts';
@@ -78,6 +80,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     log,
   });
   const unreadyReason = () => (intake.commit === null ? 'no plan yet' : dataPlane.unreadyReason);
+  const announcers = await openAnnouncers({ node, unreadyReason: () => dataPlane.unreadyReason, log });
   const health = new HealthPorts({ node, unreadyReason, log });
   const metricSources: (() => Promise<string>)[] = [];
 
@@ -91,7 +94,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       return checkPointers(planContract, plan, changed, deletes);
     },
     notApplied,
-    spread: (delta) => dataPlane.apply(intake.table, delta),
+    spread: (delta) => changeInOrder(announcers, intake.table, delta, () => dataPlane.apply(intake.table, delta)),
     async onForce(plan, delta, { generation, hash }) {
       health.follow(plan, delta);
       memory?.changed(intake);
@@ -109,17 +112,31 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       rows: Object.fromEntries(kindsOf(planContract.schemas).map((kind) => [kind, intake.table[kind].size])),
       rules: { transactions: applied, lastMs, failures },
       conntrack: await conntrackUse(),
+      announcing: announcers.map((each) => each.status()),
       problems: problems(),
     };
   }
-  const problems = () => [...intake.lastRefusal, ...dataPlane.problems(intake.table)];
+  const problems = () => [
+    ...intake.lastRefusal,
+    ...dataPlane.problems(intake.table),
+    ...announcers.flatMap((each) => each.problems()),
+  ];
   const admin = await openAdmin({
     address: options.adminAddress,
     port: options.adminPort,
     unreadyReason,
     async metrics() {
       const added = await Promise.all(metricSources.map((source) => source().catch(() => '')));
-      return [figuresText(intake, dataPlane.figures, problems(), await conntrackUse()), ...added].join('');
+      return [
+        figuresText({
+          intake,
+          rules: dataPlane.figures,
+          announcers,
+          problems: problems(),
+          conntrack: await conntrackUse(),
+        }),
+        ...added,
+      ].join('');
     },
     problems,
     pages: {
@@ -160,6 +177,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     async stop() {
       clearInterval(watch);
       clearInterval(renewal);
+      await Promise.all(announcers.map((each) => each.stop()));
       health.close();
       closeNodeHealth();
       await memory?.close(intake);

@@ -2,17 +2,21 @@ import { kindsOf } from '#table/contract.ts';
 import type { PlanRows } from '#table/plan.ts';
 import { planContract } from '#table/plan.ts';
 import type { Problem } from '#table/problem.ts';
+import type { Announcer } from '../announce/announcer.ts';
 import { Page } from '../observe/page.ts';
 import type { Intake } from '../receive/intake.ts';
 import type { DataPlaneFigures } from './dataplane.ts';
 
+interface EdgeFigures {
+  readonly intake: Intake<PlanRows>;
+  readonly rules: DataPlaneFigures;
+  readonly announcers: readonly Announcer[];
+  readonly problems: readonly Problem[];
+  readonly conntrack: { readonly count: number; readonly max: number } | null;
+}
+
 /** What /metrics of an edge shows. */
-export function figuresText(
-  intake: Intake<PlanRows>,
-  rules: DataPlaneFigures,
-  problems: readonly Problem[],
-  conntrack: { count: number; max: number } | null,
-): string {
+export function figuresText({ intake, rules, announcers, problems, conntrack }: EdgeFigures): string {
   const { commit, applied, refused, table } = intake;
   const { user, system } = process.cpuUsage();
   const page = new Page();
@@ -33,6 +37,7 @@ export function figuresText(
     page.single('sluice_conntrack_flows', 'gauge', 'Flows that the kernel remembers.', conntrack.count);
     page.single('sluice_conntrack_flows_max', 'gauge', 'Flows that it can remember.', conntrack.max);
   }
+  for (const each of announcers) each.figures(page);
   page.family('sluice_problems', 'gauge', 'What is not honoured now, by code.');
   for (const [code, of] of Object.entries(Object.groupBy(problems, ({ code }) => code))) {
     page.sample('', { code }, of?.length ?? 0);

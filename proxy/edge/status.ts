@@ -1,4 +1,5 @@
 import { get } from 'node:http';
+import type { AnnouncerStatus } from '../announce/announcer.ts';
 
 /** What the page /status of an agent shows. */
 export interface EdgeStatus {
@@ -11,6 +12,7 @@ export interface EdgeStatus {
   readonly rules: { readonly transactions: number; readonly lastMs: number; readonly failures: number };
   /** Flows that the kernel remembers, and how many it can; null where it does not say. */
   readonly conntrack: { readonly count: number; readonly max: number } | null;
+  readonly announcing: readonly AnnouncerStatus[];
   readonly problems: readonly { readonly code: string; readonly message: string }[];
 }
 
@@ -32,7 +34,7 @@ export async function askAgent<T>(page: string, admin: { adminAddress: string; a
 
 /** For a person at a terminal. */
 export function statusText(status: EdgeStatus): string {
-  const { node, services, unreadyReason, plan, rows, rules, conntrack, problems } = status;
+  const { node, services, unreadyReason, plan, rows, rules, conntrack, announcing, problems } = status;
   const used = conntrack === null ? 'unknown' : `${conntrack.count} of ${conntrack.max} flows`;
   const lines: [string, string][] = [
     ['node', `${node}, serving ${services}`],
@@ -49,8 +51,22 @@ export function statusText(status: EdgeStatus): string {
       `${rules.transactions} transactions, the last took ${rules.lastMs.toFixed(1)} ms, ${rules.failures} refused`,
     ],
     ['conntrack', used],
-    ['problems', String(problems.length)],
   ];
-  const shown = lines.map(([name, value]) => `${name.padEnd(10)} ${value}\n`);
-  return [...shown, ...problems.map(({ code, message }) => `  ${code}: ${message}\n`)].join('');
+  const announced = announcing.flatMap(announcedLines);
+  const told = problems.map(({ code, message }) => `  ${code}: ${message}\n`);
+  return [...lines.map(lineOf), ...announced, lineOf(['problems', String(problems.length)]), ...told].join('');
+}
+
+function announcedLines({ way, addresses, peers }: AnnouncerStatus): string[] {
+  const count = addresses.filter(({ isAnnounced }) => isAnnounced).length;
+  const up = peers.filter(({ isUp }) => isUp).length;
+  return [
+    lineOf([way, `${count} of ${addresses.length} addresses announced here, ${up} of ${peers.length} peers`]),
+    ...addresses.map(({ address, detail }) => `  ${address} ${detail}\n`),
+    ...peers.map(({ name, detail }) => `  ${name} ${detail}\n`),
+  ];
+}
+
+function lineOf([name, value]: [string, string]): string {
+  return `${name.padEnd(10)} ${value}\n`;
 }

@@ -44,7 +44,7 @@ function agent(services: string, rows: readonly PlanRow[]): NonNullable<HostFact
     conntrack: null,
   };
   const rules = { transactions: 0, lastMs: 0, failures: 0 };
-  return { status: { ...status, rules, problems: [] }, plan: dump as never };
+  return { status: { ...status, rules, announcing: [], problems: [] }, plan: dump as never };
 }
 
 function withSysctls(values: Record<string, string>): Partial<HostFacts> {

@@ -69,15 +69,19 @@ forbid('only proxy/forward and proxy/probe open backend connections', (file, tar
     'proxy/receive',
     'proxy/observe',
     'proxy/edge',
+    'proxy/announce',
     'proxy',
   ];
   return file.path.startsWith('proxy/') && openers.includes(target) && !allowed.includes(folderOf(file.path));
 });
 
-forbid('only proxy/edge touches the kernel: nobody else starts programs, but the fleet its workers', (file, target) => {
-  const starters = ['proxy/edge', 'proxy/fleet'];
-  return target === 'node:child_process' && file.path.startsWith('proxy/') && !starters.includes(folderOf(file.path));
-});
+forbid(
+  'only edge and announce touch the kernel: nobody else starts programs, but the fleet its workers',
+  (file, target) => {
+    const starters = ['proxy/edge', 'proxy/announce', 'proxy/fleet'];
+    return target === 'node:child_process' && file.path.startsWith('proxy/') && !starters.includes(folderOf(file.path));
+  },
+);
 
 test('the middle has no clock and no randomness of its own', () => {
   const found = files
