@@ -1,7 +1,8 @@
+import { exposition } from '#kit/exposition.ts';
 import type { PlanRows } from '#table/plan.ts';
 import type { AddressPoolStatus } from '../addresses/addresspool.ts';
 import type { Publisher } from '../publish/publisher.ts';
-import { family, sample } from './exposition.ts';
+import { planFamilies } from './families.ts';
 
 export interface EdgeFigures {
   publisher: Pick<Publisher<PlanRows>, 'current' | 'readers' | 'countRows'>;
@@ -10,42 +11,37 @@ export interface EdgeFigures {
   services: { writes: number; waiting: number };
 }
 
+const show = exposition(planFamilies);
+
 /** What the controller knows of edges, addresses and plans. */
-export function edgeFamilies({ publisher, usage, services }: EdgeFigures): string[] {
+export function planFigures({ publisher, usage, services }: EdgeFigures): string[] {
   const edges = publisher.readers();
   const hash = publisher.current?.hash;
   const hasApplied = edges.filter(({ appliedHash }) => appliedHash !== null && appliedHash === hash);
-  const places = ['here', 'elsewhere'] as const;
   const addresses = [...usage].flatMap(([pool, { ipv4, ipv6 }]) =>
     Object.entries({ ipv4, ipv6 }).flatMap(([family, count]) =>
       count === undefined
         ? []
         : [
-            sample({ pool, family, state: 'assigned' }, count.assigned),
-            sample({ pool, family, state: 'available' }, count.available),
+            [{ pool, family, state: 'assigned' }, count.assigned] as const,
+            [{ pool, family, state: 'available' }, count.available] as const,
           ],
     ),
   );
   return [
-    family('plan_generation', 'gauge', 'Plans that this controller has published.', [
-      sample({}, publisher.current?.generation ?? 0),
-    ]),
-    family('plan_rows', 'gauge', 'Rows of the plan, by kind.', [
-      ...Object.entries(publisher.countRows()).map(([kind, rows]) => sample({ kind }, rows)),
-    ]),
-    family('edges', 'gauge', 'Edges that follow this controller (here) or another replica (elsewhere).', [
-      ...places.map((at) => sample({ connected: at }, edges.filter(({ connected }) => connected === at).length)),
-    ]),
-    family('edges_applied', 'gauge', 'Those of them that have applied the plan of this controller.', [
-      sample({}, hasApplied.length),
-    ]),
-    family('edges_refusing', 'gauge', 'Edges that refused the last plan that they were sent.', [
-      sample({}, edges.filter(({ refused }) => refused.length > 0).length),
-    ]),
-    family('pool_addresses', 'gauge', 'Addresses of pools, by family and state.', addresses),
-    family('service_writes_total', 'counter', 'Writes of addresses into Services.', [sample({}, services.writes)]),
-    family('services_waiting', 'gauge', 'Services that something is to be written into, once edges have their plan.', [
-      sample({}, services.waiting),
-    ]),
+    show.single('sluice_controller_plan_generation', publisher.current?.generation ?? 0),
+    show.rows(
+      'sluice_controller_plan_rows',
+      Object.entries(publisher.countRows()).map(([kind, rows]) => [{ kind }, rows]),
+    ),
+    show.rows(
+      'sluice_controller_edges',
+      ['here', 'elsewhere'].map((at) => [{ connected: at }, edges.filter(({ connected }) => connected === at).length]),
+    ),
+    show.single('sluice_controller_edges_applied', hasApplied.length),
+    show.single('sluice_controller_edges_refusing', edges.filter(({ refused }) => refused.length > 0).length),
+    show.rows('sluice_controller_pool_addresses', addresses),
+    show.single('sluice_controller_service_writes_total', services.writes),
+    show.single('sluice_controller_services_waiting', services.waiting),
   ];
 }

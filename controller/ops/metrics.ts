@@ -1,9 +1,10 @@
+import { exposition } from '#kit/exposition.ts';
 import type { Problem } from '#table/problem.ts';
 import type { Rows } from '#table/rows.ts';
 import type { Publisher } from '../publish/publisher.ts';
 import type { KindState } from '../watch/source.ts';
-import { type EdgeFigures, edgeFamilies } from './edgemetrics.ts';
-import { family, type Sample, sample } from './exposition.ts';
+import { type EdgeFigures, planFigures } from './edgemetrics.ts';
+import { controllerFamilies } from './families.ts';
 
 export interface ControllerFigures {
   watch: Readonly<Record<string, KindState>>;
@@ -15,60 +16,49 @@ export interface ControllerFigures {
   edges: EdgeFigures | null;
 }
 
+const show = exposition(controllerFamilies);
+
 /** The controller's figures as Prometheus text (exposition format 0.0.4). */
 export function renderFigures({ watch, publisher, problems, isLeader, statuses, edges }: ControllerFigures): string {
   const kinds = Object.entries(watch);
   const proxies = publisher.readers();
   const hash = publisher.current?.hash;
   const hasApplied = proxies.filter(({ appliedHash }) => appliedHash !== null && appliedHash === hash);
-  const count = (list: readonly { connected: string }[], where: string) =>
-    list.filter(({ connected }) => connected === where).length;
-  const places = ['here', 'elsewhere'];
+  const count = (list: readonly { connected: string }[]) =>
+    ['here', 'elsewhere'].map(
+      (place) => [{ connected: place }, list.filter(({ connected }) => connected === place).length] as const,
+    );
   return [
-    family('watch_last_event_age_seconds', 'gauge', 'Time since anything was heard of a kind of object.', [
-      ...kinds.map(([kind, { lastEventAgeMs }]) => sample({ kind }, lastEventAgeMs / 1_000)),
-    ]),
-    family('watch_relists_total', 'counter', 'Full lists after the first, by kind of object.', [
-      ...kinds.map(([kind, { relists }]) => sample({ kind }, relists)),
-    ]),
-    family('watch_failing', 'gauge', '1 while the last attempt to watch a kind of object failed.', [
-      ...kinds.map(([kind, { failure }]) => sample({ kind }, failure === null ? 0 : 1)),
-    ]),
-    family('table_generation', 'gauge', 'Tables that this controller has published.', [
-      sample({}, publisher.current?.generation ?? 0),
-    ]),
-    family('table_rows', 'gauge', 'Rows of the table, by kind.', [
-      ...Object.entries(publisher.countRows()).map(([kind, rows]) => sample({ kind }, rows)),
-    ]),
-    family('proxies', 'gauge', 'Proxies that follow this controller (here) or another replica (elsewhere).', [
-      ...places.map((connected) => sample({ connected }, count(proxies, connected))),
-    ]),
-    family('proxies_applied', 'gauge', 'Those of them that have applied the table of this controller.', [
-      ...places.map((connected) => sample({ connected }, count(hasApplied, connected))),
-    ]),
-    family('proxies_refusing', 'gauge', 'Proxies that refused the last table that they were sent.', [
-      sample({}, proxies.filter(({ refused }) => refused.length > 0).length),
-    ]),
-    family('problems', 'gauge', 'Problems of objects, by code.', problemSamples(problems)),
-    family('leader', 'gauge', '1 while this controller writes statuses and events.', [sample({}, isLeader ? 1 : 0)]),
-    family('status_writes_total', 'counter', 'Statuses of Ingresses that were written.', [sample({}, statuses.writes)]),
-    family('status_contested', 'gauge', 'Ingresses whose status another writer keeps changing.', [
-      sample({}, statuses.contested),
-    ]),
-    ...(edges === null ? [] : edgeFamilies(edges)),
-    family('resident_memory_bytes', 'gauge', 'Resident memory of the controller.', [
-      sample({}, process.memoryUsage.rss()),
-    ]),
+    show.rows(
+      'sluice_controller_watch_last_event_age_seconds',
+      kinds.map(([kind, { lastEventAgeMs }]) => [{ kind }, lastEventAgeMs / 1_000]),
+    ),
+    show.rows(
+      'sluice_controller_watch_relists_total',
+      kinds.map(([kind, { relists }]) => [{ kind }, relists]),
+    ),
+    show.rows(
+      'sluice_controller_watch_failing',
+      kinds.map(([kind, { failure }]) => [{ kind }, failure === null ? 0 : 1]),
+    ),
+    show.single('sluice_controller_table_generation', publisher.current?.generation ?? 0),
+    show.rows(
+      'sluice_controller_table_rows',
+      Object.entries(publisher.countRows()).map(([kind, rows]) => [{ kind }, rows]),
+    ),
+    show.rows('sluice_controller_proxies', count(proxies)),
+    show.rows('sluice_controller_proxies_applied', count(hasApplied)),
+    show.single('sluice_controller_proxies_refusing', proxies.filter(({ refused }) => refused.length > 0).length),
+    show.rows(
+      'sluice_controller_problems',
+      Map.groupBy(problems, ({ severity, code }) => `${severity} ${code}`)
+        .values()
+        .flatMap((same) => same.slice(0, 1).map(({ severity, code }) => [{ severity, code }, same.length] as const)),
+    ),
+    show.single('sluice_controller_leader', isLeader ? 1 : 0),
+    show.single('sluice_controller_status_writes_total', statuses.writes),
+    show.single('sluice_controller_status_contested', statuses.contested),
+    ...(edges === null ? [] : planFigures(edges)),
+    show.single('sluice_controller_resident_memory_bytes', process.memoryUsage.rss()),
   ].join('');
-}
-
-function problemSamples(problems: readonly Problem[]): Sample[] {
-  const counts = new Map<string, { severity: string; code: string; count: number }>();
-  for (const { code, severity } of problems) {
-    const key = `${severity} ${code}`;
-    const entry = counts.get(key) ?? { severity, code, count: 0 };
-    entry.count++;
-    counts.set(key, entry);
-  }
-  return [...counts.values()].map(({ severity, code, count }) => sample({ severity, code }, count));
 }

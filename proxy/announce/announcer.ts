@@ -1,6 +1,5 @@
 import type { EdgePlan, PlanRows } from '#table/plan.ts';
 import type { Problem } from '#table/problem.ts';
-import type { Page } from '../observe/page.ts';
 import type { Delta } from '../receive/changes.ts';
 
 /**
@@ -14,8 +13,8 @@ export interface Announcer {
   announce(plan: EdgePlan, delta: Delta<PlanRows>): Promise<void>;
   status(): AnnouncerStatus;
   problems(): readonly Problem[];
-  /** Adds its families to /metrics. */
-  figures(page: Page): void;
+  /** What it adds to /metrics: `exposition` of a register of its own, which test/golden/observed.ts puts into docs/metrics.md. */
+  figures(): string;
   /** The agent ends, and the rules stay in force. */
   stop(): Promise<void>;
 }

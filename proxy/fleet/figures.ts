@@ -1,11 +1,15 @@
+import { exposition } from '#kit/exposition.ts';
 import type { Problem } from '#table/problem.ts';
 import { rowKinds } from '#table/rows.ts';
 import { endedSnapshot, type MetricsSnapshot, mergeSnapshots, withoutGoneRoutes } from '../observe/metrics.ts';
-import { Page } from '../observe/page.ts';
+import { processFigures } from '../observe/processfigures.ts';
 import { renderMetrics } from '../observe/prometheus.ts';
 import type { Intake } from '../receive/intake.ts';
 import type { ShareState } from '../share/share.ts';
 import type { Crew } from './crew.ts';
+import { fleetFamilies, shareFamilies } from './families.ts';
+
+const show = exposition(fleetFamilies);
 
 export interface FiguresOptions {
   crew(): Crew;
@@ -49,58 +53,48 @@ export class Figures {
     const { intake, problems, health } = this.#of;
     const crew = this.#of.crew();
     const { commit, applied, refused, table } = intake;
-    const { user, system } = process.cpuUsage();
-    const startSeconds = Math.round(performance.timeOrigin) / 1000;
-    const page = new Page();
-    page.single('sluice_workers_ready', 'gauge', 'Workers that have the tables in force and listen.', crew.readyCount);
-    page.single('sluice_worker_restarts_total', 'counter', 'Workers that ended and were replaced.', crew.restarts);
-    page.single('sluice_tables_applied_total', 'counter', 'Batches that came into force.', applied);
-    page.single('sluice_tables_refused_total', 'counter', 'Batches that were refused.', refused);
-    page.single(
-      'sluice_table_generation',
-      'gauge',
-      "The sender's number of the table in force.",
-      commit?.generation ?? 0,
-    );
-    page.family('sluice_table_info', 'gauge', 'Content hash of the table in force.');
-    page.sample('', { hash: commit?.hash ?? '' }, 1);
-    page.family('sluice_table_rows', 'gauge', 'Rows of the table in force, by kind.');
-    for (const kind of rowKinds) page.sample('', { kind }, table[kind].size);
-    page.family('sluice_problems', 'gauge', 'What is not honoured now, by code.');
-    for (const [code, count] of countByCode(problems())) page.sample('', { code }, count);
     const probed = health();
-    page.family('sluice_backend_probed_endpoints', 'gauge', 'Endpoints with a health check, by backend.');
-    for (const each of probed) page.sample('', { backend: each.backendId }, each.probed);
-    page.family('sluice_backend_healthy_endpoints', 'gauge', 'Those of them that are healthy.');
-    for (const each of probed) page.sample('', { backend: each.backendId }, each.healthy);
-    page.single('process_resident_memory_bytes', 'gauge', 'Memory of the primary.', process.memoryUsage.rss());
-    page.single('process_cpu_seconds_total', 'counter', 'CPU time of the primary.', (user + system) / 1e6);
-    page.single('process_start_time_seconds', 'gauge', 'Start of the primary, seconds since 1970.', startSeconds);
-    return page.text();
+    return [
+      show.single('sluice_workers_ready', crew.readyCount),
+      show.single('sluice_worker_restarts_total', crew.restarts),
+      show.single('sluice_tables_applied_total', applied),
+      show.single('sluice_tables_refused_total', refused),
+      show.single('sluice_table_generation', commit?.generation ?? 0),
+      show.rows('sluice_table_info', [[{ hash: commit?.hash ?? '' }, 1]]),
+      show.rows(
+        'sluice_table_rows',
+        rowKinds.map((kind) => [{ kind }, table[kind].size]),
+      ),
+      show.rows(
+        'sluice_problems',
+        Map.groupBy(problems(), ({ code }) => code)
+          .entries()
+          .map(([code, of]) => [{ code }, of.length] as const),
+      ),
+      show.rows(
+        'sluice_backend_probed_endpoints',
+        probed.map(({ backendId, probed }) => [{ backend: backendId }, probed]),
+      ),
+      show.rows(
+        'sluice_backend_healthy_endpoints',
+        probed.map(({ backendId, healthy }) => [{ backend: backendId }, healthy]),
+      ),
+      processFigures(),
+    ].join('');
   }
 }
 
 /** What is shared with other proxies. */
 export function shareFigures({ isUp, told, heard, waiting, failures }: ShareState): string {
-  const page = new Page();
-  page.single('sluice_share_up', 'gauge', 'Whether state is shared with the other proxies.', isUp ? 1 : 0);
-  page.single('sluice_share_told_total', 'counter', 'Entries that the other proxies were told.', told);
-  page.single('sluice_share_heard_total', 'counter', 'Entries that were heard from the other proxies.', heard);
-  page.single('sluice_share_waiting', 'gauge', 'Entries that could not be told yet.', waiting);
-  page.single(
-    'sluice_share_failures_total',
-    'counter',
-    'Failures of the server that state is shared through.',
-    failures,
-  );
-  return page.text();
+  const share = exposition(shareFamilies);
+  return [
+    share.single('sluice_share_up', isUp ? 1 : 0),
+    share.single('sluice_share_told_total', told),
+    share.single('sluice_share_heard_total', heard),
+    share.single('sluice_share_waiting', waiting),
+    share.single('sluice_share_failures_total', failures),
+  ].join('');
 }
 
 /** A worker that hangs must not make the scrape hang, ms. */
 const scrapeTimeoutMs = 1_000;
-
-function countByCode(problems: readonly Problem[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { code } of problems) counts.set(code, (counts.get(code) ?? 0) + 1);
-  return counts;
-}

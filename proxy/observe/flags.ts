@@ -1,29 +1,33 @@
-import type { ResponseFlag } from './record.ts';
+/**
+ * Why the gateway, and not the backend, decided how a request or flow ended, in the order in which flags are counted. One per
+ * request; for the access log and metrics. Names follow Envoy's response flags where one exists, because log pipelines know
+ * them. Of timeouts, each has its own: the setting that it comes from stands behind it.
+ */
+export const flagMeanings = {
+  '-': 'the backend answered',
+  NR: 'no route',
+  NE: 'no endpoint that can take it',
+  UO: 'the backend has as much as it may have: max-requests and its kin',
+  BR: "the route's backend is broken (a problem on its object)",
+  UF: 'no connection to the backend',
+  UV: "the backend's certificate is not trusted",
+  UC: 'the backend closed before or during its response, or reset a flow',
+  UPE: "the backend's response was malformed",
+  UCT: 'no connection to the backend in time: proxy-connect-timeout',
+  UST: 'the backend did not take the request in time: proxy-send-timeout',
+  UT: 'the backend was silent for too long: proxy-read-timeout',
+  UTT: 'no response head in the time of one try: per-try-timeout',
+  DT: 'the whole request took too long: request-timeout',
+  SI: 'a WebSocket or a flow was silent for too long: websocket-idle-timeout, proxy-stream-timeout',
+  DPE: 'the request was malformed, or a PROXY header was, was missing, or came from a stranger',
+  CC: "the client's certificate: none, not trusted, for somebody else, or asked for by another host",
+  DC: 'the client went away',
+  DHT: 'the client did not send the request head, or a PROXY header, in time: --limit-head-ms, proxy-protocol-header-timeout',
+  DBT: 'the client did not send the request body in time: --limit-body-idle-ms',
+  DWT: 'the client did not take the response in time: --limit-write-idle-ms',
+  LR: 'answered by a filter (redirect)',
+  RL: 'a limit (413, 414, 431)',
+  OM: 'overload',
+} as const;
 
-/** Every flag, in the order in which they are counted. */
-export const responseFlags = [
-  '-',
-  'NR',
-  'NE',
-  'UO',
-  'BR',
-  'UF',
-  'UV',
-  'UC',
-  'UPE',
-  'UCT',
-  'UST',
-  'UT',
-  'UTT',
-  'DT',
-  'SI',
-  'DPE',
-  'CC',
-  'DC',
-  'DHT',
-  'DBT',
-  'DWT',
-  'LR',
-  'RL',
-  'OM',
-] as const satisfies readonly ResponseFlag[];
+export const responseFlags = Object.keys(flagMeanings) as (keyof typeof flagMeanings)[];

@@ -1,4 +1,4 @@
-import type { ExchangeRecord } from '../../proxy/observe/record.ts';
+import type { ExchangeRecord, FlowRecord } from '../../proxy/observe/record.ts';
 
 /** A finished exchange of which a test cares about a few fields only. */
 export function exchangeRecord(fields: Partial<ExchangeRecord>): ExchangeRecord {
@@ -29,6 +29,28 @@ export function exchangeRecord(fields: Partial<ExchangeRecord>): ExchangeRecord 
     routeSource: { kind: 'Ingress', namespace: 'shop', name: 'web' },
     backendId: 'shop/web/80',
     service: { namespace: 'shop', name: 'web', port: '80' },
+    ...fields,
+  };
+}
+
+/** An ended TCP connection of which a test cares about a few fields only. */
+export function flowRecord(fields: Partial<FlowRecord>): FlowRecord {
+  return {
+    startMs: Date.UTC(2026, 0, 2, 3, 4, 5, 67),
+    durationMs: 2.34567,
+    answerMs: 2.5,
+    protocol: 'TCP',
+    flag: '-',
+    bytesReceived: 1,
+    bytesSent: 2,
+    clientAddress: '192.0.2.1',
+    serverName: '',
+    upstreamHost: '10.0.0.1:5432',
+    tries: 1,
+    routeId: 'tcp/5432',
+    routeSource: { kind: 'ConfigMap', namespace: 'ingress', name: 'tcp-services' },
+    backendId: 'shop/db/5432',
+    service: { namespace: 'shop', name: 'db', port: '5432' },
     ...fields,
   };
 }

@@ -1,0 +1,52 @@
+/** A field of a line of the access log. */
+interface LogField {
+  readonly type: 'text' | 'number' | 'time';
+  readonly help: string;
+  /** Lines of flows (TCP, UDP, TLS passthrough) have it, if only as null. */
+  readonly ofFlows: boolean;
+  /** A line without it has nothing to say there; all others are there always, as null when there is nothing. */
+  readonly isOptional?: true;
+}
+
+/** Every field, in the order of a line. */
+export const logFields = {
+  start_time: { type: 'time', ofFlows: true, help: 'when the request began, RFC 3339 in UTC' },
+  method: { type: 'text', ofFlows: true, help: 'null where nothing could be read' },
+  path: { type: 'text', ofFlows: true, help: 'request target as the client sent it, with its query' },
+  protocol: { type: 'text', ofFlows: true, help: 'HTTP/1.0, HTTP/1.1, HTTP/2, TCP or UDP' },
+  response_code: { type: 'number', ofFlows: true, help: 'status that was sent; 0: none' },
+  response_flags: { type: 'text', ofFlows: true, help: 'why the gateway decided how it ended: see below' },
+  bytes_received: { type: 'number', ofFlows: true, help: 'from the client' },
+  bytes_sent: { type: 'number', ofFlows: true, help: 'to the client' },
+  duration: { type: 'number', ofFlows: true, help: 'from its first byte to the last of the response, ms' },
+  upstream_service_time: {
+    type: 'number',
+    ofFlows: true,
+    help: "from the last try until the backend's response head, ms; of flows: until it was connected, with UDP until the first answer",
+  },
+  x_forwarded_for: { type: 'text', ofFlows: true, help: 'as the client sent it' },
+  client_address: { type: 'text', ofFlows: true, help: 'the client, behind trusted proxies' },
+  user_agent: { type: 'text', ofFlows: true, help: 'as the client sent it' },
+  request_id: { type: 'text', ofFlows: true, help: 'X-Request-Id, which the backend was told, too' },
+  authority: { type: 'text', ofFlows: true, help: 'host that was asked for' },
+  upstream_host: { type: 'text', ofFlows: true, help: 'address:port of the last try' },
+  upstream_tries: { type: 'number', ofFlows: true, help: 'endpoints that were tried; 0: none' },
+  retry_refused: {
+    type: 'text',
+    ofFlows: false,
+    help: 'why a failed try was not followed by another, though the route asks for it',
+  },
+  upstream_transport_failure_reason: {
+    type: 'text',
+    ofFlows: false,
+    isOptional: true,
+    help: "why TLS with the backend failed, in OpenSSL's words",
+  },
+  requested_server_name: { type: 'text', ofFlows: true, help: 'server name (SNI) of the client' },
+  upstream_cluster: { type: 'text', ofFlows: true, help: 'id of the backend row' },
+  route_name: { type: 'text', ofFlows: true, help: 'id of the route row' },
+  ingress: { type: 'text', ofFlows: true, help: 'name of the Ingress that the route comes from' },
+  namespace: { type: 'text', ofFlows: true, help: 'namespace of the object that the route comes from' },
+  service: { type: 'text', ofFlows: true, help: 'Service that the request went to' },
+  service_port: { type: 'text', ofFlows: true, help: 'its port, by name or number' },
+} as const satisfies Readonly<Record<string, LogField>>;

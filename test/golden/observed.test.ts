@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { logFields } from '../../proxy/observe/logfields.ts';
+import { flowLine, logLine } from '../../proxy/observe/logline.ts';
+import { exchangeRecord, flowRecord } from '../kit/exchangerecord.ts';
+import { logsDocument, metricsDocument, registers } from './observed.ts';
+
+const root = join(import.meta.dirname, '../..');
+
+test('docs/metrics.md and docs/logs.md are what the registers say (UPDATE=1 writes them)', () => {
+  for (const [path, text] of [
+    ['docs/metrics.md', metricsDocument()],
+    ['docs/logs.md', logsDocument()],
+  ] as const) {
+    if (process.env['UPDATE'] === '1') writeFileSync(join(root, path), text);
+    assert.equal(readFileSync(join(root, path), 'utf8'), text, path);
+  }
+});
+
+test('names follow the rules of Prometheus: base units, and _total for what only grows', () => {
+  const wrong = registers.flatMap(({ families }) =>
+    Object.entries(families).filter(
+      ([name, { type }]) => (type === 'counter') !== name.endsWith('_total') || /_(ms|milliseconds|kb|mb)\b/.test(name),
+    ),
+  );
+  assert.deepEqual(wrong, []);
+});
+
+test('a line of the access log has the fields of the register, in its order', () => {
+  const full = JSON.parse(logLine(exchangeRecord({ upstreamFault: 'certificate has expired' }))) as object;
+  assert.deepEqual(Object.keys(full), Object.keys(logFields));
+  const usual = JSON.parse(logLine(exchangeRecord({}))) as object;
+  const optional = Object.entries(logFields).flatMap(([name, field]) => ('isOptional' in field ? [name] : []));
+  assert.deepEqual(
+    Object.keys(usual),
+    Object.keys(logFields).filter((name) => !optional.includes(name)),
+  );
+});
+
+test('a line of a flow has those that flows have', () => {
+  const line = JSON.parse(flowLine(flowRecord({}))) as object;
+  assert.deepEqual(
+    Object.keys(line),
+    Object.entries(logFields).flatMap(([name, { ofFlows }]) => (ofFlows ? [name] : [])),
+  );
+});
+
+test('text and numbers of the access log are of the type that the register says, or null', () => {
+  const line = JSON.parse(logLine(exchangeRecord({ upstreamFault: 'x' }))) as Record<string, unknown>;
+  for (const [name, { type }] of Object.entries(logFields)) {
+    if (line[name] === null) continue;
+    if (type === 'time') assert.equal(new Date(String(line[name])).toISOString(), line[name], name);
+    else assert.equal(typeof line[name], type === 'text' ? 'string' : 'number', name);
+  }
+});

@@ -1,0 +1,89 @@
+import type { Families } from '#kit/exposition.ts';
+import { markdownTable } from '../../controller/annotations/markdown.ts';
+import { controllerFamilies, planFamilies } from '../../controller/ops/families.ts';
+import { edgeFamilies } from '../../proxy/edge/families.ts';
+import { fleetFamilies, shareFamilies } from '../../proxy/fleet/families.ts';
+import { processFamilies, streamFamilies, trafficFamilies } from '../../proxy/observe/families.ts';
+import { flagMeanings } from '../../proxy/observe/flags.ts';
+import { logFields } from '../../proxy/observe/logfields.ts';
+
+/** Every register of metrics, by what shows it. */
+export const registers: readonly { title: string; about: string; families: Families }[] = [
+  {
+    title: 'Proxies: traffic',
+    about: 'Sums over the workers of a proxy (`sluice proxy`, `sluice standalone`).',
+    families: trafficFamilies,
+  },
+  { title: 'Proxies: tables and workers', about: 'What a proxy says about itself.', families: fleetFamilies },
+  { title: 'Proxies: shared state', about: 'With `--redis-url`.', families: shareFamilies },
+  { title: 'Edges', about: 'The agent of a node (`sluice edge`).', families: edgeFamilies },
+  { title: 'Proxies and edges: stream', about: 'Who follows controllers.', families: streamFamilies },
+  { title: 'Proxies and edges: process', about: 'Of the primary process alone.', families: processFamilies },
+  { title: 'Controllers', about: 'Every replica (`sluice controller`).', families: controllerFamilies },
+  { title: 'Controllers: edges and addresses', about: 'With `--edge`.', families: planFamilies },
+];
+
+/** The text of docs/metrics.md. */
+export function metricsDocument(): string {
+  return [
+    '# Metrics',
+    '',
+    'Generated from the registers in the code; do not edit.',
+    '',
+    'Every process shows its metrics at `/metrics` of its admin port, in the text format of Prometheus. Seconds and bytes are the units. Labels take their values from rows of tables and from the lists of this project alone, so no client can make a new series; series of routes that are gone are shown once more, and then no longer. Label values of one kind are the same everywhere: `route` and `backend` are ids of rows, which the access log has as `route_name` and `upstream_cluster`.',
+    '',
+    ...registers.flatMap(({ title, about, families }) => [
+      `## ${title}`,
+      '',
+      about,
+      '',
+      ...markdownTable([
+        ['Name', 'Type', 'Labels', 'What it says'],
+        ...Object.entries(families).map(([name, { type, labels, help }]) => [
+          `\`${name}\``,
+          type,
+          labels.map((label) => `\`${label}\``).join(', '),
+          help,
+        ]),
+      ]),
+      '',
+    ]),
+  ].join('\n');
+}
+
+/** The text of docs/logs.md. */
+export function logsDocument(): string {
+  return [
+    '# Logs',
+    '',
+    'Generated from the registers in the code; do not edit.',
+    '',
+    '## Access log',
+    '',
+    "`--access-log stdout`, or a path. A line of JSON per request, and per TCP or UDP flow, at its end; names are those of Envoy's default log, and the identity in Kubernetes that ingress controllers add. What is not there is null. A file that was moved away is opened anew at `SIGUSR2`.",
+    '',
+    ...markdownTable([
+      ['Field', 'Type', 'Of flows', 'What it says'],
+      ...Object.entries(logFields).map(([name, field]) => [
+        `\`${name}\``,
+        field.type,
+        field.ofFlows ? 'yes' : '',
+        'isOptional' in field ? `${field.help}; only where there is something to say` : field.help,
+      ]),
+    ]),
+    '',
+    '## Response flags',
+    '',
+    'One per line, in `response_flags` and as label `flag` of metrics. `-`: the end came from the backend.',
+    '',
+    ...markdownTable([
+      ['Flag', 'Meaning'],
+      ...Object.entries(flagMeanings).map(([flag, meaning]) => [`\`${flag}\``, meaning]),
+    ]),
+    '',
+    '## Log of the processes',
+    '',
+    'Lines of JSON on stderr; `--log-level` says which. `level` is 20 (debug), 30 (info), 40 (warn) or 50 (error), `time` is in milliseconds since 1970, `msg` is the sentence. `controller`, `proxy` or `edge` says who speaks. A line about a row has its id as `row`, one about an object has it as `source` (kind, namespace, name, field), one about a problem has its `code`, as Events and pages have it. No line has key material, a token or a password.',
+    '',
+  ].join('\n');
+}
