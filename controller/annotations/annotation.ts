@@ -17,6 +17,8 @@ export interface Annotation<T> {
    * it; or the whole Ingress (as ingress-nginx's admission refuses it).
    */
   badValue: 'ignored' | 'closes-paths' | 'closes-host' | 'drops-ingress';
+  /** An empty value is a bad one; without this it is ignored. */
+  isEmptyBad?: true;
   help: string;
   /** Pure; undefined: a bad value. */
   parse(value: string): T | undefined;

@@ -66,6 +66,7 @@ export function annotationsDocument(): string {
     '- `appProtocol` of a Service port is honoured where `backend-protocol` is absent.',
     '- A path of an Ingress without affinity ignores the affinity cookie that another Ingress on the Service sets.',
     '- A cookie name has to be a token (RFC 6265), an `app-root` has no query, and in a cluster no endpoint is on a loopback or link-local address.',
+    '- Who may not come by address is told so (403) before other redirects than that to https; lists hold for `ssl-passthrough`, too, and those of the ConfigMap for the default backend.',
     '- A timeout of 0 is no limit; nginx ends such a request at once.',
     '- A host whose `auth-tls-secret` cannot be used answers 503; in the clear, a host that demands certificates serves nothing but challenges; and a request for a host that trusts others than the host of the handshake gets 421 whichever of the two asks.',
     '- `ssl-client-*` fields of clients never reach a backend; those of peers in `--trusted-proxies` do, for hosts that do not ask for certificates themselves.',

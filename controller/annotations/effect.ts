@@ -34,6 +34,10 @@ export function withoutEffect(source: Source, settings: Settings, keys: Keys): P
   }
   if (hash?.length === 0) tell('upstream-hash-by', 'it uses a variable that is not known');
 
+  if (settings['allowlist-source-range'] !== undefined) {
+    tell('whitelist-source-range', 'allowlist-source-range goes before it');
+  }
+
   const word = settings['load-balance'] ?? '';
   if (word.startsWith('chash') && (hash ?? []).length === 0) {
     tell('load-balance', `${word} needs upstream-hash-by beside it, and round robin is used without`);

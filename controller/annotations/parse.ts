@@ -14,6 +14,8 @@ export interface ReadAnnotations {
   keys: Readonly<Partial<Record<AnnotationName, string>>>;
   /** Key of an annotation that protects and cannot be honoured: the paths answer 503. null: none. */
   deniedBy: string | null;
+  /** The same for paths that the operator exempts from authentication. */
+  exemptDeniedBy: string | null;
   /** The same for the whole host, with the paths of others on it. */
   hostDeniedBy: string | null;
   /** A value that ingress-nginx refuses together with the whole Ingress. */
@@ -32,7 +34,12 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
   const keys: Partial<Record<AnnotationName, string>> = {};
   const problems: Problem[] = [];
   let deniedBy: string | null = null;
+  let exemptDeniedBy: string | null = null;
   let hostDeniedBy: string | null = null;
+  const deny = (key: string): void => {
+    deniedBy ??= key;
+    exemptDeniedBy ??= key;
+  };
   let isDropped = false;
   let isCanary = false;
   for (const { key, name } of ours(annotations)) {
@@ -47,16 +54,16 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
         continue;
       }
       const values = { annotation: key, value, syntax: annotation.syntax };
-      // An empty value is ignored even where a bad one drops the Ingress.
-      const cost = value === '' ? 'ignored' : annotation.badValue;
+      // Of most, an empty value is ignored even where a bad one drops the Ingress.
+      const cost = value === '' && annotation.isEmptyBad !== true ? 'ignored' : annotation.badValue;
       if (cost === 'drops-ingress') {
         isDropped = true;
         problems.push(problem('AnnotationDropsIngress', at, values));
       } else if (cost === 'closes-paths') {
-        deniedBy ??= key;
+        deny(key);
         problems.push(problem('AnnotationClosesPaths', at, values));
       } else if (cost === 'closes-host') {
-        deniedBy ??= key;
+        deny(key);
         hostDeniedBy ??= key;
         const fault = `"${value}" is not ${annotation.syntax}`;
         problems.push(problem('AnnotationClosesHost', at, { annotation: key, fault }));
@@ -76,7 +83,8 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
           : problem('AnnotationObsolete', at, { annotation: key, advice }),
       );
     } else if (missing.denies(value)) {
-      deniedBy ??= key;
+      if (missing.isAuthentication) deniedBy ??= key;
+      else deny(key);
       if (missing.isHostWide) hostDeniedBy ??= key;
       problems.push(problem('AnnotationDenies', at, { annotation: key, advice: missing.advice }));
     } else if (!isHarmless(name, value)) {
@@ -96,14 +104,23 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
   for (const name of provingNames) {
     const key = keys[name];
     if (key === undefined || settings['auth-tls-secret'] !== undefined || settings[name] === 'off') continue;
-    deniedBy ??= key;
+    deny(key);
     hostDeniedBy ??= key;
     const at: Source = { ...source, field: `metadata.annotations[${key}]` };
     problems.push(
       problem('AnnotationClosesHost', at, { annotation: key, fault: 'it needs auth-tls-secret beside it' }),
     );
   }
-  return { settings: settings as Settings, keys, deniedBy, hostDeniedBy, isDropped, isCanary, problems };
+  return {
+    settings: settings as Settings,
+    keys,
+    deniedBy,
+    exemptDeniedBy,
+    hostDeniedBy,
+    isDropped,
+    isCanary,
+    problems,
+  };
 }
 
 const provingNames = ['auth-tls-verify-client', 'auth-tls-match-cn'] as const;
@@ -125,9 +142,8 @@ function isHonoured(name: string): name is AnnotationName {
   return Object.hasOwn(registry, name);
 }
 
-/** Values that ask for what holds anyway: an open address range, a switch that is off. */
+/** Values that ask for what holds anyway: a switch that is off. */
 function isHarmless(name: string, value: string): boolean {
-  if (name.endsWith('list-source-range')) return true;
   if (harmlessWhenOn.has(name)) return parseBoolean(value) === true;
   return harmlessWhenOff.has(name) && (parseBoolean(value) === false || value.trim() === 'off');
 }

@@ -8,6 +8,7 @@ import { outlierFamily } from './outlier.ts';
 import { redirectFamily } from './redirect.ts';
 import { retryFamily } from './retry.ts';
 import { rewriteFamily } from './rewrite.ts';
+import { sourceFamily } from './sources.ts';
 import { deadlineFamily, proxyTimeoutFamily } from './timeouts.ts';
 import { trafficFamily } from './traffic.ts';
 import { subjectNamesFamily, upstreamTlsFamily } from './upstreamtls.ts';
@@ -35,6 +36,7 @@ export const registry = {
   ...affinityFamily,
   ...upstreamTlsFamily,
   ...clientAuthFamily,
+  ...sourceFamily,
   ...suitesFamily,
   ...ownFamilies,
 } as const;

@@ -11,6 +11,8 @@ export interface Unhonoured {
   denies(value: string): boolean;
   /** true: it protects the whole host, so the paths of other Ingresses on it are closed, too. */
   isHostWide: boolean;
+  /** true: it asks who the client is. Paths that the operator exempts from that stay open. */
+  isAuthentication: boolean;
 }
 
 /** It may hold deny rules for the whole host. */
@@ -20,20 +22,17 @@ const never = (): boolean => false;
 const always = (): boolean => true;
 const unlessFalse = (value: string): boolean => parseBoolean(value) !== false;
 
-/** cert-manager's solver always sets this value; it opens the path, so there is nothing to protect. */
-const unlessEveryAddress = (value: string): boolean => {
-  const ranges = value.split(',').map((range) => range.trim());
-  return !(ranges.includes('0.0.0.0/0') && ranges.includes('::/0'));
-};
-
-/** The older alias is ignored when empty, where allowlist-source-range: "" denies everybody. */
-const unlessEmptyOrEveryAddress = (value: string): boolean => value.trim() !== '' && unlessEveryAddress(value);
-
-const groups: readonly { advice: string; denies: (value: string) => boolean; names: readonly string[] }[] = [
+const groups: readonly {
+  advice: string;
+  denies: (value: string) => boolean;
+  isAuthentication?: true;
+  names: readonly string[];
+}[] = [
   {
     advice:
       'Remove the authentication annotations only if the paths may be open, else put the authentication into the backend.',
     denies: always,
+    isAuthentication: true,
     names: [
       'auth-type',
       'auth-secret',
@@ -59,22 +58,8 @@ const groups: readonly { advice: string; denies: (value: string) => boolean; nam
   {
     advice: 'Remove it; it only chooses among protections that are not honoured yet.',
     denies: always,
+    isAuthentication: true,
     names: ['satisfy'],
-  },
-  {
-    advice: 'Restrict the addresses in front of the gateway, or remove the annotation if everybody may come.',
-    denies: unlessEveryAddress,
-    names: ['allowlist-source-range'],
-  },
-  {
-    advice: 'Restrict the addresses in front of the gateway, or remove the annotation if everybody may come.',
-    denies: unlessEmptyOrEveryAddress,
-    names: ['whitelist-source-range'],
-  },
-  {
-    advice: 'Deny the addresses in front of the gateway, or remove the annotation if everybody may come.',
-    denies: always,
-    names: ['denylist-source-range'],
   },
   {
     advice: 'Put the web application firewall in front of the gateway or into the backend, then remove the annotation.',
@@ -221,8 +206,8 @@ const groups: readonly { advice: string; denies: (value: string) => boolean; nam
 
 /** By name without prefix. */
 export const unhonoured: ReadonlyMap<string, Unhonoured> = new Map(
-  groups.flatMap(({ advice, denies, names }) =>
-    names.map((name) => [name, { advice, denies, isHostWide: hostWide.includes(name) }] as const),
+  groups.flatMap(({ advice, denies, isAuthentication = false, names }) =>
+    names.map((name) => [name, { advice, denies, isAuthentication, isHostWide: hostWide.includes(name) }] as const),
   ),
 );
 

@@ -1,3 +1,4 @@
+import { Address, Prefix } from '#table/address.ts';
 import { cipherFault } from '../translate/ciphers.ts';
 
 /** The value syntaxes of ingress-nginx. It parses with Go's strconv, so yes/no/on/off and units are refused as there. */
@@ -7,6 +8,7 @@ const falseWords: ReadonlySet<string> = new Set(['0', 'f', 'F', 'FALSE', 'false'
 
 export const booleanSyntax = 'a boolean (true or false)';
 export const onOffSyntax = 'on or off';
+export const rangesSyntax = 'a list of addresses or ranges like 10.0.0.0/8, with commas between them';
 export const secretSyntax = 'a Secret as namespace/name';
 export const secondsSyntax = 'a whole number of seconds without a unit';
 export const waitSyntax = 'a whole number of seconds without a unit, 0 or more';
@@ -109,6 +111,22 @@ export function textOf(pattern: RegExp): (value: string) => string | undefined {
       .trim();
     return pattern.test(text) ? text : undefined;
   };
+}
+
+/** Addresses and ranges of both families, with commas between them; in short form, each once. */
+export function parseRanges(value: string): string[] | undefined {
+  const ranges = new Set<string>();
+  for (const text of value.split(',')) {
+    const range = rangeOf(text.trim());
+    if (range === undefined) return undefined;
+    ranges.add(range);
+  }
+  return [...ranges];
+}
+
+function rangeOf(text: string): string | undefined {
+  const prefix = Prefix.safeParse(text);
+  return prefix.success ? prefix.data : Address.safeParse(text).data;
 }
 
 /** OpenSSL's list of suites for TLS 1.2. */

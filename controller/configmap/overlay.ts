@@ -17,6 +17,7 @@ export function withConfigMap(options: TranslateOptions, settings: ConfigSetting
     forceSslRedirect: settings['force-ssl-redirect'] ?? options.forceSslRedirect,
     httpRedirectStatus: settings['http-redirect-code'] ?? options.httpRedirectStatus,
     noTlsRedirectPrefixes: settings['no-tls-redirect-locations'] ?? options.noTlsRedirectPrefixes,
+    noAuthPrefixes: settings['no-auth-locations'] ?? options.noAuthPrefixes,
     listeners: {
       http: { ...http, trustedProxies },
       https: {
@@ -26,6 +27,7 @@ export function withConfigMap(options: TranslateOptions, settings: ConfigSetting
         tls: tlsOf(settings, https.tls),
       },
     },
+    sources: sourcesOf(settings, options.sources),
     usesProxyProtocol: settings['use-proxy-protocol'] ?? options.usesProxyProtocol,
     proxyProtocol: {
       sources: settings['proxy-real-ip-cidr'] ?? options.proxyProtocol.sources,
@@ -44,6 +46,11 @@ export function withConfigMap(options: TranslateOptions, settings: ConfigSetting
     allowsOtherNamespaces: settings['allow-cross-namespace-resources'] ?? options.allowsOtherNamespaces,
     usesClusterIp: settings['service-upstream'] ?? options.usesClusterIp,
   };
+}
+
+function sourcesOf(settings: ConfigSettings, usual: TranslateOptions['sources']): TranslateOptions['sources'] {
+  const allow = settings['whitelist-source-range'] ?? usual.allow;
+  return { deny: settings['denylist-source-range'] ?? usual.deny, allow: allow === 'everybody' ? null : allow };
 }
 
 function clientsOf(settings: ConfigSettings, usual: TranslateOptions['clients']): TranslateOptions['clients'] {

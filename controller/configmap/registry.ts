@@ -3,6 +3,7 @@ import { connectionKeys } from './connections.ts';
 import { forwardedKeys } from './forwarded.ts';
 import { hstsKeys } from './hsts.ts';
 import { redirectKeys } from './redirect.ts';
+import { sourceKeys } from './sources.ts';
 import { streamKeys } from './streams.ts';
 import { timeoutKeys } from './timeouts.ts';
 import { tlsKeys } from './tls.ts';
@@ -13,6 +14,7 @@ export const configKeys = {
   ...redirectKeys,
   ...hstsKeys,
   ...forwardedKeys,
+  ...sourceKeys,
   ...trafficKeys,
   ...timeoutKeys,
   ...connectionKeys,

@@ -33,7 +33,7 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
     advice: 'Remove it only if everybody may come; restrict the addresses in front of the gateway otherwise.',
     harmless: empty,
     closes: true,
-    names: ['whitelist-source-range', 'denylist-source-range', 'block-cidrs'],
+    names: ['block-cidrs'],
   },
   {
     advice: 'Remove it only if these clients may come; refuse them in front of the gateway otherwise.',
@@ -61,11 +61,6 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
       'global-auth-cache-duration',
       'global-auth-always-set-cookie',
     ],
-  },
-  {
-    advice: 'No authentication is honoured yet, so there is none to leave out here.',
-    harmless: ['', '/.well-known/acme-challenge'],
-    names: ['no-auth-locations'],
   },
   {
     advice: 'Express what the snippet does by annotations; nginx text may hold deny rules, so it is never skipped.',

@@ -13,6 +13,7 @@ import { problem } from './problems.ts';
 export interface PortRef {
   /** `<ns>/<service>/<port>`: id of the endpoints row, and of the backend row without its face. */
   portKey: string;
+  face: Face;
   serviceKey: ObjectKey;
   /** Name or decimal number; '' when the Ingress gives none. */
   port: string;
@@ -28,6 +29,7 @@ export interface DraftPath {
   source: Source;
   /** Rule and path index, padded: what orders the paths of one Ingress. */
   position: string;
+  face: Face;
   backendId: string;
   service: { namespace: string; name: string; port: string };
 }
@@ -47,6 +49,7 @@ export interface Draft {
   /** Sorts by age: creation time, then namespace/name. */
   age: string;
   annotations: ReadAnnotations;
+  /** Of all paths but those that the operator exempts from authentication. */
   face: Face;
   /** Of auth-tls-secret, for every host of the Ingress; null: clients are not asked for a certificate. */
   clientSecret: SecretReference | null;
@@ -68,7 +71,10 @@ export function draftIngress(ingress: ObjectOf<'Ingress'>, options: TranslateOpt
   const source: Source = { kind: 'Ingress', namespace, name };
   const annotations = readAnnotations(source, texts);
   const problems: Problem[] = [...annotations.problems];
-  const face = faceOf(annotations, ingress.metadata, options.allowsOtherNamespaces);
+  const faceWith = (deniedBy: string | null) =>
+    faceOf(annotations, deniedBy, ingress.metadata, options.allowsOtherNamespaces);
+  const face = faceWith(annotations.deniedBy);
+  const exemptFace = faceWith(annotations.exemptDeniedBy);
   const named = annotations.settings['auth-tls-secret'];
   const clientSecret = named === undefined ? null : referenceOf(named, namespace, options.allowsOtherNamespaces);
   const hosts = new Map<string, Source>();
@@ -77,7 +83,7 @@ export function draftIngress(ingress: ObjectOf<'Ingress'>, options: TranslateOpt
   const brokenBackends: Backend[] = [];
 
   const addPath = (
-    route: Omit<DraftPath, 'source' | 'backendId' | 'service'>,
+    route: Omit<DraftPath, 'source' | 'face' | 'backendId' | 'service'>,
     at: Source,
     backend: IngressBackend,
     field: string,
@@ -94,15 +100,17 @@ export function draftIngress(ingress: ObjectOf<'Ingress'>, options: TranslateOpt
       const broken = { status: 404, code: 'BackendMissing', message: 'No Service stands behind this path.' };
       const nowhere = { namespace, name: '', port: '' };
       brokenBackends.push(brokenBackend(options, route.routeId, backendSource, nowhere, broken));
-      paths.push({ ...route, source: at, backendId: route.routeId, service: nowhere });
+      paths.push({ ...route, source: at, face, backendId: route.routeId, service: nowhere });
       return;
     }
     const port = service.port.name ?? (service.port.number === undefined ? '' : String(service.port.number));
     // No Service can have a slash in its name; two that a file calls "a/b" and "a" must not meet in one key.
     const portKey = `${namespace}/${service.name.replaceAll('/', '%2F')}/${port}`;
-    portRefs.push({ portKey, serviceKey: `${namespace}/${service.name}`, port, source: backendSource });
+    const isExempt = options.noAuthPrefixes.some((prefix) => route.path.startsWith(prefix));
+    const spoken = isExempt && exemptFace.transport === null ? exemptFace : face;
+    portRefs.push({ portKey, face: spoken, serviceKey: `${namespace}/${service.name}`, port, source: backendSource });
     const names = { namespace, name: service.name, port };
-    paths.push({ ...route, source: at, backendId: portKey + face.suffix, service: names });
+    paths.push({ ...route, source: at, face: spoken, backendId: portKey + spoken.suffix, service: names });
   };
 
   for (const [ruleIndex, rule] of ingress.spec.rules.entries()) {

@@ -59,8 +59,10 @@ export const tcpFace: Face = { ...plainFace, suffix: '#tcp', transport: 'tcp' };
 /** Alone on its port, for no HTTP comes by UDP. */
 export const udpFace: Face = { ...plainFace, transport: 'udp' };
 
+/** @param deniedBy key of the annotation that closes the paths; null: open */
 export function faceOf(
-  { settings, deniedBy }: ReadAnnotations,
+  { settings }: ReadAnnotations,
+  deniedBy: string | null,
   ingress: { namespace: string; name: string },
   allowsOtherNamespaces: boolean,
 ): Face {

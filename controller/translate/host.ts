@@ -11,7 +11,7 @@ import { everyHost } from './names.ts';
 import type { TranslateOptions } from './options.ts';
 import { isPassthrough, passthroughRow, settlePassthrough } from './passthrough.ts';
 import { problem } from './problems.ts';
-import { type HostFacts, matchOf, type RouteRows, rewriteOf, routeOf } from './route.ts';
+import { type HostFacts, matchOf, type RouteRows, rewriteOf, routeOf, sourceFilters } from './route.ts';
 import { routeRetry, routeTimeouts } from './waits.ts';
 
 /** Everything that one hostname is made of. */
@@ -280,7 +280,7 @@ function fallbackRoute(
     },
     // Sorts after every creation time.
     precedence: { priority: 0, order: '~' },
-    filters: [],
+    filters: facts.deniedBackendId === null ? sourceFilters({}, options) : [],
     backends: [{ backendId: facts.deniedBackendId ?? fallback.backendId, weight: 1, filters: [] }],
     timeouts: routeTimeouts({}, options),
     retry: routeRetry({}, options),

@@ -141,6 +141,7 @@ function routeRow(
     source,
     listenerIds: [`${transport}/${listenPort}`],
     hostnames: [],
+    sources: null,
     wildcard: 'one',
     order: '',
     backends: [{ backendId: isTcp ? portKey + tcpFace.suffix : portKey, weight: 1 }],

@@ -5,6 +5,7 @@ import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import type { Row, RowRef } from '#table/rows.ts';
 import type { ServerTls } from '#table/servertls.ts';
+import type { SourceRanges } from '#table/sources.ts';
 import type { ObjectKey } from '../watch/view.ts';
 
 export type RedirectStatus = 301 | 302 | 303 | 307 | 308;
@@ -52,6 +53,8 @@ export interface TranslateOptions {
     retry: L4Route['retry'];
     responses: L4Route['responses'];
   };
+  /** Of clients, where no annotation says who may come. */
+  sources: SourceRanges;
   /** Key of the ConfigMap that protects every host and is not honoured: all answer 503. null: open. */
   closedBy: Source | null;
   /** Redirect to https where a TLS section covers the host. */
@@ -65,6 +68,8 @@ export interface TranslateOptions {
   httpRedirectStatus: RedirectStatus;
   /** Paths never redirected to https: HTTP-01 challenges must be answered on port 80. */
   noTlsRedirectPrefixes: readonly string[];
+  /** Paths below these need no authentication, nor are they closed for want of it: those of HTTP-01 challenges. */
+  noAuthPrefixes: readonly string[];
   /** Annotations may name Secrets of other namespaces. */
   allowsOtherNamespaces: boolean;
   /** Only where manifests are files: an API server refuses such addresses. */
@@ -115,6 +120,7 @@ export const defaultTranslateOptions: TranslateOptions = {
   proxyProtocol: { sources: ['0.0.0.0/0', '::/0'], timeoutMs: 5_000 },
   // ingress-nginx waits 600 s for UDP, too, which it can because a flow of its ends with the first answer.
   flows: { tcpIdleMs: 600_000, udpIdleMs: 60_000, retry: { attempts: 3, withinMs: 600_000 }, responses: null },
+  sources: { deny: [], allow: null },
   closedBy: null,
   sslRedirect: true,
   forceSslRedirect: false,
@@ -122,6 +128,7 @@ export const defaultTranslateOptions: TranslateOptions = {
   http2: true,
   httpRedirectStatus: 308,
   noTlsRedirectPrefixes: ['/.well-known/acme-challenge'],
+  noAuthPrefixes: ['/.well-known/acme-challenge'],
   allowsOtherNamespaces: false,
   allowsLoopbackEndpoints: false,
   usesClusterIp: false,

@@ -5,6 +5,7 @@ import type { Draft, DraftPath } from './draft.ts';
 import { everyHost } from './names.ts';
 import type { TranslateOptions } from './options.ts';
 import { problem } from './problems.ts';
+import { sourcesOf } from './sources.ts';
 
 /** Whether TLS of a host goes to its backend undecrypted (ssl-passthrough). */
 export interface HostPassthrough {
@@ -61,8 +62,9 @@ export function settlePassthrough(hostname: string, drafts: readonly Draft[], au
 export function passthroughRow(
   hostname: string,
   { draft, path }: NonNullable<HostPassthrough['root']>,
-  { flows, timeouts }: TranslateOptions,
+  options: TranslateOptions,
 ): L4Route {
+  const { flows, timeouts } = options;
   return {
     id: `passthrough/${hostname}`,
     source: path.source,
@@ -71,6 +73,7 @@ export function passthroughRow(
     wildcard: 'one',
     order: draft.age,
     backends: [{ backendId: path.backendId, weight: 1 }],
+    sources: sourcesOf(draft.annotations.settings, options),
     timeouts: { connectMs: timeouts.connectMs, idleMs: flows.tcpIdleMs },
     retry: flows.retry,
     sendProxyProtocol: null,

@@ -5,6 +5,7 @@ import type { Draft, DraftPath } from './draft.ts';
 import type { TranslateOptions } from './options.ts';
 import { isPassthrough } from './passthrough.ts';
 import { regexFault } from './regexcheck.ts';
+import { sourcesOf } from './sources.ts';
 import { routeRetry, routeTimeouts } from './waits.ts';
 
 /** What a host as a whole decides for each of its paths. */
@@ -78,7 +79,7 @@ function isSame(a: HostFacts, b: HostFacts): boolean {
 export function routeOf(draft: Draft, path: DraftPath, facts: HostFacts, options: TranslateOptions): Route {
   const { settings } = draft.annotations;
   const age = `${draft.age}|${path.position}`;
-  const isDenied = draft.face.deniedBy !== null || facts.deniedBackendId !== null;
+  const isDenied = path.face.deniedBy !== null || facts.deniedBackendId !== null;
   return {
     id: path.routeId,
     source: path.source,
@@ -131,6 +132,7 @@ function filtersOf(draft: Draft, path: DraftPath, facts: HostFacts, options: Tra
       exceptPrefixes: [...options.noTlsRedirectPrefixes],
     });
   }
+  filters.push(...sourceFilters(settings, options));
   const target = rewriteOf(draft, path);
   const redirect = target === null ? null : redirectOf(target);
   if (redirect !== null) return [...filters, redirect];
@@ -150,6 +152,12 @@ function filtersOf(draft: Draft, path: DraftPath, facts: HostFacts, options: Tra
   const { compression } = settings;
   if (compression !== undefined) filters.push({ type: 'compression', compression });
   return filters;
+}
+
+/** At most one filter: none where everybody may come. */
+export function sourceFilters(settings: Parameters<typeof sourcesOf>[0], options: TranslateOptions): Filter[] {
+  const sources = sourcesOf(settings, options);
+  return sources === null ? [] : [{ type: 'source-ranges', sources }];
 }
 
 /** A rewrite-target that is a URL makes nginx answer 302 with it instead of forwarding. */

@@ -192,7 +192,7 @@ function facesOf(input: PortInput): Face[] {
     const face = transport === 'udp' ? udpFace : tcpFace;
     faces.set(face.suffix, face);
   }
-  for (const { draft } of input.users) faces.set(draft.face.suffix, draft.face);
+  for (const { refs } of input.users) for (const { face } of refs) faces.set(face.suffix, face);
   return [...faces.values()].sort((a, b) => compareText(a.suffix, b.suffix));
 }
 
@@ -247,7 +247,7 @@ function brokenBy(face: Face, fault: Fault | null, source: Source): Backend['bro
 
 /** Each place that names the port hears of the fault; the operator, where only the default backend does. */
 function faultProblems(input: PortInput, face: Face, { code, values, annotation }: Fault): Problem[] {
-  const users = input.users.filter(({ draft }) => draft.face.suffix === face.suffix);
+  const users = usersOf(input, face);
   if (annotation !== undefined) {
     return users.map(({ draft }) => {
       const key = draft.annotations.keys[annotation] ?? annotation;
@@ -265,15 +265,20 @@ function faultProblems(input: PortInput, face: Face, { code, values, annotation 
 /** Settings of TLS where none is spoken; ingress-nginx skips them in silence. */
 function withoutTls(input: PortInput, face: Face): Problem[] {
   const reason = `Service ${input.namespace}/${input.serviceName} is spoken to without TLS; it needs backend-protocol HTTPS`;
-  return input.users
-    .filter(({ draft }) => draft.face.suffix === face.suffix)
-    .flatMap(({ draft }) =>
-      upstreamTlsNames.flatMap((name) => {
-        const annotation = draft.annotations.keys[name];
-        if (annotation === undefined) return [];
-        return [problem('AnnotationWithoutEffect', annotationSource(draft, name), { annotation, reason })];
-      }),
-    );
+  return usersOf(input, face).flatMap(({ draft }) =>
+    upstreamTlsNames.flatMap((name) => {
+      const annotation = draft.annotations.keys[name];
+      if (annotation === undefined) return [];
+      return [problem('AnnotationWithoutEffect', annotationSource(draft, name), { annotation, reason })];
+    }),
+  );
+}
+
+/** Ingresses that ask for a face, with the places where they do. */
+function usersOf({ users }: PortInput, face: Face): PortInput['users'] {
+  return users
+    .map(({ draft, refs }) => ({ draft, refs: refs.filter((ref) => ref.face.suffix === face.suffix) }))
+    .filter(({ refs }) => refs.length > 0);
 }
 
 const upstreamTlsNames = Object.keys(upstreamTlsFamily) as (keyof typeof upstreamTlsFamily)[];

@@ -8,6 +8,7 @@ import { compileHttpsRedirect } from './httpsredirect.ts';
 import { inOrder } from './order.ts';
 import { compileRedirect } from './redirect.ts';
 import { compileHostRewrite, compilePathRewrite } from './rewrite.ts';
+import { compileSourceRanges } from './sourceranges.ts';
 
 /** What a route without filters shares: nothing to do, nothing to pay. */
 const noFilters: CompiledFilters = {
@@ -37,6 +38,9 @@ export function compileFilters(filters: readonly Filter[], match: Route['match']
     switch (filter.type) {
       case 'https-redirect':
         answers.push(compileHttpsRedirect(filter));
+        break;
+      case 'source-ranges':
+        answers.push(compileSourceRanges(filter));
         break;
       case 'redirect':
         answers.push(compileRedirect(filter, match));

@@ -1,4 +1,5 @@
 import type { RequestFacts } from '../match/facts.ts';
+import type { ResponseFlag } from '../observe/record.ts';
 import type { CompiledCompression } from './compression.ts';
 
 /** An answer that the gateway gives itself. */
@@ -7,6 +8,13 @@ export interface LocalAnswer {
   /** Complete field lines `name: value`, without Content-Length, Date and Connection. */
   headers: readonly string[];
   body: string;
+}
+
+/** A request that is not let through. Its client is told by a page of the gateway. */
+export interface Denial {
+  readonly status: number;
+  readonly flag: ResponseFlag;
+  readonly sentence: string;
 }
 
 /** Edits ready for the serialiser. `remove` (lower case) holds the names that are set, too; `lines` come after what is left. */
@@ -19,7 +27,7 @@ export interface CompiledEdits {
 /** A route's (or weighted backend's) filters, compiled once per table. null everywhere: free at run time. */
 export interface CompiledFilters {
   /** Answers without a backend, or null to go on. */
-  readonly answer: ((request: RequestFacts, bound: { httpsPort: number }) => LocalAnswer | null) | null;
+  readonly answer: ((request: RequestFacts, bound: { httpsPort: number }) => LocalAnswer | Denial | null) | null;
   /** Path (no query) that the backend sees. */
   readonly path: ((request: RequestFacts) => string) | null;
   /** Host that the backend sees. */

@@ -4,11 +4,13 @@ import type { Filter } from '#table/filter.ts';
 const order: Readonly<Record<Filter['type'], number>> = {
   // Before all else: nothing of a request that must come over TLS is acted on before it does.
   'https-redirect': 0,
-  redirect: 1,
-  rewrite: 2,
-  'request-headers': 3,
-  'response-headers': 4,
-  compression: 5,
+  // Who may not come learns nothing further, not even where the path leads. In ingress-nginx other redirects go first.
+  'source-ranges': 1,
+  redirect: 2,
+  rewrite: 3,
+  'request-headers': 4,
+  'response-headers': 5,
+  compression: 6,
 };
 
 /** Filters in order of effect; those of one type keep the row's order. */

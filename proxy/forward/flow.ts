@@ -61,6 +61,7 @@ export abstract class Flow implements FlowRecord, PickFacts {
   /** Draws the backend, once. @returns false when nothing can be forwarded; the flag says why */
   protected chooseBackend(): boolean {
     if (this.route === null) return this.#cannot('NR');
+    if (this.route.isAdmitted?.(this.origin.address) === false) return this.#cannot('AD');
     const drawn = draw(this.route.backends, Math.random);
     const backend = drawn === null ? undefined : this.engine.tables.backend(drawn.backendId);
     if (backend === undefined) return this.#cannot('NE');

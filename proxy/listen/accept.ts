@@ -1,6 +1,6 @@
 import net, { type Server } from 'node:net';
+import { plainAddress } from '../match/ranges.ts';
 import type { Door } from './door.ts';
-import { plainAddress } from './forwarded.ts';
 import type { Gate } from './gate.ts';
 import { refusals } from './refusals.ts';
 import type { Source } from './sources.ts';

@@ -1,4 +1,4 @@
-import type { LocalAnswer } from '../filters/compiled.ts';
+import type { Denial, LocalAnswer } from '../filters/compiled.ts';
 import { abandonAttempt } from '../forward/attempt.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { Exchange } from '../forward/exchange.ts';
@@ -25,7 +25,11 @@ export function answer(engine: Engine, exchange: Exchange, status: number, flag:
 }
 
 /** Answers with what a filter made and ends the exchange. */
-export function answerLocally(engine: Engine, exchange: Exchange, local: LocalAnswer): void {
+export function answerLocally(engine: Engine, exchange: Exchange, local: LocalAnswer | Denial): void {
+  if ('sentence' in local) {
+    answer(engine, exchange, local.status, local.flag, local.sentence);
+    return;
+  }
   exchange.flag = 'LR';
   send(engine, exchange, local.status, local.headers.map((line) => `${line}\r\n`).join(''), local.body);
 }

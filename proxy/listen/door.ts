@@ -1,6 +1,6 @@
 import type { Listener } from '#table/listener.ts';
 import { type CompiledCompression, compileCompression } from '../filters/compression.ts';
-import { trustOf } from './forwarded.ts';
+import { rangeTest } from '../match/ranges.ts';
 import { type Limits, withoutZeroes } from './limits.ts';
 
 /** What connections need to know of the listener that they came through. */
@@ -38,11 +38,11 @@ export function doorOf(listener: Listener, port: number, limits: Limits): Door {
     compression: listener.compression === null ? null : compileCompression(listener.compression),
     http2: listener.http2,
     limits: limitsOf(listener, limits),
-    isTrusted: trustOf(listener.trustedProxies),
+    isTrusted: rangeTest(listener.trustedProxies),
     proxy:
       listener.proxyProtocol === null
         ? null
-        : { isSource: trustOf(listener.proxyProtocol.sources), timeoutMs: listener.proxyProtocol.timeoutMs },
+        : { isSource: rangeTest(listener.proxyProtocol.sources), timeoutMs: listener.proxyProtocol.timeoutMs },
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Origin } from '../forward/flow.ts';
+import { plainAddress } from '../match/ranges.ts';
 import type { ProxyHeader } from '../parse/proxyheader.ts';
-import { plainAddress } from './forwarded.ts';
 
 /** As the socket says; addresses are '' when the client is gone already. */
 export function originOf(socket: Socket): Origin {

@@ -1,13 +1,13 @@
 import net, { type Server, type Socket } from 'node:net';
 import tls, { type TLSSocket } from 'node:tls';
 import type { Engine } from '../forward/engine.ts';
+import { plainAddress } from '../match/ranges.ts';
 import { acceptThrough } from './accept.ts';
 import { Accepted, nobody } from './accepted.ts';
 import { Admission } from './admission.ts';
 import { ClientProof } from './clientproof.ts';
 import type { Connection } from './connection.ts';
 import type { Door } from './door.ts';
-import { plainAddress } from './forwarded.ts';
 import type { Gate } from './gate.ts';
 import { peerOf } from './peer.ts';
 import { Preamble } from './preamble.ts';

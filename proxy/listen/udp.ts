@@ -2,8 +2,8 @@ import dgram, { type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import type { Engine } from '../forward/engine.ts';
 import { UdpFlow } from '../forward/udpflow.ts';
+import { plainAddress } from '../match/ranges.ts';
 import { readClock } from './clock.ts';
-import { plainAddress } from './forwarded.ts';
 import type { SocketHandle } from './sockets.ts';
 import { Sweep } from './sweep.ts';
 

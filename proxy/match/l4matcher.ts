@@ -1,12 +1,15 @@
 import type { L4Route } from '#table/l4route.ts';
 import type { Host } from '#table/listener.ts';
 import { HostNames, isNarrower } from './hostnames.ts';
+import { type AddressTest, admission } from './ranges.ts';
 import { type Weighted, weigh } from './weighted.ts';
 
 /** An L4 route, ready for use. */
 export interface CompiledL4Route {
   readonly row: L4Route;
   readonly backends: readonly (Weighted & { readonly backendId: string })[];
+  /** Whose connections are taken; null: everybody's. */
+  readonly isAdmitted: AddressTest | null;
 }
 
 type HostName = Pick<Host, 'hostname' | 'wildcard'>;
@@ -83,6 +86,7 @@ function claimsOf(row: L4Route): Claim[] {
   const route: CompiledL4Route = {
     row,
     backends: weigh(row.backends, ({ backendId }) => ({ backendId })),
+    isAdmitted: row.sources === null ? null : admission(row.sources),
   };
   const id = `${row.order} ${row.id}`;
   const names = row.hostnames.length === 0 ? ['*'] : new Set(row.hostnames);

@@ -21,6 +21,7 @@ export const flagMeanings = {
   SI: 'a WebSocket or a flow was silent for too long: websocket-idle-timeout, proxy-stream-timeout',
   DPE: 'the request was malformed, or a PROXY header was, was missing, or came from a stranger',
   CC: "the client's certificate: none, not trusted, for somebody else, or asked for by another host",
+  AD: "the client's address may not come here: denylist-source-range, allowlist-source-range",
   DC: 'the client went away',
   DHT: 'the client did not send the request head, or a PROXY header, in time: --limit-head-ms, proxy-protocol-header-timeout',
   DBT: 'the client did not send the request body in time: --limit-body-idle-ms',

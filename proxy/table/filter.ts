@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Compression } from './compression.ts';
+import { SourceRanges } from './sources.ts';
 
 const HeaderValue = z.object({ name: z.string(), value: z.string() });
 
@@ -29,6 +30,8 @@ export const Filter = z.discriminatedUnion('type', [
     status: z.union([z.literal(301), z.literal(302), z.literal(303), z.literal(307), z.literal(308)]),
     exceptPrefixes: z.array(z.string()),
   }),
+  /** 403 for clients that may not come. The address is that behind trusted proxies. */
+  z.object({ type: z.literal('source-ranges'), sources: SourceRanges }),
   /** Answer with a redirect. null keeps that part of the request's own URL. */
   z.object({
     type: z.literal('redirect'),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Source } from './problem.ts';
+import { SourceRanges } from './sources.ts';
 
 /**
  * Where bytes go that are not read as HTTP: the connections of a tcp listener, the datagrams of a udp listener, or the TLS
@@ -21,6 +22,8 @@ export const L4Route = z.object({
   order: z.string(),
   /** Weights are relative, drawn once per connection or flow. Empty or all 0: nothing is taken. */
   backends: z.array(z.object({ backendId: z.string(), weight: z.int().min(0).max(1_000_000) })),
+  /** Whose connections and flows are taken; null: everybody's. */
+  sources: SourceRanges.nullable().default(null),
   /** 0: no limit. */
   timeouts: z.object({
     /** Longest wait for a backend connection, ms. */

@@ -14,7 +14,8 @@ export function answerOf(line: string, rows: readonly Row[]): string {
   if (route === null) return '404';
   const { answer, host, path } = compileFilters(route.row.filters, route.row.match);
   const local = answer?.(facts, { httpsPort: 443 }) ?? null;
-  if (local !== null) return `${local.status} ${local.headers.join('; ')}`;
+  if (local !== null)
+    return 'flag' in local ? `${local.status} ${local.flag}` : `${local.status} ${local.headers.join('; ')}`;
   const id = route.row.backends[0]?.backendId ?? '';
   const backend = rowsById(rows, 'backend').get(id);
   if (backend === undefined) return `a backend that is not there: ${id}`;

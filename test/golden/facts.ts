@@ -10,11 +10,13 @@ export interface TestRequest {
   readonly rawPath: string;
   readonly query: string;
   readonly headers: Readonly<Record<string, string>>;
+  readonly clientAddress: string;
 }
 
-/** `GET http://shop.example:8080/a/b?c=d`; the authority may be empty. */
+/** `GET http://shop.example:8080/a/b?c=d`, perhaps with ` from 10.0.0.1` after it; the authority may be empty. */
 export function parseRequest(line: string, headers: Readonly<Record<string, string>> = {}): TestRequest {
-  const found = /^([A-Z]+) (https?):\/\/([^/?]*)([^?]*)(?:\?(.*))?$/.exec(line);
+  const [, text = '', clientAddress = '192.0.2.1'] = /^(.*?)(?: from ([0-9a-f.:]+))?$/s.exec(line) ?? [];
+  const found = /^([A-Z]+) (https?):\/\/([^/?]*)([^?]*)(?:\?(.*))?$/.exec(text);
   if (!found) throw new Error(`not a request: ${line}`);
   return {
     method: found[1] as string,
@@ -23,6 +25,7 @@ export function parseRequest(line: string, headers: Readonly<Record<string, stri
     rawPath: Buffer.from(found[4] as string, 'utf8').toString('latin1'),
     query: found[5] ?? '',
     headers,
+    clientAddress,
   };
 }
 
@@ -39,7 +42,7 @@ export function factsOf(request: TestRequest): RequestFacts | null {
     path,
     rawPath: request.rawPath,
     query: request.query,
-    clientAddress: '192.0.2.1',
+    clientAddress: request.clientAddress,
     header: (name) => valuesByName.get(name),
   };
 }

@@ -57,10 +57,16 @@ test('no value of any known annotation throws, passes a line break or goes unhea
 });
 
 test('what protects is never served without: it closes the paths', () => {
-  const protecting = [...unhonoured.keys()].filter((name) => /^auth-|snippet$|source-range$|^satisfy$/.test(name));
-  assert.equal(protecting.length, 27);
+  const protecting = [...unhonoured.keys()].filter((name) => /^auth-|snippet$|^satisfy$/.test(name));
+  assert.equal(protecting.length, 24);
   for (const name of protecting) assert.equal(read(name, '10.0.0.0/8').deniedBy, prefix + name);
-  assert.equal(read('whitelist-source-range', '0.0.0.0/0,::/0').deniedBy, null);
+  for (const name of ['allowlist', 'whitelist', 'denylist'].map((list) => `${list}-source-range`)) {
+    for (const bad of ['x', '10.0.0.0/33', '10.1', '10.0.0.1,', '10.0.0.1 10.0.0.2', ' ']) {
+      assert.equal(read(name, bad).deniedBy, prefix + name, bad);
+    }
+    assert.equal(read(name, '').deniedBy, name.startsWith('white') ? null : prefix + name);
+    assert.equal(read(name, ' 10.0.0.1/8 , 2001:DB8::0:1').deniedBy, null);
+  }
   assert.equal(read('enable-modsecurity', 'yes').deniedBy, `${prefix}enable-modsecurity`);
 });
 

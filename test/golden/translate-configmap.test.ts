@@ -56,12 +56,27 @@ test('a key is known once, and names flags that there are', () => {
 });
 
 test('a key that is an annotation, too, takes what the annotation takes', () => {
-  const values = ['true', 'false', 'yes', '0', '5', '60s', '1m', '-1', '', 'ewma', 'round_robin', 'least_conn'];
+  const values = [
+    'true',
+    'false',
+    'yes',
+    '0',
+    '5',
+    '60s',
+    '1m',
+    '-1',
+    '',
+    'ewma',
+    'round_robin',
+    'least_conn',
+    '::1, 10.0.0.0/8',
+  ];
   const shared = Object.keys(configKeys).filter((name) => Object.hasOwn(registry, name));
   assert(shared.length > 5);
   for (const name of shared) {
     const { parse } = configKeys[name as keyof typeof configKeys];
-    for (const value of values) {
+    // An empty list of addresses is none here; on an Ingress it closes the paths.
+    for (const value of values.filter((each) => each !== '' || !name.endsWith('source-range'))) {
       const own = registry[name as keyof typeof registry].parse(value);
       assert.deepEqual(parse(value), own, `${name}: ${value}`);
     }
@@ -89,7 +104,7 @@ test('no value of any key throws, passes a line break or goes unheard', () => {
 
 test('what nobody honours yet and what protects closes the gateway', () => {
   const closing = [...unhonouredKeys].filter(([, { closes }]) => closes).map(([name]) => name);
-  assert.equal(closing.length, 14);
+  assert.equal(closing.length, 12);
   for (const name of closing) {
     const { closedBy, problems } = read({ [name]: '10.0.0.0/8' });
     assert.equal(closedBy?.field, `data[${name}]`);
@@ -179,7 +194,7 @@ test('an edit touches the rows that the key is about, and no others', () => {
   assert.deepEqual(balance.touched.slice(0, 2), ['backend demo/web/80', 'endpoints demo/web/80']);
   assert.equal(rowOf(balance.upserts, 'backend')?.balance.algorithm, 'ewma');
 
-  const closed = change({ 'load-balance': 'ewma', 'service-upstream': 'true', 'whitelist-source-range': '10.0.0.0/8' });
+  const closed = change({ 'load-balance': 'ewma', 'service-upstream': 'true', 'block-cidrs': '10.0.0.0/8' });
   assert.equal(rowOf(closed.upserts, 'backend')?.broken?.status, 503);
   const routes = closed.upserts.flatMap((row) => (row.kind === 'route' ? [row.row] : []));
   assert.equal(routes.length, 2);

@@ -87,6 +87,7 @@ function usualRows(options: TranslateOptions): Record<RowKind, Record<string, un
     l4route: {
       hostnames: [],
       wildcard: 'one',
+      sources: null,
       sendProxyProtocol: null,
       responses: null,
     },
