@@ -61,6 +61,7 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
     name: 'standalone',
     zone: null,
     node: null,
+    admin: null,
     hash: '',
     isObserver: false,
     deliver: ({ isSnapshot, rows, deletes, commit }) =>

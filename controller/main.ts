@@ -57,14 +57,22 @@ export async function runController(settings: Settings): Promise<void> {
   const authorize = authorizeBy(settings, settings.proxyServiceAccount, cluster);
   const publisher = new Publisher(tableContract);
   let isReady = false;
-  const admin = await openPages(settings.adminAddress, settings.adminPort, {
-    '/healthz': () => ({ text: 'ok\n' }),
-    '/readyz': () => (isReady ? { text: 'ok\n' } : { status: 503, text: 'no tables yet\n' }),
-    '/metrics': () => ({ text: figures() }),
-    '/problems': () => ({ json: isReady ? pipeline.problems() : [] }),
-    '/proxies': () => ({ json: publisher.readers() }),
-    '/edges': () => ({ json: plans?.publisher.readers() ?? [] }),
-    '/addresses': () => ({ json: plans?.addresses() ?? {} }),
+  const proxies = () => publisher.readers();
+  const edges = () => plans?.publisher.readers() ?? [];
+  const admin = await openPages({
+    address: settings.adminAddress,
+    port: settings.adminPort,
+    pages: {
+      '/healthz': () => ({ text: 'ok\n' }),
+      '/readyz': () => (isReady ? { text: 'ok\n' } : { status: 503, text: 'no tables yet\n' }),
+      '/metrics': () => ({ text: figures() }),
+      '/problems': () => ({ json: isReady ? pipeline.problems() : [] }),
+      '/proxies': () => ({ json: proxies() }),
+      '/edges': () => ({ json: edges() }),
+      '/addresses': () => ({ json: plans?.addresses() ?? {} }),
+    },
+    followers: { '/proxies': proxies, '/edges': edges },
+    log,
   });
 
   const store = settings.stateDir === null ? secretStore(cluster, namespace) : fileStore(settings.stateDir);

@@ -10,18 +10,18 @@ import { allowed } from './fleet/allowance.ts';
 import { openCodeCache } from './fleet/codecache.ts';
 import { Crew } from './fleet/crew.ts';
 import { Figures, shareFigures } from './fleet/figures.ts';
+import { fleetPages } from './fleet/pages.ts';
 import { Ports } from './fleet/ports.ts';
 import { Upkeep } from './fleet/upkeep.ts';
 import type { Limits } from './listen/limits.ts';
 import { bindAddresses } from './listen/sockets.ts';
 import { openAdmin } from './observe/admin.ts';
-import { dumpOf } from './observe/dump.ts';
 import { streamFigures } from './observe/streamfigures.ts';
 import { TableDisk } from './receive/disk.ts';
 import { Intake } from './receive/intake.ts';
 import { Memory } from './receive/memory.ts';
 import { TimeGuard } from './receive/order.ts';
-import { connectStream } from './receive/stream.ts';
+import { adminOf, connectStream } from './receive/stream.ts';
 import { faultsOf } from './receive/validate.ts';
 import type { RedisSettings } from './share/redis.ts';
 import { Share } from './share/share.ts';
@@ -189,13 +189,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     unreadyReason,
     metrics: () => figures.text(),
     problems,
-    pages: {
-      '/tables': () => ({
-        hash: intake.commit?.hash ?? '',
-        generation: intake.commit?.generation ?? 0,
-        ...dumpOf(tableContract, intake.table),
-      }),
-    },
+    pages: fleetPages({ crew, intake, upkeep }),
   }).catch(async (error: unknown) => {
     await crew.stop(0);
     throw error;
@@ -261,6 +255,7 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
     name: options.proxyName,
     zone: options.zone,
     node: options.node,
+    admin: adminOf(options.adminAddress, fleet.adminPort),
     current: () => fleet.state().commit,
     onBatch: (batch) => fleet.apply(batch),
     log,

@@ -73,6 +73,10 @@ async function answer(question: Ask & { readonly sequence: number }, handle: unk
       say({ type: 'done', sequence, snapshot: metrics.snapshot() });
       metrics.letGo((routeId) => live.hasRoute(routeId));
       return;
+    } else if (question.type === 'look') {
+      const endpoints = parts.selector.look(question.backendId, performance.now());
+      say({ type: 'done', sequence, look: { ...parts.metrics.doings(), endpoints } });
+      return;
     }
     say({ type: 'done', sequence });
   } catch (error) {

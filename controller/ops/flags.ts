@@ -101,7 +101,7 @@ const fleetFlags = {
   adminPort: flag(
     port.default(10_254),
     'PORT',
-    'port of /healthz, /readyz, /metrics, /tables, /problems; 0: a free one',
+    'port of /healthz, /readyz, /metrics, /problems, /tables, /endpoints, /connections; 0: a free one',
   ),
   workers: flag(integer(0, 1_024).default(0), 'N', 'worker processes; 0: one per core'),
   accessLog: flag(text.default('off'), 'WHERE', 'access log: off, stdout or the path of a file'),
@@ -249,7 +249,7 @@ export const controllerFlags = {
   adminPort: flag(
     port.default(10_254),
     'PORT',
-    'port of /healthz, /readyz, /metrics, /problems, /proxies, /edges, /addresses; 0: a free one',
+    'port of /healthz, /readyz, /metrics, /problems, /addresses, /proxies and /edges, with the pages of each below; 0: a free one',
   ),
   adminAddress: flag(address.default(everywhere), 'IP', 'address of the admin port (default: all)'),
   ...commonFlags,

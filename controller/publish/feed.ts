@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { Log } from '#kit/log.ts';
 import type { AnyKinds, Contract } from '#table/contract.ts';
 import { type AckAnswer, type AckPost, streamHeader } from '#table/wire.ts';
+import { adminOrigin } from './adminorigin.ts';
 import type { Authorize } from './auth.ts';
 import type { Publisher } from './publisher.ts';
 import { RowStream } from './stream.ts';
@@ -21,8 +22,11 @@ export interface Feed {
   readonly acksPath: string;
   readonly authorize: Authorize;
   open(query: URLSearchParams, response: ServerResponse, who: string): void;
-  /** @returns how far we are */
-  acknowledge(post: AckPost): AckAnswer;
+  /**
+   * @param peer address that the answer came from
+   * @returns how far we are
+   */
+  acknowledge(post: AckPost, peer: string | undefined): AckAnswer;
   /** Called every heartbeatMs. */
   beat(): void;
   close(): void;
@@ -41,6 +45,7 @@ export function feedOf<M extends AnyKinds>({ contract, publisher, authorize, rea
         name,
         zone: query.get('zone') || null,
         node: query.get('node') || null,
+        admin: adminOrigin(query.get('admin'), response.req.socket.remoteAddress),
         hash: query.get('hash') ?? '',
         response,
       });
@@ -61,11 +66,11 @@ export function feedOf<M extends AnyKinds>({ contract, publisher, authorize, rea
       });
     },
 
-    acknowledge(post) {
+    acknowledge(post, peer) {
       const { name, ack } = post;
       const stream = streams.get(post.stream);
       if (stream) stream.acknowledge(ack);
-      else publisher.heardElsewhere(post);
+      else publisher.heardElsewhere(post, adminOrigin(post.admin, peer));
       if (ack.type === 'refused' && stream?.isNews(ack)) {
         log.error({ [reader]: name, hash: ack.hash, problems: ack.problems }, `${reader} refused what it was sent`);
       }

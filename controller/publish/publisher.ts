@@ -24,6 +24,8 @@ export interface ReaderState {
   name: string;
   zone: string | null;
   node: string | null;
+  /** Origin of its admin pages, `http://10.0.0.1:10254`; null: it has not said so. */
+  admin: string | null;
   /** here: its stream ends in this process. elsewhere: another replica serves it, and it tells us what it applied. */
   connected: 'here' | 'elsewhere';
   appliedHash: string | null;
@@ -111,10 +113,13 @@ export class Publisher<M extends AnyKinds> {
     };
   }
 
-  /** A proxy that another replica serves tells us its answer. Forgotten if it does not repeat it within 30 s. */
-  heardElsewhere(post: AckPost): void {
+  /**
+   * A proxy that another replica serves tells us its answer. Forgotten if it does not repeat it within 30 s.
+   * @param admin origin of its admin pages
+   */
+  heardElsewhere(post: AckPost, admin: string | null = null): void {
     for (const subscription of this.#subscriptions) if (subscription.subscriber.name === post.name) return;
-    this.#elsewhere.set(post.name, { post, atMs: this.#nowMs() });
+    this.#elsewhere.set(post.name, { post, admin, atMs: this.#nowMs() });
     this.#settle();
   }
 
@@ -147,16 +152,18 @@ export class Publisher<M extends AnyKinds> {
     const generationOf = (hash: string | null) => (hash === null ? null : (this.#generationByHash.get(hash) ?? null));
     for (const { subscriber, appliedHash, refused } of this.#subscriptions) {
       if (subscriber.isObserver) continue;
-      const { name, zone, node } = subscriber;
+      const { name, zone, node, admin } = subscriber;
       const appliedGeneration = generationOf(appliedHash);
-      states.push({ name, zone, node, connected: 'here', appliedHash, appliedGeneration, refused });
+      states.push({ name, zone, node, admin, connected: 'here', appliedHash, appliedGeneration, refused });
     }
-    for (const { name, zone, node, ack } of this.#elsewhere.values().map(({ post }) => post)) {
+    for (const { post, admin } of this.#elsewhere.values()) {
+      const { name, zone, node, ack } = post;
       const isApplied = ack.type === 'applied';
       states.push({
         name,
         zone,
         node,
+        admin,
         connected: 'elsewhere',
         appliedHash: isApplied ? ack.hash : null,
         appliedGeneration: isApplied ? generationOf(ack.hash) : null,
@@ -213,6 +220,7 @@ export class Publisher<M extends AnyKinds> {
 
 interface Elsewhere {
   post: AckPost;
+  admin: string | null;
   atMs: number;
 }
 

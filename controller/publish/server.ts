@@ -86,7 +86,7 @@ export async function startTableServer(options: TableServerOptions): Promise<Tab
     if (!post.success) return refuse(response, 400, 'the body is not an acknowledgement');
     if (isForeign(post.data.node)) return refuse(response, 403, `the token is one of node ${node}`);
     response.writeHead(200, { 'content-type': 'application/json' });
-    response.end(`${JSON.stringify(feed.acknowledge(post.data))}\n`);
+    response.end(`${JSON.stringify(feed.acknowledge(post.data, request.socket.remoteAddress))}\n`);
   }
 
   const beat = setInterval(() => {

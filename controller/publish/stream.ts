@@ -13,6 +13,7 @@ export class RowStream<M extends AnyKinds> implements Subscriber<M> {
   readonly name: string;
   readonly zone: string | null;
   readonly node: string | null;
+  readonly admin: string | null;
   readonly hash: string;
   readonly isObserver: boolean;
   readonly #response: ServerResponse;
@@ -20,10 +21,13 @@ export class RowStream<M extends AnyKinds> implements Subscriber<M> {
   #beatsSinceHeard = 0;
   #lastRefusal = '';
 
-  constructor(options: Pick<Subscriber<M>, 'name' | 'zone' | 'node' | 'hash'> & { response: ServerResponse }) {
+  constructor(
+    options: Pick<Subscriber<M>, 'name' | 'zone' | 'node' | 'admin' | 'hash'> & { response: ServerResponse },
+  ) {
     this.name = options.name;
     this.zone = options.zone;
     this.node = options.node;
+    this.admin = options.admin;
     this.hash = options.hash;
     this.isObserver = options.name === '';
     this.#response = options.response;

@@ -7,6 +7,8 @@ export interface Subscriber<M> {
   name: string;
   zone: string | null;
   node: string | null;
+  /** Origin of its admin pages; null: not known. */
+  admin: string | null;
   /** Content that it holds already; '' for none. */
   hash: string;
   /** true: a person who looks on. It is sent everything and counts for nothing. */

@@ -1,7 +1,7 @@
 import pino from 'pino';
 import { planContract } from '#table/plan.ts';
 import { streamFigures } from '../observe/streamfigures.ts';
-import { connectStream } from '../receive/stream.ts';
+import { adminOf, connectStream } from '../receive/stream.ts';
 import { type EdgeOptions, startEdge } from './agent.ts';
 
 export interface EdgeProcessOptions extends Omit<EdgeOptions, 'log'> {
@@ -27,6 +27,7 @@ export async function runEdge(options: EdgeProcessOptions): Promise<void> {
     name: options.node,
     zone: null,
     node: options.node,
+    admin: adminOf(options.adminAddress, edge.adminPort),
     current: () => edge.state().commit,
     onBatch: (batch) => edge.apply(batch),
     log,

@@ -6,7 +6,7 @@ import type { Delta } from '../receive/changes.ts';
 import type { AffinityEntry } from '../share/affinity.ts';
 import { KnownClients } from './clients.ts';
 import { Member, type MemberExit, WorkerGone, WorkerRefused } from './member.ts';
-import type { HealthWord, Tell, WorkerStart } from './messages.ts';
+import type { HealthWord, Tell, WorkerLook, WorkerStart } from './messages.ts';
 
 export interface CrewOptions {
   readonly size: number;
@@ -112,12 +112,35 @@ export class Crew {
 
   /** Counters of every worker. One that does not answer in time is counted as it was when it last did. */
   async metrics(timeoutMs: number): Promise<MetricsSnapshot[]> {
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(late.resolve, timeoutMs);
-    const asked = this.#seats.map((seat) => seat.member.ask({ type: 'metrics' }).catch(() => {}));
-    await Promise.race([Promise.all(asked), late.promise]);
-    clearTimeout(timer);
+    await inTime(
+      timeoutMs,
+      this.#seats.map(({ member }) =>
+        member.ask({ type: 'metrics' }).then(
+          () => {},
+          () => {},
+        ),
+      ),
+    );
     return this.#seats.flatMap(({ member }) => (member.snapshot !== null ? [member.snapshot] : []));
+  }
+
+  /** What every worker shows of itself, with endpoints of one backend ('': of none); null: it did not answer in time. */
+  async look(
+    backendId: string,
+    timeoutMs: number,
+  ): Promise<{ pid: number; isReady: boolean; look: WorkerLook | null }[]> {
+    const looks = this.#seats.map(({ member, isReady }) => ({
+      pid: member.pid,
+      isReady,
+      look: null as WorkerLook | null,
+    }));
+    const asked = this.#seats.map(async ({ member }, i) => {
+      const answer = await member.ask({ type: 'look', backendId }).catch(() => null);
+      const place = looks[i];
+      if (place !== undefined) place.look = answer?.look ?? null;
+    });
+    await inTime(timeoutMs, asked);
+    return looks;
   }
 
   /** Ends every worker: no new connections, those in flight get graceMs, then what is left is killed. */
@@ -135,11 +158,11 @@ export class Crew {
     clearTimeout(killer);
   }
 
-  async #everywhere(work: (member: Member, index: number) => Promise<void>): Promise<void> {
+  async #everywhere(work: (member: Member, index: number) => Promise<unknown>): Promise<void> {
     await Promise.all(this.#seats.map((seat) => this.#atSeat(seat, work)));
   }
 
-  async #atSeat(seat: Seat, work: (member: Member, index: number) => Promise<void>): Promise<void> {
+  async #atSeat(seat: Seat, work: (member: Member, index: number) => Promise<unknown>): Promise<void> {
     const { member } = seat;
     // A machine that slept wakes up with every timer due: what workers have answered is heard before the last word.
     let watchdog = setTimeout(() => {
@@ -193,7 +216,7 @@ export class Crew {
       },
       onExit: (exit) => this.#ended(seatOf(), exit),
     });
-    const asked = [member.ask({ type: 'start', start: this.#options.start })];
+    const asked: Promise<unknown>[] = [member.ask({ type: 'start', start: this.#options.start })];
     const whole = this.#options.whole();
     if (whole !== null) {
       asked.push(member.ask({ type: 'apply', delta: whole.delta, hash: whole.hash }));
@@ -272,6 +295,14 @@ const earlyEndMs = 10_000;
 const maxBackoffMs = 5_000;
 /** What a drained worker gets beyond its grace to leave by itself, ms. */
 const killAfterMs = 2_000;
+
+/** Waits for all, but no longer than this. None of them rejects. */
+async function inTime(timeoutMs: number, all: readonly Promise<void>[]): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, timeoutMs);
+  await Promise.race([Promise.all(all), late.promise]);
+  clearTimeout(timer);
+}
 
 /** The primary's descriptors go first: one that is left would listen on, with nobody who accepts, and keep clients waiting. */
 function closeAll({ bound }: OpenListener): void {

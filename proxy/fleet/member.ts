@@ -19,6 +19,9 @@ export interface MemberOptions {
   onExit(exit: MemberExit): void;
 }
 
+/** What came of a question. */
+type Answer = Extract<FromWorker, { type: 'done' }>;
+
 /** The worker said that it could not do what it was asked; it lives on. */
 export class WorkerRefused extends Error {}
 
@@ -32,7 +35,7 @@ export class Member {
   snapshot: MetricsSnapshot | null = null;
   readonly #child: ChildProcess;
   readonly #log: Log;
-  readonly #answers = new Map<number, { resolve(): void; reject(error: Error): void }>();
+  readonly #answers = new Map<number, { resolve(answer: Answer): void; reject(error: Error): void }>();
   #sequence = 0;
   #hasExited = false;
 
@@ -66,10 +69,10 @@ export class Member {
    * Messages are taken by the worker in the order of sending, so asking again need not wait for the first answer.
    * @throws WorkerRefused, WorkerGone
    */
-  ask(question: Ask, handle?: SocketHandle): Promise<void> {
+  ask(question: Ask, handle?: SocketHandle): Promise<Answer> {
     if (this.#hasExited) return Promise.reject(new WorkerGone(`worker ${this.pid} ended`));
     const sequence = ++this.#sequence;
-    const answered = new Promise<void>((resolve, reject) => this.#answers.set(sequence, { resolve, reject }));
+    const answered = new Promise<Answer>((resolve, reject) => this.#answers.set(sequence, { resolve, reject }));
     this.#send({ ...question, sequence }, handle);
     return answered;
   }
@@ -115,7 +118,7 @@ export class Member {
       return;
     }
     if (message.snapshot !== undefined) this.snapshot = message.snapshot;
-    answer?.resolve();
+    answer?.resolve(message);
   }
 }
 

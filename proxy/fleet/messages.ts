@@ -1,7 +1,8 @@
 import type { Listener } from '#table/listener.ts';
 import type { Limits } from '../listen/limits.ts';
-import type { MetricsSnapshot } from '../observe/metrics.ts';
+import type { MetricsSnapshot, WorkerDoings } from '../observe/metrics.ts';
 import type { Delta } from '../receive/changes.ts';
+import type { EndpointLook } from '../select/endpoint.ts';
 import type { AffinityEntry } from '../share/affinity.ts';
 
 /** What every worker of a fleet is started with. */
@@ -29,8 +30,15 @@ export type Ask =
   | { readonly type: 'listen'; readonly listener: Listener; readonly part: number }
   | { readonly type: 'unlisten'; readonly listenerId: string }
   | { readonly type: 'metrics' }
+  /** For the pages of the proxy; endpoints of one backend, '' for none. */
+  | { readonly type: 'look'; readonly backendId: string }
   /** Only whether it answers. */
   | { readonly type: 'ping' };
+
+/** What a worker shows of itself. */
+export interface WorkerLook extends WorkerDoings {
+  readonly endpoints: readonly EndpointLook[];
+}
 
 /** Told by the primary; no answer. */
 export type Tell =
@@ -43,7 +51,12 @@ export type Tell =
 export type ToWorker = (Ask & { readonly sequence: number }) | Tell;
 
 export type FromWorker =
-  | { readonly type: 'done'; readonly sequence: number; readonly snapshot?: MetricsSnapshot }
+  | {
+      readonly type: 'done';
+      readonly sequence: number;
+      readonly snapshot?: MetricsSnapshot;
+      readonly look?: WorkerLook;
+    }
   /** The question could not be answered; the message holds no secret. */
   | { readonly type: 'failed'; readonly sequence: number; readonly message: string }
   | { readonly type: 'affinity'; readonly entries: readonly AffinityEntry[] }

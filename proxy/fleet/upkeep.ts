@@ -1,4 +1,4 @@
-import type { Backend, Endpoints } from '#table/backend.ts';
+import type { Backend, Endpoint, Endpoints } from '#table/backend.ts';
 import type { Problem } from '#table/problem.ts';
 import type { Table } from '#table/rows.ts';
 import { type HealthChange, Prober } from '../probe/prober.ts';
@@ -76,6 +76,11 @@ export class Upkeep {
       ),
       deletes,
     };
+  }
+
+  /** Endpoints of a row: those it has, or what its name stands for now. */
+  addresses(row: Endpoints): readonly Endpoint[] {
+    return this.#names.filled(row).endpoints;
   }
 
   /** For a worker that has just begun. */

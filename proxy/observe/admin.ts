@@ -11,8 +11,8 @@ export interface AdminOptions {
   /** Prometheus text. */
   metrics(): Promise<string>;
   problems(): readonly Problem[];
-  /** Further pages by path: what they show as JSON. */
-  readonly pages: { readonly [path: string]: () => unknown };
+  /** Further pages by path: what they show as JSON; undefined: there is nothing of what the query asks for. */
+  readonly pages: { readonly [path: string]: (query: URLSearchParams) => unknown };
 }
 
 export interface Admin {
@@ -24,7 +24,7 @@ export interface Admin {
 export async function openAdmin(options: AdminOptions): Promise<Admin> {
   const server = createServer(limits, (request, response) => {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    (isRead ? answerOf(options, pathOf(request.url ?? '/')) : refuseMethod()).then(
+    (isRead ? answerOf(options, request.url ?? '/') : refuseMethod()).then(
       ({ status, type, body }) => {
         const headers = {
           'content-type': type,
@@ -63,7 +63,8 @@ interface Answer {
 
 const limits = { maxHeaderSize: 8_192, headersTimeout: 5_000, requestTimeout: 10_000, keepAliveTimeout: 30_000 };
 
-async function answerOf(options: AdminOptions, path: string): Promise<Answer> {
+async function answerOf(options: AdminOptions, url: string): Promise<Answer> {
+  const path = pathOf(url);
   switch (path) {
     case '/':
       return text(200, `${[...ownPaths, ...Object.keys(options.pages)].join('\n')}\n`);
@@ -79,7 +80,8 @@ async function answerOf(options: AdminOptions, path: string): Promise<Answer> {
       return json(options.problems());
     default: {
       const page = Object.hasOwn(options.pages, path) ? options.pages[path] : undefined;
-      return page === undefined ? text(404, 'not found\n') : json(await page());
+      const shown = await page?.(new URLSearchParams(url.slice(path.length)));
+      return shown === undefined ? text(404, 'not found\n') : json(shown);
     }
   }
 }

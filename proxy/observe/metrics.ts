@@ -72,15 +72,20 @@ export const seriesLayout = {
   size: statusClasses.length + 5,
 } as const;
 
-/** All that a worker has counted, as plain data that can be sent to another process. */
-export interface MetricsSnapshot extends SeriesTable {
-  readonly totals: Float64Array;
+/** What a worker is about, and whom it has turned away. */
+export interface WorkerDoings {
+  /** Requests. */
   readonly inFlight: number;
-  /** Lines that the access log could not write. */
-  readonly droppedLogLines: number;
   /** Connections that were turned away. */
   readonly turnedAway: Readonly<Record<TurnAwayReason, number>>;
   readonly listeners: readonly { readonly listenerId: string; readonly open: number; readonly opened: number }[];
+}
+
+/** All that a worker has counted, as plain data that can be sent to another process. */
+export interface MetricsSnapshot extends SeriesTable, WorkerDoings {
+  readonly totals: Float64Array;
+  /** Lines that the access log could not write. */
+  readonly droppedLogLines: number;
   readonly flows: FlowSnapshot;
 }
 

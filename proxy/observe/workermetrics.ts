@@ -10,6 +10,7 @@ import {
   retryRefusals,
   seriesLayout,
   totalsLayout,
+  type WorkerDoings,
 } from './metrics.ts';
 import type { ExchangeRecord, FlowRecord, Observer, ResponseFlag, TurnAwayReason } from './record.ts';
 import { type Series, seriesName, tableOf } from './series.ts';
@@ -98,12 +99,18 @@ export class WorkerMetrics implements Observer {
     const all = this.#slots.flatMap((slot) => slot ?? []);
     return {
       totals: this.#totals.slice(),
-      inFlight: this.#inFlight,
       droppedLogLines: this.#log.droppedLines,
-      turnedAway: { ...this.#turnedAway },
-      listeners: [...this.#listenersById].map(([listenerId, counts]) => ({ listenerId, ...counts })),
+      ...this.doings(),
       flows: this.#flows.snapshot(),
       ...tableOf(all, seriesLayout.size),
+    };
+  }
+
+  doings(): WorkerDoings {
+    return {
+      inFlight: this.#inFlight,
+      turnedAway: { ...this.#turnedAway },
+      listeners: [...this.#listenersById].map(([listenerId, counts]) => ({ listenerId, ...counts })),
     };
   }
 

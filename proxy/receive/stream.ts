@@ -29,6 +29,8 @@ export interface StreamOptions<M> {
   name: string;
   zone: string | null;
   node: string | null;
+  /** Where its admin pages are, as `adminOf` says; null: nobody is told. */
+  admin: string | null;
   /** What is in force now; null before the first table. */
   current(): { hash: string } | null;
   /** Applies a batch. A rejection counts as a refusal. */
@@ -58,7 +60,7 @@ export interface TableStreamClient {
  * replica serves it.
  */
 export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
-  const { contract, log, name, zone, node } = options;
+  const { contract, log, name, zone, node, admin } = options;
   const state: StreamState = { isConnected: false, url: null, lastError: null, connects: 0 };
   const stopping = new AbortController();
   let controllers: Controller[] = [];
@@ -164,7 +166,7 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
       signal: stopping.signal,
       method: 'POST',
       headers: { authorization: `Bearer ${token}`, host: controller.host, 'content-type': 'application/json' },
-      body: JSON.stringify({ stream, name, zone, node, ack } satisfies AckPost),
+      body: JSON.stringify({ stream, name, zone, node, admin, ack } satisfies AckPost),
       headersTimeout: connectTimeoutMs,
       bodyTimeout: connectTimeoutMs,
     });
@@ -259,7 +261,13 @@ function queryOf(options: Omit<StreamOptions<unknown>, 'contract' | 'onBatch'>):
   const query = new URLSearchParams({ name: options.name, hash: options.current()?.hash ?? '' });
   if (options.zone !== null) query.set('zone', options.zone);
   if (options.node !== null) query.set('node', options.node);
+  if (options.admin !== null) query.set('admin', options.admin);
   return query.toString();
+}
+
+/** What controllers are told of an admin port: `10.0.0.1:10254`, and `:10254` for the address that we are seen to come from. */
+export function adminOf(address: string, port: number): string {
+  return `${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
 
 /** null: the stream goes on. A sender does not offer again what was refused; what may pass another time needs a new stream. */

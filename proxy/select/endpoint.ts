@@ -33,6 +33,19 @@ export interface EjectionWord {
   readonly forMs: number;
 }
 
+/** What a worker knows of an endpoint, for people. */
+export interface EndpointLook {
+  readonly key: string;
+  readonly inFlight: number;
+  /** As it counts now; null before the first answer. */
+  readonly latencyMs: number | null;
+  /** Tries that have ended with a result, and those of them that failed. */
+  readonly results: number;
+  readonly failures: number;
+  /** How long it is still left out for what it did; 0: it is not. */
+  readonly leftOutMs: number;
+}
+
 /** Key of an endpoint: `address:port`, `[address]:port` for IPv6. */
 export function endpointKey(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
@@ -122,6 +135,12 @@ export class LiveEndpoint implements EndpointState {
   /** The average as it counts now: without news it fades, so that a slow endpoint gets another chance. */
   latencyAt(nowMs: number): number {
     return this.latencyMs * Math.exp(-Math.max(0, nowMs - this.latencyAtMs) / latencyDecayMs);
+  }
+
+  look(nowMs: number): EndpointLook {
+    const { key, inFlight, results, failures, ejection } = this;
+    const latencyMs = this.latencyMs < 0 ? null : Math.round(this.latencyAt(nowMs) * 1_000) / 1_000;
+    return { key, inFlight, latencyMs, results, failures, leftOutMs: Math.max(0, ejection.untilMs - nowMs) };
   }
 
   #measure(sampleMs: number, nowMs: number): void {

@@ -1,7 +1,7 @@
 import type { Backend, Endpoint, Endpoints } from '#table/backend.ts';
 import type { AffinityMemory } from '../share/affinity.ts';
 import { BackendPicker, type Surroundings } from './backend.ts';
-import { type EjectionWord, endpointKey, LiveEndpoint } from './endpoint.ts';
+import { type EjectionWord, type EndpointLook, endpointKey, LiveEndpoint } from './endpoint.ts';
 import type { BackendState } from './types.ts';
 
 export interface SelectorOptions {
@@ -66,6 +66,11 @@ export class Selector {
   /** Takes a result of active probing. Ids and keys that have gone meanwhile are ignored. */
   setHealth(key: string, backendId: string, isHealthy: boolean, nowMs: number): void {
     this.#backends.get(backendId)?.setHealth(key, isHealthy, nowMs);
+  }
+
+  /** What is known of the endpoints of a backend, for people. */
+  look(backendId: string, nowMs: number): EndpointLook[] {
+    return Array.from(this.#endpointsOf(backendId), ({ state }) => state.look(nowMs));
   }
 
   #takeEndpoints(id: string, row: Endpoints | null, touched: Set<string>, maybeGone: Set<string>): void {

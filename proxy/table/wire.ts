@@ -35,6 +35,8 @@ export const AckPost = z.object({
   name: z.string(),
   zone: z.string().nullable(),
   node: z.string().nullable(),
+  /** `address:port` of its admin pages, `:port` at the address that it is seen to come from; absent: it has none to show. */
+  admin: z.string().max(60).nullish(),
   ack: Ack,
 });
 export type AckPost = z.infer<typeof AckPost>;

@@ -197,7 +197,7 @@ export class TestEdge {
 
   constructor(node: string, urls: readonly string[], caFile: string, tokenFile: string) {
     this.#client = connectStream({
-      ...{ contract: planContract, urls, caFile, tokenFile, name: node, zone: null, node, log: quiet },
+      ...{ contract: planContract, urls, caFile, tokenFile, name: node, zone: null, node, admin: null, log: quiet },
       current: () => (this.#hash === null ? null : { hash: this.#hash }),
       onBatch: async (batch) => await this.#take(batch),
     });

@@ -54,6 +54,7 @@ describe('table stream', () => {
         name: 'proxy-1',
         zone: 'zone-a',
         node: null,
+        admin: null,
         connected: 'here',
         appliedHash,
         appliedGeneration,

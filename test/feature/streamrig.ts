@@ -52,6 +52,7 @@ export async function startController(authorize: Authorize = sharedSecret(join(f
 interface ProxyOptions {
   name?: string;
   caFile?: string;
+  admin?: string;
   tokenFile?: string;
   answer?: (batch: ChangeBatch) => Ack | Promise<Ack>;
 }
@@ -73,6 +74,7 @@ export class TestProxy {
       name: options.name ?? 'proxy-1',
       zone: 'zone-a',
       node: null,
+      admin: options.admin ?? null,
       current: () => (this.hash === '' ? null : { hash: this.hash }),
       onBatch: async (batch) => {
         const ack = (await options.answer?.(batch)) ?? applied(batch);
