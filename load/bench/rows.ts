@@ -118,6 +118,13 @@ export const rows: readonly Row[] = [
   },
   {
     ...base,
+    name: 'access log, 20,000/s',
+    rate: 20_000,
+    peers: ['Sluice, access log', 'Sluice'],
+    bars: { [cpuUnit]: [{ to: ['Sluice'], most: 1.1 }] },
+  },
+  {
+    ...base,
     name: 'latency at about 30 %',
     kind: 'latency',
     rate: 12_000,

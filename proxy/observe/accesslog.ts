@@ -1,6 +1,7 @@
 import { close, constants, fstat, open, write, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { flowLine, logLine } from './logline.ts';
+import { writeFlowLine, writeRequestLine } from './logline.ts';
+import { LogPage, pageBytes } from './logpage.ts';
 import type { ExchangeRecord, FlowRecord } from './record.ts';
 
 export interface AccessLogOptions {
@@ -10,8 +11,11 @@ export interface AccessLogOptions {
 
 /** Lines are kept this long for company, ms. */
 const batchMs = 5;
-/** So many characters are written without waiting. */
-const batchSize = 64 * 1024;
+/**
+ * So many bytes are written at once where that cannot block. Few, because a line costs as much again where the bytes under it
+ * have left the processor's cache.
+ */
+const shortBatch = 8 * 1024;
 /** More than this waits for nobody: a full disk or a stuck reader of stdout must not cost memory, so lines are dropped. */
 const mostWaiting = 4 * 1024 * 1024;
 /** After a failure lines wait this long for the next try, ms. */
@@ -32,7 +36,11 @@ export class AccessLog {
   /** Lines that were not written. */
   droppedLines = 0;
   readonly #target: string;
-  #lines: string[] = [];
+  /** Where lines are written as they come; null: nothing waits since the last write. */
+  #page: LogPage | null = null;
+  readonly #fullPages: LogPage[] = [];
+  #sparePage: LogPage | null = null;
+  /** Bytes. */
   #waiting = 0;
   #timer: NodeJS.Timeout | null = null;
   /** The one write in progress, or null. */
@@ -48,24 +56,50 @@ export class AccessLog {
   }
 
   finished(record: ExchangeRecord): void {
-    if (this.#target !== 'off') this.#take(logLine(record));
+    if (this.#target === 'off') return;
+    const page = this.#openPage();
+    if (page === null) return;
+    const start = page.end;
+    writeRequestLine(page, record);
+    this.#took(page, start);
   }
 
   flowEnded(record: FlowRecord): void {
-    if (this.#target !== 'off') this.#take(flowLine(record));
+    if (this.#target === 'off') return;
+    const page = this.#openPage();
+    if (page === null) return;
+    const start = page.end;
+    writeFlowLine(page, record);
+    this.#took(page, start);
   }
 
-  #take(line: string): void {
+  /** @returns null: the line is dropped */
+  #openPage(): LogPage | null {
     if (this.#isClosed || this.#waiting > mostWaiting) {
       this.droppedLines++;
-      return;
+      return null;
     }
-    this.#lines.push(line);
-    this.#waiting += line.length;
-    if (this.#writing !== null) return;
-    if (this.#waiting >= batchSize) this.#flush();
-    else this.#timer ??= setTimeout(() => this.#flush(), batchMs);
+    const page = this.#page;
+    if (page !== null && page.end < pageBytes) return page;
+    if (page !== null) this.#fullPages.push(page);
+    this.#page = this.#sparePage ?? new LogPage();
+    this.#sparePage = null;
+    return this.#page;
   }
+
+  #took(page: LogPage, start: number): void {
+    const bytes = page.end - start;
+    this.#waiting += bytes;
+    if (this.#writing !== null) return;
+    // A line like the last one would be too much.
+    if (this.#waiting + bytes > (this.#file?.batchBytes ?? pageBytes)) this.#flush();
+    else this.#timer ??= setTimeout(this.#timeIsUp, batchMs);
+  }
+
+  readonly #timeIsUp = (): void => {
+    this.#timer = null;
+    this.#flush();
+  };
 
   /** The file was moved away by whoever rotates logs: the next write opens the path anew. */
   reopen(): void {
@@ -92,47 +126,77 @@ export class AccessLog {
   }
 
   #flush(): void {
-    this.#stopTimer();
-    if (this.#writing !== null || this.#lines.length === 0) return;
-    const lines = this.#lines;
-    this.#lines = [];
+    const last = this.#page;
+    if (this.#writing !== null || last === null || last.end === 0) return;
+    if (this.#writeNow(last)) return;
+    const pages = this.#fullPages.splice(0);
+    pages.push(last);
+    this.#page = null;
     this.#waiting = 0;
-    this.#writing = this.#write(lines).then((isWritten) => {
+    this.#writing = this.#write(pages).then((isWritten) => {
       this.#writing = null;
-      if (this.#lines.length === 0 || this.#isClosed) return;
-      if (isWritten && this.#waiting >= batchSize) this.#flush();
-      else this.#timer ??= setTimeout(() => this.#flush(), isWritten ? batchMs : retryMs);
+      if (last.isUsual) {
+        last.clear();
+        this.#sparePage = last;
+      }
+      if (this.#page === null || this.#isClosed) return;
+      if (isWritten && this.#waiting >= pageBytes) this.#flush();
+      else this.#timer ??= setTimeout(this.#timeIsUp, isWritten ? batchMs : retryMs);
     });
   }
 
+  /** The usual way of what cannot block: no promise, and the same bytes again. @returns false: not all was taken */
+  #writeNow(page: LogPage): boolean {
+    const file = this.#file;
+    if (file === null || file.canBlock || this.#isMidLine || this.#mustReopen || this.#fullPages.length > 0)
+      return false;
+    try {
+      while (page.start < page.end) {
+        const end = page.endOfLines(file.chunkBytes);
+        page.start += writeSync(file.descriptor, page.bytes, page.start, end - page.start);
+        if (page.start < end) return false;
+      }
+    } catch {
+      return false;
+    }
+    this.#waiting = 0;
+    page.clear();
+    return true;
+  }
+
   /** @returns whether all was written; what was not is counted. */
-  async #write(lines: readonly string[]): Promise<boolean> {
-    let done = 0;
+  async #write(pages: readonly LogPage[]): Promise<boolean> {
+    let written = 0;
     try {
       if (this.#mustReopen) await this.#closeFile();
       this.#file ??= await openTarget(this.#target);
-      while (done < lines.length) {
-        const chunk = takeChunk(lines, done, this.#file.chunkSize);
-        await this.#writeWhole(this.#file, Buffer.from(this.#isMidLine ? `\n${chunk.text}` : chunk.text));
-        done = chunk.end;
+      if (this.#isMidLine) await this.#writeSome(this.#file, endOfLine, 0, 1);
+      this.#isMidLine = false;
+      for (const page of pages) {
+        while (page.start < page.end) await this.#writeLines(this.#file, page);
+        written++;
       }
       return true;
     } catch {
-      // No room, no reader, no such folder: nobody to tell but by the count. Of a chunk that was cut all lines count.
-      this.droppedLines += lines.length - done;
+      // No room, no reader, no such folder: nobody to tell but by the count. A line that was cut counts, too.
+      for (const page of pages.slice(written)) this.droppedLines += page.countLines();
+      this.#isMidLine ||= pages[written]?.isWithinLine === true;
       await this.#closeFile();
       return false;
     }
   }
 
-  async #writeWhole(file: LogFile, bytes: Buffer): Promise<void> {
-    let written = 0;
-    while (written < bytes.length) {
+  async #writeLines(file: LogFile, page: LogPage): Promise<void> {
+    const end = page.endOfLines(file.chunkBytes);
+    while (page.start < end) page.start += await this.#writeSome(file, page.bytes, page.start, end);
+  }
+
+  /** @returns how many bytes were written */
+  async #writeSome(file: LogFile, bytes: Buffer, start: number, end: number): Promise<number> {
+    for (;;) {
       try {
-        written += file.canBlock
-          ? (await promisify(write)(file.descriptor, bytes, written, bytes.length - written, null)).bytesWritten
-          : writeSync(file.descriptor, bytes, written);
-        this.#isMidLine = written < bytes.length;
+        if (!file.canBlock) return writeSync(file.descriptor, bytes, start, end - start);
+        return (await promisify(write)(file.descriptor, bytes, start, end - start, null)).bytesWritten;
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || this.#isClosed) throw error;
         await new Promise((resolve) => setTimeout(resolve, slowReaderMs));
@@ -155,18 +219,24 @@ export class AccessLog {
 
 interface LogFile {
   readonly descriptor: number;
-  readonly chunkSize: number;
+  /** Written in one piece. */
+  readonly chunkBytes: number;
+  /** Written without waiting for company. */
+  readonly batchBytes: number;
   /** Writes go to the thread pool; those that cannot block are several times cheaper without. */
   readonly canBlock: boolean;
 }
 
 const inheritedStdout = 1;
+const endOfLine = Buffer.from('\n');
 
 async function openTarget(target: string): Promise<LogFile> {
   const descriptor = target === 'stdout' ? await openStdout() : await promisify(open)(target, 'a', 0o640);
-  const isFile = (await promisify(fstat)(descriptor)).isFile();
+  const stat = await promisify(fstat)(descriptor);
   const isOwnStdout = target === 'stdout' && descriptor !== inheritedStdout;
-  return { descriptor, chunkSize: isFile ? batchSize : pipeSize, canBlock: isFile || !isOwnStdout };
+  const canBlock = stat.isFile() || !isOwnStdout;
+  const chunkBytes = stat.isFIFO() ? pipeSize : Number.POSITIVE_INFINITY;
+  return { descriptor, chunkBytes, batchBytes: canBlock ? pageBytes : Math.min(chunkBytes, shortBatch), canBlock };
 }
 
 /**
@@ -177,16 +247,4 @@ async function openTarget(target: string): Promise<LogFile> {
 function openStdout(): Promise<number> {
   const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK;
   return promisify(open)('/proc/self/fd/1', flags).catch(() => inheritedStdout);
-}
-
-/** Whole lines up to a size; at least one line. */
-function takeChunk(lines: readonly string[], start: number, size: number): { text: string; end: number } {
-  let text = lines[start] ?? '';
-  let end = start + 1;
-  for (; end < lines.length; end++) {
-    const line = lines[end] as string;
-    if (text.length + line.length > size) break;
-    text += line;
-  }
-  return { text, end };
 }

@@ -1,99 +1,190 @@
 import type { Source } from '#table/problem.ts';
+import { asciiJson, type LogPage, logPiece } from './logpage.ts';
 import type { ExchangeRecord, FlowRecord } from './record.ts';
 
 /**
  * One request as a line of JSON, with its line feed. Names are those of Envoy's default access log, for which every log
  * pipeline has a parser, and the Kubernetes identity that ingress controllers add. Durations are in milliseconds. Absent is
- * null, but for upstream_transport_failure_reason, which next to no line has. Written by hand, because JSON.stringify of an object costs several times as much; all text is escaped.
+ * null, but for upstream_transport_failure_reason, which next to no line has. Written by hand, because JSON.stringify of an
+ * object costs several times as much; all text is escaped. What is mostly the same is one piece, made once.
  */
-export function logLine(record: ExchangeRecord): string {
-  return (
-    `{"start_time":"${isoTime(record.startMs)}"` +
-    `,"method":${text(record.method)}` +
-    `,"path":${text(record.target)}` +
-    `,"protocol":${text(record.protocol)}` +
-    `,"response_code":${record.status}` +
-    `,"response_flags":"${record.flag}"` +
-    `,"bytes_received":${record.bytesReceived}` +
-    `,"bytes_sent":${record.bytesSent}` +
-    `,"duration":${milliseconds(record.durationMs)}` +
-    `,"upstream_service_time":${record.upstreamMs < 0 ? 'null' : milliseconds(record.upstreamMs)}` +
-    `,"x_forwarded_for":${text(record.forwardedFor)}` +
-    `,"client_address":${text(record.clientAddress)}` +
-    `,"user_agent":${text(record.userAgent)}` +
-    `,"request_id":${text(record.requestId)}` +
-    `,"authority":${text(record.authority)}` +
-    `,"upstream_host":${text(record.upstreamHost)}` +
-    `,"upstream_tries":${record.tries}` +
-    `,"retry_refused":${text(record.retryRefusal)}` +
-    (record.upstreamFault === '' ? '' : `,"upstream_transport_failure_reason":${text(record.upstreamFault)}`) +
-    `,"requested_server_name":${text(record.serverName)}` +
-    whereTo(record)
-  );
+export function writeRequestLine(page: LogPage, record: ExchangeRecord): void {
+  startTime(page, record.startMs);
+  page.piece(methodPiece(record.method));
+  page.text(record.target);
+  page.piece(outcomePiece(record));
+  transfer(page, record, record.upstreamMs);
+  if (record.forwardedFor === '') {
+    page.piece(pieces.clientAlone);
+  } else {
+    page.piece(pieces.forwardedFor);
+    page.text(record.forwardedFor);
+    page.piece(pieces.client);
+  }
+  page.text(record.clientAddress);
+  page.piece(pieces.userAgent);
+  page.text(record.userAgent);
+  page.piece(pieces.requestId);
+  page.text(record.requestId);
+  page.piece(pieces.authority);
+  page.text(record.authority);
+  const where = whereTo(record);
+  page.piece(where.before);
+  page.text(record.serverName);
+  page.piece(where.after);
 }
 
 /** The same for a flow: a line with the same names, as Envoy has it, where those of requests are null. */
-export function flowLine(record: FlowRecord): string {
-  return (
-    `{"start_time":"${isoTime(record.startMs)}"` +
-    `,"method":null,"path":null` +
-    `,"protocol":"${record.protocol}"` +
-    `,"response_code":0` +
-    `,"response_flags":"${record.flag}"` +
-    `,"bytes_received":${record.bytesReceived}` +
-    `,"bytes_sent":${record.bytesSent}` +
-    `,"duration":${milliseconds(record.durationMs)}` +
-    `,"upstream_service_time":${record.answerMs < 0 ? 'null' : milliseconds(record.answerMs)}` +
-    `,"x_forwarded_for":null` +
-    `,"client_address":${text(record.clientAddress)}` +
-    `,"user_agent":null,"request_id":null,"authority":null` +
-    `,"upstream_host":${text(record.upstreamHost)}` +
-    `,"upstream_tries":${record.tries}` +
-    `,"requested_server_name":${text(record.serverName)}` +
-    whereTo(record)
-  );
+export function writeFlowLine(page: LogPage, record: FlowRecord): void {
+  startTime(page, record.startMs);
+  page.piece(pieces.flowProtocol);
+  page.text(record.protocol);
+  page.piece(pieces.flowFlags);
+  page.text(record.flag);
+  page.piece(pieces.flowReceived);
+  transfer(page, record, record.answerMs);
+  page.piece(pieces.clientAlone);
+  page.text(record.clientAddress);
+  page.piece(pieces.flowUpstreamHost);
+  page.text(record.upstreamHost);
+  page.piece(pieces.flowTries);
+  page.whole(record.tries);
+  page.piece(pieces.serverName);
+  page.text(record.serverName);
+  page.piece(logPiece(endOf(record)));
 }
 
-/** The end of the line, which is the same for all requests of a route to one of its backends: the last one is kept. */
-const endsBySource = new WeakMap<
-  Source,
-  { readonly routeId: string; readonly backendId: string; readonly text: string }
->();
+const pieces = {
+  noneReceived: logPiece('0,"bytes_sent":'),
+  bytesSent: logPiece(',"bytes_sent":'),
+  duration: logPiece(',"duration":'),
+  serviceTime: logPiece(',"upstream_service_time":'),
+  none: logPiece('null'),
+  clientAlone: logPiece(',"x_forwarded_for":null,"client_address":'),
+  forwardedFor: logPiece(',"x_forwarded_for":'),
+  client: logPiece(',"client_address":'),
+  userAgent: logPiece(',"user_agent":'),
+  requestId: logPiece(',"request_id":'),
+  authority: logPiece(',"authority":'),
+  flowProtocol: logPiece('Z","method":null,"path":null,"protocol":'),
+  flowFlags: logPiece(',"response_code":0,"response_flags":'),
+  flowReceived: logPiece(',"bytes_received":'),
+  flowTries: logPiece(',"upstream_tries":'),
+  serverName: logPiece(',"requested_server_name":'),
+  flowUpstreamHost: logPiece(',"user_agent":null,"request_id":null,"authority":null,"upstream_host":'),
+};
 
-function whereTo(record: ExchangeRecord | FlowRecord): string {
-  const { routeId, backendId, routeSource, service } = record;
-  const kept = routeSource ? endsBySource.get(routeSource) : undefined;
-  if (kept && kept.routeId === routeId && kept.backendId === backendId) return kept.text;
-  const end =
-    `,"upstream_cluster":${text(backendId)}` +
-    `,"route_name":${text(routeId)}` +
-    `,"ingress":${text(routeSource?.kind === 'Ingress' ? routeSource.name : '')}` +
-    `,"namespace":${text(routeSource?.namespace ?? '')}` +
-    `,"service":${text(service?.name ?? '')}` +
-    `,"service_port":${text(service?.port ?? '')}}\n`;
-  if (routeSource) endsBySource.set(routeSource, { routeId, backendId, text: end });
-  return end;
-}
+let startedSecond = Number.NaN;
+let startedPiece = logPiece('');
 
-/** JSON of a text; null when it is empty. */
-function text(value: string): string {
-  if (value === '') return 'null';
-  return /^[ !#-[\]-~]*$/.test(value) ? `"${value}"` : JSON.stringify(value);
-}
-
-/** At most three decimals. */
-const milliseconds = (ms: number) => Math.round(ms * 1000) / 1000;
-
-let cachedSecond = Number.NaN;
-let cachedPrefix = '';
-
-/** RFC 3339 in UTC with milliseconds; the part down to the second is made once per second. */
-function isoTime(ms: number): string {
+/** RFC 3339 in UTC with milliseconds, but for its end; the part down to the second is made once per second. */
+function startTime(page: LogPage, ms: number): void {
   const whole = Math.floor(ms);
   const second = Math.floor(whole / 1000);
-  if (second !== cachedSecond) {
-    cachedSecond = second;
-    cachedPrefix = new Date(second * 1000).toISOString().slice(0, 20);
+  if (second !== startedSecond) {
+    startedSecond = second;
+    startedPiece = logPiece(`{"start_time":"${new Date(second * 1000).toISOString().slice(0, 20)}`);
   }
-  return `${cachedPrefix}${String(whole - second * 1000).padStart(3, '0')}Z`;
+  page.piece(startedPiece);
+  page.threeDigits(whole - second * 1000);
+}
+
+/** Methods are of a list; '' where there was none. */
+const mostMethods = 64;
+const methodPieces = new Map<string, Uint8Array>();
+
+function methodPiece(method: string): Uint8Array {
+  let piece = methodPieces.get(method);
+  if (piece === undefined) {
+    piece = logPiece(`Z","method":${asciiJson(method)},"path":`);
+    if (methodPieces.size < mostMethods) methodPieces.set(method, piece);
+  }
+  return piece;
+}
+
+/** By status: what it last came with, and the piece for that. */
+const outcomes: ({ readonly protocol: string; readonly flag: string; readonly piece: Uint8Array } | undefined)[] = [];
+
+function outcomePiece({ status, protocol, flag }: ExchangeRecord): Uint8Array {
+  const kept = outcomes[status];
+  if (kept !== undefined && kept.protocol === protocol && kept.flag === flag) return kept.piece;
+  while (outcomes.length <= status) outcomes.push(undefined);
+  const piece = logPiece(
+    `,"protocol":${asciiJson(protocol)},"response_code":${status},"response_flags":${asciiJson(flag)},"bytes_received":`,
+  );
+  outcomes[status] = { protocol, flag, piece };
+  return piece;
+}
+
+/** @param answerMs below 0: null */
+function transfer(page: LogPage, record: ExchangeRecord | FlowRecord, answerMs: number): void {
+  if (record.bytesReceived === 0) {
+    page.piece(pieces.noneReceived);
+  } else {
+    page.whole(record.bytesReceived);
+    page.piece(pieces.bytesSent);
+  }
+  page.whole(record.bytesSent);
+  page.piece(pieces.duration);
+  page.thousandths(Math.round(Math.max(0, record.durationMs) * 1000));
+  page.piece(pieces.serviceTime);
+  if (answerMs < 0) page.piece(pieces.none);
+  else page.thousandths(Math.round(answerMs * 1000));
+}
+
+/** The end of the line, but for the server name that stands in the middle of it. */
+interface WhereTo {
+  readonly tries: number;
+  readonly refusal: string;
+  readonly routeId: string;
+  readonly backendId: string;
+  readonly before: Uint8Array;
+  readonly after: Uint8Array;
+}
+
+/** The same for nearly all requests of a route to one endpoint: the last one is kept. None of it is a piece of a request's head. */
+const keptBySource = new WeakMap<Source, Map<string, WhereTo>>();
+const mostKeptPerSource = 256;
+
+function whereTo(record: ExchangeRecord): WhereTo {
+  const { routeSource, upstreamHost, tries, retryRefusal, routeId, backendId } = record;
+  if (routeSource === null || record.upstreamFault !== '') return makeWhereTo(record);
+  let byHost = keptBySource.get(routeSource);
+  const kept = byHost?.get(upstreamHost);
+  if (
+    kept !== undefined &&
+    kept.tries === tries &&
+    kept.refusal === retryRefusal &&
+    kept.routeId === routeId &&
+    kept.backendId === backendId
+  ) {
+    return kept;
+  }
+  const made = makeWhereTo(record);
+  if (byHost === undefined || byHost.size >= mostKeptPerSource) {
+    byHost = new Map();
+    keptBySource.set(routeSource, byHost);
+  }
+  byHost.set(upstreamHost, made);
+  return made;
+}
+
+function makeWhereTo(record: ExchangeRecord): WhereTo {
+  const { upstreamHost, upstreamFault, tries, retryRefusal, routeId, backendId } = record;
+  const fault = upstreamFault === '' ? '' : `,"upstream_transport_failure_reason":${asciiJson(upstreamFault)}`;
+  const before =
+    `,"upstream_host":${asciiJson(upstreamHost)},"upstream_tries":${tries},"retry_refused":${asciiJson(retryRefusal)}` +
+    `${fault},"requested_server_name":`;
+  return { tries, refusal: retryRefusal, routeId, backendId, before: logPiece(before), after: logPiece(endOf(record)) };
+}
+
+function endOf({ routeId, backendId, routeSource, service }: ExchangeRecord | FlowRecord): string {
+  return (
+    `,"upstream_cluster":${asciiJson(backendId)}` +
+    `,"route_name":${asciiJson(routeId)}` +
+    `,"ingress":${asciiJson(routeSource?.kind === 'Ingress' ? routeSource.name : '')}` +
+    `,"namespace":${asciiJson(routeSource?.namespace ?? '')}` +
+    `,"service":${asciiJson(service?.name ?? '')}` +
+    `,"service_port":${asciiJson(service?.port ?? '')}}\n`
+  );
 }

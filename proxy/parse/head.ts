@@ -71,14 +71,23 @@ export class Head {
   get(name: string): string | undefined {
     let joined: string | undefined;
     for (let field = 0; field < this.count; field++) {
-      const start = this.nameStarts[field] as number;
-      if ((this.nameEnds[field] as number) - start !== name.length) continue;
-      if (this.name(field).toLowerCase() !== name) continue;
+      if (!this.#isNamed(field, name)) continue;
       const value = this.value(field);
       // RFC 6265 §5.4 has one Cookie field; should there be two, `; ` is the separator that keeps the pairs apart.
       joined = joined === undefined ? value : joined + (name === 'cookie' ? '; ' : ', ') + value;
     }
     return joined;
+  }
+
+  #isNamed(field: number, name: string): boolean {
+    const start = this.nameStarts[field] as number;
+    if ((this.nameEnds[field] as number) - start !== name.length) return false;
+    for (let i = 0; i < name.length; i++) {
+      const wanted = name.charCodeAt(i);
+      const code = this.text.charCodeAt(start + i);
+      if (code !== wanted && (code + 0x20 !== wanted || wanted < 0x61 || wanted > 0x7a)) return false;
+    }
+    return true;
   }
 
   /** @returns whether line `field` is exactly `name: value` CRLF, so that its bytes may be emitted as they are */

@@ -1,7 +1,8 @@
-/** Node's own single-purpose slice; `toString('latin1', …)` reaches it after a switch over encodings. */
+/** Node's own single-purpose methods; `toString('latin1', …)` and its kin reach them after a switch over encodings. */
 interface Latin1Buffer {
   latin1Slice(start: number, end: number): string;
   latin1Write(text: string, offset: number): number;
+  utf8Write(text: string, offset: number): number;
 }
 
 /** Bytes as a string in which character n is byte n: the only encoding in which heads survive unchanged. */
@@ -12,4 +13,9 @@ export function latin1(buffer: Buffer, start: number, end: number): string {
 /** The other way round, for text that came so. @returns bytes written */
 export function writeLatin1(buffer: Buffer, text: string, offset: number): number {
   return (buffer as unknown as Latin1Buffer).latin1Write(text, offset);
+}
+
+/** Text of any kind. @returns bytes written: as many as it has characters when it is ASCII, never more than there is room for */
+export function writeUtf8(buffer: Buffer, text: string, offset: number): number {
+  return (buffer as unknown as Latin1Buffer).utf8Write(text, offset);
 }

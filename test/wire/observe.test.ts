@@ -164,6 +164,48 @@ test('a log line is JSON with the names that pipelines know, and hostile text st
   assert.equal(log.droppedLines, 0);
 });
 
+test('whatever a line is made of comes back from it, and however long it is', async () => {
+  const path = join(folder, 'values.log');
+  const log = new AccessLog({ target: path });
+  const agents = [
+    '\u0141',
+    'caf\u00e9',
+    '\u00e9'.repeat(20),
+    '"',
+    'x\\'.repeat(10),
+    '\ud83d\ude00',
+    'x'.repeat(15),
+    'y'.repeat(20_000),
+  ];
+  const sizes = [0, 9, 10, 99, 1000, 2 ** 32, Number.MAX_SAFE_INTEGER];
+  const wanted = Array.from({ length: 400 }, (_, i) => ({
+    userAgent: i % 40 === 0 ? (agents.at(-1) ?? '') : (agents[i % (agents.length - 1)] ?? ''),
+    bytesSent: sizes[i % sizes.length] ?? 0,
+    bytesReceived: sizes[(i + 1) % sizes.length] ?? 0,
+    durationMs: i % 2 === 0 ? i * 10 : i / 1000,
+    upstreamHost: `10.0.0.${i % 3}:80`,
+    serverName: i % 5 === 0 ? '' : `h${i % 5}.example`,
+    tries: 1 + (i % 2),
+  }));
+  for (const each of wanted) log.finished(exchangeRecord(each));
+  await log.close();
+  const found = readFileSync(path, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.equal(log.droppedLines, 0);
+  assert.deepEqual(
+    found.map((line) => [
+      [line.user_agent, line.bytes_sent, line.bytes_received, line.duration],
+      [line.upstream_host, line.requested_server_name ?? '', line.upstream_tries],
+    ]),
+    wanted.map((each) => [
+      [each.userAgent, each.bytesSent, each.bytesReceived, each.durationMs],
+      [each.upstreamHost, each.serverName, each.tries],
+    ]),
+  );
+});
+
 test('after reopen lines go to a new file, and none is lost', async () => {
   const path = join(folder, 'rotated.log');
   const log = new AccessLog({ target: path });
