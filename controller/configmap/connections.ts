@@ -47,7 +47,7 @@ export const connectionKeys = {
   } satisfies ConfigKey<boolean>,
   'upstream-keepalive-connections': {
     syntax: 'a whole number, 0 or more',
-    default: '128',
+    default: '1024',
     flag: '--limit-upstream-idle-connections',
     help: 'Idle connections kept by each worker to each endpoint, where nginx counts those to all together. 0: none is kept.',
     parse: wholeNumber(0, 1_000_000),

@@ -85,6 +85,11 @@ export class Pool implements Target {
   closeIdle(): void {
     for (const connection of this.#idle.slice()) connection.destroy();
   }
+
+  /** The older half, which is needed least. */
+  closeHalf(): void {
+    for (const connection of this.#idle.slice(0, (this.#idle.length + 1) >> 1)) connection.destroy();
+  }
 }
 
 /** Every backend connection of a worker. */
@@ -201,6 +206,11 @@ export class Pools {
   /** HTTP/1.1 only: a connection of HTTP/2 is seldom idle, and there are few. */
   closeIdle(): void {
     for (const pool of this.#poolsByKey.values()) pool.closeIdle();
+  }
+
+  /** Memory is short. Busy endpoints keep what they use most. */
+  closeHalf(): void {
+    for (const pool of this.#poolsByKey.values()) pool.closeHalf();
   }
 
   /** The worker ends. */

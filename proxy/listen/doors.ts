@@ -42,6 +42,10 @@ export class Doors {
       capacity,
       listening: () => this.#descriptors(),
       makeRoom: () => this.#makeRoom(),
+      saveMemory: () => {
+        this.#makeRoom();
+        engine.pools.closeHalf();
+      },
     });
   }
 

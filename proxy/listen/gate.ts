@@ -16,6 +16,8 @@ export interface GateOptions {
    * @returns how many
    */
   makeRoom(): number;
+  /** Memory is short: gives back what is kept for convenience. */
+  saveMemory(): void;
 }
 
 /**
@@ -175,7 +177,7 @@ export class Gate {
     this.#freed = 0;
     this.#isFreedForNow = false;
     this.#sources.endPeriod(performance.now());
-    if (this.pressure.isTight) this.#options.makeRoom();
+    if (this.pressure.isTight) this.#options.saveMemory();
     return { mostFresh, turnedAway, knocks, secure: this.secure };
   }
 }

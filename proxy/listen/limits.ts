@@ -65,8 +65,11 @@ export const Limits = z.object({
   handshakeMs: z.int().min(1).default(10_000),
   /** Longest request body that is kept to be sent again, bytes (Linkerd: no retry above 64 KiB). */
   replayBytes: z.int().min(0).default(65_536),
-  /** Idle backend connections kept per endpoint and worker. */
-  upstreamIdleConnections: z.int().min(0).default(128),
+  /**
+   * Idle backend connections kept per endpoint and worker: as many as were busy at once, in general. Those that are not needed
+   * any more end by upstreamIdleMs, and half of them in each tenth of a second in which memory is short.
+   */
+  upstreamIdleConnections: z.int().min(0).default(1_024),
   /** Idle time of a kept backend connection, ms; a shorter `Keep-Alive: timeout` of the backend wins. */
   upstreamIdleMs: z.int().min(0).default(60_000),
   /** Age at which a backend connection is not reused any more, ms, so that load spreads again. */

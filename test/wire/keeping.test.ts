@@ -6,7 +6,7 @@ import type { Limits } from '../../proxy/listen/limits.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { H2Backend } from '../kit/h2backend.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
-import { answer, Recorder } from '../kit/recorder.ts';
+import { answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
 import { plainTable, row } from '../kit/rows.ts';
 import { waitUntil } from '../kit/wait.ts';
 
@@ -60,6 +60,23 @@ for (const [name, wish, count] of connectionsFor6) {
     assert.equal(backend.connections.length, count);
   });
 }
+
+test('where memory is short, half of the idle backend connections go at a time, the oldest first', async () => {
+  const held: RecordedRequest[] = [];
+  const backend = await Recorder.start({ onRequest: (request) => held.push(request) });
+  const gateway = await rig(backend, {});
+  const answers = Array.from({ length: 4 }, () => exchange({ port: gateway.port }, get('/', 'a')));
+  await waitUntil(() => held.length === 4, 'all four requests');
+  for (const request of held) answer(request, 'ok');
+  await Promise.all(answers);
+  const { pools } = gateway.gateway;
+  const left: number[] = [];
+  for (let i = 0; i < 4; i++) {
+    left.push(pools.idleCount());
+    pools.closeHalf();
+  }
+  assert.deepEqual(left, [4, 2, 1, 0]);
+});
 
 test('an HTTP/2 connection takes as many requests as one may, and another follows', async () => {
   const backend = await H2Backend.start();

@@ -16,7 +16,7 @@ after(async () => {
 
 test('under steady load, 999 of 1,000 requests and more go over a connection that there was', async (t) => {
   // At first, answers wait until every client has asked: more connections than that are never needed.
-  const clients = 32;
+  const clients = 300;
   const held: RecordedRequest[] = [];
   const backend = await Recorder.start({ onRequest: (request) => held.push(request) });
   const sluice = await Standalone.start({ manifests: everythingTo(backend.port), workers: 2 });
