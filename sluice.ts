@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { z } from 'zod';
 import { reasonOf } from '#kit/reason.ts';
-import { edgeFlags, edgePageFlags } from './controller/ops/edgeflags.ts';
+import { edgeCleanupFlags, edgeFlags, edgePageFlags } from './controller/ops/edgeflags.ts';
 import type { Flags, ValuesOf } from './controller/ops/flag.ts';
 import { controllerFlags, proxyFlags, standaloneFlags } from './controller/ops/flags.ts';
 import { dashed, readSettings, SettingError, variableOf } from './controller/ops/settings.ts';
@@ -99,10 +99,10 @@ addCommand(
 );
 addCommand(
   'cleanup',
-  'Take away what an agent has put into the kernel of this machine; stop the agent before.',
-  {},
-  async () => {
-    const removed = await (await import('./proxy/edge/cleanup.ts')).cleanUp();
+  'Take away what an agent has left on this machine, announcements and rules; stop the agent before.',
+  edgeCleanupFlags,
+  async (values) => {
+    const removed = await (await import('./proxy/edge/cleanup.ts')).cleanUp(values);
     process.stdout.write(
       removed.length === 0 ? 'there was nothing\n' : removed.map((what) => `removed ${what}\n`).join(''),
     );

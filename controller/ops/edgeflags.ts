@@ -16,6 +16,15 @@ const pageFlags = {
   adminAddress: flag(address.default(everywhere), 'IP', 'address of the admin port (default: all)'),
 };
 
+/** What an agent leaves behind is found again by it. */
+const runFlags = {
+  runDir: flag(
+    text.regex(/^\/.{0,80}$/, 'must be an absolute path of at most 81 characters').default('/run/sluice'),
+    'DIR',
+    "folder of what goes on while no agent runs, BIRD's files and socket; must be empty after a boot",
+  ),
+};
+
 export const edgeFlags = {
   ...followFlags,
   node: flag(text.default(hostname()), 'NODE', 'name of this node in the cluster (default: the host name)'),
@@ -51,6 +60,7 @@ export const edgeFlags = {
     'PORT',
     'port of /healthz for load balancers outside (default: 10256 with --services all, else none)',
   ),
+  ...runFlags,
   stateDir: flag(text.nullable().default(null), 'DIR', 'folder of the last good plan, used when no controller answers'),
   stateKeyFile: flag(
     text.nullable().default(null),
@@ -59,6 +69,8 @@ export const edgeFlags = {
   ),
   ...commonFlags,
 };
+
+export const edgeCleanupFlags = runFlags;
 
 export const edgePageFlags = {
   ...pageFlags,

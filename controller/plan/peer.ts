@@ -1,3 +1,4 @@
+import { BgpPassword } from '#table/announce.ts';
 import type { PlanRow } from '#table/plan.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import { canonicalAddress, familyOf } from '../addresses/ranges.ts';
@@ -7,9 +8,6 @@ import { selectedNodes } from './nodes.ts';
 import { planProblem } from './problems.ts';
 
 type Peer = ObjectOf<'BGPPeer'>;
-
-/** TCP MD5 keys: what Linux takes (TCP_MD5SIG_MAXKEYLEN), and what a line of a configuration can hold. */
-const password = /^[\x21\x23-\x5b\x5d-\x7e]{1,80}$/;
 
 /**
  * The rows of one peer. A peer that cannot be had as it is written is left out: without its password, or from another
@@ -91,7 +89,7 @@ function passwordOf(
   const at = spec.passwordSecretRef?.key ?? '';
   const encoded = object?.data[at];
   const value = encoded === undefined ? '' : Buffer.from(encoded, 'base64').toString('latin1');
-  if (password.test(value)) return value;
+  if (BgpPassword.safeParse(value).success) return value;
   const field = 'spec.passwordSecretRef';
   problems.push(planProblem('PeerPasswordMissing', { ...source, field }, { secret: key, key: at }));
   return null;

@@ -1,4 +1,7 @@
+import { join } from 'node:path';
 import type { Log } from '#kit/log.ts';
+import { birdFolder } from '../speak/files.ts';
+import { Speaker } from '../speak/speaker.ts';
 import type { Announcer } from './announcer.ts';
 
 export interface AnnounceOptions {
@@ -6,10 +9,12 @@ export interface AnnounceOptions {
   readonly node: string;
   /** null while the rules are in force, else why not: what is announced then is a black hole. */
   unreadyReason(): string | null;
+  /** Folder of what lives as long as the machine runs, beyond the agent. */
+  readonly runDir: string;
   readonly log: Log;
 }
 
 /** Every way of announcing that this build has. @throws when one cannot work at all; the message is for a person */
-export async function openAnnouncers(_options: AnnounceOptions): Promise<readonly Announcer[]> {
-  return [];
+export async function openAnnouncers({ node, runDir, log }: AnnounceOptions): Promise<readonly Announcer[]> {
+  return [new Speaker({ node, dir: join(runDir, birdFolder), log })];
 }

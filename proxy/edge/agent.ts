@@ -36,6 +36,8 @@ export interface EdgeOptions {
   /** Folder of the last good plan; null: none is kept. */
   readonly stateDir: string | null;
   readonly stateKeyFile: string | null;
+  /** Folder of what goes on when the agent ends, and must not outlive a boot: BIRD's files and socket. */
+  readonly runDir: string;
   /** After this long of nothing but plans from the past, they are believed, ms. */
   readonly staleAcceptMs: number;
   readonly log: Log;
@@ -80,7 +82,12 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     log,
   });
   const unreadyReason = () => (intake.commit === null ? 'no plan yet' : dataPlane.unreadyReason);
-  const announcers = await openAnnouncers({ node, unreadyReason: () => dataPlane.unreadyReason, log });
+  const announcers = await openAnnouncers({
+    node,
+    unreadyReason: () => dataPlane.unreadyReason,
+    runDir: options.runDir,
+    log,
+  });
   const health = new HealthPorts({ node, unreadyReason, log });
   const metricSources: (() => Promise<string>)[] = [];
 

@@ -47,6 +47,21 @@ export const checks: readonly Check[] = [
     },
   },
   {
+    name: 'BIRD',
+    find({ birdVersion, capabilities, agent }) {
+      const { node = '' } = agent?.status ?? {};
+      if (!Object.values(agent?.plan.peer ?? {}).some(({ nodes }) => nodes.includes(node))) return [];
+      if (birdVersion === null)
+        return [error('bird is not installed, and a BGPPeer selects this node', 'apt install bird2')];
+      if (!((capabilities >> 10n) & 1n)) {
+        const fix = 'give the container securityContext.capabilities.add: [NET_BIND_SERVICE], or run as root';
+        return [error('CAP_NET_BIND_SERVICE is missing, which the ports of BGP and BFD need', fix)];
+      }
+      if (!isOlder(birdVersion, oldestBird)) return [];
+      return [warning(`bird ${birdVersion} is older than ${oldestBird}`, `install bird2 ${oldestBird} or newer`)];
+    },
+  },
+  {
     name: 'forwarding',
     find({ sysctls }) {
       return ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding']
@@ -171,6 +186,9 @@ export const checks: readonly Check[] = [
 
 /** What the rules were measured with. Older ones lack what they need, or crash on others' tables. */
 const oldestNft = '1.0.6';
+
+/** What the files were tested with. */
+const oldestBird = '2.0.12';
 
 function isOlder(version: string, than: string): boolean {
   const [a, b] = [version, than].map((text) => text.split('.').map(Number));

@@ -17,6 +17,8 @@ export interface HostFacts {
   readonly nftVersion: string | null;
   /** Why the kernel would not take our table; null: it would. */
   readonly tableRefusal: string | null;
+  /** null: there is no BIRD. */
+  readonly birdVersion: string | null;
   /** As `ip kube-proxy`. */
   readonly tables: readonly string[];
   /** Values by name, as `net.ipv4.ip_forward`; those that are not there are absent. */
@@ -51,6 +53,10 @@ export async function gatherFacts(admin: { adminAddress: string; adminPort: numb
     tableRefusal: await runNft(['-c', '-f', '-'], layoutText({ masqueradeBit: 1, podInterfaces: [] })).then(
       () => null,
       reasonOf,
+    ),
+    birdVersion: await run('bird', ['--version']).then(
+      ({ stdout, stderr }) => /version (\S+)/.exec(stdout + stderr)?.[1] ?? '0.0.0',
+      () => null,
     ),
     tables: await runNft(['list', 'tables']).then(
       (text) => text.split('\n').map((line) => line.replace(/^table /, '')),

@@ -19,6 +19,13 @@ export const AnnouncedAddress = z.object({
 });
 export type AnnouncedAddress = z.infer<typeof AnnouncedAddress>;
 
+/** Numbers with `:` between them, none above `largest`. */
+const community = (form: RegExp, largest: number) =>
+  z
+    .string()
+    .regex(form)
+    .refine((text) => text.split(':').every((part) => Number(part) <= largest));
+
 /** A way of announcing addresses; where several apply to an address, it is announced in each of these ways. */
 export const Announcement = z.object({
   id: z.string(),
@@ -32,9 +39,9 @@ export const Announcement = z.object({
       /** Empty: every peer of the node. */
       peerIds: z.array(z.string()),
       /** `65000:100`. */
-      communities: z.array(z.string().regex(/^\d{1,5}:\d{1,5}$/)),
+      communities: z.array(community(/^\d{1,5}:\d{1,5}$/, 65_535)),
       /** `65000:100:1`. */
-      largeCommunities: z.array(z.string().regex(/^\d{1,10}:\d{1,10}:\d{1,10}$/)),
+      largeCommunities: z.array(community(/^\d{1,10}:\d{1,10}:\d{1,10}$/, 4_294_967_295)),
       /** null: the peer's default. */
       localPreference: z.int().min(0).max(4_294_967_295).nullable(),
       /** Length of the prefix that is announced for an address, by family. */
@@ -44,6 +51,12 @@ export const Announcement = z.object({
     .nullable(),
 });
 export type Announcement = z.infer<typeof Announcement>;
+
+/**
+ * TCP MD5 key of a peer, as the row that its secretId names has to hold it: what Linux takes (TCP_MD5SIG_MAXKEYLEN), and what
+ * stands between quotes in a configuration.
+ */
+export const BgpPassword = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,80}$/);
 
 const Asn = z.int().min(1).max(4_294_967_295);
 
@@ -76,7 +89,10 @@ export const BgpPeer = z.object({
   /** Address to speak from; null: as the route says. */
   sourceAddress: Address.nullable(),
   /** Interface of a link-local peer; null otherwise. */
-  interface: z.string().nullable(),
+  interface: z
+    .string()
+    .regex(/^[\w.@:-]{1,15}$/)
+    .nullable(),
   /** How long the peer keeps routes while this side restarts; null: not at all. */
   gracefulRestartSeconds: z.int().min(1).max(4_095).nullable(),
 });

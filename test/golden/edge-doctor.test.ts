@@ -7,8 +7,9 @@ import { applyDelta } from '../../proxy/receive/delta.ts';
 import { planRow } from '../kit/plans.ts';
 
 const well: HostFacts = {
-  capabilities: (1n << 12n) | (1n << 13n),
+  capabilities: (1n << 10n) | (1n << 12n) | (1n << 13n),
   nftVersion: '1.0.6',
+  birdVersion: '2.0.12',
   tableRefusal: null,
   tables: ['inet sluice', 'ip kube-proxy'],
   sysctls: new Map([
@@ -53,6 +54,7 @@ function withSysctls(values: Record<string, string>): Partial<HostFacts> {
 
 const eth1 = { name: 'eth1', addresses: ['198.51.100.2/24'] };
 const vip = (id: string) => planRow('address', { id, pool: 'public' });
+const peer = planRow('peer', { id: 'tor', nodes: ['node-a'], address: '172.30.0.254', localAsn: 1, peerAsn: 2 });
 const service = planRow('service', {
   id: 'shop/web',
   clusterIps: ['10.96.0.1'],
@@ -78,6 +80,24 @@ const cases: { what: string; facts: Partial<HostFacts>; finds: RegExp; fix: RegE
     facts: { tableRefusal: 'nft: no such file' },
     finds: /^error kernel: /,
     fix: /^modprobe -a nft_chain_nat/,
+  },
+  {
+    what: 'peers without BIRD',
+    facts: { birdVersion: null, agent: agent('loadbalancer', [peer]) },
+    finds: /^error BIRD: bird is not installed/,
+    fix: /^apt install bird2$/,
+  },
+  {
+    what: 'peers without the right to their ports',
+    facts: { capabilities: 0b11n << 12n, agent: agent('loadbalancer', [peer]) },
+    finds: /^error BIRD: CAP_NET_BIND_SERVICE/,
+    fix: /add: \[NET_BIND_SERVICE\]/,
+  },
+  {
+    what: 'peers and an old BIRD',
+    facts: { birdVersion: '2.0.7', agent: agent('loadbalancer', [peer]) },
+    finds: /^warning BIRD: bird 2\.0\.7/,
+    fix: /2\.0\.12 or newer/,
   },
   {
     what: 'no forwarding',

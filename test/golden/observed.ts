@@ -6,6 +6,7 @@ import { fleetFamilies, shareFamilies } from '../../proxy/fleet/families.ts';
 import { processFamilies, streamFamilies, trafficFamilies } from '../../proxy/observe/families.ts';
 import { flagMeanings } from '../../proxy/observe/flags.ts';
 import { logFields } from '../../proxy/observe/logfields.ts';
+import { speakFamilies } from '../../proxy/speak/families.ts';
 
 /** Every register of metrics, by what shows it. */
 export const registers: readonly { title: string; about: string; families: Families }[] = [
@@ -17,6 +18,11 @@ export const registers: readonly { title: string; about: string; families: Famil
   { title: 'Proxies: tables and workers', about: 'What a proxy says about itself.', families: fleetFamilies },
   { title: 'Proxies: shared state', about: 'With `--redis-url`.', families: shareFamilies },
   { title: 'Edges', about: 'The agent of a node (`sluice edge`).', families: edgeFamilies },
+  {
+    title: 'Edges: BGP',
+    about: 'Of a node that a BGPPeer selects.',
+    families: speakFamilies,
+  },
   { title: 'Proxies and edges: stream', about: 'Who follows controllers.', families: streamFamilies },
   { title: 'Proxies and edges: process', about: 'Of the primary process alone.', families: processFamilies },
   { title: 'Controllers', about: 'Every replica (`sluice controller`).', families: controllerFamilies },

@@ -70,15 +70,16 @@ forbid('only proxy/forward and proxy/probe open backend connections', (file, tar
     'proxy/observe',
     'proxy/edge',
     'proxy/announce',
+    'proxy/speak',
     'proxy',
   ];
   return file.path.startsWith('proxy/') && openers.includes(target) && !allowed.includes(folderOf(file.path));
 });
 
 forbid(
-  'only edge and announce touch the kernel: nobody else starts programs, but the fleet its workers',
+  'only edge and announce touch the kernel: nobody else starts programs, but speak its BIRD and the fleet its workers',
   (file, target) => {
-    const starters = ['proxy/edge', 'proxy/announce', 'proxy/fleet'];
+    const starters = ['proxy/edge', 'proxy/announce', 'proxy/speak', 'proxy/fleet'];
     return target === 'node:child_process' && file.path.startsWith('proxy/') && !starters.includes(folderOf(file.path));
   },
 );

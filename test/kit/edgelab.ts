@@ -1,8 +1,12 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Ack, ChangeBatch } from '#table/change.ts';
 import { canonicalJson, rowHash, TableHash } from '#table/hash.ts';
 import type { PlanKind, PlanRow, PlanRows } from '#table/plan.ts';
 import type { EdgeEndpoint } from '#table/service.ts';
 import type { EdgeOptions } from '../../proxy/edge/agent.ts';
+import { silenceBird } from '../../proxy/speak/silence.ts';
 import { cable, Netns } from './netns.ts';
 import { Peer, RemoteProcess } from './peer.ts';
 import { plainEndpoint, planRow } from './plans.ts';
@@ -24,6 +28,8 @@ export class EdgeLab {
   readonly pods: readonly LabPod[];
   readonly #spaces: readonly Netns[];
   readonly #agentOptions: Partial<Omit<EdgeOptions, 'log'>> | null;
+  /** What goes on when an agent ends. */
+  readonly runDir = mkdtempSync(join(tmpdir(), 'sluice-run-'));
   readonly #rows = new Map<string, PlanRow>();
   #agent: RemoteProcess | null = null;
   #generation = 0;
@@ -159,6 +165,8 @@ export class EdgeLab {
 
   async close(): Promise<void> {
     await Promise.all([this.#agent?.end(), this.client.end(), ...this.pods.map(({ peer }) => peer.end())]);
+    await silenceBird(this.runDir);
+    rmSync(this.runDir, { recursive: true });
     for (const space of this.#spaces) await space.remove();
   }
 
@@ -186,6 +194,7 @@ export class EdgeLab {
       nodeHealthPort: null,
       stateDir: null,
       stateKeyFile: null,
+      runDir: this.runDir,
       staleAcceptMs: 120_000,
       ...this.#agentOptions,
     };

@@ -53,6 +53,8 @@ describe('sluice edge, as it is run', { skip, timeout: 240_000 }, () => {
         'all',
         '--state-dir',
         join(folder, 'state'),
+        '--run-dir',
+        join(folder, 'run'),
       ],
     );
   const ask = async (address = '10.96.4.1') =>
@@ -138,10 +140,10 @@ describe('sluice edge, as it is run', { skip, timeout: 240_000 }, () => {
     await edge.stop();
     assert.deepEqual(edge.exit, { code: 0, signal: null });
     assert.deepEqual(await ask(), ['pod-1a']);
-    const first = await outputOf('cleanup');
+    const first = await outputOf('cleanup', '--run-dir', join(folder, 'run'));
     assert.deepEqual([first.code, first.stdout], [0, 'removed the nftables table inet sluice\n']);
     assert.equal((await nft('list', 'ruleset')).includes('sluice'), false);
-    const second = await outputOf('cleanup');
+    const second = await outputOf('cleanup', '--run-dir', join(folder, 'run'));
     assert.deepEqual([second.code, second.stdout], [0, 'there was nothing\n']);
   });
 });

@@ -1,0 +1,101 @@
+import { connect, type Socket } from 'node:net';
+import { type Reply, ReplyReader } from './reply.ts';
+
+/** Longer, and BIRD hangs. */
+const answerMs = 10_000;
+
+/** A connection to the control socket of a BIRD: one command at a time, in the order of asking. */
+export class Control {
+  /** As `2.0.12`. */
+  readonly version: string;
+  /** Resolves when the connection is gone, and BIRD with it unless it hangs. */
+  readonly closed: Promise<void>;
+  readonly #socket: Socket;
+  readonly #replies: Replies;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  private constructor(socket: Socket, replies: Replies, version: string, closed: Promise<void>) {
+    this.#socket = socket;
+    this.#replies = replies;
+    this.version = version;
+    this.closed = closed;
+  }
+
+  /** @throws an error whose code is ENOENT or ECONNREFUSED where nobody listens, and another when no BIRD answers in time */
+  static async open(path: string): Promise<Control> {
+    const socket = connect(path);
+    const replies = new Replies(socket);
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    const greeting = await replies.next();
+    const version = /^BIRD (\S+) ready/.exec(greeting.lines.at(-1)?.text ?? '')?.[1];
+    if (greeting.code === greetingCode && version !== undefined) return new Control(socket, replies, version, closed);
+    socket.destroy();
+    throw new Error('whoever answers is not BIRD');
+  }
+
+  /** @throws when the connection is lost or no answer comes in time; a refusal is a reply */
+  ask(command: string): Promise<Reply> {
+    const turn = this.#turn.then(() => {
+      this.#socket.write(`${command}\n`);
+      return this.#replies.next();
+    });
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  /** It was asked and has not answered in time. */
+  get isHung(): boolean {
+    return this.#replies.isLate;
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
+
+const greetingCode = 1;
+
+/** Whoever waits for the next reply of a socket; at most one does. */
+class Replies {
+  readonly #socket: Socket;
+  readonly #reader = new ReplyReader();
+  #waiting: PromiseWithResolvers<Reply> | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #failure: Error | null = null;
+  isLate = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('error', (error) => this.#fail(error));
+    socket.on('close', () => this.#fail(new Error('BIRD has closed the connection')));
+    socket.on('data', (bytes: Buffer) => {
+      try {
+        for (const reply of this.#reader.read(bytes)) this.#settle((waiting) => waiting.resolve(reply));
+      } catch (error) {
+        socket.destroy(error as Error);
+      }
+    });
+  }
+
+  next(): Promise<Reply> {
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    this.#waiting = Promise.withResolvers();
+    this.#timer = setTimeout(() => {
+      this.isLate = true;
+      this.#socket.destroy(new Error('BIRD does not answer'));
+    }, answerMs);
+    return this.#waiting.promise;
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#settle((waiting) => waiting.reject(error));
+  }
+
+  #settle(how: (waiting: PromiseWithResolvers<Reply>) => void): void {
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    clearTimeout(this.#timer);
+    if (waiting !== null) how(waiting);
+  }
+}

@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { afterEach, describe, test } from 'node:test';
+import { BgpLab, routerAddress } from '../kit/bgplab.ts';
+import { isSameRoute } from '../kit/birdrouter.ts';
+import { skipWithoutNetns } from '../kit/netns.ts';
+import { planRow } from '../kit/plans.ts';
+import { eventually } from '../kit/wait.ts';
+
+const skip = await skipWithoutNetns(['nft', 'sysctl', 'bird']);
+const hop = '203.0.113.1/32 172.30.0.1';
+
+describe('sessions of BGP', { skip, timeout: 240_000 }, () => {
+  let lab: BgpLab;
+
+  afterEach(() => lab?.close());
+
+  const noProblem = () =>
+    eventually(async () => ((await lab.node.status()).problems.length === 0 ? true : undefined), 'no problem');
+  const vip = (id: string) => planRow('address', { id, announcementIds: ['rack'] });
+
+  test('24: iBGP carries the preference; several peers, over both families, each have their session', async () => {
+    lab = await BgpLab.start('ibgp', 1);
+    const channels = 'ipv4 { import all; export none; }; ipv6 { import all; export none; };';
+    await lab.router.configure(
+      routerAddress,
+      [
+        `protocol bgp node1 { local as 64512; neighbor 172.30.0.1 as 64512; direct; connect delay time 1; ${channels} }`,
+        `protocol bgp six { local as 64513; neighbor fd30::1 as 64512; direct; connect delay time 1; ${channels} }`,
+        `protocol bgp cable { local as 64513; neighbor range fe80::/64 as 64512; interface "eth0"; direct; connect delay time 1; ${channels} }`,
+      ].join('\n'),
+    );
+    const link = (await lab.router.netns.exec('ip', '-6', '-o', 'addr', 'show', 'dev', 'eth0', 'scope', 'link')).match(
+      /fe80:\S+(?=\/)/,
+    )?.[0];
+    await lab.apply([
+      lab.peer('inner', { peerAsn: 64_512, holdTimeSeconds: 30, keepaliveSeconds: 10 }),
+      lab.peer('six.example-1', { address: 'fd30::fe', sourceAddress: 'fd30::1' }),
+      lab.peer('link', { address: link ?? '', interface: 'eth0' }),
+      lab.announcement('rack', { localPreference: 300, peerIds: ['inner'] }),
+      lab.announcement('six', { peerIds: ['six.example-1'] }),
+      lab.announcement('link', { peerIds: ['link'] }),
+      vip('203.0.113.1'),
+      planRow('address', { id: '2001:db8::1', announcementIds: ['six'] }),
+      planRow('address', { id: '2001:db8::2', announcementIds: ['link'] }),
+    ]);
+    await lab.established('node1');
+    await lab.established('six');
+    await eventually(async () => ((await lab.router.hops()).length === 3 ? true : undefined), 'three routes');
+    const byPrefix = new Map((await lab.router.routes()).map((route) => [route.prefix, route]));
+    assert.equal(byPrefix.get('203.0.113.1/32')?.localPreference, '300');
+    assert.equal(byPrefix.get('2001:db8::1/128')?.from, 'six');
+    assert.match(await lab.node.askBird('show protocols all p_inner'), /Hold timer: +[\d.]+\/30\n/);
+    await noProblem();
+    const metrics = await lab.node.page('/metrics');
+    assert.match(metrics, /^sluice_bgp_session_up\{peer="six\.example-1"\} 1$/m);
+    assert.match(metrics, /^sluice_bgp_announced_prefixes\{peer="inner"\} 1$/m);
+  });
+
+  test('28: a wrong password: never established, and the status says so; the right one: established', async () => {
+    lab = await BgpLab.start('password', 1, 'password "right";');
+    const secret = (value: string) => planRow('secret', { id: 'peer/tor-1', value });
+    const peer = lab.peer('tor-1', { secretId: 'peer/tor-1' });
+    await lab.apply([secret('wrong-one'), peer, lab.announcement('rack'), vip('203.0.113.1')]);
+    const problem = await eventually(async () => {
+      const { problems } = await lab.node.status();
+      return problems.find(
+        ({ code, message }) => code === 'PeerNotEstablished' && /now (Active|Connect)/.test(message),
+      );
+    }, 'the problem');
+    assert.match(problem.message, /with tor-1 \(172\.30\.0\.254\) is not established: never established/);
+    assert.deepEqual(await lab.router.hops(), []);
+    for (const name of await readdir(dirname(lab.node.file('main')))) {
+      const path = join(dirname(lab.node.file('main')), name);
+      const info = await stat(path);
+      if (!info.isFile()) continue;
+      if ((await readFile(path, 'utf8')).includes('wrong-one')) assert.equal(info.mode & 0o777, 0o600, name);
+    }
+    for (const page of ['/status', '/plan', '/problems', '/metrics']) {
+      assert.doesNotMatch(await lab.node.page(page), /wrong-one/, page);
+    }
+    await lab.apply([secret('right')]);
+    await lab.expectHops(hop);
+    await noProblem();
+    // No password is what cannot be made one: the peer is left out rather than spoken with in the clear.
+    await lab.apply([secret('"; protocol kernel { ipv4 { export all; }; } #')]);
+    await lab.expectHops();
+    const { problems } = await lab.node.status();
+    assert.deepEqual(
+      problems.map(({ code }) => code),
+      ['PeerUnusable'],
+    );
+  });
+
+  test('29: a path that fails in silence is found by BFD, long before the hold time; the session comes back', async () => {
+    lab = await BgpLab.start('bfd', 1, 'bfd on;');
+    const bfd = { receiveMs: 300, transmitMs: 300, multiplier: 3, isPassive: false };
+    await lab.apply([lab.peer('tor-1', { bfd }), lab.announcement('rack'), vip('203.0.113.1')]);
+    await lab.expectHops(hop);
+    await eventually(
+      async () => (/sluice_bfd_session_up\{peer="tor-1"\} 1/.test(await lab.node.page('/metrics')) ? true : undefined),
+      'BFD',
+    );
+    await lab.silence(lab.node);
+    await lab.expectHops();
+    await lab.rejoin(lab.node);
+    await lab.expectHops(hop);
+    await noProblem();
+  });
+
+  test('30: BIRD is killed: with graceful restart no route is lost', async () => {
+    lab = await BgpLab.start('kill', 1);
+    await lab.apply([lab.peer('tor-1', { gracefulRestartSeconds: 120 }), lab.announcement('rack'), vip('203.0.113.1')]);
+    await lab.expectHops(hop);
+    const [route] = await lab.router.routes();
+    const since = await lab.established();
+    process.kill(lab.node.birdPid(), 'SIGKILL');
+    await eventually(async () => {
+      const session = await lab.router.session('node1');
+      assert.deepEqual(await lab.router.hops(), [hop]);
+      return session.state === 'Established' && session.since !== since ? true : undefined;
+    }, 'another session');
+    await lab.apply([vip('203.0.113.2')]);
+    await lab.expectHops(hop, '203.0.113.2/32 172.30.0.1');
+    const after = (await lab.router.routes()).find(({ prefix }) => prefix === route?.prefix);
+    assert.ok(isSameRoute(route, after), `${JSON.stringify(route)} ${JSON.stringify(after)}`);
+  });
+
+  test('30: a peer that is away does not keep those that are back from news after a restart', async () => {
+    lab = await BgpLab.start('away', 1);
+    const gracefulRestartSeconds = 120;
+    await lab.apply([
+      lab.peer('tor-1', { gracefulRestartSeconds }),
+      lab.peer('tor-2', { gracefulRestartSeconds, address: '172.30.0.77' }),
+      lab.announcement('rack'),
+      vip('203.0.113.1'),
+    ]);
+    await lab.expectHops(hop);
+    process.kill(lab.node.birdPid(), 'SIGKILL');
+    await lab.apply([vip('203.0.113.2')]);
+    await lab.expectHops(hop, '203.0.113.2/32 172.30.0.1');
+  });
+
+  test('30: the agent ends, or is killed, and the session goes on; the next agent finds its BIRD; cleanup withdraws', async () => {
+    lab = await BgpLab.start('restart', 1);
+    await lab.apply([lab.peer('tor-1'), lab.announcement('rack'), vip('203.0.113.1')]);
+    await lab.expectHops(hop);
+    const since = await lab.established();
+    const pid = lab.node.birdPid();
+    for (const [i, how] of (['stop', 'SIGKILL'] as const).entries()) {
+      await lab.node.endAgent(how);
+      await lab.node.startAgent();
+      await lab.resend(lab.node);
+      await lab.apply([vip(`203.0.113.${i + 2}`)]);
+      const more = ['203.0.113.2/32 172.30.0.1', '203.0.113.3/32 172.30.0.1'].slice(0, i + 1);
+      await lab.expectHops(hop, ...more);
+      assert.equal(await lab.established(), since);
+      assert.equal(lab.node.birdPid(), pid);
+    }
+    await lab.node.endAgent('stop');
+    await lab.node.cleanUp();
+    await lab.expectHops();
+    assert.equal(lab.node.birdPid(), 0);
+  });
+
+  test('one that hangs is ended, and another takes its place', async () => {
+    lab = await BgpLab.start('hang', 1);
+    await lab.apply([lab.peer('tor-1'), lab.announcement('rack'), vip('203.0.113.1')]);
+    await lab.expectHops(hop);
+    const pid = lab.node.birdPid();
+    process.kill(pid, 'SIGSTOP');
+    await eventually(async () => ([0, pid].includes(lab.node.birdPid()) ? undefined : true), 'another BIRD');
+    await lab.expectHops(hop);
+  });
+
+  test('a peer that cannot be had hurts no other', async () => {
+    lab = await BgpLab.start('refused', 1);
+    await lab.apply([lab.peer('tor-1'), lab.announcement('rack'), vip('203.0.113.1')]);
+    await lab.expectHops(hop);
+    await lab.apply([
+      lab.peer('far', { address: '172.30.0.78', multihopTtl: 3, interface: 'eth0' }),
+      vip('203.0.113.2'),
+    ]);
+    await lab.expectHops(hop, '203.0.113.2/32 172.30.0.1');
+    const codes = (await lab.node.status()).problems.map(({ code }) => code);
+    assert.deepEqual(codes, ['PeerUnusable']);
+  });
+});
