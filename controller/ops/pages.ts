@@ -100,7 +100,8 @@ function hasBody({ headers }: IncomingMessage): boolean {
 function show(request: IncomingMessage, response: ServerResponse, shown: ReturnType<Page>): void {
   request.resume();
   const { status, type, body } = render(shown);
-  response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' });
+  const allow = status === 405 ? { allow: 'GET, HEAD' } : {};
+  response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store', ...allow });
   response.end(request.method === 'HEAD' ? '' : body);
 }
 

@@ -30,6 +30,7 @@ export async function openAdmin(options: AdminOptions): Promise<Admin> {
           'content-type': type,
           'content-length': Buffer.byteLength(body),
           'cache-control': 'no-store',
+          ...(isRead ? {} : { allow: 'GET, HEAD' }),
         };
         response.writeHead(status, headers);
         response.end(request.method === 'HEAD' ? '' : body);

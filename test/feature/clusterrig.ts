@@ -47,7 +47,8 @@ export class ClusterRig {
   readonly proxies: RunningProxy[] = [];
   readonly #folder: string;
   readonly #backends: Recorder[] = [];
-  readonly #processes: SluiceProcess[] = [];
+  /** All that were ever started. */
+  readonly processes: SluiceProcess[] = [];
 
   private constructor(api: ApiServer, folder: string) {
     this.api = api;
@@ -79,7 +80,7 @@ export class ClusterRig {
   }
 
   async stop(): Promise<void> {
-    for (const process of this.#processes) await process.stop();
+    for (const process of this.processes) await process.stop();
     for (const backend of this.#backends) await backend.stop();
     await this.api.stop();
     await rm(this.#folder, { recursive: true, force: true });
@@ -108,15 +109,21 @@ export class ClusterRig {
     return { process, ...ports };
   }
 
-  async startProxy(name: string, workers = 1, account = 'sluice-proxy'): Promise<RunningProxy> {
-    const process = this.startProxyProcess(name, account, workers);
+  /** `args`: more flags. */
+  async startProxy(
+    name: string,
+    workers = 1,
+    account = 'sluice-proxy',
+    args: readonly string[] = [],
+  ): Promise<RunningProxy> {
+    const process = this.startProxyProcess(name, account, workers, args);
     const Ports = z.object({ http: z.number(), https: z.number() });
     const { ports, admin } = await listening(process, z.object({ ports: Ports, admin: z.number() }));
     return { process, ...ports, admin };
   }
 
   /** Does not wait. */
-  startProxyProcess(name: string, account: string, workers = 1): SluiceProcess {
+  startProxyProcess(name: string, account: string, workers = 1, args: readonly string[] = []): SluiceProcess {
     return this.#start([
       'proxy',
       ...this.controllers.flatMap(({ publish }) => ['--controller', `https://localhost:${publish}`]),
@@ -124,6 +131,7 @@ export class ClusterRig {
       ...['--state-dir', this.file(name)],
       ...['--name', name, '--http-port', '0', '--https-port', '0', '--workers', String(workers)],
       ...['--admin-address', '127.0.0.1', '--admin-port', '0'],
+      ...args,
     ]);
   }
 
@@ -166,7 +174,7 @@ export class ClusterRig {
 
   #start(args: readonly string[]): SluiceProcess {
     const process = new SluiceProcess(args);
-    this.#processes.push(process);
+    this.processes.push(process);
     return process;
   }
 }
