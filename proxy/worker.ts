@@ -1,4 +1,6 @@
 import { flushCompileCache } from 'node:module';
+import { createSecureContext } from 'node:tls';
+import { checkHandles } from './carry/handle.ts';
 import type { Ask, FromWorker, ToWorker, WorkerStart } from './fleet/messages.ts';
 import { regexEngineIsLinear } from './match/regex.ts';
 import { AccessLog } from './observe/accesslog.ts';
@@ -85,6 +87,7 @@ async function answer(question: Ask & { readonly sequence: number }, handle: unk
 }
 
 function assemble({ limits, zone, node, accessLog: target }: WorkerStart): Parts {
+  checkHandles(createSecureContext());
   const isLinear = regexEngineIsLinear(() => performance.now());
   if (!isLinear) log('warn', {}, 'the regex engine is not linear: patterns are matched by re2js');
   const memory = new LocalAffinity({ clockOriginMs: uptimeMs() - performance.now() });

@@ -1,21 +1,16 @@
-import net, { type Socket } from 'node:net';
+import net from 'node:net';
 import tls from 'node:tls';
+import { type Caller, connect } from '../carry/connect.ts';
+import type { Link } from '../carry/link.ts';
+import { SocketLink } from '../carry/socketlink.ts';
 import type { EndpointState } from '../select/types.ts';
 import { type Failure, failures } from './failures.ts';
-import { sharedUpstreamBuffer, shortBytes } from './relay.ts';
+import { sharedUpstreamBuffer } from './relay.ts';
 import type { PeerOptions, TlsProfile } from './tlsprofile.ts';
 
-/** Who uses a backend socket. */
-export interface Dialled {
-  socket: Socket;
-  /** Where the next read goes; null: into the shared buffer (relay.ts). */
-  readonly chunk: Buffer | null;
-  connected(): void;
-  receive(buffer: Buffer, start: number, end: number): void;
-  ended(): void;
-  closed(): void;
-  /** What waited in the socket is gone. */
-  emptied(): void;
+/** Who uses a backend connection. */
+export interface Dialled extends Caller {
+  link: Link;
 }
 
 type Alpn = 'http/1.1' | 'h2';
@@ -28,33 +23,20 @@ export interface Target {
   session: Buffer | null;
 }
 
-/** Opens the socket of `connection`; its fate is told through the connection's methods. */
+/** Opens the link of `connection`; its fate is told through the connection's methods. */
 export function dial(connection: Dialled, endpoint: EndpointState, target: Target, alpn: Alpn = 'http/1.1'): void {
-  const socket = target.tls === null ? dialPlain(connection, endpoint) : dialSecure(connection, endpoint, target, alpn);
-  connection.socket = socket;
-  socket.setNoDelay(true);
-  // `close` follows and tells the connection; without a listener the error would end the process.
-  socket.on('error', () => {});
-  socket.on('end', () => connection.ended());
-  socket.on('close', () => connection.closed());
-  socket.on('drain', () => connection.emptied());
+  connection.link =
+    target.tls === null
+      ? connect(connection, endpoint.address, endpoint.port, sharedUpstreamBuffer)
+      : dialSecure(connection, endpoint, target, alpn);
 }
 
-function dialPlain(connection: Dialled, endpoint: EndpointState): Socket {
-  const socket = new net.Socket({
-    allowHalfOpen: true,
-    writableHighWaterMark: shortBytes,
-    onread: {
-      buffer: () => connection.chunk ?? sharedUpstreamBuffer,
-      callback(length: number, buffer: Buffer): boolean {
-        connection.receive(buffer, 0, length);
-        return true;
-      },
-    },
-  } as net.SocketConstructorOpts);
-  socket.on('connect', () => connection.connected());
-  socket.connect({ host: endpoint.address, port: endpoint.port, autoSelectFamily: false });
-  return socket;
+function dialSecure(connection: Dialled, endpoint: EndpointState, target: Target, alpn: Alpn): Link {
+  const options = target.tls?.options() ?? null;
+  const socket = options === null ? dialNothing() : dialTls(connection, endpoint, target, alpn, options);
+  const link = new SocketLink(socket);
+  link.receiver = connection;
+  return link;
 }
 
 function dialTls(
@@ -63,7 +45,7 @@ function dialTls(
   target: Target,
   alpn: Alpn,
   options: PeerOptions,
-): Socket {
+): tls.TLSSocket {
   const { session } = target;
   const socket = tls.connect({
     ...options,
@@ -73,32 +55,32 @@ function dialTls(
     ...(session === null ? {} : { session }),
     allowHalfOpen: true,
   } as tls.ConnectionOptions);
+  socket.setNoDelay(true);
   socket.on('session', (fresh: Buffer) => {
     target.session = fresh;
   });
   socket.on('secureConnect', () => connection.connected());
-  socket.on('data', (bytes: Buffer) => connection.receive(bytes, 0, bytes.length));
   return socket;
 }
 
-function dialSecure(connection: Dialled, endpoint: EndpointState, target: Target, alpn: Alpn): Socket {
-  const options = target.tls?.options() ?? null;
-  return options === null ? dialNothing() : dialTls(connection, endpoint, target, alpn, options);
-}
-
 /** In the place of a connection whose key material cannot be used: never is it opened with less. */
-function dialNothing(): Socket {
+function dialNothing(): net.Socket {
   return new net.Socket().destroy(Object.assign(new Error('unusable key material'), { code: unusable }));
 }
 
 const unusable = 'TLS_MATERIAL_UNUSABLE';
 
-/** Why a socket closed before an answer had come, in OpenSSL's words for the log; '' when TLS has nothing to do with it. */
-export function tlsFaultOf(socket: Socket): string {
-  const { authorizationError } = socket as Partial<tls.TLSSocket>;
-  if (authorizationError) return String(authorizationError);
-  const code = String((socket.errored as NodeJS.ErrnoException | null)?.code ?? '');
-  return code === unusable || code === 'EPROTO' || code.startsWith('ERR_SSL_') ? code : '';
+/** Why a connection closed before an answer had come, in OpenSSL's words for the log; '' when TLS has nothing to do with it. */
+export function tlsFaultOf(link: Link): string {
+  const { fault } = link;
+  const untrusted = untrustedOf(link);
+  if (untrusted !== '') return untrusted;
+  return fault === unusable || fault === 'EPROTO' || fault.startsWith('ERR_SSL_') ? fault : '';
+}
+
+/** Why the backend's certificate was not taken; '' when it was, or none was looked at. */
+function untrustedOf(link: Link): string {
+  return link instanceof SocketLink ? link.peerFault : '';
 }
 
 const certificateAlert = /_ALERT_(?:BAD_|UNSUPPORTED_)?CERTIFICATE|_ALERT_UNKNOWN_CA$|_ALERT_ACCESS_DENIED$/;
@@ -107,10 +89,9 @@ const certificateAlert = /_ALERT_(?:BAD_|UNSUPPORTED_)?CERTIFICATE|_ALERT_UNKNOW
 const ownShortage: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
 
 /** @param fault of tlsFaultOf */
-export function lossOf(socket: Socket, fault: string, isConnecting: boolean): Failure {
-  if ((socket as Partial<tls.TLSSocket>).authorizationError) return failures.untrusted;
-  if (isConnecting && ownShortage.has((socket.errored as NodeJS.ErrnoException | null)?.code ?? ''))
-    return failures.exhausted;
+export function lossOf(link: Link, fault: string, isConnecting: boolean): Failure {
+  if (untrustedOf(link) !== '') return failures.untrusted;
+  if (isConnecting && ownShortage.has(link.fault)) return failures.exhausted;
   if (isConnecting) return fault === '' ? failures.refused : failures.tlsRefused;
   // With TLS 1.3 a backend refuses our certificate after our side of the handshake is done; it has read no request then.
   return certificateAlert.test(fault) ? failures.tlsRefused : failures.reset;

@@ -1,6 +1,7 @@
-import type { Socket } from 'node:net';
+import { shortBytes } from '../carry/handlelink.ts';
+import type { Link, Receiver } from '../carry/link.ts';
 import { readClock } from '../listen/clock.ts';
-import { giveChunk, isFull, relay, shortBytes, takeChunk } from './relay.ts';
+import { giveChunk, relay, takeChunk } from './relay.ts';
 
 /** What an end tells its flow. */
 export interface EndedFlow {
@@ -12,13 +13,13 @@ export interface EndedFlow {
  * One end of a TCP flow: what it reads goes out at the other end, with back-pressure, and so does its FIN. Reads go into a
  * shared buffer until much comes at once; then into a chunk of its own, which is not copied (relay.ts).
  */
-export class FlowEnd {
+export class FlowEnd implements Receiver {
   chunk: Buffer | null = null;
   /** The peer sent FIN. */
   hasEnded = false;
   isClosed = false;
   // Set right after construction: events come in a later turn of the loop.
-  socket!: Socket;
+  link!: Link;
   other: FlowEnd | null = null;
   readonly #flow: EndedFlow;
 
@@ -31,8 +32,8 @@ export class FlowEnd {
     const { other } = this;
     if (other === null) return;
     this.#flow.moved(this, end - start);
-    relay(other.socket, '', buffer, start, end, '', buffer === this.chunk);
-    if (isFull(other.socket)) this.socket.pause();
+    relay(other.link, '', buffer, start, end, '', buffer === this.chunk);
+    if (other.link.isFull) this.link.pause();
     // Only here, where the buffer of the next read is about to be asked for, may it change.
     const isMuch = end - start > shortBytes;
     if (isMuch && this.chunk === null) this.chunk = takeChunk();
@@ -41,7 +42,7 @@ export class FlowEnd {
 
   #dropChunk(other: FlowEnd): void {
     // An unfinished write may still point into it: then the collector has it.
-    if (this.chunk !== null && other.socket.writableLength === 0) giveChunk(this.chunk);
+    if (this.chunk !== null && other.link.unsentBytes === 0) giveChunk(this.chunk);
     this.chunk = null;
   }
 
@@ -50,13 +51,13 @@ export class FlowEnd {
     readClock();
     this.hasEnded = true;
     this.#flow.moved(this, 0);
-    this.other?.socket.end();
+    this.other?.link.end();
   }
 
   emptied(): void {
     readClock();
     this.#flow.moved(this, 0);
-    this.other?.socket.resume();
+    this.other?.link.resume();
   }
 
   closed(): void {
@@ -66,12 +67,8 @@ export class FlowEnd {
     this.#flow.endClosed(this);
   }
 
-  /**
-   * Ends it so that what was sent cannot be taken for a whole. libuv resets only a socket that has not been shut down:
-   * after that its reset fails and leaves the descriptor open, spinning.
-   */
+  /** Ends it so that what was sent cannot be taken for a whole. */
   cutOff(): void {
-    if (this.socket.writableEnded || this.socket.connecting) this.socket.destroy();
-    else this.socket.resetAndDestroy();
+    this.link.reset();
   }
 }

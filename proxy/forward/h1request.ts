@@ -1,24 +1,24 @@
-import type { Socket } from 'node:net';
+import type { Link } from '../carry/link.ts';
 import { bodyChunked } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
 import { lastChunk } from '../parse/trailers.ts';
 import type { Exchange } from './exchange.ts';
-import { isFull, relay } from './relay.ts';
+import { relay } from './relay.ts';
 
 /** The half of an HTTP/1.1 backend connection that writes (RFC 9112). A head goes out with the first bytes of its body. */
 export abstract class H1Request {
   exchange: Exchange | null = null;
   // Set right after construction: reads can start only in a later turn of the loop.
-  socket!: Socket;
+  link!: Link;
   /** Waits for the connection or for body bytes. */
   protected requestHead = '';
 
   get isFull(): boolean {
-    return isFull(this.socket);
+    return this.link.isFull;
   }
 
   get hasUnsent(): boolean {
-    return this.socket.writableLength > 0;
+    return this.link.unsentBytes > 0;
   }
 
   /** Request bytes were written. */
@@ -27,7 +27,7 @@ export abstract class H1Request {
   flush(): void {
     const exchange = this.exchange as Exchange;
     exchange.isHeadPending = false;
-    relay(this.socket, this.requestHead, noBytes, 0, 0, '', false);
+    relay(this.link, this.requestHead, noBytes, 0, 0, '', false);
     this.requestHead = '';
     if (!exchange.isRequestComplete) this.sent();
   }
@@ -54,12 +54,12 @@ export abstract class H1Request {
       }
       if (trailers !== null) suffix += lastChunk(trailers);
     }
-    if (prefix !== '' || suffix !== '' || end > start) relay(this.socket, prefix, buffer, start, end, suffix, isLent);
+    if (prefix !== '' || suffix !== '' || end > start) relay(this.link, prefix, buffer, start, end, suffix, isLent);
     this.sent();
   }
 
   end(): void {
-    this.socket.end();
+    this.link.end();
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Link } from '../carry/link.ts';
 import { errorCodes } from '../frame/codes.ts';
 import type { SessionOwner } from '../frame/owner.ts';
 import type { FieldSection } from '../frame/section.ts';
@@ -14,7 +14,7 @@ import { type Failure, failures } from './failures.ts';
 import type { H2Pool } from './h2pool.ts';
 import { H2Stream } from './h2stream.ts';
 import type { Keeping } from './keeping.ts';
-import { isFull, sharedUpstreamBuffer } from './relay.ts';
+import { sharedUpstreamBuffer } from './relay.ts';
 import { waitOver } from './tryclock.ts';
 
 /** Streams of which unread bytes fit into the connection's window together: none of them ever holds up another. */
@@ -39,7 +39,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   /** Takes no more requests; ends with its last one. */
   isRetired = false;
   // Set right after construction: reads can start only in a later turn of the loop.
-  socket!: Socket;
+  link!: Link;
   readonly #engine: Engine;
   readonly #keeping: Keeping;
   #requests = 0;
@@ -118,7 +118,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     else this.expiresAtMs = Math.min(clock.nowMs + this.#keeping.idleMs, this.#keeping.retireAtMs);
   }
 
-  // What the socket tells (dial.ts).
+  // What the link tells.
 
   connected(): void {
     readClock();
@@ -159,9 +159,9 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   closed(): void {
     readClock();
     if (this.#isClosed) return;
-    const fault = tlsFaultOf(this.socket);
+    const fault = tlsFaultOf(this.link);
     for (const { exchange } of this.#waiting) if (exchange !== null && fault !== '') exchange.upstreamFault = fault;
-    this.#close(lossOf(this.socket, fault, !this.isConnected));
+    this.#close(lossOf(this.link, fault, !this.isConnected));
   }
 
   expired(): void {
@@ -189,12 +189,12 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   /** @returns whether something was written, and more can be */
   #write(): boolean {
     const { output } = this.session;
-    const { socket } = this;
-    if (output.length === 0 || !this.isConnected || isFull(socket)) return false;
-    socket.write(output.view());
-    if (socket.writableLength === 0) output.release();
+    const { link } = this;
+    if (output.length === 0 || !this.isConnected || link.isFull) return false;
+    link.write(output.view());
+    if (link.unsentBytes === 0) output.release();
     else output.lend();
-    return !isFull(socket);
+    return !link.isFull;
   }
 
   settled(): void {}
@@ -257,7 +257,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     this.#waiting = [];
     for (const stream of waiting) stream.fail(failure);
     this.session.output.release();
-    this.socket.destroySoon();
+    this.link.close();
   }
 }
 

@@ -1,3 +1,4 @@
+import { shortBytes } from '../carry/handlelink.ts';
 import { answer, truncate } from '../listen/answer.ts';
 import { type Refusal, refusals } from '../listen/refusals.ts';
 import type { Head } from '../parse/head.ts';
@@ -5,7 +6,6 @@ import { latin1 } from '../parse/latin1.ts';
 import { abandonAttempt } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
-import { shortBytes } from './relay.ts';
 
 /**
  * Body bytes of a request, in `buffer[start, end)`, decoded.

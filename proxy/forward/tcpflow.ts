@@ -1,4 +1,4 @@
-import type { Accepted } from '../listen/accepted.ts';
+import type { Link } from '../carry/link.ts';
 import { clock, readClock } from '../listen/clock.ts';
 import type { Connection } from '../listen/connection.ts';
 import type { Door } from '../listen/door.ts';
@@ -13,8 +13,8 @@ import { buildProxyHeader } from './proxyheader.ts';
 /** What a TCP flow begins with. */
 export interface TcpFlowStart {
   readonly door: Door;
-  /** The client's socket; nothing is read from it before the backend is there. */
-  readonly accepted: Accepted;
+  /** The client's; nothing is read from it before the backend is there. */
+  readonly link: Link;
   readonly origin: Origin;
   /** SNI; '' where it was not looked for. */
   readonly serverName: string;
@@ -36,13 +36,13 @@ export class TcpFlow extends Flow implements Connection {
   #upstream: UpstreamEnd | null = null;
   #held: Buffer;
 
-  constructor(engine: Engine, { door, accepted, origin, serverName, route, held }: TcpFlowStart) {
+  constructor(engine: Engine, { door, link, origin, serverName, route, held }: TcpFlowStart) {
     super(engine, route, origin, serverName);
     this.door = door;
     this.#held = held;
     this.#client = new FlowEnd(this);
-    this.#client.socket = accepted.socket;
-    accepted.receiver = this.#client;
+    this.#client.link = link;
+    link.receiver = this.#client;
     this.bytesReceived = held.length;
   }
 
@@ -77,10 +77,10 @@ export class TcpFlow extends Flow implements Connection {
     upstream.other = this.#client;
     this.#client.other = upstream;
     const version = this.route?.row.sendProxyProtocol ?? null;
-    if (version !== null) upstream.socket.write(buildProxyHeader(version, this.origin));
-    if (this.#held.length > 0) upstream.socket.write(this.#held);
+    if (version !== null) upstream.link.write(buildProxyHeader(version, this.origin));
+    if (this.#held.length > 0) upstream.link.write(this.#held);
     this.#held = nothing;
-    this.#client.socket.resume();
+    this.#client.link.resume();
   }
 
   moved(from: FlowEnd, bytes: number): void {
@@ -100,7 +100,7 @@ export class TcpFlow extends Flow implements Connection {
       this.#tryFailed();
       return;
     }
-    const isWhole = this.#client.hasEnded && upstream?.hasEnded === true && end.socket.errored === null;
+    const isWhole = this.#client.hasEnded && upstream?.hasEnded === true && end.link.fault === '';
     if (!isWhole) this.#end(end === this.#client ? 'DC' : 'UC');
     else if (this.#client.isClosed && upstream.isClosed) this.#end('-');
   }
@@ -117,7 +117,7 @@ export class TcpFlow extends Flow implements Connection {
     const upstream = this.#upstream;
     if (upstream !== null && upstream.other === null) {
       this.#upstream = null;
-      upstream.socket.destroy();
+      upstream.link.destroy();
       this.#tryFailed();
     } else this.#end('SI');
   }

@@ -1,3 +1,4 @@
+import { shortBytes } from '../carry/handlelink.ts';
 import { clock, readClock } from '../listen/clock.ts';
 import type { Expiring } from '../listen/sweep.ts';
 import { BodyReader } from '../parse/bodyreader.ts';
@@ -13,7 +14,7 @@ import { type Failure, failures } from './failures.ts';
 import { H1Request } from './h1request.ts';
 import type { Keeping } from './keeping.ts';
 import type { Pool } from './pools.ts';
-import { giveChunk, sharedUpstreamBuffer, shortBytes, takeChunk } from './relay.ts';
+import { giveChunk, sharedUpstreamBuffer, takeChunk } from './relay.ts';
 import { isReplyFull, replyBody, replyEnd, replyHead, replyLast } from './reply.ts';
 import { buildRequestHead } from './requesthead.ts';
 import type { ClientSide, UpstreamSide } from './sides.ts';
@@ -201,7 +202,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     this.#dropChunk(exchange.client);
     // A request that is still being sent would run into the next one.
     const mayStay = this.line.isKeepAlive && !hasMore && exchange.isRequestComplete && !this.#clock.isPaused;
-    const isClean = mayStay && this.socket.writableLength === 0 && this.line.bodyKind !== bodyUntilClose;
+    const isClean = mayStay && this.link.unsentBytes === 0 && this.line.bodyKind !== bodyUntilClose;
     if (isClean) {
       this.#phase = phaseIdle;
       this.pool.release(this, this.line.keepAliveMs);
@@ -241,14 +242,14 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     if (this.#clock.isPaused) return;
     this.#clock.isPaused = true;
     this.expiresAtMs = Number.POSITIVE_INFINITY;
-    this.socket.pause();
+    this.link.pause();
   }
 
   resume(): void {
     if (!this.#clock.isPaused) return;
     this.#clock.isPaused = false;
     this.#restartClock(clock.nowMs);
-    this.socket.resume();
+    this.link.resume();
   }
 
   /** Request bytes were written; while the backend does not take them, the clock of sending runs and not that of reading. */
@@ -289,7 +290,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
   #lost(): void {
     const phase = this.#phase;
     const exchange = this.exchange;
-    const isEnd = phase === phaseBody && this.line.bodyKind === bodyUntilClose && !this.socket.errored;
+    const isEnd = phase === phaseBody && this.line.bodyKind === bodyUntilClose && this.link.fault === '';
     if (isEnd && exchange !== null) {
       replyLast(exchange);
       this.#dropChunk(exchange.client);
@@ -299,9 +300,9 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     }
     this.destroy();
     if (exchange === null) return;
-    const fault = tlsFaultOf(this.socket);
+    const fault = tlsFaultOf(this.link);
     if (fault !== '') exchange.upstreamFault = fault;
-    attemptFailed(this.#engine, exchange, this, lossOf(this.socket, fault, phase === phaseConnecting));
+    attemptFailed(this.#engine, exchange, this, lossOf(this.link, fault, phase === phaseConnecting));
   }
 
   expired(nowMs: number): void {
@@ -318,7 +319,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     if (this.#phase === phaseClosed) return;
     this.exchange = null;
     this.expiresAtMs = clock.nowMs + this.#engine.limits.lingerMs;
-    this.socket.destroySoon();
+    this.link.close();
   }
 
   /**
@@ -338,7 +339,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     this.exchange = null;
     this.#abandoned = circuit;
     circuit.requests++;
-    this.socket.end();
+    this.link.end();
   }
 
   destroy(): void {
@@ -349,6 +350,6 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     this.#abandoned = null;
     this.chunk = null;
     this.pool.forget(this);
-    this.socket.destroy();
+    this.link.destroy();
   }
 }

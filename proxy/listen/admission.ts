@@ -1,12 +1,14 @@
+import type { Counter } from '../carry/link.ts';
 import type { TurnAwayReason } from '../observe/record.ts';
 import type { Gate } from './gate.ts';
 import type { Source } from './sources.ts';
 
 /** Where one connection is counted, from accept to close. A PROXY header may say that it is somebody else's. */
-export class Admission {
+export class Admission implements Counter {
   readonly #gate: Gate;
   #source: Source;
   #isReady = false;
+  #isSecure = false;
 
   constructor(gate: Gate, source: Source) {
     this.#gate = gate;
@@ -20,6 +22,12 @@ export class Admission {
     this.#gate.ready(this.#source);
   }
 
+  /** Its TLS begins. */
+  secure(): void {
+    this.#isSecure = true;
+    this.#gate.secure++;
+  }
+
   /** @returns why the client that a PROXY header told of may not come; null: it may, and is counted from now on */
   told(address: string, isTrusted: boolean): TurnAwayReason | null {
     const source = this.#gate.recount(this.#source, address, isTrusted);
@@ -29,6 +37,7 @@ export class Admission {
   }
 
   left(): void {
+    if (this.#isSecure) this.#gate.secure--;
     if (this.#isReady) this.#gate.unready(this.#source);
     this.#gate.left(this.#source);
   }

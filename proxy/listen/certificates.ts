@@ -25,7 +25,9 @@ export class Certificates {
   /** Listener id → hostname (as in the row) → host. */
   readonly #hostsByListener = new Map<string, Map<string, Host>>();
   /** By certificate id, settings of the listener and terms. `row`: of which it was built; a context that is `null` cannot be. */
-  readonly #contexts = new LRUCache<string, { row: Certificate; context: SecureContext | null }>({ max: maxContexts });
+  readonly #contexts = new LRUCache<string, { row: Certificate | null; context: SecureContext | null }>({
+    max: maxContexts,
+  });
   #ticketKeys: Buffer | null = null;
   readonly #onUnusable: (certificateId: string, reason: string) => void;
 
@@ -78,6 +80,18 @@ export class Certificates {
     return fallback === undefined ? undefined : (this.#context(fallback, listener.tls, terms) ?? undefined);
   }
 
+  /**
+   * What a handshake begins with, before its server name is known: the default certificate, or none where there is no default.
+   * Versions, suites, groups and ticket keys hold from here.
+   * @returns undefined when the handshake is to be refused
+   */
+  firstContext(listenerId: string, terms: Terms | null): SecureContext | undefined {
+    const context = this.contextFor(listenerId, '', terms);
+    if (context !== undefined) return context;
+    const tls = this.#listenersById.get(listenerId)?.tls;
+    return tls == null ? undefined : (this.#context(null, tls, terms) ?? undefined);
+  }
+
   #candidates(listenerId: string, name: string): readonly string[] {
     const hosts = this.#hostsByListener.get(listenerId);
     if (hosts === undefined || name === '') return [];
@@ -92,22 +106,22 @@ export class Certificates {
     return hosts.get('*')?.certificateIds ?? [];
   }
 
-  #context(row: Certificate, tls: ServerTls, terms: Terms | null): SecureContext | null {
-    const key = `${textOf(tls)} ${terms?.sessionIdContext ?? ''} ${row.id}`;
+  /** @param row null: without a certificate */
+  #context(row: Certificate | null, tls: ServerTls, terms: Terms | null): SecureContext | null {
+    const key = `${textOf(tls)} ${terms?.sessionIdContext ?? ''} ${row?.id ?? ''}`;
     const known = this.#contexts.get(key);
     if (known?.row === row) return known.context;
     let context: SecureContext | null = null;
     try {
       context = createSecureContext({
-        cert: row.chainPem,
-        key: row.keyPem,
+        ...(row === null ? {} : { cert: row.chainPem, key: row.keyPem }),
         ...serverOptions(tls),
         sessionIdContext: terms?.sessionIdContext ?? sessionIdContext,
         ...terms?.options,
         ...(this.#ticketKeys === null ? {} : { ticketKeys: this.#ticketKeys }),
       });
     } catch (error) {
-      this.#onUnusable(row.id, (error as Error).message);
+      if (row !== null) this.#onUnusable(row.id, (error as Error).message);
     }
     this.#contexts.set(key, { row, context });
     return context;
@@ -133,7 +147,7 @@ export class Certificates {
 }
 
 /** Settings of a listener in the form of node:tls. They hold for a handshake only in the context that it begins with. */
-export function serverOptions(tls: ServerTls): SecureContextOptions {
+function serverOptions(tls: ServerTls): SecureContextOptions {
   const { minVersion, maxVersion, ciphers, groups, sessionSeconds } = tls;
   return {
     minVersion,
@@ -161,7 +175,7 @@ const maxContexts = 2_000;
  * Sessions are resumed only under the context that issued them. All workers and replicas share this one; node's own choice
  * depends on the command line.
  */
-export const sessionIdContext = 'sluice';
+const sessionIdContext = 'sluice';
 
 /** RFC 9525 §6.3: a wildcard stands for exactly one left-most label. */
 function covers(names: readonly string[], serverName: string): boolean {

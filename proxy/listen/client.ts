@@ -1,8 +1,8 @@
-import type { Socket } from 'node:net';
+import type { Link } from '../carry/link.ts';
 import { flushRequest, requestTimedOut } from '../forward/attempt.ts';
 import type { Engine } from '../forward/engine.ts';
 import { type Exchange, giveExchange, takeExchange } from '../forward/exchange.ts';
-import { chunkBytes, giveChunk, isFull, sharedClientBuffer, takeChunk } from '../forward/relay.ts';
+import { chunkBytes, giveChunk, sharedClientBuffer, takeChunk } from '../forward/relay.ts';
 import { clientDrained } from '../forward/reply.ts';
 import { requestBody, requestBroken } from '../forward/requestbody.ts';
 import type { ClientSide, Peer } from '../forward/sides.ts';
@@ -14,9 +14,9 @@ import { needsMore, parseRequestHead } from '../parse/requestline.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
 import { clientGone, refuse } from './answer.ts';
 import { clock, readClock } from './clock.ts';
-import { restMs, type SocketConnection } from './connection.ts';
+import type { SocketConnection } from './connection.ts';
 import { bodyDueMs } from './drip.ts';
-import { H1Reply } from './h1reply.ts';
+import { H1Waits } from './h1waits.ts';
 import { beginsH2, type H2Taker } from './h2preface.ts';
 import { interpretRequest } from './interpret.ts';
 import {
@@ -33,45 +33,34 @@ import {
 import { type Refusal, refusalOf, refusals } from './refusals.ts';
 
 /** One client's HTTP/1.1 connection: reads requests one after the other and lets each be answered before the next (RFC 9112 §9.3.2). */
-export class ClientConnection extends H1Reply implements ClientSide, SocketConnection {
-  expiresAtMs: number;
+export class ClientConnection extends H1Waits implements ClientSide, SocketConnection {
   sweepIndex = -1;
   /** Where the next read goes, when a body is being read (relay.ts). */
   chunk: Buffer | null = null;
   requests = 0;
-  /** After FIN it may still read. */
-  hasEnded = false;
-  readonly #engine: Engine;
   readonly #seat: H2Taker | null;
-  #phase = phaseIdle;
   #isConsuming = false;
-  #isPaused = false;
   #held: Buffer | null = null;
-  /** Bytes of the answer that were written when a half-closed client was last looked at. */
-  #sentAtLook = 0;
   readonly #body = new BodyReader();
 
   /** @param seat who takes over when the first bytes are of HTTP/2; null: nobody */
-  constructor(engine: Engine, peer: Peer, socket: Socket, seat: H2Taker | null) {
-    super(socket, peer);
-    this.#engine = engine;
+  constructor(engine: Engine, peer: Peer, link: Link, seat: H2Taker | null) {
+    super(engine, peer, link);
     this.#seat = seat;
-    readClock();
-    this.expiresAtMs = clock.nowMs + peer.door.limits.idleMs;
   }
 
   get isIdle(): boolean {
-    return this.#phase === phaseIdle;
+    return this.phase === phaseIdle;
   }
 
   receive(buffer: Buffer, start: number, end: number): void {
     readClock();
-    if (this.#held !== null && this.#phase <= phaseHead) {
+    if (this.#held !== null && this.phase <= phaseHead) {
       const held = this.#held;
       this.#held = null;
       const joined = Buffer.concat([held, buffer.subarray(start, end)]);
       // A head is looked at again only when another line of it has ended, or dripping clients would cost their square.
-      if (joined.length < this.#engine.limits.headBytes && !buffer.subarray(start, end).includes(0x0a)) {
+      if (joined.length < this.engine.limits.headBytes && !buffer.subarray(start, end).includes(0x0a)) {
         this.#held = joined;
         return;
       }
@@ -85,13 +74,13 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     this.#isConsuming = true;
     let at = start;
     while (at < end) {
-      if (this.#phase <= phaseHead) at = this.#readHead(buffer, at, end);
-      else if (this.#phase === phaseBody) at = this.#readBody(buffer, at, end);
-      else if (this.#phase === phaseTunnel) {
+      if (this.phase <= phaseHead) at = this.#readHead(buffer, at, end);
+      else if (this.phase === phaseBody) at = this.#readBody(buffer, at, end);
+      else if (this.phase === phaseTunnel) {
         tunnelFromClient(this.exchange as Exchange, buffer, at, end, buffer !== sharedClientBuffer);
         at = end;
       } else {
-        if (this.#phase === phaseWaiting || this.#phase === phaseFlushing) this.#hold(buffer, at, end);
+        if (this.phase === phaseWaiting || this.phase === phaseFlushing) this.#hold(buffer, at, end);
         at = end;
       }
     }
@@ -102,7 +91,7 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
 
   /** A long body, and a tunnel that moves much, are read into a chunk of their own; everything else into the shared buffer. */
   #chooseChunk(buffer: Buffer): void {
-    const wantsChunk = this.#phase === phaseBody && this.#body.expectsMoreThan(chunkBytes);
+    const wantsChunk = !this.peer.door.isTls && this.phase === phaseBody && this.#body.expectsMoreThan(chunkBytes);
     if (wantsChunk && this.chunk === null && buffer === sharedClientBuffer) this.chunk = takeChunk();
     else if (!wantsChunk && this.chunk !== null) this.#dropChunk();
   }
@@ -121,24 +110,24 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
 
   /** @returns the offset after what was used */
   #readHead(buffer: Buffer, start: number, end: number): number {
-    const engine = this.#engine;
+    const engine = this.engine;
     const exchange = takeExchange();
     const after = parseRequestHead(exchange.line, exchange.head, buffer, start, end, engine.limits);
     if (after === needsMore) {
       giveExchange(exchange);
       if (engine.pressure.hasRoomFor(end - start)) this.#hold(buffer, start, end);
       else this.#refuseHead(refusals.overload);
-      if (this.#phase === phaseIdle) {
-        this.#phase = phaseHead;
+      if (this.phase === phaseIdle) {
+        this.phase = phaseHead;
         this.expiresAtMs = clock.nowMs + this.peer.door.limits.headMs;
         engine.halfOpen.add(this, clock.nowMs);
       }
       return end;
     }
-    if (this.#phase === phaseHead) engine.halfOpen.delete(this);
+    if (this.phase === phaseHead) engine.halfOpen.delete(this);
     if (after < 0 && this.requests === 0 && this.#seat !== null && beginsH2(buffer, start, end)) {
       giveExchange(exchange);
-      this.#phase = phaseClosed;
+      this.phase = phaseClosed;
       this.#seat.spokeH2(this, buffer, start, end);
       return end;
     }
@@ -150,7 +139,7 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
       this.#refuse(exchange, refused);
       return end;
     }
-    this.#waitUntil(Number.POSITIVE_INFINITY);
+    this.waitUntil(Number.POSITIVE_INFINITY);
     this.#enterBody(exchange);
     const length = exchange.contentLength;
     const isWhole = exchange.bodyKind === bodyLength && length <= end - after;
@@ -169,23 +158,13 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
   #begin(exchange: Exchange): void {
     exchange.begin(this, clock.nowMs);
     this.exchange = exchange;
-    this.#engine.observer.requestStarted();
-  }
-
-  /** Inside a request no wait is longer than what is left of its own time. */
-  #waitUntil(deadlineMs: number): void {
-    this.expiresAtMs = Math.min(deadlineMs, (this.exchange as Exchange).requestDeadlineMs);
-  }
-
-  /** Nothing is awaited of the client but that it takes what was written: an early answer may be stuck, too. */
-  #waitForReader(): void {
-    this.#waitUntil(isFull(this.socket) ? clock.nowMs + this.#engine.limits.writeIdleMs : Number.POSITIVE_INFINITY);
+    this.engine.observer.requestStarted();
   }
 
   #enterBody(exchange: Exchange): void {
     this.#body.begin(exchange.bodyKind, exchange.contentLength);
-    this.#phase = this.#body.isDone ? phaseWaiting : phaseBody;
-    if (this.#phase === phaseBody) this.#waitUntil(exchange.startedAtMs + this.peer.door.limits.bodyIdleMs);
+    this.phase = this.#body.isDone ? phaseWaiting : phaseBody;
+    if (this.phase === phaseBody) this.waitUntil(exchange.startedAtMs + this.peer.door.limits.bodyIdleMs);
   }
 
   #readBody(buffer: Buffer, start: number, end: number): number {
@@ -193,52 +172,54 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     const body = this.#body;
     const after = body.feed(buffer, start, end);
     if (after === -1) {
-      requestBroken(this.#engine, exchange, refusals.chunk);
+      requestBroken(this.engine, exchange, refusals.chunk);
       return end;
     }
-    this.#waitUntil(bodyDueMs(this.peer.door.limits, this.expiresAtMs, after - start));
+    this.waitUntil(bodyDueMs(this.peer.door.limits, this.expiresAtMs, after - start));
     if (body.isDone) {
       exchange.isRequestComplete = true;
-      this.#phase = phaseWaiting;
-      this.#waitForReader();
+      this.phase = phaseWaiting;
+      this.waitForReader();
     }
     if (body.isDone || body.payloadEnd > body.payloadStart) {
       const trailers = body.isDone ? body.trailers : null;
       const isLent = buffer !== sharedClientBuffer;
-      requestBody(this.#engine, exchange, buffer, body.payloadStart, body.payloadEnd, trailers, isLent);
+      requestBody(this.engine, exchange, buffer, body.payloadStart, body.payloadEnd, trailers, isLent);
     }
     return after;
   }
 
   #refuse(exchange: Exchange, refused: Refusal): void {
     exchange.isRequestComplete = false;
-    refuse(this.#engine, exchange, refused);
+    refuse(this.engine, exchange, refused);
   }
 
   /** The exchange is over and its record is written. Goes on with the next request, or closes. */
   exchangeEnded(exchange: Exchange): void {
     const mayStay = !exchange.willClose && exchange.isRequestComplete && (!this.hasEnded || this.#held !== null);
+    const wasLast = !exchange.isKeepAlive && exchange.isRequestComplete && !this.isPaused;
     this.exchange = null;
     giveExchange(exchange);
-    if (this.#phase === phaseClosed) return;
-    if (!mayStay) this.#linger();
-    else if (!isFull(this.socket)) this.#next();
+    if (this.phase === phaseClosed) return;
+    if (!mayStay && wasLast && !this.door.isTls) this.#close();
+    else if (!mayStay) this.#linger();
+    else if (!this.link.isFull) this.#next();
     else {
-      this.#phase = phaseFlushing;
-      this.expiresAtMs = clock.nowMs + this.#engine.limits.writeIdleMs;
+      this.phase = phaseFlushing;
+      this.expiresAtMs = clock.nowMs + this.engine.limits.writeIdleMs;
     }
   }
 
   /** Ready for the next request, which may be here already. */
   #next(): void {
-    this.#phase = phaseIdle;
+    this.phase = phaseIdle;
     this.expiresAtMs = clock.nowMs + this.peer.door.limits.idleMs;
-    if (this.#isPaused) this.resume();
+    if (this.isPaused) this.resume();
     const held = this.#held;
     if (this.#isConsuming) return;
     if (held === null) {
       if (this.hasEnded) this.#linger();
-      else if (this.#engine.isDraining) this.#rest();
+      else if (this.engine.isDraining) this.rest();
       return;
     }
     this.#held = null;
@@ -247,26 +228,30 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     if (this.hasEnded) this.ended();
   }
 
+  /** The client has sent all that it ever will: it said so, and nothing is unread that could make the end a reset. */
+  #close(): void {
+    this.#held = null;
+    this.phase = phaseLinger;
+    this.expiresAtMs = clock.nowMs + this.engine.limits.writeIdleMs;
+    this.link.close();
+  }
+
   /**
    * Sends FIN and reads on for a while: closing with unread bytes in the kernel's buffer would be a reset, which can
    * destroy the answer before the client has read it (RFC 9112 §9.6).
    */
   #linger(): void {
     this.#held = null;
-    this.#phase = phaseLinger;
-    if (this.socket.destroyed) return;
-    const { lingerMs, writeIdleMs } = this.#engine.limits;
-    this.expiresAtMs = clock.nowMs + writeIdleMs;
-    // Lingering begins with FIN, not before: a slow client would lose the end of its answer.
-    this.socket.end(() => {
-      this.expiresAtMs = performance.now() + lingerMs;
-    });
+    this.phase = phaseLinger;
+    if (this.link.isDestroyed) return;
+    this.expiresAtMs = clock.nowMs + this.engine.limits.writeIdleMs;
+    this.link.end();
     if (!this.hasEnded) this.resume();
   }
 
   override startTunnel(exchange: Exchange, line: ResponseLine, head: Head): void {
     super.startTunnel(exchange, line, head);
-    this.#phase = phaseTunnel;
+    this.phase = phaseTunnel;
     exchange.requestDeadlineMs = this.expiresAtMs = Number.POSITIVE_INFINITY;
     const held = this.#held;
     this.#held = null;
@@ -275,101 +260,86 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
   }
 
   pause(): void {
-    if (this.#isPaused) return;
-    this.#isPaused = true;
+    if (this.isPaused) return;
+    this.isPaused = true;
     // The body's clock stands still while it is the backend that does not take more.
-    if (this.#phase === phaseBody) this.#waitForReader();
-    this.socket.pause();
+    if (this.phase === phaseBody) this.waitForReader();
+    this.link.pause();
   }
 
   resume(): void {
-    if (!this.#isPaused || this.#phase === phaseClosed) return;
-    this.#isPaused = false;
-    if (this.#phase === phaseBody) this.#waitUntil(clock.nowMs + this.peer.door.limits.bodyIdleMs);
-    this.socket.resume();
-  }
-
-  protected override writing(): void {
-    if (this.#phase !== phaseBody || this.#isPaused) this.#waitForReader();
-  }
-
-  /** The client has read what waited for it. */
-  #written(): void {
-    if (this.#phase === phaseBody && !this.#isPaused) return;
-    const isHalfClosed = this.hasEnded && this.#phase === phaseWaiting;
-    this.#waitUntil(isHalfClosed ? clock.nowMs + this.#engine.limits.halfCloseMs : Number.POSITIVE_INFINITY);
+    if (!this.isPaused || this.phase === phaseClosed) return;
+    this.isPaused = false;
+    if (this.phase === phaseBody) this.waitUntil(clock.nowMs + this.peer.door.limits.bodyIdleMs);
+    this.link.resume();
   }
 
   ended(): void {
     readClock();
     this.hasEnded = true;
-    switch (this.#phase) {
+    switch (this.phase) {
       case phaseIdle:
       case phaseLinger:
-        this.socket.destroySoon();
+        this.link.close();
         return;
       case phaseHead:
         this.#refuseHead(refusals.truncated);
         return;
       case phaseBody:
-        requestBroken(this.#engine, this.exchange as Exchange, refusals.truncated);
+        requestBroken(this.engine, this.exchange as Exchange, refusals.truncated);
         return;
       case phaseTunnel:
-        tunnelClientEnded(this.#engine, this.exchange as Exchange);
+        tunnelClientEnded(this.engine, this.exchange as Exchange);
         return;
       case phaseWaiting:
-        // Perhaps only half-closed, perhaps gone: the kernel does not say. So it is waited for while its answer moves.
-        this.#lookAgain(this.exchange as Exchange);
+        this.lookAgain(this.exchange as Exchange);
     }
-  }
-
-  #lookAgain(exchange: Exchange): void {
-    this.#sentAtLook = exchange.bytesSent;
-    this.#waitUntil(clock.nowMs + this.#engine.limits.halfCloseMs);
   }
 
   emptied(): void {
     readClock();
     const exchange = this.exchange;
     if (exchange !== null) {
-      this.#written();
+      this.written();
       clientDrained(exchange);
-    } else if (this.#phase === phaseFlushing) this.#next();
+    } else if (this.phase === phaseFlushing) this.#next();
+    // Lingering begins with FIN, not before: a slow client would lose the end of its answer.
+    else if (this.phase === phaseLinger) this.expiresAtMs = clock.nowMs + this.engine.limits.lingerMs;
   }
 
   closed(): void {
     readClock();
-    if (this.#phase === phaseClosed) return;
-    this.#phase = phaseClosed;
+    if (this.phase === phaseClosed) return;
+    this.phase = phaseClosed;
     this.#held = null;
     this.chunk = null;
-    this.#engine.halfOpen.delete(this);
-    if (this.exchange !== null) clientGone(this.#engine, this.exchange);
-    this.#engine.connectionClosed(this);
+    this.engine.halfOpen.delete(this);
+    if (this.exchange !== null) clientGone(this.engine, this.exchange);
+    this.engine.connectionClosed(this);
   }
 
   expired(nowMs: number): void {
     const exchange = this.exchange;
-    this.expiresAtMs = nowMs + this.#engine.limits.lingerMs;
+    this.expiresAtMs = nowMs + this.engine.limits.lingerMs;
     if (exchange !== null && nowMs >= exchange.requestDeadlineMs) {
-      requestTimedOut(this.#engine, exchange);
+      requestTimedOut(this.engine, exchange);
       return;
     }
-    switch (this.#phase) {
+    switch (this.phase) {
       case phaseHead:
         this.#refuseHead(refusals.headTimeout);
         return;
       case phaseBody:
-        requestBroken(this.#engine, this.exchange as Exchange, refusals.bodyTimeout);
+        requestBroken(this.engine, this.exchange as Exchange, refusals.bodyTimeout);
         return;
       case phaseWaiting:
-        if (this.hasEnded && exchange !== null && exchange.bytesSent > this.#sentAtLook) {
-          this.#lookAgain(exchange);
+        if (exchange !== null && this.hasMoved(exchange)) {
+          this.lookAgain(exchange);
           return;
         }
     }
     if (exchange !== null && this.isFull) exchange.flag = 'DWT';
-    this.socket.destroy();
+    this.link.destroy();
   }
 
   /** A head that will never be complete. */
@@ -380,19 +350,14 @@ export class ClientConnection extends H1Reply implements ClientSide, SocketConne
     this.#refuse(exchange, refused);
   }
 
-  /** Closes when nothing comes for a moment: a request that is on its way now is answered, with the word to go. */
-  #rest(): void {
-    this.expiresAtMs = Math.min(this.expiresAtMs, clock.nowMs + (this.#engine.isDraining ? restMs : 0));
-  }
-
   drain(): void {
     if (this.exchange !== null) this.exchange.willClose = true;
-    else if (this.#phase === phaseIdle) this.#rest();
+    else if (this.phase === phaseIdle) this.rest();
   }
 
   leaveAt(atMs: number): void {
-    if (this.#phase !== phaseTunnel) return;
+    if (this.phase !== phaseTunnel) return;
     (this.exchange as Exchange).requestDeadlineMs = atMs;
-    this.#waitUntil(this.expiresAtMs);
+    this.waitUntil(this.expiresAtMs);
   }
 }

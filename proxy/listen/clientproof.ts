@@ -1,5 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
-import type { TLSSocket } from 'node:tls';
+import type { TlsLink } from '../carry/tlslink.ts';
 import type { ClientPolicy } from './clientpolicy.ts';
 import type { ClientTrust } from './clienttrust.ts';
 import { rfc2253 } from './distinguishedname.ts';
@@ -10,24 +10,24 @@ import { rfc2253 } from './distinguishedname.ts';
  */
 export class ClientProof {
   readonly trust: ClientTrust;
-  readonly #socket: TLSSocket;
-  #certificate: X509Certificate | null | undefined;
+  readonly #link: TlsLink;
+  #chain: readonly X509Certificate[] | undefined;
   #subject: string | undefined;
   #issuer: string | undefined;
+  #fault: string | undefined;
   #intermediates: number | undefined;
   #lines = '';
   /** Whose the lines are. */
   #linesPolicy: ClientPolicy | null = null;
 
-  constructor(socket: TLSSocket, trust: ClientTrust) {
-    this.#socket = socket;
+  constructor(link: TlsLink, trust: ClientTrust) {
+    this.#link = link;
     this.trust = trust;
   }
 
   /** null: the client has sent none. */
   get certificate(): X509Certificate | null {
-    if (this.#certificate === undefined) this.#certificate = this.#socket.getPeerX509Certificate() ?? null;
-    return this.#certificate;
+    return this.#sent[0] ?? null;
   }
 
   /**
@@ -36,12 +36,8 @@ export class ClientProof {
    * @param depth most authorities between it and a trusted one
    */
   fault(depth: number): string {
-    const { authorizationError, authorized } = this.#socket;
-    if (authorizationError) {
-      const code = String(authorizationError);
-      return wordsByCode[code] ?? code.toLowerCase().replaceAll('_', ' ');
-    }
-    if (!authorized) return 'certificate was not verified';
+    this.#fault ??= this.#link.peerFault ?? 'CERT_UNTRUSTED';
+    if (this.#fault !== '') return wordsByCode[this.#fault] ?? this.#fault.toLowerCase().replaceAll('_', ' ');
     return this.#intermediatesOf() > depth ? 'certificate chain too long' : '';
   }
 
@@ -74,8 +70,13 @@ export class ClientProof {
     return this.#lines;
   }
 
+  get #sent(): readonly X509Certificate[] {
+    this.#chain ??= this.#link.peerChain();
+    return this.#chain;
+  }
+
   #intermediatesOf(): number {
-    this.#intermediates ??= intermediatesOf(this.#socket.getPeerX509Certificate(), this.trust.authorities);
+    this.#intermediates ??= intermediatesOf(this.#sent, this.trust.authorities);
     return this.#intermediates;
   }
 }
@@ -84,12 +85,12 @@ export class ClientProof {
  * Authorities between a certificate and the root of its chain: what the client sent, then what the bundle adds. node:tls has no
  * way to OpenSSL's own limit, nor to the chain that it has verified.
  */
-function intermediatesOf(leaf: X509Certificate | undefined, authorities: readonly X509Certificate[]): number {
+function intermediatesOf(sent: readonly X509Certificate[], authorities: readonly X509Certificate[]): number {
   let count = 0;
-  for (let link = leaf; link !== undefined && count <= longestChain; count++) {
+  for (let link = sent[0]; link !== undefined && count <= longestChain; count++) {
     const certificate: X509Certificate = link;
     if (certificate.checkIssued(certificate)) break;
-    link = certificate.issuerCertificate ?? authorities.find((authority) => certificate.checkIssued(authority));
+    link = sent[count + 1] ?? authorities.find((authority) => certificate.checkIssued(authority));
   }
   return Math.max(0, count - 1);
 }

@@ -1,3 +1,4 @@
+import type { Receiver } from '../carry/link.ts';
 import type { ClientProof } from './clientproof.ts';
 import type { Door } from './door.ts';
 import type { Expiring } from './sweep.ts';
@@ -24,15 +25,5 @@ export interface Connection extends Expiring {
   destroy(): void;
 }
 
-/** A connection as those that own its socket see it. */
-export interface SocketConnection extends Connection {
-  /** Where the next read of a plain socket goes; null: the shared buffer (relay.ts). */
-  readonly chunk: Buffer | null;
-  /** Bytes came. They are the caller's again when this returns, unless they lie in `chunk`. */
-  receive(bytes: Buffer, start: number, end: number): void;
-  /** FIN came. */
-  ended(): void;
-  /** What waited in the socket is sent. */
-  emptied(): void;
-  closed(): void;
-}
+/** A connection as its link sees it. */
+export type SocketConnection = Connection & Receiver;

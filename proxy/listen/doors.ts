@@ -7,11 +7,11 @@ import { type Door, doorOf } from './door.ts';
 import { Gate } from './gate.ts';
 import { connectionsByOpenFiles } from './openfiles.ts';
 import type { Pressure } from './pressure.ts';
-import { createPlainServer, createTlsServer, type ServerOptions } from './server.ts';
+import { createPlainServer, type ServerOptions } from './server.ts';
 import type { SocketHandle } from './sockets.ts';
 import { Sweep } from './sweep.ts';
 import { createTcpServer } from './tcp.ts';
-import { tlsOptions, useDefaultContext } from './tls.ts';
+import { createTlsServer } from './tlsserver.ts';
 import { type Place, UdpListener } from './udp.ts';
 
 /** The open ports of one listener: several when it binds several addresses. */
@@ -98,9 +98,7 @@ export class Doors {
       },
     };
     if (listener.protocol === 'tcp') return createTcpServer(options);
-    return listener.protocol === 'https'
-      ? createTlsServer(options, tlsOptions(this.#engine, listener))
-      : createPlainServer(options);
+    return listener.protocol === 'https' ? createTlsServer(options) : createPlainServer(options);
   }
 
   /** Rows changed: new connections see the new ones. */
@@ -108,7 +106,6 @@ export class Doors {
     for (const [id, open] of this.#doorsById) {
       const row = this.#engine.tables.listeners.get(id);
       if (row !== undefined) open.door = doorOf(row, open.port, this.#engine.limits);
-      if (open.door.isTls) for (const server of open.servers) useDefaultContext(this.#engine, id, server, null);
       if (open.door.isTls && (id === 'https' || !this.#doorsById.has('https'))) this.httpsPort = open.door.publicPort;
     }
   }

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Link } from '../carry/link.ts';
 import type { Exchange } from '../forward/exchange.ts';
-import { isFull, relay, sharedClientBuffer } from '../forward/relay.ts';
+import { relay, sharedClientBuffer } from '../forward/relay.ts';
 import type { Peer } from '../forward/sides.ts';
 import { bodyChunked, bodyUntilClose } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
@@ -17,13 +17,13 @@ import { buildReplyHead, buildSwitchLines } from './replyhead.ts';
  * the same read, so that both are one write.
  */
 export abstract class H1Reply {
-  readonly socket: Socket;
+  readonly link: Link;
   readonly peer: Peer;
   /** The request that is being read or answered; null between two. */
   exchange: Exchange | null = null;
 
-  constructor(socket: Socket, peer: Peer) {
-    this.socket = socket;
+  constructor(link: Link, peer: Peer) {
+    this.link = link;
     this.peer = peer;
   }
 
@@ -40,11 +40,11 @@ export abstract class H1Reply {
   }
 
   get isFull(): boolean {
-    return isFull(this.socket);
+    return this.link.isFull;
   }
 
   get hasUnsent(): boolean {
-    return this.socket.writableLength > 0;
+    return this.link.unsentBytes > 0;
   }
 
   /** The answer waits for the client to read. */
@@ -60,7 +60,7 @@ export abstract class H1Reply {
         if (head.name(field).toLowerCase() === 'link') text += `Link: ${head.value(field)}\r\n`;
       }
     }
-    this.socket.write(`${text}\r\n`, 'latin1');
+    this.link.writeText(`${text}\r\n`);
   }
 
   /** Decides how the body goes to this client, and whether the connection can stay. */
@@ -98,8 +98,8 @@ export abstract class H1Reply {
     }
     if (prefix === '' && suffix === '' && start === end) return;
     exchange.bytesSent += prefix.length + end - start + suffix.length;
-    relay(this.socket, prefix, buffer, start, end, suffix, isLent);
-    if (isFull(this.socket)) this.writing();
+    relay(this.link, prefix, buffer, start, end, suffix, isLent);
+    if (this.link.isFull) this.writing();
   }
 
   writeAnswer(exchange: Exchange, status: number, lines: string, body: string): void {
@@ -112,7 +112,7 @@ export abstract class H1Reply {
         : '';
     const text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines}${connection}${length}\r\n`;
     const hasBody = exchange.method !== 'HEAD' && status !== 204 && status !== 304 && bytes > 0;
-    this.socket.write(hasBody ? text + body : text, 'utf8');
+    this.link.write(Buffer.from(hasBody ? text + body : text));
     exchange.bytesSent += text.length + (hasBody ? bytes : 0);
   }
 
@@ -120,26 +120,21 @@ export abstract class H1Reply {
     // What follows goes through writeBody unframed.
     exchange.replyKind = bodyUntilClose;
     const lines = buildSwitchLines(exchange, line, head);
-    this.socket.write(
+    this.link.writeText(
       `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${lines}\r\n`,
-      'latin1',
     );
   }
 
   end(): void {
-    this.socket.end();
+    this.link.end();
   }
 
-  /**
-   * To a client that reads until close, FIN is a clean end, so the connection is reset. libuv resets only a socket that has not been shut down: after that its reset fails and leaves the descriptor
-   * open, spinning. TLS says it by leaving out close_notify.
-   */
+  /** To a client that reads until close, FIN is a clean end, so the connection is reset. */
   cutOff(): void {
-    if (this.peer.door.isTls || this.socket.writableEnded) this.socket.destroy();
-    else this.socket.resetAndDestroy();
+    this.link.reset();
   }
 
   destroy(): void {
-    this.socket.destroy();
+    this.link.destroy();
   }
 }

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Link } from '../carry/link.ts';
 import type { Engine } from '../forward/engine.ts';
 import { takeExchange } from '../forward/exchange.ts';
 import { sharedClientBuffer } from '../forward/relay.ts';
@@ -34,7 +34,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   readonly peer: Peer;
   readonly session: Session<H2Stream>;
   requestsInFlight = 0;
-  readonly #socket: Socket;
+  readonly #link: Link;
   /** Streams whose request is not started. */
   #starting: H2Stream[] = [];
   #requests = 0;
@@ -55,12 +55,11 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   #blockByMs = never;
   #writeByMs = never;
   #closeByMs = never;
-  readonly #written = () => this.#writeEnded();
 
-  constructor(engine: Engine, peer: Peer, socket: Socket) {
+  constructor(engine: Engine, peer: Peer, link: Link) {
     this.engine = engine;
     this.peer = peer;
-    this.#socket = socket;
+    this.#link = link;
     readClock();
     const { limits } = engine;
     this.#settleByMs = this.expiresAtMs = clock.nowMs + limits.settingsMs;
@@ -91,7 +90,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     }
     if (this.session.output.length > mostUnsentBytes && this.#isWriting && !this.#isPaused) {
       this.#isPaused = true;
-      this.#socket.pause();
+      this.#link.pause();
     }
   }
 
@@ -104,8 +103,17 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     this.#awaitTurnEnd();
   }
 
-  /** Writes are followed one by one. */
-  emptied(): void {}
+  /** The write is finished. */
+  emptied(): void {
+    this.#isWriting = false;
+    this.#writeByMs = never;
+    if (this.#isClosed) return;
+    readClock();
+    this.#flush();
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#link.resume();
+  }
 
   closed(): void {
     readClock();
@@ -128,7 +136,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   }
 
   destroy(): void {
-    this.#socket.destroy();
+    this.#link.destroy();
   }
 
   #awaitTurnEnd(): void {
@@ -159,39 +167,30 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   }
 
   #flush(): void {
-    if (this.#isWriting || this.#isClosed || this.#socket.destroyed) return;
+    if (this.#isWriting || this.#isClosed || this.#link.isDestroyed) return;
     const { session } = this;
-    session.pump();
     const { output } = session;
-    if (output.length === 0) {
-      if (session.streams.size === 0 && (this.#isClosing || session.isDrained)) this.#end();
+    const link = this.#link;
+    while (!link.isDestroyed) {
+      session.pump();
+      if (output.length === 0) break;
+      link.write(output.view());
+      if (link.unsentBytes === 0 || link.copies) output.release();
+      else output.lend();
+      if (link.unsentBytes === 0) continue;
+      this.#isWriting = true;
+      this.#writeByMs = clock.nowMs + this.engine.limits.writeIdleMs;
+      this.expectBy(this.#writeByMs);
       return;
     }
-    this.#isWriting = true;
-    this.#writeByMs = clock.nowMs + this.engine.limits.writeIdleMs;
-    this.expectBy(this.#writeByMs);
-    this.#socket.write(output.view(), this.#written);
-    // TLS has encrypted it at once, because nothing was waiting; a plain socket may have sent a part.
-    if (this.peer.door.isTls || this.#socket.writableLength === 0) output.release();
-    else output.lend();
-  }
-
-  #writeEnded(): void {
-    this.#isWriting = false;
-    this.#writeByMs = never;
-    if (this.#isClosed) return;
-    readClock();
-    this.#flush();
-    if (!this.#isPaused) return;
-    this.#isPaused = false;
-    this.#socket.resume();
+    if (session.streams.size === 0 && (this.#isClosing || session.isDrained)) this.#end();
   }
 
   /** Everything is said: FIN, and what still comes is thrown away for a while, or a reset could overtake the last words. */
   #end(): void {
-    if (this.#socket.writableEnded) return;
+    if (this.#link.isEnding) return;
     this.#isClosing = this.session.isOver = true;
-    this.#socket.end();
+    this.#link.end();
     this.#closeBy(clock.nowMs + this.engine.limits.lingerMs);
   }
 
@@ -298,7 +297,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
 
   expired(nowMs: number): void {
     if (nowMs >= this.#writeByMs || (nowMs >= this.#closeByMs && this.#isClosing)) {
-      this.#socket.destroy();
+      this.#link.destroy();
       return;
     }
     if (nowMs >= this.#closeByMs) {

@@ -1,15 +1,16 @@
-import type { Socket } from 'node:net';
+import type { HandleLink } from '../carry/handlelink.ts';
 import type { Origin } from '../forward/flow.ts';
 import { plainAddress } from '../match/ranges.ts';
 import type { ProxyHeader } from '../parse/proxyheader.ts';
 
-/** As the socket says; addresses are '' when the client is gone already. */
-export function originOf(socket: Socket): Origin {
+/** As the connection says; addresses are '' when the client is gone already. */
+export function originOf(link: HandleLink): Origin {
+  const { peerName, ownName } = link;
   return {
-    address: plainAddress(socket.remoteAddress ?? ''),
-    port: socket.remotePort ?? 0,
-    localAddress: plainAddress(socket.localAddress ?? ''),
-    localPort: socket.localPort ?? 0,
+    address: plainAddress(peerName.address ?? ''),
+    port: peerName.port ?? 0,
+    localAddress: plainAddress(ownName.address ?? ''),
+    localPort: ownName.port ?? 0,
     isTold: false,
     wasTls: false,
   };

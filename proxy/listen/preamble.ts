@@ -1,3 +1,5 @@
+import type { HandleLink } from '../carry/handlelink.ts';
+import type { Receiver } from '../carry/link.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { Origin } from '../forward/flow.ts';
 import { TcpFlow } from '../forward/tcpflow.ts';
@@ -5,7 +7,6 @@ import type { ResponseFlag } from '../observe/record.ts';
 import { ClientHello, parseClientHello } from '../parse/clienthello.ts';
 import { needsMore } from '../parse/head.ts';
 import { ProxyHeader, parseProxyHeader } from '../parse/proxyheader.ts';
-import type { Accepted, Receiver } from './accepted.ts';
 import type { Admission } from './admission.ts';
 import { clock, readClock } from './clock.ts';
 import type { Connection } from './connection.ts';
@@ -15,7 +16,7 @@ import { originOf, originOfHeader } from './origin.ts';
 export interface PreambleOptions {
   readonly engine: Engine;
   readonly door: Door;
-  readonly accepted: Accepted;
+  readonly link: HandleLink;
   readonly admission: Admission;
   /** Whether the server name in a ClientHello is wanted, behind the PROXY header if there is one. */
   readonly wantsName: boolean;
@@ -44,13 +45,13 @@ export class Preamble implements Connection, Receiver {
   #heldBytes = 0;
 
   constructor(options: PreambleOptions) {
-    const { door, accepted, engine } = options;
+    const { door, link, engine } = options;
     readClock();
     this.#options = options;
-    this.#origin = originOf(accepted.socket);
+    this.#origin = originOf(link);
     this.#isBehindHeader = door.proxy === null;
     this.expiresAtMs = clock.nowMs + (door.proxy?.timeoutMs ?? engine.limits.handshakeMs);
-    accepted.receiver = this;
+    link.receiver = this;
   }
 
   get door(): Door {
@@ -59,9 +60,9 @@ export class Preamble implements Connection, Receiver {
 
   /** Begins to read, from a peer that may send a PROXY header; another one is refused before a byte of it is read. */
   begin(): void {
-    const { door, accepted } = this.#options;
+    const { door, link } = this.#options;
     if (door.proxy?.isSource(this.#origin.address) === false) this.#refuse('DPE');
-    else accepted.socket.resume();
+    else link.resume();
   }
 
   receive(buffer: Buffer, start: number, end: number): void {
@@ -139,7 +140,7 @@ export class Preamble implements Connection, Receiver {
   ended(): void {
     readClock();
     if (this.#heldBytes > 0) this.#refuse('DC');
-    else this.#options.accepted.socket.destroy();
+    else this.#options.link.destroy();
   }
 
   emptied(): void {}
@@ -161,13 +162,13 @@ export class Preamble implements Connection, Receiver {
   }
 
   destroy(): void {
-    this.#options.accepted.socket.destroy();
+    this.#options.link.destroy();
   }
 
   /** As a flow that goes nowhere: it is counted, logged and cut off like one. */
   #refuse(flag: ResponseFlag): void {
-    const { engine, door, accepted, replace } = this.#options;
-    const start = { door, accepted, origin: this.#origin, serverName: '', route: null, held: nothing };
+    const { engine, door, link, replace } = this.#options;
+    const start = { door, link, origin: this.#origin, serverName: '', route: null, held: nothing };
     const flow = new TcpFlow(engine, start);
     replace(this, flow);
     flow.refuse(flag);

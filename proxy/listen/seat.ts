@@ -1,6 +1,6 @@
+import type { Link } from '../carry/link.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { Peer } from '../forward/sides.ts';
-import type { Accepted } from './accepted.ts';
 import { ClientConnection } from './client.ts';
 import type { Connection, SocketConnection } from './connection.ts';
 import { H2Connection } from './h2connection.ts';
@@ -12,36 +12,35 @@ interface SeatOptions {
 }
 
 /**
- * The HTTP connection on a client's socket. Which version it speaks may turn out only with its first bytes.
+ * The HTTP connection of a client. Which version it speaks may turn out only with its first bytes.
  *
  * @param isH2 chosen by ALPN
  */
-export function seatHttp(options: SeatOptions, accepted: Accepted, peer: Peer, isH2: boolean): SocketConnection {
+export function seatHttp(options: SeatOptions, link: Link, peer: Peer, isH2: boolean): SocketConnection {
   const { engine } = options;
-  const { socket } = accepted;
   const canBeH2 = peer.door.http2 && !peer.door.isTls;
   const connection = isH2
-    ? new H2Connection(engine, peer, socket)
-    : new ClientConnection(engine, peer, socket, canBeH2 ? new Seat(options, accepted, peer) : null);
-  accepted.receiver = connection;
+    ? new H2Connection(engine, peer, link)
+    : new ClientConnection(engine, peer, link, canBeH2 ? new Seat(options, link, peer) : null);
+  link.receiver = connection;
   return connection;
 }
 
 /** Takes over from HTTP/1.1 (RFC 9113 §3.3: a client that knew beforehand). */
 class Seat implements H2Taker {
   readonly #options: SeatOptions;
-  readonly #accepted: Accepted;
+  readonly #link: Link;
   readonly #peer: Peer;
 
-  constructor(options: SeatOptions, accepted: Accepted, peer: Peer) {
+  constructor(options: SeatOptions, link: Link, peer: Peer) {
     this.#options = options;
-    this.#accepted = accepted;
+    this.#link = link;
     this.#peer = peer;
   }
 
   spokeH2(before: SocketConnection, bytes: Buffer, start: number, end: number): void {
-    const now = new H2Connection(this.#options.engine, this.#peer, this.#accepted.socket);
-    this.#accepted.receiver = now;
+    const now = new H2Connection(this.#options.engine, this.#peer, this.#link);
+    this.#link.receiver = now;
     this.#options.replaced(before, now);
     now.receive(bytes, start, end);
   }

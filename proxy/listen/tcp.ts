@@ -1,8 +1,9 @@
 import net, { type Server } from 'node:net';
+import { HandleLink } from '../carry/handlelink.ts';
 import type { Origin } from '../forward/flow.ts';
+import { sharedClientBuffer } from '../forward/relay.ts';
 import { TcpFlow } from '../forward/tcpflow.ts';
 import { acceptThrough } from './accept.ts';
-import { Accepted } from './accepted.ts';
 import { Admission } from './admission.ts';
 import type { Door } from './door.ts';
 import { originOf } from './origin.ts';
@@ -17,17 +18,17 @@ export function createTcpServer(options: ServerOptions): Server {
     gate,
     door: options.door,
     arrived({ handle, source }) {
-      const accepted = Accepted.ofHandle(handle);
+      const link = new HandleLink(handle, handle, sharedClientBuffer);
       const admission = new Admission(gate, source);
-      accepted.socket.on('close', () => admission.left());
+      link.counter = admission;
       const door = options.door();
       const wantsName = engine.tables.hasServerNames(listenerId);
       if (door.proxy !== null || wantsName) {
-        lookInto(options, accepted, admission, wantsName);
+        lookInto(options, link, admission, wantsName);
         return;
       }
       admission.ready();
-      const flow = newFlow(options, door, accepted, originOf(accepted.socket), '', nothing);
+      const flow = newFlow(options, door, link, originOf(link), '', nothing);
       opened(flow);
       flow.begin();
     },
@@ -35,20 +36,20 @@ export function createTcpServer(options: ServerOptions): Server {
   return server;
 }
 
-function lookInto(options: ServerOptions, accepted: Accepted, admission: Admission, wantsName: boolean): void {
+function lookInto(options: ServerOptions, link: HandleLink, admission: Admission, wantsName: boolean): void {
   const { engine, opened, replaced } = options;
   const door = options.door();
   const preamble = new Preamble({
     engine,
     door,
-    accepted,
+    link,
     admission,
     wantsName,
     replace: replaced,
     done(origin, serverName, buffer, start, end) {
       admission.ready();
-      accepted.socket.pause();
-      const flow = newFlow(options, door, accepted, origin, serverName, Buffer.from(buffer.subarray(start, end)));
+      link.pause();
+      const flow = newFlow(options, door, link, origin, serverName, Buffer.from(buffer.subarray(start, end)));
       replaced(preamble, flow);
       flow.begin();
     },
@@ -60,13 +61,13 @@ function lookInto(options: ServerOptions, accepted: Accepted, admission: Admissi
 function newFlow(
   { engine, listenerId }: ServerOptions,
   door: Door,
-  accepted: Accepted,
+  link: HandleLink,
   origin: Origin,
   serverName: string,
   held: Buffer,
 ): TcpFlow {
   const route = engine.tables.matchL4(listenerId, serverName);
-  return new TcpFlow(engine, { door, accepted, origin, serverName, route, held });
+  return new TcpFlow(engine, { door, link, origin, serverName, route, held });
 }
 
 const nothing = Buffer.alloc(0);

@@ -20,7 +20,6 @@ import { SharedByContent } from './shared.ts';
 /** The tables of one worker, compiled; a change costs what it touches. */
 export class Live implements LiveTables {
   hash = '';
-  ticketKeys: Buffer | null = null;
   readonly listeners = new Map<string, Listener>();
   readonly #matcher = new Matcher();
   readonly #l4Matcher = new L4Matcher();
@@ -83,8 +82,7 @@ export class Live implements LiveTables {
     this.hash = hash;
     for (const trust of this.#goneTrusts.splice(0)) for (const callback of this.#trustGone) callback(trust);
     for (const callback of this.#endpointGone) for (const key of goneKeys) callback(key);
-    if (listeners.size > 0 || certificates.size > 0 || fleetKey !== null)
-      for (const callback of this.#listenersChanged) callback();
+    if (listeners.size > 0) for (const callback of this.#listenersChanged) callback();
   }
 
   match(listenerId: string, facts: RequestFacts): Match {
@@ -105,6 +103,10 @@ export class Live implements LiveTables {
 
   secureContext(listenerId: string, serverName: string, terms: Terms | null): SecureContext | undefined {
     return this.#certificates.contextFor(listenerId, serverName, terms);
+  }
+
+  firstContext(listenerId: string, terms: Terms | null): SecureContext | undefined {
+    return this.#certificates.firstContext(listenerId, terms);
   }
 
   hasTerms(listenerId: string): boolean {
@@ -140,8 +142,7 @@ export class Live implements LiveTables {
   #fleetKey(value: string | undefined): Uint8Array | null {
     if (value === undefined) return null;
     const key = Buffer.from(value, 'base64');
-    this.ticketKeys = Buffer.from(hkdfSync('sha256', key, '', 'sluice tls session tickets', 48));
-    this.#certificates.useTicketKeys(this.ticketKeys);
+    this.#certificates.useTicketKeys(Buffer.from(hkdfSync('sha256', key, '', 'sluice tls session tickets', 48)));
     return key;
   }
 

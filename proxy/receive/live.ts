@@ -26,11 +26,6 @@ export interface LiveTables {
   /** Content hash of what is in force; '' before the first batch. */
   readonly hash: string;
   readonly listeners: ReadonlyMap<string, Listener>;
-  /**
-   * Keys for TLS session tickets, 48 bytes, the same in all workers and replicas, so that they resume each other's
-   * sessions; for tls.Server's `ticketKeys` and `setTicketKeys`. null before the first batch.
-   */
-  readonly ticketKeys: Buffer | null;
   /** By id of the host; empty while no host asks clients for certificates. */
   readonly clientPolicies: ReadonlyMap<string, ClientPolicy>;
   match(listenerId: string, facts: RequestFacts): Match;
@@ -41,6 +36,8 @@ export interface LiveTables {
   backend(id: string): LiveBackend | undefined;
   /** Certificate for a server name (lower case; '' without SNI) on an https listener; undefined: refuse the handshake. */
   secureContext(listenerId: string, serverName: string, terms: Terms | null): SecureContext | undefined;
+  /** What handshakes begin with, while the server name is not known; undefined: refuse them. */
+  firstContext(listenerId: string, terms: Terms | null): SecureContext | undefined;
   /** Whether any host of the listener wants handshakes otherwise than it does. */
   hasTerms(listenerId: string): boolean;
   /** What the host of a server name (lower case; '' without SNI) wants; null: nothing but what the listener says. */
@@ -51,6 +48,6 @@ export interface LiveTables {
   onEndpointGone(callback: (key: string) => void): void;
   /** Calls back when no backend uses a profile any more: its idle connections are to be closed. */
   onTlsGone(callback: (profile: TlsProfile) => void): void;
-  /** Calls back after listener rows, certificates or ticketKeys changed. */
+  /** Calls back after listener rows changed. */
   onListenersChanged(callback: () => void): void;
 }

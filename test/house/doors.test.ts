@@ -65,6 +65,7 @@ forbid('only proxy/forward and proxy/probe open backend connections', (file, tar
   const allowed = [
     'proxy/forward',
     'proxy/probe',
+    'proxy/carry',
     'proxy/listen',
     'proxy/receive',
     'proxy/observe',
@@ -74,6 +75,12 @@ forbid('only proxy/forward and proxy/probe open backend connections', (file, tar
     'proxy',
   ];
   return file.path.startsWith('proxy/') && openers.includes(target) && !allowed.includes(folderOf(file.path));
+});
+
+forbid('a connection of proxy/carry is opened by proxy/forward alone', (file, target) => {
+  return (
+    target === 'proxy/carry/connect.ts' && file.path.startsWith('proxy/') && folderOf(file.path) !== 'proxy/forward'
+  );
 });
 
 forbid(
@@ -97,7 +104,7 @@ test('the middle has no clock and no randomness of its own', () => {
 });
 
 test('traffic is decided by the monotonic clock: one that is set, or jumps, ends no connection and forgets nobody', () => {
-  const folders = ['parse', 'frame', 'listen', 'match', 'filters', 'select', 'forward', 'share'].map(
+  const folders = ['parse', 'frame', 'carry', 'listen', 'match', 'filters', 'select', 'forward', 'share'].map(
     (name) => `proxy/${name}`,
   );
   // A Date field and the times in logs are of the system's clock; nothing else asks it.

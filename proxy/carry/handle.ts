@@ -1,0 +1,218 @@
+import type { Server } from 'node:net';
+import type { SecureContext } from 'node:tls';
+
+/**
+ * Node's own handles: libuv's TCP connections and OpenSSL's on top of them, as node:net and node:tls use them. What Node
+ * does not document stands in this file alone.
+ *
+ * A net.Socket is a stream with an event emitter around such a handle, and node:tls keeps two of them for each connection.
+ * Side by side on Node 26 that costs a worker 10 µs of 69 for a connection that carries one request, 140 of 600 for a full
+ * handshake, 2 of 14 for a request over TLS, and 10 KB of memory for an idle TLS connection; and it gives nothing that a
+ * proxy uses.
+ *
+ * process.binding is deprecated in the documentation without an end; `checkHandles` says at start whether this Node has
+ * everything that is used here.
+ */
+export interface StreamHandle {
+  /** Whose it is: what is called back has only its handle to go by. */
+  owner: object;
+  /** How many bytes, or an error number, is in `streamState`; a buffer that is returned is where the next read goes. */
+  onread: (this: StreamHandle) => Buffer | undefined;
+  /** Reads go there. The handle does not keep the buffer alive. */
+  useUserBuffer(buffer: Buffer): void;
+  readStart(): number;
+  readStop(): number;
+  /** 0: all is written. An error number: nothing is. Otherwise there is more to tell later, or now (`finishWrite`). */
+  writeBuffer(request: null, bytes: Buffer): number | WriteRequest;
+  writeLatin1String(request: null, text: string): number | WriteRequest;
+  /** @param isAllBuffers false: each chunk is followed by the name of its encoding */
+  writev(request: null, chunks: readonly (Buffer | string)[], isAllBuffers: boolean): number | WriteRequest;
+  /** FIN; 0: `oncomplete` follows. */
+  shutdown(request: ShutdownRequest): number;
+}
+
+export interface TcpHandle extends StreamHandle {
+  connect(request: ConnectRequest, address: string, port: number): number;
+  connect6(request: ConnectRequest, address: string, port: number): number;
+  setNoDelay(isOn: boolean): number;
+  getpeername(name: SocketName): number;
+  getsockname(name: SocketName): number;
+  close(done: (this: TcpHandle) => void): void;
+  /** RST. libuv refuses where a shutdown was asked for, and the handle is still open then. */
+  reset(done: (this: TcpHandle) => void): number;
+}
+
+/** Left empty when the peer is gone. */
+export interface SocketName {
+  address?: string;
+  port?: number;
+}
+
+/** A TLS connection upon a TcpHandle. It dies with the last reference to it, in the middle of whatever it does. */
+export interface TlsHandle extends StreamHandle {
+  onhandshakestart: (this: TlsHandle) => void;
+  onhandshakedone: (this: TlsHandle) => void;
+  onerror: (this: TlsHandle, error: { readonly code?: string }) => void;
+  /** The server name has come; certCbDone() goes on with `sni_context` or the context of the beginning. */
+  oncertcb: (this: TlsHandle, info: { readonly servername?: string }) => void;
+  onnewsession: () => void;
+  onclienthello: () => void;
+  onkeylog: () => void;
+  sni_context: object;
+  enableCertCb(): void;
+  certCbDone(): void;
+  setALPNProtocols(protocols: Buffer): void;
+  setVerifyMode(requestsCertificate: boolean, rejects: boolean): void;
+  /** Bytes that were read before TLS had the connection. */
+  receive(bytes: Buffer): void;
+  getServername(): string | false;
+  getALPNNegotiatedProtocol(): string | false;
+  /** With the chain as the peer sent it, a root being its own issuer; empty: none was sent. */
+  getPeerCertificate(isWhole: boolean): SentCertificate | undefined;
+  hasPeerCertificate(): boolean;
+  verifyError(): { readonly code: string } | null | undefined;
+  /** Frees what OpenSSL holds. Never inside one of its callbacks. */
+  destroySSL(): void;
+}
+
+interface SentCertificate {
+  readonly raw?: Buffer;
+  readonly issuerCertificate?: SentCertificate;
+}
+
+interface Request {
+  handle: StreamHandle;
+  oncomplete: (status: number) => void;
+}
+
+/** A write that was not done at once. */
+export interface WriteRequest extends Request {
+  /** What is being written: the collector must not have it. */
+  data: Buffer | string | readonly (Buffer | string)[];
+  /** How it ended, when that was before anybody could be told. */
+  writeStatus: number | null;
+}
+
+type ShutdownRequest = Request;
+
+export interface ConnectRequest {
+  owner: object;
+  oncomplete: (this: ConnectRequest, status: number) => void;
+}
+
+interface StreamBinding {
+  readonly ShutdownWrap: new () => ShutdownRequest;
+  readonly streamBaseState: Int32Array;
+  readonly kReadBytesOrError: number;
+  readonly kLastWriteErr: number;
+}
+
+interface TcpBinding {
+  readonly TCP: new (type: number) => TcpHandle;
+  readonly TCPConnectWrap: new () => ConnectRequest;
+  readonly constants: { readonly SOCKET: number };
+}
+
+interface TlsBinding {
+  wrap(handle: TcpHandle, context: object, isServer: boolean, hasWrites: boolean): TlsHandle;
+}
+
+interface Bindings {
+  binding(name: 'stream_wrap'): StreamBinding;
+  binding(name: 'tcp_wrap'): TcpBinding;
+  binding(name: 'tls_wrap'): TlsBinding;
+}
+
+const bindings = process as unknown as Bindings;
+const { ShutdownWrap, streamBaseState, kReadBytesOrError, kLastWriteErr } = bindings.binding('stream_wrap');
+const { TCP, TCPConnectWrap, constants } = bindings.binding('tcp_wrap');
+const { wrap } = bindings.binding('tls_wrap');
+
+export const endOfFile = -4095;
+
+/** For `onread`: how many bytes came, `endOfFile`, or another error number. */
+export function lastRead(): number {
+  return streamBaseState[kReadBytesOrError] as number;
+}
+
+/** After a write that gave a request: 0, or why it will not be done. */
+export function lastWriteError(): number {
+  return streamBaseState[kLastWriteErr] as number;
+}
+
+export function newShutdown(handle: StreamHandle, oncomplete: ShutdownRequest['oncomplete']): ShutdownRequest {
+  const request = new ShutdownWrap();
+  request.handle = handle;
+  request.oncomplete = oncomplete;
+  return request;
+}
+
+export function newTcp(): TcpHandle {
+  return new TCP(constants.SOCKET);
+}
+
+export function newConnect(owner: object, oncomplete: ConnectRequest['oncomplete']): ConnectRequest {
+  const request = new TCPConnectWrap();
+  request.owner = owner;
+  request.oncomplete = oncomplete;
+  return request;
+}
+
+/** Begins the server's side of TLS upon a connection, of which the TLS handle gets all events from now on. */
+export function newTls(handle: TcpHandle, context: SecureContext): TlsHandle {
+  return wrap(handle, context.context as object, true, false);
+}
+
+type OnConnection = (status: number, handle: TcpHandle | undefined) => void;
+
+/** Has a listening server hand over what it accepts, before anything is made of it. */
+export function takeAccepted(server: Server, accepted: (handle: TcpHandle) => void): void {
+  const listening = (server as unknown as { readonly _handle: ListeningHandle | null })._handle;
+  if (typeof listening?.onconnection !== 'function') throw new UnknownNode('net.Server has no handle to accept from');
+  // What is accepted has the options of the listening socket.
+  listening.setNoDelay(true);
+  listening.onconnection = (status, handle) => {
+    // A failed accept (out of descriptors) is tried again by libuv when the next connection comes.
+    if (status === 0 && handle !== undefined) accepted(handle);
+  };
+}
+
+interface ListeningHandle {
+  onconnection: OnConnection;
+  setNoDelay(isOn: boolean): number;
+}
+
+/** This Node is not made as the one that Sluice was written for. */
+class UnknownNode extends Error {
+  constructor(what: string) {
+    super(`Sluice does not know its way around ${process.version}: ${what}; Node 26.10 is known to do`);
+    this.name = 'UnknownNode';
+  }
+}
+
+/**
+ * At start, before anything is accepted: a Node without what is used here is to be noticed by its operator and not by clients.
+ *
+ * @param context any
+ * @throws UnknownNode
+ */
+export function checkHandles(context: SecureContext): void {
+  const handle = newTcp();
+  lookFor(handle, ['useUserBuffer', 'readStart', 'readStop', 'writeBuffer', 'writeLatin1String', 'writev', 'shutdown']);
+  lookFor(handle, ['connect', 'connect6', 'setNoDelay', 'getpeername', 'getsockname', 'close', 'reset']);
+  if (!(streamBaseState instanceof Int32Array) || !(kReadBytesOrError >= 0) || !(kLastWriteErr >= 0))
+    throw new UnknownNode('it says nowhere how many bytes were read');
+  // Written without a request, to a socket that is not connected: an error number, where older ones throw or abort.
+  if (!(Number(handle.writeBuffer(null, Buffer.from('x'))) < 0)) throw new UnknownNode('writes answer otherwise');
+  const tls = newTls(handle, context);
+  lookFor(tls, ['useUserBuffer', 'readStart', 'writeBuffer', 'shutdown', 'enableCertCb', 'certCbDone', 'destroySSL']);
+  lookFor(tls, ['setALPNProtocols', 'setVerifyMode', 'receive', 'getServername', 'getALPNNegotiatedProtocol']);
+  lookFor(tls, ['getPeerCertificate', 'hasPeerCertificate', 'verifyError']);
+  handle.close(() => tls.destroySSL());
+}
+
+function lookFor(handle: object, names: readonly string[]): void {
+  for (const name of names) {
+    if (typeof (handle as Record<string, unknown>)[name] !== 'function') throw new UnknownNode(`no ${name}`);
+  }
+}

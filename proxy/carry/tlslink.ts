@@ -1,0 +1,166 @@
+import { X509Certificate } from 'node:crypto';
+import type { SecureContext } from 'node:tls';
+import { newTls, type TcpHandle, type TlsHandle } from './handle.ts';
+import { HandleLink } from './handlelink.ts';
+
+/** Who has TLS made of an accepted connection. */
+export interface Secured {
+  /**
+   * The ClientHello has come.
+   *
+   * @param serverName as sent; '' without
+   * @returns the context to go on with; undefined: the handshake is refused
+   */
+  contextFor(serverName: string): SecureContext | undefined;
+  /** The handshake is done. The receiver is told of bytes from now on. */
+  secured(): void;
+}
+
+export interface TlsTerms {
+  /** What the handshake begins with: versions, suites, groups and ticket keys come from here. */
+  readonly context: SecureContext;
+  /** Protocols in the order of our liking, as in the extension (RFC 7301 §3.1). A client that offers none of them is refused. */
+  readonly protocols: Buffer;
+  readonly asksForCertificate: boolean;
+}
+
+/** More waits in TLS than in the kernel: what is written is not sent before the end of a turn. */
+const mostUnsentBytes = 65_536;
+
+/** The server's side of a TLS connection, on Node's own handles. */
+export class TlsLink extends HandleLink {
+  readonly #tls: TlsHandle;
+  readonly #terms: TlsTerms;
+  /** Until the handshake is done. */
+  #owner: Secured | null;
+
+  /** Begins the handshake in begin(). */
+  constructor(handle: TcpHandle, shared: Buffer, terms: TlsTerms, owner: Secured) {
+    const tls = newTls(handle, terms.context);
+    super(handle, tls, shared);
+    this.#tls = tls;
+    this.#terms = terms;
+    this.#owner = owner;
+    tls.onhandshakestart = onHandshakeStart;
+    tls.onhandshakedone = onHandshakeDone;
+    tls.onerror = onError;
+    tls.oncertcb = onClientHello;
+    tls.onnewsession = tls.onclienthello = tls.onkeylog = ignore;
+    if (terms.asksForCertificate) tls.setVerifyMode(true, false);
+    tls.setALPNProtocols(terms.protocols);
+    tls.enableCertCb();
+  }
+
+  /** @param held bytes of the client that were read already */
+  begin(held: Buffer): void {
+    if (held.length > 0) this.#tls.receive(held);
+    this.resume();
+  }
+
+  override get copies(): boolean {
+    return true;
+  }
+
+  protected override get mostUnsentBytes(): number {
+    return mostUnsentBytes;
+  }
+
+  protected override get saysGoodbye(): boolean {
+    return this.#owner === null;
+  }
+
+  /** What TLS has decrypted may come after pause(), and must not go where an unfinished write reads from. */
+  protected override get chunk(): null {
+    return null;
+  }
+
+  /** '' when the client named none. Of a resumed session of TLS 1.2 it is '', too. */
+  get serverName(): string {
+    return this.#tls.getServername() || '';
+  }
+
+  get isH2(): boolean {
+    return this.#tls.getALPNNegotiatedProtocol() === 'h2';
+  }
+
+  /** Why the certificate that the client showed is not trusted, as OpenSSL names it; '' when it is, null when none was asked for. */
+  get peerFault(): string | null {
+    if (!this.#terms.asksForCertificate) return null;
+    const error = this.#tls.verifyError();
+    if (error) return error.code;
+    // A session of TLS 1.3 that was resumed without a certificate counts as verified to OpenSSL.
+    return this.#tls.hasPeerCertificate() ? '' : 'UNABLE_TO_GET_ISSUER_CERT';
+  }
+
+  /** The chain as the client sent it, its own certificate first; empty: it sent none. */
+  peerChain(): X509Certificate[] {
+    const chain: X509Certificate[] = [];
+    let link = this.isDestroyed ? undefined : this.#tls.getPeerCertificate(true);
+    while (link?.raw !== undefined && chain.length < longestChain) {
+      chain.push(new X509Certificate(link.raw));
+      link = link.issuerCertificate === link ? undefined : link.issuerCertificate;
+    }
+    return chain;
+  }
+
+  /** TLS says that it was cut off by leaving out close_notify. */
+  override reset(): void {
+    this.destroy();
+  }
+
+  override gone(): void {
+    this.#owner = null;
+    this.#tls.destroySSL();
+    super.gone();
+  }
+
+  // What the TLS handle tells, on OpenSSL's stack.
+
+  handshakeStarted(): void {
+    // A client that wants to negotiate anew (TLS 1.2) costs handshakes without connections.
+    if (this.#owner === null) this.destroy();
+  }
+
+  helloCame(serverName: string): void {
+    const context = this.isDestroyed ? undefined : this.#owner?.contextFor(serverName);
+    if (context === undefined) {
+      this.destroy();
+      return;
+    }
+    if (context !== this.#terms.context) this.#tls.sni_context = context.context as object;
+    this.#tls.certCbDone();
+  }
+
+  handshakeEnded(): void {
+    const owner = this.#owner;
+    this.#owner = null;
+    if (!this.isDestroyed) owner?.secured();
+  }
+
+  failed(code: string): void {
+    if (this.isDestroyed) return;
+    this.fault = code;
+    this.destroy();
+  }
+}
+
+/** OpenSSL itself goes no further. */
+const longestChain = 100;
+
+function ignore(): void {}
+
+function onHandshakeStart(this: TlsHandle): void {
+  (this.owner as TlsLink).handshakeStarted();
+}
+
+function onHandshakeDone(this: TlsHandle): void {
+  (this.owner as TlsLink).handshakeEnded();
+}
+
+function onError(this: TlsHandle, error: { readonly code?: string }): void {
+  (this.owner as TlsLink).failed(error.code ?? 'EPROTO');
+}
+
+function onClientHello(this: TlsHandle, { servername }: { readonly servername?: string }): void {
+  (this.owner as TlsLink).helloCame(servername ?? '');
+}

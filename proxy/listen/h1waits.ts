@@ -1,0 +1,63 @@
+import type { Link } from '../carry/link.ts';
+import type { Engine } from '../forward/engine.ts';
+import type { Exchange } from '../forward/exchange.ts';
+import type { Peer } from '../forward/sides.ts';
+import { clock, readClock } from './clock.ts';
+import { restMs } from './connection.ts';
+import { H1Reply } from './h1reply.ts';
+import { phaseBody, phaseIdle, phaseWaiting } from './phase.ts';
+
+/** How long an HTTP/1 client connection waits, and what for. One wait is on at a time; the sweep looks at `expiresAtMs`. */
+export abstract class H1Waits extends H1Reply {
+  expiresAtMs: number;
+  /** After FIN it may still read. */
+  hasEnded = false;
+  protected readonly engine: Engine;
+  protected phase = phaseIdle;
+  protected isPaused = false;
+  /** Bytes of the answer that were written when a half-closed client was last looked at. */
+  #sentAtLook = 0;
+
+  constructor(engine: Engine, peer: Peer, link: Link) {
+    super(link, peer);
+    this.engine = engine;
+    readClock();
+    this.expiresAtMs = clock.nowMs + peer.door.limits.idleMs;
+  }
+
+  /** Inside a request no wait is longer than what is left of its own time. */
+  protected waitUntil(deadlineMs: number): void {
+    this.expiresAtMs = Math.min(deadlineMs, (this.exchange as Exchange).requestDeadlineMs);
+  }
+
+  /** Nothing is awaited of the client but that it takes what was written: an early answer may be stuck, too. */
+  protected waitForReader(): void {
+    this.waitUntil(this.link.isFull ? clock.nowMs + this.engine.limits.writeIdleMs : Number.POSITIVE_INFINITY);
+  }
+
+  protected override writing(): void {
+    if (this.phase !== phaseBody || this.isPaused) this.waitForReader();
+  }
+
+  /** The client has read what waited for it. */
+  protected written(): void {
+    if (this.phase === phaseBody && !this.isPaused) return;
+    const isHalfClosed = this.hasEnded && this.phase === phaseWaiting;
+    this.waitUntil(isHalfClosed ? clock.nowMs + this.engine.limits.halfCloseMs : Number.POSITIVE_INFINITY);
+  }
+
+  /** Perhaps only half-closed, perhaps gone: the kernel does not say. So it is waited for while its answer moves. */
+  protected lookAgain(exchange: Exchange): void {
+    this.#sentAtLook = exchange.bytesSent;
+    this.waitUntil(clock.nowMs + this.engine.limits.halfCloseMs);
+  }
+
+  protected hasMoved(exchange: Exchange): boolean {
+    return this.hasEnded && exchange.bytesSent > this.#sentAtLook;
+  }
+
+  /** Closes when nothing comes for a moment: a request that is on its way now is answered, with the word to go. */
+  protected rest(): void {
+    this.expiresAtMs = Math.min(this.expiresAtMs, clock.nowMs + (this.engine.isDraining ? restMs : 0));
+  }
+}

@@ -1,0 +1,125 @@
+import type { SecureContext } from 'node:tls';
+import type { TcpHandle } from '../carry/handle.ts';
+import type { Receiver } from '../carry/link.ts';
+import { type Secured, TlsLink } from '../carry/tlslink.ts';
+import type { Origin } from '../forward/flow.ts';
+import { sharedClientBuffer } from '../forward/relay.ts';
+import type { Admission } from './admission.ts';
+import { ClientProof } from './clientproof.ts';
+import { clock, readClock } from './clock.ts';
+import type { Connection } from './connection.ts';
+import type { Door } from './door.ts';
+import { peerOf } from './peer.ts';
+import { seatHttp } from './seat.ts';
+import type { ServerOptions } from './server.ts';
+import type { Terms } from './terms.ts';
+
+/** A connection whose TLS is to begin. */
+export interface Upgrade {
+  readonly handle: TcpHandle;
+  readonly door: Door;
+  readonly admission: Admission;
+  /** Of the peer. */
+  readonly address: string;
+  /** As a PROXY header or the socket told it before TLS; null: nothing was looked into. */
+  readonly origin: Origin | null;
+  /** As read of the ClientHello; '' when it was not looked for, or there is none. */
+  readonly serverName: string;
+  /** What the host of the name wants of the handshake; null: what the listener says. */
+  readonly terms: Terms | null;
+}
+
+/** A connection whose TLS is being negotiated: it is opened, or replaces what was open, and then begins. */
+export class Handshake implements Connection, Receiver, Secured {
+  readonly chunk = null;
+  readonly proof = null;
+  readonly requestsInFlight = 0;
+  readonly isIdle = false;
+  sweepIndex = -1;
+  expiresAtMs: number;
+  readonly #options: ServerOptions;
+  readonly #upgrade: Upgrade;
+  #link: TlsLink | null = null;
+
+  constructor(options: ServerOptions, upgrade: Upgrade) {
+    this.#options = options;
+    this.#upgrade = upgrade;
+    readClock();
+    this.expiresAtMs = clock.nowMs + options.engine.limits.handshakeMs;
+  }
+
+  get door(): Door {
+    return this.#upgrade.door;
+  }
+
+  /** @param held bytes of the client that were read already */
+  begin(held: Buffer): void {
+    const { engine, listenerId } = this.#options;
+    const { handle, door, terms, admission } = this.#upgrade;
+    admission.secure();
+    const context = engine.tables.firstContext(listenerId, terms);
+    if (context === undefined) {
+      handle.close(() => this.#gone());
+      return;
+    }
+    const protocols = door.http2 ? protocolsWithH2 : protocolsWithoutH2;
+    const wanted = { context, protocols, asksForCertificate: terms?.trust != null };
+    this.#link = new TlsLink(handle, sharedClientBuffer, wanted, this);
+    this.#link.receiver = this;
+    this.#link.counter = admission;
+    this.#link.begin(held);
+  }
+
+  #gone(): void {
+    this.closed();
+    this.#upgrade.admission.left();
+  }
+
+  contextFor(serverName: string): SecureContext | undefined {
+    const { engine, listenerId } = this.#options;
+    const { terms } = this.#upgrade;
+    if (serverName === '') return engine.tables.firstContext(listenerId, terms);
+    return engine.tables.secureContext(listenerId, serverName.toLowerCase(), terms);
+  }
+
+  secured(): void {
+    const link = this.#link as TlsLink;
+    const { door, admission, address, origin, serverName, terms } = this.#upgrade;
+    admission.ready();
+    const proof = terms?.trust == null ? null : new ClientProof(link, terms.trust);
+    // TLS 1.2 forgets the name when it resumes a session; what was read of the ClientHello does not.
+    const peer = peerOf(door, address, serverName || link.serverName, origin, proof);
+    const client = seatHttp(this.#options, link, peer, link.isH2);
+    this.#options.replaced(this, client);
+  }
+
+  receive(): void {}
+
+  /** Before the handshake is done there is nobody to answer. */
+  ended(): void {
+    this.destroy();
+  }
+
+  emptied(): void {}
+
+  closed(): void {
+    this.#options.engine.connectionClosed(this);
+  }
+
+  expired(): void {
+    this.destroy();
+  }
+
+  /** It may still become a connection, which then is told to go. */
+  drain(): void {}
+
+  leaveAt(): void {}
+
+  destroy(): void {
+    this.#link?.destroy();
+  }
+}
+
+/** As in the extension (RFC 7301 §3.1), in the order of our liking. */
+const protocolsWithoutH2 = Buffer.from('\x08http/1.1', 'latin1');
+const protocolsWithH2 = Buffer.from('\x02h2\x08http/1.1', 'latin1');
