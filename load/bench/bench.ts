@@ -136,11 +136,12 @@ function startLoad(bench: Bench, row: Row, setting: Setting): Promise<Load> | Lo
     return startGenerator({ ...row.load, port, hosts: setting.hosts }, loadCore);
   }
   const plan = { connections: row.load.connections, streams, path: row.load.path };
-  if (row.kind === 'h2') return h2load(port, { ...plan, bodyFile: null, fields: [] }, loadCore);
-  const bodyFile = join(bench.folder, 'grpc.message');
+  if (row.kind === 'h2') return h2load(port, { ...plan, body: null, fields: [] }, loadCore);
   // Length-prefixed message of 100 bytes, not compressed.
-  writeFileSync(bodyFile, Buffer.concat([Buffer.from([0, 0, 0, 0, 100]), Buffer.alloc(100, 'x')]));
-  return h2load(port, { ...plan, bodyFile, fields: ['content-type: application/grpc', 'te: trailers'] }, loadCore);
+  const message = Buffer.concat([Buffer.from([0, 0, 0, 0, 100]), Buffer.alloc(100, 'x')]);
+  const body = { file: join(bench.folder, 'grpc.message'), bytes: message.length };
+  writeFileSync(body.file, message);
+  return h2load(port, { ...plan, body, fields: ['content-type: application/grpc', 'te: trailers'] }, loadCore);
 }
 
 async function measureRound(entry: Entry, row: Row): Promise<void> {
