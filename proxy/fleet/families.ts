@@ -10,6 +10,11 @@ export const fleetFamilies = {
   sluice_table_info: { type: 'gauge', help: 'Content hash of the table in force.', labels: ['hash'] },
   sluice_table_rows: { type: 'gauge', help: 'Rows of the table in force, by kind.', labels: ['kind'] },
   sluice_problems: { type: 'gauge', help: 'What is not honoured now, by code.', labels: ['code'] },
+  sluice_certificate_not_after_seconds: {
+    type: 'gauge',
+    help: 'When a certificate that hosts use expires, seconds since 1970, by Secret.',
+    labels: ['namespace', 'name'],
+  },
   sluice_backend_probed_endpoints: {
     type: 'gauge',
     help: 'Endpoints with a health check, by backend.',

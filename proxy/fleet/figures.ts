@@ -72,6 +72,16 @@ export class Figures {
           .map(([code, of]) => [{ code }, of.length] as const),
       ),
       show.rows(
+        'sluice_certificate_not_after_seconds',
+        table.certificate
+          .values()
+          .flatMap(({ source, notAfterMs }) =>
+            source.kind === 'Secret'
+              ? [[{ namespace: source.namespace, name: source.name }, notAfterMs / 1_000] as const]
+              : [],
+          ),
+      ),
+      show.rows(
         'sluice_backend_probed_endpoints',
         probed.map(({ backendId, probed }) => [{ backend: backendId }, probed]),
       ),

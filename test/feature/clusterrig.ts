@@ -95,13 +95,17 @@ export class ClusterRig {
     return this.#backends[backend]?.port ?? 0;
   }
 
-  /** `url`: of a wire to the API server that a test can cut; `args`: more flags. */
-  async startController(url = this.api.url, args: readonly string[] = []): Promise<RunningController> {
+  /** `url`: of a wire to the API server that a test can cut; `args`: more flags; `bind`: where it serves tables. */
+  async startController(
+    url = this.api.url,
+    args: readonly string[] = [],
+    bind = '127.0.0.1',
+  ): Promise<RunningController> {
     const process = this.#start([
       'controller',
       ...['--kubeconfig', await this.api.kubeconfig('admin', url), '--token-file', this.file('shared.token')],
       ...['--proxy-service-account', 'default/sluice-proxy'],
-      ...['--publish-bind-address', '127.0.0.1', '--publish-port', '0', '--publish-address', '192.0.2.80'],
+      ...['--publish-bind-address', bind, '--publish-port', '0', '--publish-address', '192.0.2.80'],
       ...['--admin-address', '127.0.0.1', '--admin-port', '0'],
       ...args,
     ]);

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { logFields } from '../../proxy/observe/logfields.ts';
 import { writeFlowLine, writeRequestLine } from '../../proxy/observe/logline.ts';
 import { LogPage } from '../../proxy/observe/logpage.ts';
 import { exchangeRecord, flowRecord } from '../kit/exchangerecord.ts';
+import { dashboardFiles } from './dashboards.ts';
 import { logsDocument, metricsDocument, registers } from './observed.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -18,6 +19,16 @@ test('docs/metrics.md and docs/logs.md are what the registers say (UPDATE=1 writ
     if (process.env['UPDATE'] === '1') writeFileSync(join(root, path), text);
     assert.equal(readFileSync(join(root, path), 'utf8'), text, path);
   }
+});
+
+test('the dashboards of the chart are what dashboards.ts says (UPDATE=1 writes them)', () => {
+  const folder = join(root, 'charts/sluice/files/dashboards');
+  for (const [name, text] of dashboardFiles()) {
+    if (process.env['UPDATE'] === '1') writeFileSync(join(folder, name), text);
+    // The formatter lays out JSON in its own way.
+    assert.deepEqual(JSON.parse(readFileSync(join(folder, name), 'utf8')), JSON.parse(text), name);
+  }
+  assert.deepEqual(readdirSync(folder).sort(), [...dashboardFiles().keys()].sort());
 });
 
 test('names follow the rules of Prometheus: base units, and _total for what only grows', () => {
