@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { z } from 'zod';
 import { reasonOf } from '#kit/reason.ts';
-import { edgeCleanupFlags, edgeFlags, edgePageFlags } from './controller/ops/edgeflags.ts';
+import { edgeCleanupFlags, edgeFlags, edgePageFlags, standaloneEdgeFlags } from './controller/ops/edgeflags.ts';
 import type { Flags, ValuesOf } from './controller/ops/flag.ts';
 import { controllerFlags, proxyFlags, standaloneFlags } from './controller/ops/flags.ts';
 import { dashed, readSettings, SettingError, variableOf } from './controller/ops/settings.ts';
@@ -35,7 +35,7 @@ const program = new Command('sluice')
 addCommand(
   'standalone',
   'One machine, no Kubernetes: serve the manifests of a folder.',
-  { ...standaloneFlags, ...limitFlags },
+  { ...standaloneFlags, ...standaloneEdgeFlags, ...limitFlags },
   async (values) => (await import('./standalone.ts')).runStandalone({ ...values, limits: limitsOf(values) }),
 );
 addCommand(

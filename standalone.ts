@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import type { standaloneEdgeFlags } from './controller/ops/edgeflags.ts';
 import type { ValuesOf } from './controller/ops/flag.ts';
 import type { standaloneFlags } from './controller/ops/flags.ts';
 import { openLog } from './controller/ops/log.ts';
@@ -17,8 +18,10 @@ import type { Limits } from './proxy/listen/limits.ts';
 import { startFleet } from './proxy/main.ts';
 import { redisSettingsOf } from './proxy/share/redis.ts';
 import { tableContract } from './proxy/table/rows.ts';
+import { openStandaloneEdge } from './standaloneedge.ts';
 
-export type StandaloneSettings = ValuesOf<typeof standaloneFlags> & { limits: Limits };
+export type StandaloneSettings = ValuesOf<typeof standaloneFlags> &
+  ValuesOf<typeof standaloneEdgeFlags> & { limits: Limits };
 
 /**
  * One machine, no Kubernetes: manifests in files, translated by the controller's code and served by the proxy's, in one
@@ -44,18 +47,21 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
     canUseLoopback: true,
     log,
   });
+  const edge = settings.edge ? await openStandaloneEdge(settings, store, log) : null;
   const demo = settings.demo ? await startDemo() : null;
   const publisher = new Publisher(tableContract);
   const problemLog = new ProblemLog(log);
   const pipeline = startPipeline({
-    openSource: (onUpdate) => watchFiles({ dir: settings.manifests, onUpdate }),
+    openSource: (onUpdate) =>
+      watchFiles({ dir: settings.manifests, onUpdate, ...(edge && { complete: edge.complete }) }),
     translator: new Translator(translateOptions(settings, { allowsLoopbackEndpoints: true })),
     publisher,
     fixedRows: await fleetRows(store, Date.now()),
-    plans: null,
+    plans: edge?.plans ?? null,
     nowMs: Date.now,
     onPublished: ({ problems }) => problemLog.report(problems),
   });
+  edge?.follow(pipeline.source);
   fleet.addProblems(() => pipeline.problems());
   publisher.subscribe({
     name: 'standalone',
@@ -72,11 +78,21 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
   process.on('SIGUSR2', () => fleet.reopenLogs());
   const hasTables = await Promise.race([fleet.firstTable.then(() => true), ended.then(() => false)]);
   const { manifests, demo: isDemo } = settings;
-  if (hasTables) console.log(greeting({ ports: fleet.ports(), adminPort: fleet.adminPort, manifests, isDemo }));
+  if (hasTables)
+    console.log(
+      greeting({
+        ports: fleet.ports(),
+        adminPort: fleet.adminPort,
+        edgeAdminPort: edge?.adminPort ?? null,
+        manifests,
+        isDemo,
+      }),
+    );
   await ended;
   process.once('SIGINT', () => process.exit(1));
   process.once('SIGTERM', () => process.exit(1));
   pipeline.source.stop();
+  await edge?.stop();
   await fleet.stop();
   demo?.stop();
 }

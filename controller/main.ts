@@ -26,6 +26,7 @@ import { startTableServer } from './publish/server.ts';
 import { fileStore } from './publish/store.ts';
 import { EventWriter } from './status/events.ts';
 import { PoolWriter } from './status/poolwriter.ts';
+import { patchServices } from './status/servicepatch.ts';
 import { ServiceWriter } from './status/servicewriter.ts';
 import { StatusWriter } from './status/writer.ts';
 import { Translator } from './translate/translator.ts';
@@ -136,7 +137,8 @@ export async function runController(settings: Settings): Promise<void> {
     log,
   });
   const events = new EventWriter({ cluster, controller: settings.controllerClass, instance: identity, log });
-  const services = plans && new ServiceWriter({ cluster, plans, tell: (news) => events.tell(news), log });
+  const services =
+    plans && new ServiceWriter({ write: patchServices(cluster), plans, tell: (news) => events.tell(news), log });
   const pools = plans && new PoolWriter({ cluster, usage: () => plans.usage(), log });
   if (services && pools) plans.writeBy({ services, pools });
   const election = standForElection({

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
-import { flag, integer, list, port, text } from './flag.ts';
+import { flag, integer, list, port, text, toggle } from './flag.ts';
 import { address, commonFlags, everywhere, followFlags } from './flags.ts';
 
 const oneBit = 'must be a number of one bit, as 0x1000';
@@ -25,8 +25,8 @@ const runFlags = {
   ),
 };
 
-export const edgeFlags = {
-  ...followFlags,
+/** What decides which rules a node has, and who it is. */
+const nodeFlags = {
   node: flag(text.default(hostname()), 'NODE', 'name of this node in the cluster (default: the host name)'),
   services: flag(
     z
@@ -54,13 +54,18 @@ export const edgeFlags = {
     'BIT',
     'bit of the packet mark that nobody else uses (default: 0x1000)',
   ),
-  ...pageFlags,
   nodeHealthPort: flag(
     integer(1, 65_535).nullable().default(null),
     'PORT',
     'port of /healthz for load balancers outside (default: 10256 with --services all, else none)',
   ),
   ...runFlags,
+};
+
+export const edgeFlags = {
+  ...followFlags,
+  ...nodeFlags,
+  ...pageFlags,
   stateDir: flag(text.nullable().default(null), 'DIR', 'folder of the last good plan, used when no controller answers'),
   stateKeyFile: flag(
     text.nullable().default(null),
@@ -71,6 +76,22 @@ export const edgeFlags = {
 };
 
 export const edgeCleanupFlags = runFlags;
+
+/** Of `sluice standalone`: the same agent, fed from files. */
+export const standaloneEdgeFlags = {
+  edge: flag(
+    toggle.default(false),
+    null,
+    'bring traffic for the Services of the manifests to this machine, and on to their endpoints; needs root',
+  ),
+  ...nodeFlags,
+  node: flag(
+    text.default(hostname()),
+    'NODE',
+    'with --edge: name of this machine, of its Node if the manifests have one (default: the host name)',
+  ),
+  edgeAdminPort: flag(pageFlags.adminPort.schema, 'PORT', "with --edge: port of the agent's pages; 0: a free one"),
+};
 
 export const edgePageFlags = {
   ...pageFlags,

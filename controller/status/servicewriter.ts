@@ -1,9 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Log } from '#kit/log.ts';
 import type { Intent } from '../addresses/allocator.ts';
-import { finalizer } from '../addresses/claim.ts';
-import { type Allocation, recordAnnotation, writeRecord } from '../addresses/record.ts';
-import { type ApiAnswer, type Cluster, unanswered } from '../watch/api.ts';
+import type { Allocation } from '../addresses/record.ts';
+import type { ApiAnswer } from '../watch/api.ts';
 import type { ObjectOf } from '../watch/objects.ts';
 import { propertyOf, versionOf } from '../watch/read.ts';
 import { type ClusterView, type ObjectKey, splitKey } from '../watch/view.ts';
@@ -11,11 +10,19 @@ import type { News } from './events.ts';
 import { Pace } from './pace.ts';
 
 export interface ServiceWriterOptions {
-  cluster: Cluster;
+  write: WriteService;
   plans: PlanState;
   tell(news: News): void;
   log: Log;
 }
+
+/** Takes a step where Services are kept. Of one that was deleted and made anew, nothing is changed. */
+export type WriteService = (
+  key: ObjectKey,
+  service: ObjectOf<'Service'>,
+  step: Step,
+  signal: AbortSignal,
+) => Promise<ApiAnswer>;
 
 /** Who has which address, as of the last plan, and what edges have of it. */
 export interface PlanState {
@@ -64,7 +71,7 @@ export interface PlannedServices {
 }
 
 /** The next thing to write into a Service. */
-type Step =
+export type Step =
   | { type: 'record'; intent: Intent }
   | { type: 'release'; intent: Intent }
   | { type: 'status'; addresses: readonly string[] };
@@ -185,7 +192,7 @@ export class ServiceWriter {
     // What is taken back may be given again, and that is no repetition.
     if (step.type === 'release') entry.written.clear();
     entry.written.set(step.type, text);
-    const answer = await this.#send(key, service, step);
+    const answer = await this.#options.write(key, service, step, this.#stop.signal);
     if (answer.status === 200) {
       this.#writes++;
       this.#refusal = '';
@@ -234,41 +241,6 @@ export class ServiceWriter {
       told.length === addresses.length &&
       told.every(({ ip, ipMode = 'VIP' }, i) => ip === addresses[i] && ipMode === 'VIP');
     return isTold ? null : { type: 'status', addresses };
-  }
-
-  async #send(key: ObjectKey, service: ObjectOf<'Service'>, step: Step): Promise<ApiAnswer> {
-    const { uid } = service.metadata;
-    if (step.type === 'status') {
-      const ingress = step.addresses.map((ip) => ({ ip, ipMode: 'VIP' }));
-      return await this.#patch(key, '/status', { metadata: { uid }, status: { loadBalancer: { ingress } } });
-    }
-    if (step.type === 'record') {
-      const annotations = { [recordAnnotation]: writeRecord(step.intent.allocations) };
-      return await this.#patch(key, '', { metadata: { uid, annotations, finalizers: [finalizer] } });
-    }
-    if (step.intent.clearsStatus) {
-      const cleared = await this.#patch(key, '/status', { metadata: { uid }, status: { loadBalancer: null } });
-      if (cleared.status !== 200) return cleared;
-    }
-    const annotations = { [recordAnnotation]: null };
-    // Last, because the object may go with it.
-    return await this.#patch(key, '', {
-      metadata: { uid, annotations, '$deleteFromPrimitiveList/finalizers': [finalizer] },
-    });
-  }
-
-  /** The uid is a condition: of a Service that was deleted and made anew, nothing is changed. */
-  async #patch(key: ObjectKey, subresource: '' | '/status', body: object): Promise<ApiAnswer> {
-    const [namespace, name] = splitKey(key);
-    return await this.#options.cluster
-      .call({
-        method: 'PATCH',
-        path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/services/${encodeURIComponent(name)}${subresource}`,
-        contentType: 'application/strategic-merge-patch+json',
-        body,
-        signal: this.#stop.signal,
-      })
-      .catch(unanswered);
   }
 
   #tellOf(key: ObjectKey, { metadata: { uid, deletionTimestamp } }: ObjectOf<'Service'>, step: Step): void {

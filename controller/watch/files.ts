@@ -13,6 +13,13 @@ export interface FileSourceOptions {
   /** Read with all folders below it: *.yaml, *.yml, *.json. Names that begin with a dot are left out. */
   dir: string;
   onUpdate: (update: ViewUpdate) => void;
+  /** Adds what a cluster has and files have not, by `kind namespace/name`; called whenever they are looked at. */
+  complete?: (objects: Map<string, AnyObject>) => void;
+}
+
+/** A source that can be told that what `complete` adds has changed. */
+export interface FileWatch extends Source {
+  lookAgain(): void;
 }
 
 /** Editors and `kubectl` write in several steps; this is how long nothing may move before the files are read. */
@@ -34,13 +41,13 @@ interface FileRecord {
 }
 
 /** Follows a folder of manifests. The first update comes when all files have been read once. */
-export function watchFiles(options: FileSourceOptions): Source {
+export function watchFiles(options: FileSourceOptions): FileWatch {
   const source = new FileSource(options);
   source.start();
   return source;
 }
 
-class FileSource implements Source {
+class FileSource implements FileWatch {
   readonly #options: FileSourceOptions;
   readonly #view = new HeldView();
   #recordsByPath = new Map<string, FileRecord>();
@@ -74,6 +81,10 @@ class FileSource implements Source {
     const lastEventAgeMs = performance.now() - this.#scannedAtMs;
     const failure = this.#dirProblem?.message ?? null;
     return { File: { lastEventAgeMs, relists: 0, isSynced: this.#isSynced, failure } };
+  }
+
+  lookAgain(): void {
+    if (this.#isSynced && !this.#isStopped) this.#tell();
   }
 
   stop(): void {
@@ -154,6 +165,7 @@ class FileSource implements Source {
   /** Compares what the files say now with what is held, and reports the difference. */
   #tell(): void {
     const { objects, unreadable } = merge(this.#recordsByPath.values());
+    this.#options.complete?.(objects);
     unreadable.push(...this.#closedProblems);
     if (this.#dirProblem) unreadable.push(this.#dirProblem);
     const changes: ViewChange[] = [];

@@ -2,18 +2,23 @@ interface GreetingOptions {
   /** Bound ports by listener id. */
   ports: ReadonlyMap<string, number>;
   adminPort: number;
+  /** null: there is no edge. */
+  edgeAdminPort: number | null;
   manifests: string;
   isDemo: boolean;
 }
 
 /** What `sluice standalone` prints when it is ready: where it listens and, with the demo, what to try. */
-export function greeting({ ports, adminPort, manifests, isDemo }: GreetingOptions): string {
+export function greeting({ ports, adminPort, edgeAdminPort, manifests, isDemo }: GreetingOptions): string {
   const [http, https] = [ports.get('http'), ports.get('https')];
   const where = [
     `Sluice serves the manifests in ${manifests}`,
     `  http   http://localhost:${http}`,
     `  https  https://localhost:${https}`,
     `  admin  http://127.0.0.1:${adminPort}   /readyz /metrics /tables /problems`,
+    ...(edgeAdminPort === null
+      ? []
+      : [`  edge   http://127.0.0.1:${edgeAdminPort}   /status /metrics /plan /problems`]),
   ];
   const tries = [
     '',

@@ -38,8 +38,9 @@ export function frontendsOf(
     for (const address of service.clusterIps) add('cluster', address, internal);
     for (const address of service.externalIps) add('external', address, external);
   }
-  // A Service has the families of its cluster addresses.
-  const isOfFamily = service.clusterIps.some((address) => familyOf(address) === family);
+  // A Service has the families of its cluster addresses; one of a file has none, and then its endpoints tell.
+  const { clusterIps } = service;
+  const isOfFamily = clusterIps.length === 0 || clusterIps.some((address) => familyOf(address) === family);
   if (scope !== 'loadbalancer' && nodePort !== null && isOfFamily) {
     frontends.push({ kind: 'node', address: null, port: nodePort, flags: external });
   }

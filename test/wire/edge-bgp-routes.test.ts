@@ -10,7 +10,7 @@ const skip = await skipWithoutNetns(['nft', 'sysctl', 'bird']);
 const own = '172.30.0.1';
 const own6 = 'fd30::1';
 
-describe('routes of a node by BGP', { skip, timeout: 240_000 }, () => {
+describe('routes of a node by BGP', { skip, timeout: 600_000 }, () => {
   let lab: BgpLab;
 
   before(async () => {

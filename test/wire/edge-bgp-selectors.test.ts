@@ -8,7 +8,7 @@ import { plainEndpoint, planRow } from '../kit/plans.ts';
 const skip = await skipWithoutNetns(['nft', 'sysctl', 'bird']);
 const hops = (prefix: string, ...nodes: number[]) => nodes.map((node) => `${prefix} 172.30.0.${node}`);
 
-describe('who announces what to whom by BGP', { skip, timeout: 240_000 }, () => {
+describe('who announces what to whom by BGP', { skip, timeout: 600_000 }, () => {
   let lab: BgpLab;
 
   before(async () => {

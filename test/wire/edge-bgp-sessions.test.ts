@@ -11,7 +11,7 @@ import { eventually } from '../kit/wait.ts';
 const skip = await skipWithoutNetns(['nft', 'sysctl', 'bird']);
 const hop = '203.0.113.1/32 172.30.0.1';
 
-describe('sessions of BGP', { skip, timeout: 240_000 }, () => {
+describe('sessions of BGP', { skip, timeout: 600_000 }, () => {
   let lab: BgpLab;
 
   afterEach(() => lab?.close());
