@@ -7,8 +7,6 @@ export interface Controller {
   url: string;
   /** `https://<address>:<port>`. */
   origin: string;
-  /** Value of the Host field. */
-  host: string;
 }
 
 /**
@@ -20,11 +18,11 @@ export async function findControllers(urls: readonly string[]): Promise<Controll
   const controllersByOrigin = new Map<string, Controller>();
   let failure: unknown = null;
   for (const url of urls) {
-    const { hostname, port, host } = new URL(url);
+    const { hostname, port } = new URL(url);
     try {
       for (const { address, family } of await lookup(hostname.replace(/^\[|\]$/g, ''), { all: true })) {
         const origin = `https://${family === 6 ? `[${address}]` : address}:${port || 443}`;
-        controllersByOrigin.set(origin, { url, origin, host });
+        controllersByOrigin.set(origin, { url, origin });
       }
     } catch (error) {
       failure = error;

@@ -109,7 +109,7 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
       const response = await request(`${controller.origin}${contract.streamPath}?${queryOf(options)}`, {
         dispatcher: agent,
         signal: stopping.signal,
-        headers: { authorization: `Bearer ${token}`, host: controller.host },
+        headers: { authorization: `Bearer ${token}`, host: controllerServerName },
         headersTimeout: connectTimeoutMs,
         bodyTimeout: silenceMs,
       });
@@ -165,7 +165,7 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
       dispatcher: agent,
       signal: stopping.signal,
       method: 'POST',
-      headers: { authorization: `Bearer ${token}`, host: controller.host, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${token}`, host: controllerServerName, 'content-type': 'application/json' },
       body: JSON.stringify({ stream, name, zone, node, admin, ack } satisfies AckPost),
       headersTimeout: connectTimeoutMs,
       bodyTimeout: connectTimeoutMs,
@@ -226,7 +226,10 @@ const maxBackoffMs = 10_000;
 /** Longer than any row: a stream without line ends must not fill the memory. */
 const maxLineLength = 32 * 1_048_576;
 
-/** Trusts what our authority signed, and nothing else. The file is read now: authorities are replaced, too. */
+/**
+ * Trusts what our authority signed, and nothing else. The file is read now: authorities are replaced, too.
+ * undici verifies the name in the Host field of a request before `servername`, so requests say the same there.
+ */
 async function openAgent(options: { caFile: string; tokenFile: string }): Promise<Agent> {
   const { ca } = await readCredentials(options);
   return new Agent({
