@@ -88,10 +88,11 @@ function readConfig(path: string, flags: Flags): Record<string, unknown> {
 
 /**
  * Kubernetes gives each pod variables for each Service of its namespace: a Service named `sluice-http` sets
- * `SLUICE_HTTP_PORT=tcp://10.0.0.1:80`. That is not meant for us.
+ * `SLUICE_HTTP_PORT=tcp://10.0.0.1:80`. That is not meant for us. A variable of a label that the pod does not have is empty,
+ * and says nothing.
  */
 function ownVariable(value: string | undefined): string | undefined {
-  return value !== undefined && /^(tcp|udp|sctp):\/\//.test(value) ? undefined : value;
+  return value === undefined || value === '' || /^(tcp|udp|sctp):\/\//.test(value) ? undefined : value;
 }
 
 function firstGiven(candidates: readonly (readonly [string, unknown])[]): readonly [string, unknown] {

@@ -234,6 +234,7 @@ describe('settings', () => {
 
   test('what Kubernetes says of a Service named sluice-http is no setting', () => {
     assert.equal(read({ environment: { SLUICE_HTTP_PORT: 'tcp://10.0.0.1:80' } }).httpPort, 1);
+    assert.equal(read({ environment: { SLUICE_HTTP_PORT: '' } }).httpPort, 1);
   });
 
   test('a file that is no map of settings is refused with the place', async () => {
