@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { reasonOf } from '#kit/reason.ts';
 import { edgeCleanupFlags, edgeFlags, edgePageFlags, standaloneEdgeFlags } from './controller/ops/edgeflags.ts';
 import type { Flags, ValuesOf } from './controller/ops/flag.ts';
-import { controllerFlags, proxyFlags, standaloneFlags } from './controller/ops/flags.ts';
+import { checkFlags, controllerFlags, proxyFlags, standaloneFlags } from './controller/ops/flags.ts';
 import { dashed, readSettings, SettingError, variableOf } from './controller/ops/settings.ts';
 import { limitFlags, limitsOf } from './limitflags.ts';
 import { redisSettingsOf } from './proxy/share/redis.ts';
@@ -58,6 +58,17 @@ addCommand('proxy', 'Serve the traffic as controllers say.', { ...proxyFlags, ..
     staleAcceptMs: 120_000,
     canUseLoopback: false,
   }),
+);
+
+addCommand(
+  'check',
+  'Ask an installation whether it serves: its controller, its proxies, and what they answer.',
+  checkFlags,
+  async (values) => {
+    const { isWell, text } = await (await import('./controller/ops/check.ts')).checkFleet(values);
+    process.stdout.write(text);
+    if (!isWell) process.exitCode = 1;
+  },
 );
 
 const edge = addCommand(

@@ -255,6 +255,19 @@ export const controllerFlags = {
   ...commonFlags,
 };
 
+export const checkFlags = {
+  controller: flag(text.refine(isPlainUrl, 'must be like http://host:port'), 'URL', 'admin port of the controllers'),
+  url: flag(
+    list(
+      text.refine((value) => /^https?:$/.test(URL.parse(value)?.protocol ?? ''), 'must be an http or https URL'),
+    ).default([]),
+    'URL',
+    'where proxies answer, for a host that nobody has; may be repeated',
+  ),
+  status: flag(integer(100, 599).nullable().default(null), 'CODE', 'what they answer (default: anything below 500)'),
+  timeout: flag(duration.default(30_000), 'TIME', 'how long what is not well yet may take (default: 30s)'),
+};
+
 function isRange(value: string): boolean {
   return ipaddr.isValid(value) || ipaddr.isValidCIDR(value);
 }
@@ -276,4 +289,9 @@ function isRedisUrl(value: string): boolean {
 function isControllerUrl(value: string): boolean {
   const url = URL.parse(value);
   return url?.protocol === 'https:' && url.pathname === '/' && url.search === '';
+}
+
+function isPlainUrl(value: string): boolean {
+  const url = URL.parse(value);
+  return url?.protocol === 'http:' && url.pathname === '/' && url.search === '';
 }

@@ -187,6 +187,12 @@ export class ApiServer {
     return answers;
   }
 
+  /** What the server would say to the object, unknown fields included; nothing comes of it. */
+  async dryRun(object: Manifest): Promise<Answer> {
+    const collection = pathOf(object).slice(0, -object.metadata.name.length - 1);
+    return await this.call('POST', `${collection}?dryRun=All&fieldValidation=Strict`, object);
+  }
+
   async delete(...objects: Manifest[]): Promise<void> {
     for (const object of objects) {
       const { status, body } = await this.call('DELETE', pathOf(object));
@@ -272,10 +278,10 @@ export function pathOf({ apiVersion, kind, metadata }: Manifest): string {
 
 const clusterScoped: ReadonlySet<string> = new Set([
   ...['Namespace', 'Node', 'IngressClass', 'ClusterRole', 'ClusterRoleBinding', 'CustomResourceDefinition'],
-  ...['AddressPool', 'Announcement', 'BGPPeer'],
+  ...['AddressPool', 'Announcement', 'BGPPeer', 'PriorityClass'],
 ]);
 
-const plurals: Record<string, string> = { Endpoints: 'endpoints' };
+const plurals: Record<string, string> = { Endpoints: 'endpoints', NetworkPolicy: 'networkpolicies' };
 
 function tokenOf(user: string): string {
   return `${user}-of-the-test`;

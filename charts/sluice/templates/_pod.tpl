@@ -1,0 +1,128 @@
+{{/* No version of the chart among the labels: one that changes nothing else would replace all pods. */}}
+{{/* What the pods of every component have in common: dict root, name, values, hostNetwork. */}}
+{{- define "sluice.podmetadata" -}}
+labels:
+  {{- include "sluice.selector" . | nindent 2 }}
+  {{- range $name, $value := merge (dict) .values.podLabels .root.Values.commonLabels }}
+  {{ $name }}: {{ $value | quote }}
+  {{- end }}
+annotations:
+  kubectl.kubernetes.io/default-container: sluice
+  {{- range $name, $value := .values.podAnnotations }}
+  {{ $name }}: {{ $value | quote }}
+  {{- end }}
+{{- end }}
+
+{{- define "sluice.podsettings" -}}
+serviceAccountName: {{ include "sluice.serviceaccount" . }}
+{{- $secrets := concat .root.Values.imagePullSecrets .root.Values.global.imagePullSecrets }}
+{{- with $secrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if .hostNetwork }}
+hostNetwork: true
+{{- end }}
+dnsPolicy: {{ default (ternary "ClusterFirstWithHostNet" "ClusterFirst" (default false .hostNetwork)) .values.dnsPolicy }}
+{{- with .values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
+{{- if .values.priorityClassName }}
+priorityClassName: {{ .values.priorityClassName }}
+{{- else if and .root.Values.priorityClass.create (ne .name "edge") }}
+priorityClassName: {{ include "sluice.priorityclass" .root }}
+{{- end }}
+{{- with .values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.extraInitContainers }}
+initContainers:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Soft by default: a cluster of one node or one zone has to do, too. dict root, name, values, isDaemonSet. */}}
+{{- define "sluice.spread" -}}
+{{- $labels := dict "matchLabels" (include "sluice.selector" . | fromYaml) }}
+{{- $constraints := .values.topologySpreadConstraints }}
+{{- if not $constraints }}
+{{- $constraints = list }}
+{{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+{{- $constraints = append $constraints (dict "maxSkew" 1 "topologyKey" . "whenUnsatisfiable" "ScheduleAnyway" "matchLabelKeys" (list "pod-template-hash")) }}
+{{- end }}
+{{- end }}
+topologySpreadConstraints:
+{{- range $constraints }}
+  - {{ toYaml (merge (dict) . (dict "labelSelector" $labels)) | nindent 4 | trim }}
+{{- end }}
+{{- end }}
+
+{{- define "sluice.securitycontext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* Flags of a map, sorted; what is null or empty is a switch. */}}
+{{- define "sluice.extraargs" -}}
+{{- range $name, $value := .values.extraArgs }}
+{{- if or (kindIs "invalid" $value) (eq (toString $value) "") }}
+- --{{ $name }}
+{{- else if kindIs "float64" $value }}
+- {{ printf "--%s=%s" $name (toJson $value) | quote }}
+{{- else }}
+- {{ printf "--%s=%v" $name $value | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* dict port, optionally startSeconds. The pages answer quickly; a process that does not for a minute is stuck. */}}
+{{- define "sluice.probes" -}}
+livenessProbe:
+  httpGet: { path: /healthz, port: {{ .port }} }
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+readinessProbe:
+  httpGet: { path: /readyz, port: {{ .port }} }
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: 3
+{{- end }}
+
+{{/* What a component needs that follows controllers: the authority by which it knows them, and the token that they know. */}}
+{{- define "sluice.followvolume" -}}
+- name: controllers
+  projected:
+    defaultMode: 0440
+    sources:
+      - secret:
+          name: sluice-authority
+          items: [{ key: ca.crt, path: ca.crt }]
+      - serviceAccountToken:
+          audience: sluice
+          expirationSeconds: 3600
+          path: token
+{{- end }}
