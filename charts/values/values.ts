@@ -12,7 +12,10 @@ const monitor = {
   additionalLabels: textMap('its labels, by which Prometheus finds it'),
   scrapeInterval: text('30s', 'how often is asked'),
   scrapeTimeout: text('', 'how long is waited'),
-  honorLabels: toggle(false, 'keep labels that clash'),
+  honorLabels: toggle(
+    true,
+    'keep the label namespace of the samples, which is that of what is counted; alerts and dashboards need it',
+  ),
   relabelings: parts('rules for targets'),
   metricRelabelings: parts('rules for samples'),
 };
