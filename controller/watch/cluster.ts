@@ -35,6 +35,8 @@ export function watchCluster(options: ClusterSourceOptions): ClusterSource {
 interface Scope {
   kind: WatchedKind;
   reflector: Reflector;
+  /** The first update waits for it, and takes no refusal for an answer. */
+  isEssential: boolean;
   isRefused: boolean;
 }
 
@@ -123,9 +125,11 @@ export class ClusterSource implements Source {
   }
 
   #scope(kind: WatchedKind, namespace: string | null, random: () => number): Scope {
-    const { cluster, log } = this.#options;
+    const { cluster, log, namespaces } = this.#options;
     const scope: Scope = {
       kind,
+      // With the rights of some namespaces alone, nothing outside them can be seen: classes then count by their names.
+      isEssential: kind.isEssential && (kind.isNamespaced || namespaces.length === 0),
       isRefused: false,
       reflector: new Reflector({
         cluster,
@@ -254,8 +258,8 @@ export class ClusterSource implements Source {
   }
 }
 
-function isReady({ kind, reflector, isRefused }: Scope): boolean {
-  return reflector.state().isSynced || (isRefused && !kind.isEssential);
+function isReady({ isEssential, reflector, isRefused }: Scope): boolean {
+  return reflector.state().isSynced || (isRefused && !isEssential);
 }
 
 /** Of several namespaces, the kind is as well as the worst. */

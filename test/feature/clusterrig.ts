@@ -3,7 +3,7 @@ import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { request } from 'undici';
 import { z } from 'zod';
-import { type ApiServer, type Manifest, startApiServer } from '../kit/apiserver.ts';
+import { type ApiServer, type Manifest, startApiServer, type TestUser } from '../kit/apiserver.ts';
 import { skipWithoutApiServer } from '../kit/assets.ts';
 import type { CertificatePair } from '../kit/certificate.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
@@ -45,6 +45,8 @@ export class ClusterRig {
   readonly api: ApiServer;
   readonly controllers: RunningController[] = [];
   readonly proxies: RunningProxy[] = [];
+  /** Of the processes that are started from now on. */
+  environment: Readonly<Record<string, string>> = {};
   readonly #folder: string;
   readonly #backends: Recorder[] = [];
   /** All that were ever started. */
@@ -100,17 +102,27 @@ export class ClusterRig {
     url = this.api.url,
     args: readonly string[] = [],
     bind = '127.0.0.1',
+    user: TestUser = 'admin',
   ): Promise<RunningController> {
-    const process = this.#start([
+    const process = await this.startControllerProcess(url, args, { bind, user });
+    const ports = await listening(process, z.object({ publish: z.number(), admin: z.number() }));
+    return { process, ...ports };
+  }
+
+  /** Does not wait. */
+  async startControllerProcess(
+    url: string,
+    args: readonly string[] = [],
+    { bind = '127.0.0.1', user = 'admin', port = 0 }: { bind?: string; user?: TestUser; port?: number } = {},
+  ): Promise<SluiceProcess> {
+    return this.#start([
       'controller',
-      ...['--kubeconfig', await this.api.kubeconfig('admin', url), '--token-file', this.file('shared.token')],
+      ...['--kubeconfig', await this.api.kubeconfig(user, url), '--token-file', this.file('shared.token')],
       ...['--proxy-service-account', 'default/sluice-proxy'],
-      ...['--publish-bind-address', bind, '--publish-port', '0', '--publish-address', '192.0.2.80'],
+      ...['--publish-bind-address', bind, '--publish-port', String(port), '--publish-address', '192.0.2.80'],
       ...['--admin-address', '127.0.0.1', '--admin-port', '0'],
       ...args,
     ]);
-    const ports = await listening(process, z.object({ publish: z.number(), admin: z.number() }));
-    return { process, ...ports };
   }
 
   /** `args`: more flags. */
@@ -146,8 +158,8 @@ export class ClusterRig {
   }
 
   /** Keeps the authority that the first controller made, for proxies. */
-  async keepAuthority(): Promise<void> {
-    const { body } = await this.api.call('GET', '/api/v1/namespaces/default/secrets/sluice-authority');
+  async keepAuthority(namespace = 'default'): Promise<void> {
+    const { body } = await this.api.call('GET', `/api/v1/namespaces/${namespace}/secrets/sluice-authority`);
     const data = z.record(z.string(), z.string()).parse(body['data']);
     await writeFile(this.file('ca.crt'), Buffer.from(data['ca.crt'] ?? '', 'base64'));
   }
@@ -177,7 +189,7 @@ export class ClusterRig {
   }
 
   #start(args: readonly string[]): SluiceProcess {
-    const process = new SluiceProcess(args);
+    const process = new SluiceProcess(args, this.environment);
     this.processes.push(process);
     return process;
   }
