@@ -7,8 +7,10 @@ import type { Log } from '#kit/log.ts';
 import { reasonOf } from '#kit/reason.ts';
 import { planContract } from '#table/plan.ts';
 import { tableContract } from '#table/rows.ts';
+import { CaBundle } from './admit/cabundle.ts';
+import { startAdmission } from './admit/server.ts';
 import type { ValuesOf } from './ops/flag.ts';
-import type { controllerFlags } from './ops/flags.ts';
+import { type controllerFlags, everywhere } from './ops/flags.ts';
 import { openLog } from './ops/log.ts';
 import { renderFigures } from './ops/metrics.ts';
 import { openPages } from './ops/pages.ts';
@@ -37,6 +39,7 @@ import { ownWatchedKinds } from './watch/kinds.ts';
 import { standForElection } from './watch/leader.ts';
 import { secretStore } from './watch/secretstore.ts';
 import { reviewToken } from './watch/tokenreview.ts';
+import type { ClusterView } from './watch/view.ts';
 
 type Settings = ValuesOf<typeof controllerFlags>;
 
@@ -103,6 +106,19 @@ export async function runController(settings: Settings): Promise<void> {
     log,
   });
 
+  const options = translateOptions(settings, { allowsLoopbackEndpoints: false });
+  let view: ClusterView | null = null;
+  const admission =
+    settings.webhookPort === null
+      ? null
+      : await startAdmission({
+          address: everywhere,
+          port: settings.webhookPort,
+          authority: shared.authority,
+          names: webhookNames(settings.webhookService),
+          bench: () => view && { view, options, assignments: plans?.assignments() ?? new Map(), nowMs: Date.now() },
+          log,
+        });
   const problemLog = new ProblemLog(log);
   const pipeline = startPipeline({
     openSource: (onUpdate) =>
@@ -115,13 +131,14 @@ export async function runController(settings: Settings): Promise<void> {
         onUpdate,
         log,
       }),
-    translator: new Translator(translateOptions(settings, { allowsLoopbackEndpoints: false })),
+    translator: new Translator(options),
     publisher,
     fixedRows: shared.rows,
     plans,
     nowMs: Date.now,
-    onPublished: ({ problems, view }) => {
+    onPublished: ({ problems, view: published }) => {
       isReady = true;
+      view = published;
       problemLog.report(problems);
       events.report(problems, view);
     },
@@ -141,6 +158,15 @@ export async function runController(settings: Settings): Promise<void> {
     plans && new ServiceWriter({ write: patchServices(cluster), plans, tell: (news) => events.tell(news), log });
   const pools = plans && new PoolWriter({ cluster, usage: () => plans.usage(), log });
   if (services && pools) plans.writeBy({ services, pools });
+  const caBundle =
+    settings.webhookConfiguration === null
+      ? null
+      : new CaBundle({
+          cluster,
+          name: settings.webhookConfiguration,
+          authorityPem: shared.authority.certPem,
+          log,
+        });
   const election = standForElection({
     cluster,
     namespace,
@@ -151,6 +177,7 @@ export async function runController(settings: Settings): Promise<void> {
       events.lead(isLeader);
       services?.lead(isLeader);
       pools?.lead(isLeader);
+      caBundle?.lead(isLeader);
     },
     log,
   });
@@ -162,10 +189,12 @@ export async function runController(settings: Settings): Promise<void> {
       problems: pipeline.problems(),
       isLeader: election.isLeader(),
       statuses: statuses.state(),
+      reviews: admission?.counts ?? null,
       edges: plans && services && { publisher: plans.publisher, usage: plans.usage(), services: services.state() },
     });
   }
-  log.info({ server: cluster.server, publish: server.port, admin: admin.port }, 'listening');
+  const ports = { publish: server.port, admin: admin.port, ...(admission && { webhook: admission.port }) };
+  log.info({ server: cluster.server, ...ports }, 'listening');
 
   await onAbort(ended);
   log.info({}, 'stopping');
@@ -174,10 +203,18 @@ export async function runController(settings: Settings): Promise<void> {
   events.stop();
   services?.stop();
   pools?.stop();
+  caBundle?.stop();
+  await admission?.stop();
   pipeline.source.stop();
   await server.stop();
   await admin.close();
   await cluster.close();
+}
+
+/** How an API server may call the webhook; it verifies `<service>.<namespace>.svc`, or the host of a URL. */
+function webhookNames(service: string | null): string[] {
+  const [namespace, name] = service?.split('/') ?? [];
+  return [...(service === null ? [] : [`${name}.${namespace}.svc`]), 'localhost', '127.0.0.1', '::1', hostname()];
 }
 
 /** Audience of the tokens that proxies show. */

@@ -58,6 +58,11 @@ export const controllerFamilies = {
     help: 'Ingresses whose status another writer keeps changing.',
     labels: [],
   },
+  sluice_controller_admission_reviews_total: {
+    type: 'counter',
+    help: 'Objects that the webhook has judged, by verdict; failed: it could not, and let them in.',
+    labels: ['verdict'],
+  },
   sluice_controller_resident_memory_bytes: {
     type: 'gauge',
     help: 'Resident memory of the controller.',

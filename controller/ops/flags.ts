@@ -230,6 +230,21 @@ export const controllerFlags = {
     'DIR',
     'keep the authority and keys in this folder, with ca.crt for proxies (default: in a Secret)',
   ),
+  webhookPort: flag(
+    port.nullable().default(null),
+    'PORT',
+    'port of the admission webhook (POST /validate); 0: a free one, logged (default: there is none)',
+  ),
+  webhookService: flag(
+    objectName.nullable().default(null),
+    'NS/NAME',
+    'Service by which the API server reaches the webhook: its certificate is for that name',
+  ),
+  webhookConfiguration: flag(
+    text.nullable().default(null),
+    'NAME',
+    'ValidatingWebhookConfiguration that the leader keeps the authority of the webhook in (caBundle)',
+  ),
   controllerNamespace: flag(
     text.nullable().default(null),
     'NAME',

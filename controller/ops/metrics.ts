@@ -12,6 +12,8 @@ export interface ControllerFigures {
   problems: readonly Problem[];
   isLeader: boolean;
   statuses: { writes: number; contested: number };
+  /** By verdict; null: there is no webhook. */
+  reviews: Readonly<Record<string, number>> | null;
   /** null: no edges are served. */
   edges: EdgeFigures | null;
 }
@@ -19,7 +21,15 @@ export interface ControllerFigures {
 const show = exposition(controllerFamilies);
 
 /** The controller's figures as Prometheus text (exposition format 0.0.4). */
-export function renderFigures({ watch, publisher, problems, isLeader, statuses, edges }: ControllerFigures): string {
+export function renderFigures({
+  watch,
+  publisher,
+  problems,
+  isLeader,
+  statuses,
+  reviews,
+  edges,
+}: ControllerFigures): string {
   const kinds = Object.entries(watch);
   const proxies = publisher.readers();
   const hash = publisher.current?.hash;
@@ -58,6 +68,10 @@ export function renderFigures({ watch, publisher, problems, isLeader, statuses, 
     show.single('sluice_controller_leader', isLeader ? 1 : 0),
     show.single('sluice_controller_status_writes_total', statuses.writes),
     show.single('sluice_controller_status_contested', statuses.contested),
+    show.rows(
+      'sluice_controller_admission_reviews_total',
+      Object.entries(reviews ?? {}).map(([verdict, count]) => [{ verdict }, count]),
+    ),
     ...(edges === null ? [] : planFigures(edges)),
     show.single('sluice_controller_resident_memory_bytes', process.memoryUsage.rss()),
   ].join('');

@@ -39,7 +39,7 @@ export function readSettings<F extends Flags>(flags: F, sources: SettingSources)
 }
 
 /** Ports that one process binds; all others are what somebody else listens on. */
-const boundPorts = ['httpPort', 'httpsPort', 'adminPort', 'publishPort'];
+const boundPorts = ['httpPort', 'httpsPort', 'adminPort', 'publishPort', 'webhookPort'];
 
 /** The second listener of a port would fail after the start, with the first one serving as if all were well. */
 function requireDistinct(values: Readonly<Record<string, unknown>>): void {

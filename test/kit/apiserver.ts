@@ -19,6 +19,8 @@ export interface Manifest {
 interface Answer {
   status: number;
   body: { metadata?: { resourceVersion?: string; uid?: string }; [field: string]: unknown };
+  /** What the server, or a webhook of it, remarks upon. */
+  warnings: string[];
 }
 
 /** Users of the static token file. `limited` may do nothing until a test gives it a role. */
@@ -167,7 +169,9 @@ export class ApiServer {
       body: body === undefined ? null : JSON.stringify(body),
     });
     const text = await answer.body.text();
-    return { status: answer.statusCode, body: text.startsWith('{') ? JSON.parse(text) : { text } };
+    // RFC 9111 §5.5, each in a field of its own: `299 - "text"`.
+    const warnings = [answer.headers['warning'] ?? []].flat().map((value) => value.replace(/^299 \S+ "|"$/g, ''));
+    return { status: answer.statusCode, body: text.startsWith('{') ? JSON.parse(text) : { text }, warnings };
   }
 
   /** Creates the objects, or changes them to this (server-side apply). Throws what the server says against it. */
@@ -278,7 +282,7 @@ export function pathOf({ apiVersion, kind, metadata }: Manifest): string {
 
 const clusterScoped: ReadonlySet<string> = new Set([
   ...['Namespace', 'Node', 'IngressClass', 'ClusterRole', 'ClusterRoleBinding', 'CustomResourceDefinition'],
-  ...['AddressPool', 'Announcement', 'BGPPeer', 'PriorityClass'],
+  ...['AddressPool', 'Announcement', 'BGPPeer', 'PriorityClass', 'ValidatingWebhookConfiguration'],
 ]);
 
 const plurals: Record<string, string> = { Endpoints: 'endpoints', NetworkPolicy: 'networkpolicies' };
