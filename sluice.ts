@@ -81,6 +81,7 @@ const edge = addCommand(
       controllerUrls: values.controller,
       controllerCaFile: values.controllerCa,
       masqueradeBit: values.masqueradeMark,
+      addressLifetimeS: values.addressLifetime,
       // Where there is no kube-proxy, its port is ours.
       nodeHealthPort: values.nodeHealthPort ?? (values.services === 'all' ? 10_256 : null),
       staleAcceptMs: 120_000,

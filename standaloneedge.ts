@@ -43,11 +43,13 @@ export async function openStandaloneEdge(
     ...settings,
     adminPort: settings.edgeAdminPort,
     masqueradeBit: settings.masqueradeMark,
+    addressLifetimeS: settings.addressLifetime,
     nodeHealthPort: settings.nodeHealthPort ?? (settings.services === 'all' ? 10_256 : null),
     // The manifests are there whenever this process is.
     stateDir: null,
     stateKeyFile: null,
     staleAcceptMs: 0,
+    isPlanLive: () => true,
     log,
   });
   // Nobody else is there to whom a Service without a class could belong.

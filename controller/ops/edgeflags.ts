@@ -59,6 +59,16 @@ const nodeFlags = {
     'PORT',
     'port of /healthz for load balancers outside (default: 10256 with --services all, else none)',
   ),
+  heartbeatPort: flag(
+    port.default(10_253),
+    'PORT',
+    'UDP port by which edges hear each other; the same on all nodes, and open between them',
+  ),
+  addressLifetime: flag(
+    integer(3, 60).default(10),
+    'SECONDS',
+    'how long the kernel keeps an address of layer 2 when this agent hangs',
+  ),
   ...runFlags,
 };
 

@@ -33,6 +33,10 @@ export interface EdgeOptions {
   readonly adminPort: number;
   /** Where load balancers ask whether the node is fit; null: nowhere. */
   readonly nodeHealthPort: number | null;
+  /** UDP port by which edges hear each other; the same on all nodes. */
+  readonly heartbeatPort: number;
+  /** How long the kernel keeps an address of layer 2 that is not renewed, 3 to 60 s. */
+  readonly addressLifetimeS: number;
   /** Folder of the last good plan; null: none is kept. */
   readonly stateDir: string | null;
   readonly stateKeyFile: string | null;
@@ -40,6 +44,8 @@ export interface EdgeOptions {
   readonly runDir: string;
   /** After this long of nothing but plans from the past, they are believed, ms. */
   readonly staleAcceptMs: number;
+  /** Whether the controllers are there to say what changes. */
+  isPlanLive(): boolean;
   readonly log: Log;
 }
 
@@ -86,6 +92,9 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     node,
     unreadyReason: () => dataPlane.unreadyReason,
     runDir: options.runDir,
+    isPlanLive: () => options.isPlanLive(),
+    heartbeatPort: options.heartbeatPort,
+    addressLifetimeS: options.addressLifetimeS,
     log,
   });
   const health = new HealthPorts({ node, unreadyReason, log });

@@ -96,6 +96,13 @@ export function fixedChains({ masqueradeBit, podInterfaces }: ChainOptions): Cha
         `meta mark & ${bit} != 0 meta mark set meta mark & ${hex(~masqueradeBit)} masquerade fully-random`,
       ],
     },
+    {
+      name: 'input',
+      hook: 'type filter hook input priority 0',
+      // The node that announces an address has it: what is not translated, as a packet of a connection that nobody remembers,
+      // must reach nothing of the host, and get no reset from it.
+      rules: both((ip, n) => `meta l4proto != { icmp, icmpv6 } ${ip} daddr @address${n} drop`),
+    },
     ...udpChains(),
   ];
 }

@@ -62,6 +62,28 @@ export const checks: readonly Check[] = [
     },
   },
   {
+    name: 'announcing',
+    find({ agent, missingTools }) {
+      const announcements = Object.values(agent?.plan.announcement ?? {});
+      const addresses = Object.values(agent?.plan.address ?? {});
+      if (!announcements.some(({ layer2 }) => layer2 !== null)) return [];
+      const needed = [
+        { program: 'arping', family: 4, packageName: 'iputils-arping' },
+        { program: 'ndptool', family: 6, packageName: 'libndp-tools' },
+      ];
+      return needed
+        .filter(({ program, family }) => {
+          return missingTools.includes(program) && addresses.some(({ id }) => familyOf(id) === family);
+        })
+        .map(({ program, family, packageName }) =>
+          error(
+            `${program} is not installed: neighbours are not told when an IPv${family} address moves`,
+            `apt install ${packageName}`,
+          ),
+        );
+    },
+  },
+  {
     name: 'forwarding',
     find({ sysctls }) {
       return ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding']

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { access, constants, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { reasonOf } from '#kit/reason.ts';
@@ -15,6 +16,8 @@ export interface HostFacts {
   readonly capabilities: bigint;
   /** null: there is no nft. */
   readonly nftVersion: string | null;
+  /** Programs that are not there, of those by which neighbours are told. */
+  readonly missingTools: readonly string[];
   /** Why the kernel would not take our table; null: it would. */
   readonly tableRefusal: string | null;
   /** null: there is no BIRD. */
@@ -50,6 +53,7 @@ export async function gatherFacts(admin: { adminAddress: string; adminPort: numb
       (text) => /v(\d+\.\d+\.\d+)/.exec(text)?.[1] ?? '0.0.0',
       () => null,
     ),
+    missingTools: await missingOf(['arping', 'ndptool']),
     tableRefusal: await runNft(['-c', '-f', '-'], layoutText({ masqueradeBit: 1, podInterfaces: [] })).then(
       () => null,
       reasonOf,
@@ -72,6 +76,24 @@ export async function gatherFacts(admin: { adminAddress: string; adminPort: numb
 }
 
 const run = promisify(execFile);
+
+async function missingOf(programs: readonly string[]): Promise<string[]> {
+  const folders = (process.env['PATH'] ?? '').split(':');
+  const missing = await Promise.all(
+    programs.map(async (program) => {
+      const found = await Promise.all(
+        folders.map((folder) =>
+          access(join(folder, program), constants.X_OK).then(
+            () => true,
+            () => false,
+          ),
+        ),
+      );
+      return found.includes(true) ? [] : [program];
+    }),
+  );
+  return missing.flat();
+}
 
 const Links = z.array(
   z.object({

@@ -1,10 +1,10 @@
 import pino from 'pino';
 import { planContract } from '#table/plan.ts';
 import { streamFigures } from '../observe/streamfigures.ts';
-import { adminOf, connectStream } from '../receive/stream.ts';
+import { adminOf, connectStream, type TableStreamClient } from '../receive/stream.ts';
 import { type EdgeOptions, startEdge } from './agent.ts';
 
-export interface EdgeProcessOptions extends Omit<EdgeOptions, 'log'> {
+export interface EdgeProcessOptions extends Omit<EdgeOptions, 'log' | 'isPlanLive'> {
   readonly controllerUrls: readonly string[];
   readonly controllerCaFile: string;
   readonly tokenFile: string;
@@ -18,8 +18,9 @@ export interface EdgeProcessOptions extends Omit<EdgeOptions, 'log'> {
  */
 export async function runEdge(options: EdgeProcessOptions): Promise<void> {
   const log = pino({ level: options.logLevel, base: { edge: options.node } }, pino.destination({ fd: 2, sync: true }));
-  const edge = await startEdge({ ...options, log });
-  const stream = connectStream({
+  let stream: TableStreamClient | null = null;
+  const edge = await startEdge({ ...options, isPlanLive: () => stream?.state().isConnected ?? false, log });
+  stream = connectStream({
     contract: planContract,
     urls: options.controllerUrls,
     caFile: options.controllerCaFile,
@@ -32,7 +33,7 @@ export async function runEdge(options: EdgeProcessOptions): Promise<void> {
     onBatch: (batch) => edge.apply(batch),
     log,
   });
-  edge.addMetrics(async () => streamFigures(stream.state()));
+  edge.addMetrics(async () => (stream === null ? '' : streamFigures(stream.state())));
   log.info({ admin: edge.adminPort, services: options.services }, 'started');
   const signal = await endSignal();
   log.info({ signal }, 'stopping');

@@ -10,6 +10,7 @@ const well: HostFacts = {
   capabilities: (1n << 10n) | (1n << 12n) | (1n << 13n),
   nftVersion: '1.0.6',
   birdVersion: '2.0.12',
+  missingTools: ['ndptool'],
   tableRefusal: null,
   tables: ['inet sluice', 'ip kube-proxy'],
   sysctls: new Map([
@@ -73,6 +74,18 @@ const cases: { what: string; facts: Partial<HostFacts>; finds: RegExp; fix: RegE
     facts: { nftVersion: null, tableRefusal: 'nft is not installed' },
     finds: /^error nft: nft is not/,
     fix: /apt install nftables/,
+  },
+  {
+    what: 'no program tells neighbours of an address',
+    facts: {
+      agent: agent('loadbalancer', [
+        vip('192.0.2.1'),
+        vip('2001:db8::1'),
+        planRow('announcement', { id: 'l2', layer2: { interfaces: [] } }),
+      ]),
+    },
+    finds: /^error announcing: ndptool is not installed/,
+    fix: /^apt install libndp-tools$/,
   },
   { what: 'an old nft', facts: { nftVersion: '1.0.2' }, finds: /^error nft: nft 1\.0\.2/, fix: /1\.0\.6 or newer/ },
   {

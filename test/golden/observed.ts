@@ -1,6 +1,7 @@
 import type { Families } from '#kit/exposition.ts';
 import { markdownTable } from '../../controller/annotations/markdown.ts';
 import { controllerFamilies, planFamilies } from '../../controller/ops/families.ts';
+import { layer2Families } from '../../proxy/announce/layer2families.ts';
 import { edgeFamilies } from '../../proxy/edge/families.ts';
 import { fleetFamilies, shareFamilies } from '../../proxy/fleet/families.ts';
 import { processFamilies, streamFamilies, trafficFamilies } from '../../proxy/observe/families.ts';
@@ -23,6 +24,7 @@ export const registers: readonly { title: string; about: string; families: Famil
     about: 'Of a node that a BGPPeer selects.',
     families: speakFamilies,
   },
+  { title: 'Edges: layer 2', about: 'Addresses that the kernel of a node answers for.', families: layer2Families },
   { title: 'Proxies and edges: stream', about: 'Who follows controllers.', families: streamFamilies },
   { title: 'Proxies and edges: process', about: 'Of the primary process alone.', families: processFamilies },
   { title: 'Controllers', about: 'Every replica (`sluice controller`).', families: controllerFamilies },

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import type { Ack, ChangeBatch } from '#table/change.ts';
 import { canonicalJson, rowHash, TableHash } from '#table/hash.ts';
 import type { PlanKind, PlanRow, PlanRows } from '#table/plan.ts';
-import type { EdgeOptions } from '../../proxy/edge/agent.ts';
 import type { EdgeStatus } from '../../proxy/edge/status.ts';
 import { Control } from '../../proxy/speak/control.ts';
 import { birdFolder, files } from '../../proxy/speak/files.ts';
 import { silenceBird } from '../../proxy/speak/silence.ts';
+import { agentDefaults } from './agentoptions.ts';
 import { BirdRouter } from './birdrouter.ts';
 import { cable, Netns } from './netns.ts';
 import { RemoteProcess } from './peer.ts';
@@ -179,20 +179,7 @@ export class BgpNode {
   }
 
   async startAgent(): Promise<void> {
-    const options: Omit<EdgeOptions, 'log'> = {
-      node: this.name,
-      services: 'loadbalancer',
-      podCidrs: [],
-      podInterfaces: [],
-      masqueradeBit: 0x1000,
-      adminAddress: '127.0.0.1',
-      adminPort: 0,
-      nodeHealthPort: null,
-      stateDir: null,
-      stateKeyFile: null,
-      runDir: this.runDir,
-      staleAcceptMs: 120_000,
-    };
+    const options = { ...agentDefaults(this.name, this.runDir), services: 'loadbalancer' };
     this.#agent = new RemoteProcess(this.netns, 'edgeagent.ts');
     const { adminPort } = await this.#agent.send<{ adminPort: number }>({ kind: 'start', options, logLevel: 'error' });
     this.#adminPort = adminPort;

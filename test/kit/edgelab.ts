@@ -5,8 +5,8 @@ import type { Ack, ChangeBatch } from '#table/change.ts';
 import { canonicalJson, rowHash, TableHash } from '#table/hash.ts';
 import type { PlanKind, PlanRow, PlanRows } from '#table/plan.ts';
 import type { EdgeEndpoint } from '#table/service.ts';
-import type { EdgeOptions } from '../../proxy/edge/agent.ts';
 import { silenceBird } from '../../proxy/speak/silence.ts';
+import { type AgentOptions, agentDefaults } from './agentoptions.ts';
 import { cable, Netns } from './netns.ts';
 import { Peer, RemoteProcess } from './peer.ts';
 import { plainEndpoint, planRow } from './plans.ts';
@@ -15,7 +15,7 @@ export interface LabOptions {
   /** Pods of each node; the first node has an agent. */
   readonly podsPerNode: readonly number[];
   /** Settings of the agent; null: there is none. */
-  readonly agent?: Partial<Omit<EdgeOptions, 'log'>> | null;
+  readonly agent?: Partial<AgentOptions> | null;
 }
 
 /**
@@ -23,18 +23,27 @@ export interface LabOptions {
  * through which the client reaches whatever is not on the network. Pods serve TCP and UDP on 8080 and say their names.
  */
 export class EdgeLab {
+  /** The switch that joins nodes and client. */
+  readonly lan: Netns;
   readonly client: Peer;
   readonly nodes: readonly LabNode[];
   readonly pods: readonly LabPod[];
   readonly #spaces: readonly Netns[];
-  readonly #agentOptions: Partial<Omit<EdgeOptions, 'log'>> | null;
+  readonly #agentOptions: Partial<AgentOptions> | null;
   /** What goes on when an agent ends. */
   readonly runDir = mkdtempSync(join(tmpdir(), 'sluice-run-'));
   readonly #rows = new Map<string, PlanRow>();
   #agent: RemoteProcess | null = null;
   #generation = 0;
 
-  private constructor(client: Peer, nodes: readonly LabNode[], spaces: readonly Netns[], options: LabOptions) {
+  private constructor(
+    lan: Netns,
+    client: Peer,
+    nodes: readonly LabNode[],
+    spaces: readonly Netns[],
+    options: LabOptions,
+  ) {
+    this.lan = lan;
     this.client = client;
     this.nodes = nodes;
     this.pods = nodes.flatMap(({ pods }) => pods);
@@ -88,7 +97,7 @@ export class EdgeLab {
       await join(outside, 'client', clientHost);
       await outside.ip(`route add default via ${lanAddress(1)}`, `-6 route add default via ${lanAddress6(1)}`);
       const client = new Peer(outside);
-      const lab = new EdgeLab(client, nodes, spaces, options);
+      const lab = new EdgeLab(lan, client, nodes, spaces, options);
       await lab.#startAgent();
       return lab;
     } catch (error) {
@@ -183,21 +192,7 @@ export class EdgeLab {
 
   async #startAgent(): Promise<void> {
     if (this.#agentOptions === null) return;
-    const options: Omit<EdgeOptions, 'log'> = {
-      node: this.node.name,
-      services: 'all',
-      podCidrs: [],
-      podInterfaces: [],
-      masqueradeBit: 0x1000,
-      adminAddress: '127.0.0.1',
-      adminPort: 0,
-      nodeHealthPort: null,
-      stateDir: null,
-      stateKeyFile: null,
-      runDir: this.runDir,
-      staleAcceptMs: 120_000,
-      ...this.#agentOptions,
-    };
+    const options = { ...agentDefaults(this.node.name, this.runDir), ...this.#agentOptions };
     this.#agent = new RemoteProcess(this.node.netns, 'edgeagent.ts');
     await this.#agent.send({ kind: 'start', options, logLevel: 'error' });
   }

@@ -17,8 +17,7 @@ export async function skipWithoutNetns(tools: readonly string[] = ['nft', 'sysct
 async function missing(tools: readonly string[]): Promise<string | false> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'network namespaces need root on Linux';
   for (const tool of ['ip', ...tools]) {
-    const version = tool === 'ip' ? '-V' : '--version';
-    const isThere = await run(tool, [version]).then(
+    const isThere = await run('which', [tool]).then(
       () => true,
       () => false,
     );
@@ -62,6 +61,11 @@ export class Netns {
   /** @returns what it prints; rejects when it fails */
   async exec(command: string, ...args: string[]): Promise<string> {
     return (await run('ip', ['netns', 'exec', this.name, command, ...args], { maxBuffer: 64 * 1_048_576 })).stdout;
+  }
+
+  /** As after the address has not been spoken with for long. */
+  async forgetNeighbour(address: string, link = 'eth0'): Promise<void> {
+    await this.ip(`neigh del ${address} dev ${link}`).catch(() => {});
   }
 
   /** `net.ipv4.ip_forward=1` */

@@ -1,0 +1,43 @@
+import { setTimeout } from 'node:timers/promises';
+import { z } from 'zod';
+import { runIp } from './ip.ts';
+
+export interface Target {
+  readonly address: string;
+  /** Name of the interface. */
+  readonly link: string;
+}
+
+/**
+ * Asks a segment who answers for addresses, once each: the kernel does it, as for any neighbour that it looks for (ARP, and
+ * NDP for IPv6), so that one process asks for all of them. It must not know the answer from before, so its entry goes first.
+ *
+ * @returns the address on the wire of the one that answered, by address; those that nobody answers for are not among them
+ */
+export async function probe(targets: readonly Target[]): Promise<Map<string, string>> {
+  const forget = targets.map(({ address, link }) => `neigh del ${address} dev ${link}`);
+  const ask = targets.map(({ address, link }) => `neigh replace ${address} dev ${link} nud none use`);
+  await runIp([...forget, ...ask]);
+  await setTimeout(patienceMs);
+  // Forgotten again, or the kernel would go on asking for those that did not answer.
+  const { output } = await runIp(['neigh show nud reachable nud stale nud delay nud probe', ...forget]);
+  const answers = new Map<string, string>();
+  const wanted = new Set(targets.map(({ address, link }) => `${address} ${link}`));
+  for (const { dst, dev, lladdr } of neighboursOf(output)) {
+    if (lladdr !== undefined && wanted.has(`${dst} ${dev}`)) answers.set(dst, lladdr);
+  }
+  return answers;
+}
+
+/** A kernel answers in less than a millisecond, whatever its machine is busy with. */
+const patienceMs = 80;
+
+const Neighbours = z.array(z.object({ dst: z.string(), dev: z.string(), lladdr: z.string().optional() }));
+
+function neighboursOf(output: string): z.infer<typeof Neighbours> {
+  try {
+    return Neighbours.parse(JSON.parse(output));
+  } catch {
+    return [];
+  }
+}
