@@ -3,7 +3,7 @@ import type { Log } from '#kit/log.ts';
 import type { Cluster } from './api.ts';
 import { answeredLimitMs, Backoff, unreachableLimitMs } from './backoff.ts';
 import { collectionPath, secretKind } from './kinds.ts';
-import { versionOf } from './read.ts';
+import { propertyOf, versionOf } from './read.ts';
 import { Reflector, type ReflectorSink } from './reflect.ts';
 import type { KindState } from './source.ts';
 import { type ObjectKey, splitKey } from './view.ts';
@@ -29,7 +29,8 @@ const firstPatienceMs = 15_000;
 
 /**
  * Secrets in use, and no others: one reflector for each namespace that has any, which drops the rest unread, and one
- * GET for a Secret that comes into use later. So RBAC may be limited to the namespaces that have Secrets for us.
+ * list of one name for a Secret that comes into use later. So the verbs list and watch are enough, in the namespaces that have
+ * Secrets for us.
  */
 export class SecretLookups {
   readonly #options: SecretLookupsOptions;
@@ -37,7 +38,7 @@ export class SecretLookups {
   /** Each with the timer of its patience. */
   readonly #pending = new Map<ObjectKey, NodeJS.Timeout>();
   #wanted: ReadonlySet<ObjectKey> = new Set();
-  /** Secrets for which a GET is under way, each with the version of a deletion told meanwhile: the answer may be older. */
+  /** Secrets that are being asked for, each with the version of a deletion told meanwhile: the answer may be older. */
   readonly #deletedAtByFetch = new Map<ObjectKey, number>();
   #isFirst = true;
   readonly #stop = new AbortController();
@@ -120,7 +121,8 @@ export class SecretLookups {
     const { cluster, random } = this.#options;
     const backoff = new Backoff(random);
     const [namespace, name] = splitKey(key);
-    const path = `${collectionPath(secretKind, namespace)}/${encodeURIComponent(name)}`;
+    const query = new URLSearchParams({ fieldSelector: `metadata.name=${name}` });
+    const path = `${collectionPath(secretKind, namespace)}?${query}`;
     const isInVain = () => this.#reflectors.get(namespace) !== reflector || !this.#wanted.has(key);
     while (!isInVain()) {
       this.#deletedAtByFetch.set(key, -1);
@@ -128,9 +130,10 @@ export class SecretLookups {
       const deletedAt = this.#deletedAtByFetch.get(key) ?? -1;
       this.#deletedAtByFetch.delete(key);
       if (this.#stop.signal.aborted || isInVain()) return;
-      if (answer?.status === 200 && !(versionOf(answer.body) <= deletedAt)) reflector.learn(answer.body);
+      const [found] = answer?.status === 200 ? itemsOf(answer.body) : [];
+      if (found !== undefined && !(versionOf(found) <= deletedAt)) reflector.learn(found);
       if (answer && answer.status < 500) this.#settle([key]);
-      if (answer?.status === 200 || answer?.status === 404) return;
+      if (answer?.status === 200) return;
       const delayMs = backoff.nextMs(answer ? answeredLimitMs : unreachableLimitMs, answer?.retryAfterMs ?? null);
       await sleep(delayMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
     }
@@ -146,6 +149,11 @@ export class SecretLookups {
     clearTimeout(this.#pending.get(key));
     return this.#pending.delete(key);
   }
+}
+
+function itemsOf(list: unknown): unknown[] {
+  const items = propertyOf(list, 'items');
+  return Array.isArray(items) ? items : [];
 }
 
 function namespaceOf(key: ObjectKey): string {

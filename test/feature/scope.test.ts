@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { type Manifest, pathOf } from '../kit/apiserver.ts';
 import { certificateFor } from '../kit/certificate.ts';
+import { fingerprintOf } from '../kit/handshake.ts';
 import { eventually } from '../kit/wait.ts';
 import { ClusterRig, get, ingress, page, service, skip, slice, tlsSecret } from './clusterrig.ts';
 
 const group = 'rbac.authorization.k8s.io';
 const inTeam = (object: Manifest): Manifest => ({ ...object, metadata: { ...object.metadata, namespace: 'team' } });
+
+/** Secrets in which the controller keeps its own. */
+const own = ['sluice-authority', 'sluice-default-certificate', 'sluice-fleet-key'];
 
 /** All that the controller of one namespace may do. There is no ClusterRole. */
 const rules = [
@@ -14,7 +19,8 @@ const rules = [
   { apiGroups: ['networking.k8s.io'], resources: ['ingresses/status'], verbs: ['patch'] },
   { apiGroups: [''], resources: ['services'], verbs: ['list', 'watch'] },
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
-  { apiGroups: [''], resources: ['secrets'], verbs: ['get', 'list', 'watch', 'create'] },
+  { apiGroups: [''], resources: ['secrets'], verbs: ['list', 'watch', 'create'] },
+  { apiGroups: [''], resources: ['secrets'], verbs: ['get'], resourceNames: own },
   { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
 ];
@@ -61,6 +67,19 @@ describe('a controller of one namespace, with a Role and nothing else', { skip, 
     assert.equal((await get(rig.proxies[0]?.http ?? 0, 'other.test')).status, 404);
     const problems = await page(rig.controllers[0]?.admin ?? 0, '/problems');
     assert.deepEqual(JSON.parse(problems), []);
+  });
+
+  test('a Secret that was there before any Ingress named it is found', async () => {
+    const pair = await certificateFor(['later.test']);
+    await rig.api.apply(
+      inTeam(tlsSecret('later', pair)),
+      inTeam(ingress('later', 'later.test', 'web', {}, [{ hosts: ['later.test'], secretName: 'later' }])),
+    );
+    const wanted = new X509Certificate(pair.cert).fingerprint256;
+    await eventually(
+      async () => (await fingerprintOf(rig.proxies[0]?.https ?? 0, 'later.test')) === wanted || undefined,
+      'the certificate',
+    );
   });
 
   test('changes arrive, and problems become Events', async () => {
