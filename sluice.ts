@@ -6,6 +6,7 @@ import { reasonOf } from '#kit/reason.ts';
 import { edgeCleanupFlags, edgeFlags, edgePageFlags, standaloneEdgeFlags } from './controller/ops/edgeflags.ts';
 import type { Flags, ValuesOf } from './controller/ops/flag.ts';
 import { checkFlags, controllerFlags, proxyFlags, standaloneFlags } from './controller/ops/flags.ts';
+import { reportFlags, statusFlags } from './controller/ops/lookflags.ts';
 import { dashed, readSettings, SettingError, variableOf } from './controller/ops/settings.ts';
 import { limitFlags, limitsOf } from './limitflags.ts';
 import { redisSettingsOf } from './proxy/share/redis.ts';
@@ -68,6 +69,42 @@ addCommand(
     const { isWell, text } = await (await import('./controller/ops/check.ts')).checkFleet(values);
     process.stdout.write(text);
     if (!isWell) process.exitCode = 1;
+  },
+);
+
+addCommand(
+  'status',
+  'Say how an installation in a cluster is, as a checklist; exit code 0: all is well.',
+  statusFlags,
+  async ({ wait, timeout, ...values }) => {
+    const [{ openCluster }, { showStatus }] = await Promise.all([
+      import('./controller/watch/api.ts'),
+      import('./controller/explain/status.ts'),
+    ]);
+    const cluster = await openCluster({
+      kubeconfig: values.kubeconfig ?? undefined,
+      context: values.context ?? undefined,
+    });
+    const print = (text: string) => process.stdout.write(text);
+    if (!(await showStatus(cluster, { ...values, waitMs: wait ? timeout : 0, print }))) process.exitCode = 1;
+  },
+);
+addCommand(
+  'report',
+  'Collect what an installation says of itself, without secrets, for somebody who is to help.',
+  reportFlags,
+  async ({ output, ...values }) => {
+    const [{ openCluster }, { collectReport, writeReport }] = await Promise.all([
+      import('./controller/watch/api.ts'),
+      import('./controller/explain/report.ts'),
+    ]);
+    const cluster = await openCluster({
+      kubeconfig: values.kubeconfig ?? undefined,
+      context: values.context ?? undefined,
+    });
+    const files = await collectReport(cluster, values, version);
+    await writeReport(files, output);
+    process.stdout.write(`${files.size} files in ${output}\n`);
   },
 );
 

@@ -270,6 +270,7 @@ function queryOf(options: Omit<StreamOptions<unknown>, 'contract' | 'onBatch'>):
 
 /** What controllers are told of an admin port: `10.0.0.1:10254`, and `:10254` for the address that we are seen to come from. */
 export function adminOf(address: string, port: number): string {
+  if (address === '0.0.0.0' || address === '::') return `:${port}`;
   return `${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
 

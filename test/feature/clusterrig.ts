@@ -97,7 +97,7 @@ export class ClusterRig {
     return this.#backends[backend]?.port ?? 0;
   }
 
-  /** `url`: of a wire to the API server that a test can cut; `args`: more flags; `bind`: where it serves tables. */
+  /** `url`: of a wire to the API server that a test can cut; `args`: more flags; `bind`: where it serves. */
   async startController(
     url = this.api.url,
     args: readonly string[] = [],
@@ -120,7 +120,7 @@ export class ClusterRig {
       ...['--kubeconfig', await this.api.kubeconfig(user, url), '--token-file', this.file('shared.token')],
       ...['--proxy-service-account', 'default/sluice-proxy'],
       ...['--publish-bind-address', bind, '--publish-port', String(port), '--publish-address', '192.0.2.80'],
-      ...['--admin-address', '127.0.0.1', '--admin-port', '0'],
+      ...['--admin-port', '0', ...(args.includes('--admin-address') ? [] : ['--admin-address', '127.0.0.1'])],
       ...args,
     ]);
   }
@@ -146,7 +146,7 @@ export class ClusterRig {
       ...['--controller-ca', this.file('ca.crt'), '--token-file', this.file(`${account}.token`)],
       ...['--state-dir', this.file(name)],
       ...['--name', name, '--http-port', '0', '--https-port', '0', '--workers', String(workers)],
-      ...['--admin-address', '127.0.0.1', '--admin-port', '0'],
+      ...['--admin-port', '0', ...(args.includes('--admin-address') ? [] : ['--admin-address', '127.0.0.1'])],
       ...args,
     ]);
   }
