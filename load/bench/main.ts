@@ -5,6 +5,7 @@
  *   npm run bench -- small TLS    rows whose name contains one of the words
  *   npm run bench -- propagation  instead: how long a new Ingress takes on a real API server (propagation.ts)
  *   npm run bench -- edge         instead: what a plan of many Services costs a node (edge.ts)
+ *   npm run bench -- bgp          instead: how soon routers learn of addresses, and of losses (bgp.ts)
  *   BENCH_ROUNDS=9 BENCH_SECONDS=3 BENCH_WARMUP=4
  *   BENCH_BESIDE=/a/checkout      another Sluice in every row
  *
@@ -26,6 +27,13 @@ const wanted = process.argv.slice(2);
 if (wanted.includes('propagation')) {
   const { measurePropagation } = await import('./propagation.ts');
   console.log(JSON.stringify(await measurePropagation()));
+  process.exit(0);
+}
+
+if (wanted.includes('bgp')) {
+  const { measureRoutes, measureSilence } = await import('./bgp.ts');
+  for (const addresses of [100, 1_000, 10_000]) console.log(JSON.stringify(await measureRoutes(addresses)));
+  console.log(JSON.stringify(await measureSilence(5)));
   process.exit(0);
 }
 

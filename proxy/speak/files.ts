@@ -18,17 +18,17 @@ export const files = {
   startLog: 'bird.start.log',
 } as const;
 
-/** What a BIRD works by. `main` says it for the name that the other file has. */
+/** What a BIRD works by: the texts of its files. `main` is told the name that the other one has. */
 export interface Configuration {
   main(vipsFile: string): string;
-  readonly vips: string;
+  vips(): string;
 }
 
 /** Beside what is in force, to be checked. Nobody else reads what is in the folder. */
 export async function stage(dir: string, { main, vips }: Configuration): Promise<void> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
   await chmod(dir, 0o700);
-  await writeFile(join(dir, files.nextVips), vips, { mode: 0o600 });
+  await writeFile(join(dir, files.nextVips), vips(), { mode: 0o600 });
   await writeFile(join(dir, files.nextMain), main(files.nextVips), { mode: 0o600 });
 }
 

@@ -92,6 +92,7 @@ function bfdLines({ bfd }: BgpPeer): string[] {
 /** The file of what is announced: a protocol per peer and family, also where there is nothing, since tables stand for it. */
 export function vipsText(neighbours: readonly Neighbour[], routes: Routes): string {
   const lines: string[] = [];
+  const texts = new Map<RouteTerms, string>();
   for (const { row, families } of neighbours) {
     const { tables, statics } = namesOf(row.id);
     const ofPeer = [...(routes.get(row.id) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -100,7 +101,10 @@ export function vipsText(neighbours: readonly Neighbour[], routes: Routes): stri
         `protocol static ${statics[family]} { ipv${family} { table ${tables[family]}; import all; export none; };`,
       );
       for (const [prefix, terms] of ofPeer) {
-        if (prefix.includes(':') === (family === 6)) lines.push(`  route ${prefix} blackhole${termsText(terms)};`);
+        if (prefix.includes(':') !== (family === 6)) continue;
+        const text = texts.get(terms) ?? termsText(terms);
+        texts.set(terms, text);
+        lines.push(`  route ${prefix} blackhole${text};`);
       }
       lines.push('}');
     }

@@ -12,11 +12,10 @@ export interface RouteTerms {
 /** By peer, by prefix: what each peer of a node hears. */
 export type Routes = ReadonlyMap<string, ReadonlyMap<string, RouteTerms>>;
 
-/** How one address is announced: the prefix, to whom, and with what. */
+/** How one address is announced: the prefix, and to whom. */
 interface Way {
   readonly prefix: string;
   readonly peerIds: readonly string[];
-  readonly bgp: Bgp;
 }
 
 type Bgp = NonNullable<Announcement['bgp']>;
@@ -28,17 +27,59 @@ type Bgp = NonNullable<Announcement['bgp']>;
 export function routesOf(plan: EdgePlan, node: string, peerIds: readonly string[]): Routes {
   const routes = new Map(peerIds.map((id) => [id, new Map<string, RouteTerms>()]));
   if (routes.size === 0) return routes;
+  // Announcements are few and addresses many: what is alike for all of them is found out once.
+  const hearings = new Map<string, Hearing>();
+  for (const announcement of plan.announcement.values()) {
+    const hearing = hearingOf(announcement, node, peerIds);
+    if (hearing !== null) hearings.set(announcement.id, hearing);
+  }
   for (const address of plan.address.values()) {
-    const ways = waysOf(plan, node, peerIds, address);
-    if (typeof ways === 'string') continue;
-    for (const { prefix, peerIds, bgp } of ways) {
-      for (const id of peerIds) {
-        const ofPeer = routes.get(id);
-        ofPeer?.set(prefix, withTerms(ofPeer.get(prefix), bgp));
+    const heard = address.announcementIds.filter((id) => hearings.has(id));
+    if (heard.length === 0 || !isServedHere(plan, node, address)) continue;
+    for (const announcementId of heard) {
+      const hearing = hearings.get(announcementId);
+      if (hearing === undefined) continue;
+      const prefix = prefixOf(address.id, hearing.bgp);
+      for (const peerId of hearing.peerIds) {
+        const ofPeer = routes.get(peerId);
+        const before = ofPeer?.get(prefix);
+        ofPeer?.set(prefix, before === undefined ? hearing.terms : both(before, hearing.terms));
       }
     }
   }
   return routes;
+}
+
+/** Who hears an announcement of a node, and what. */
+interface Hearing {
+  readonly bgp: Bgp;
+  readonly peerIds: readonly string[];
+  readonly terms: RouteTerms;
+}
+
+/** null: nobody hears it from this node. */
+function hearingOf({ bgp, nodes }: Announcement, node: string, peerIds: readonly string[]): Hearing | null {
+  if (bgp === null || !nodes.includes(node)) return null;
+  const heard = bgp.peerIds.length === 0 ? peerIds : peerIds.filter((id) => bgp.peerIds.includes(id));
+  if (heard.length === 0) return null;
+  const { communities, largeCommunities, localPreference } = bgp;
+  const terms = {
+    communities: new Set(communities),
+    largeCommunities: new Set(largeCommunities),
+    localPreference,
+  };
+  return { bgp, peerIds: heard, terms };
+}
+
+function both(one: RouteTerms, other: RouteTerms): RouteTerms {
+  // Addresses of one prefix mostly have the same announcement.
+  if (one === other) return one;
+  const preferences = [one.localPreference, other.localPreference].filter((each) => each !== null);
+  return {
+    communities: one.communities.union(other.communities),
+    largeCommunities: one.largeCommunities.union(other.largeCommunities),
+    localPreference: preferences.length > 0 ? Math.max(...preferences) : null,
+  };
 }
 
 /** How a node announces an address by BGP, or in words why it does not. */
@@ -54,10 +95,9 @@ export function waysOf(
   const ofNode = ofBgp.filter(({ nodes }) => nodes.includes(node));
   if (ofNode.length === 0) return 'by other nodes';
   if (!isServedHere(plan, node, address)) return 'no ready endpoint on this node';
-  const ways = ofNode.flatMap(({ bgp }): Way[] => {
-    if (bgp === null) return [];
-    const heard = bgp.peerIds.length === 0 ? peerIds : peerIds.filter((id) => bgp.peerIds.includes(id));
-    return heard.length === 0 ? [] : [{ prefix: prefixOf(address.id, bgp), peerIds: heard, bgp }];
+  const ways = ofNode.flatMap((announcement): Way[] => {
+    const hearing = hearingOf(announcement, node, peerIds);
+    return hearing === null ? [] : [{ prefix: prefixOf(address.id, hearing.bgp), peerIds: hearing.peerIds }];
   });
   return ways.length === 0 ? 'this node speaks with no peer that is to hear it' : ways;
 }
@@ -74,17 +114,6 @@ export function withoutGone(routes: Routes, others: Routes): Routes | null {
   }
   return isLess ? kept : null;
 }
-
-function withTerms(before: RouteTerms = noTerms, bgp: Bgp): RouteTerms {
-  const preferences = [before.localPreference, bgp.localPreference].filter((each) => each !== null);
-  return {
-    communities: before.communities.union(new Set(bgp.communities)),
-    largeCommunities: before.largeCommunities.union(new Set(bgp.largeCommunities)),
-    localPreference: preferences.length > 0 ? Math.max(...preferences) : null,
-  };
-}
-
-const noTerms: RouteTerms = { communities: new Set(), largeCommunities: new Set(), localPreference: null };
 
 function prefixOf(address: string, { aggregationLength4, aggregationLength6 }: Bgp): string {
   const isSix = address.includes(':');

@@ -25,7 +25,7 @@ export function speechOf(plan: EdgePlan, node: string): { speech: Speech; proble
   const routes = routesOf(plan, node, peerIds);
   const configuration = {
     main: (vipsFile: string) => peersText(self, neighbours, vipsFile),
-    vips: vipsText(neighbours, routes),
+    vips: once(() => vipsText(neighbours, routes)),
   };
   return { speech: { neighbours, routes, configuration, endpointsIds: localEndpointsOf(plan) }, problems };
 }
@@ -33,7 +33,7 @@ export function speechOf(plan: EdgePlan, node: string): { speech: Speech; proble
 export const silence: Speech = {
   neighbours: [],
   routes: new Map(),
-  configuration: { main: () => '', vips: '' },
+  configuration: { main: () => '', vips: () => '' },
   endpointsIds: new Set(),
 };
 
@@ -42,11 +42,20 @@ export function lessOf(speech: Speech, wanted: Speech): Speech | null {
   const routes = withoutGone(speech.routes, wanted.routes);
   if (routes === null) return null;
   const { main } = speech.configuration;
-  return { ...speech, routes, configuration: { main, vips: vipsText(speech.neighbours, routes) } };
+  return { ...speech, routes, configuration: { main, vips: once(() => vipsText(speech.neighbours, routes)) } };
 }
 
 export function isSame(one: Configuration, other: Configuration): boolean {
-  return one.vips === other.vips && one.main('') === other.main('');
+  return one.main('') === other.main('') && one.vips() === other.vips();
+}
+
+/** Of most changes nothing is withdrawn, and then nobody asks for the text of what would be. */
+function once(make: () => string): () => string {
+  let text: string | null = null;
+  return () => {
+    text ??= make();
+    return text;
+  };
 }
 
 /** Whether a change can touch what is said. Endpoints change most, and few of them decide who announces. */

@@ -41,7 +41,7 @@ export function speechCases(): SpeechCase[] {
     const { speech, problems } = speechOf(plan, 'node-a');
     const actual = {
       peers: speech.configuration.main(files.vips),
-      vips: speech.configuration.vips,
+      vips: speech.configuration.vips(),
       problems: problems.map(({ code, message, hint }) => `${code}: ${message} ${hint}`),
     };
     const update = () => {

@@ -59,6 +59,10 @@ export class BirdRouter {
     if (code >= 8_000) throw new Error(lines.at(-1)?.text);
   }
 
+  async has(prefix: string): Promise<boolean> {
+    return (await this.#control.ask(`show route ${prefix}`)).code < 8_000;
+  }
+
   async routes(): Promise<RouterRoute[]> {
     const { lines } = await this.#control.ask('show route all');
     const routes: RouterRoute[] = [];
