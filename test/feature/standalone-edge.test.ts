@@ -135,4 +135,30 @@ describe('sluice standalone --edge', { skip, timeout: 600_000 }, () => {
       'the note to go',
     );
   });
+
+  test('an address of the network is held on the interface, which does not make it one of the machine', async () => {
+    const near = [
+      addressPool('near', { addresses: ['172.30.0.200'] }),
+      announcement('near', { pools: ['near'], l2: {} }),
+    ];
+    const far = [pool, announcement('rack', { pools: ['rack'], bgp: {} }), peer, ...service('new', ['pod-1b'])];
+    const [web, ...slices] = service('web', ['pod-1a']);
+    const metadata = { ...web?.metadata, annotations: { 'sluice.dev/pool': 'near' } };
+    write(...near, ...far, { ...web, metadata } as Manifest, ...slices);
+    const isServed = () =>
+      eventually(async () => ((await ask('172.30.0.200')).join() === 'pod-1a' ? true : undefined), 'the address');
+    await isServed();
+    assert.match(await lab.node.netns.exec('ip', 'addr', 'show', 'dev', 'eth0'), /172\.30\.0\.200\/32/);
+    // It is on the interface when the next process looks at what the machine has.
+    sluice.signal('SIGKILL');
+    await sluice.ended();
+    sluice = start();
+    await sluice.printed(/^ +edge +http/m);
+    await isServed();
+    const status = await eventually(async () => {
+      const text = await run('status');
+      return text.includes('172.30.0.200') ? text : undefined;
+    }, 'the address in the status');
+    assert.doesNotMatch(status, /AddressKept|AddressTaken/);
+  });
 });
