@@ -6,6 +6,8 @@ import { reasonOf } from '#kit/reason.ts';
 import { edgeCleanupFlags, edgeFlags, edgePageFlags, standaloneEdgeFlags } from './controller/ops/edgeflags.ts';
 import type { Flags, ValuesOf } from './controller/ops/flag.ts';
 import { checkFlags, controllerFlags, proxyFlags, standaloneFlags } from './controller/ops/flags.ts';
+import { followedLevel } from './controller/ops/levelfile.ts';
+import type { Leveled } from './controller/ops/log.ts';
 import { reportFlags, statusFlags } from './controller/ops/lookflags.ts';
 import { dashed, readSettings, SettingError, variableOf } from './controller/ops/settings.ts';
 import { limitFlags, limitsOf } from './limitflags.ts';
@@ -37,17 +39,17 @@ addCommand(
   'standalone',
   'One machine, no Kubernetes: serve the manifests of a folder.',
   { ...standaloneFlags, ...standaloneEdgeFlags, ...limitFlags },
-  async (values) => (await import('./standalone.ts')).runStandalone({ ...values, limits: limitsOf(values) }),
+  async (values) => (await import('./standalone.ts')).runStandalone({ ...leveled(values), limits: limitsOf(values) }),
 );
 addCommand(
   'controller',
   'Watch a Kubernetes cluster, and tell proxies and objects what follows.',
   controllerFlags,
-  async (values) => (await import('./controller/main.ts')).runController(values),
+  async (values) => (await import('./controller/main.ts')).runController(leveled(values)),
 );
 addCommand('proxy', 'Serve the traffic as controllers say.', { ...proxyFlags, ...limitFlags }, async (values) =>
   (await import('./proxy/main.ts')).runProxy({
-    ...values,
+    ...leveled(values),
     limits: limitsOf(values),
     redis: redisSettingsOf(values),
     controllerUrls: values.controller,
@@ -114,7 +116,7 @@ const edge = addCommand(
   edgeFlags,
   async (values) =>
     (await import('./proxy/edge/main.ts')).runEdge({
-      ...values,
+      ...leveled(values),
       controllerUrls: values.controller,
       controllerCaFile: values.controllerCa,
       masqueradeBit: values.masqueradeMark,
@@ -207,6 +209,10 @@ function addCommand<F extends Flags>(
     await run(readSettings(flags, sources));
   });
   return command;
+}
+
+function leveled<V extends { logLevel: string; logLevelFile: string | null }>(values: V): Leveled<V> {
+  return { ...values, logLevel: followedLevel(values) };
 }
 
 /** ` (default: 8080)`, or nothing where the help says it or there is none. */

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { standaloneEdgeFlags } from './controller/ops/edgeflags.ts';
 import type { ValuesOf } from './controller/ops/flag.ts';
 import type { standaloneFlags } from './controller/ops/flags.ts';
-import { openLog } from './controller/ops/log.ts';
+import { type Leveled, openLog } from './controller/ops/log.ts';
 import { ProblemLog } from './controller/ops/problemlog.ts';
 import { SettingError } from './controller/ops/settings.ts';
 import { translateOptions } from './controller/ops/translateoptions.ts';
@@ -20,7 +20,7 @@ import { redisSettingsOf } from './proxy/share/redis.ts';
 import { tableContract } from './proxy/table/rows.ts';
 import { openStandaloneEdge } from './standaloneedge.ts';
 
-export type StandaloneSettings = ValuesOf<typeof standaloneFlags> &
+export type StandaloneSettings = Leveled<ValuesOf<typeof standaloneFlags>> &
   ValuesOf<typeof standaloneEdgeFlags> & { limits: Limits };
 
 /**

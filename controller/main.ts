@@ -11,7 +11,7 @@ import { CaBundle } from './admit/cabundle.ts';
 import { startAdmission } from './admit/server.ts';
 import type { ValuesOf } from './ops/flag.ts';
 import { type controllerFlags, everywhere } from './ops/flags.ts';
-import { openLog } from './ops/log.ts';
+import { type Leveled, openLog } from './ops/log.ts';
 import { renderFigures } from './ops/metrics.ts';
 import { openPages } from './ops/pages.ts';
 import { ProblemLog } from './ops/problemlog.ts';
@@ -41,7 +41,7 @@ import { secretStore } from './watch/secretstore.ts';
 import { reviewToken } from './watch/tokenreview.ts';
 import type { ClusterView } from './watch/view.ts';
 
-type Settings = ValuesOf<typeof controllerFlags>;
+type Settings = Leveled<ValuesOf<typeof controllerFlags>>;
 
 /**
  * `sluice controller`: wires watch, translate, publish and status together. Returns after SIGTERM or SIGINT.

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import pino from 'pino';
 import type { Log } from '#kit/log.ts';
+import type { LogLevel } from '#kit/loglevel.ts';
 import type { Ack, ChangeBatch, Commit } from '#table/change.ts';
 import type { Problem } from '#table/problem.ts';
 import { tableContract } from '#table/rows.ts';
@@ -16,6 +16,7 @@ import { Upkeep } from './fleet/upkeep.ts';
 import type { Limits } from './listen/limits.ts';
 import { bindAddresses } from './listen/sockets.ts';
 import { openAdmin } from './observe/admin.ts';
+import { openProcessLog } from './observe/processlog.ts';
 import { streamFigures } from './observe/streamfigures.ts';
 import { TableDisk } from './receive/disk.ts';
 import { Intake } from './receive/intake.ts';
@@ -234,7 +235,7 @@ export interface ProxyOptions extends Omit<FleetOptions, 'log'> {
   readonly tokenFile: string;
   /** Unique among the proxies of the controllers. */
   readonly proxyName: string;
-  readonly logLevel: string;
+  readonly logLevel: LogLevel;
 }
 
 /**
@@ -242,10 +243,7 @@ export interface ProxyOptions extends Omit<FleetOptions, 'log'> {
  * @throws as startFleet
  */
 export async function runProxy(options: ProxyOptions): Promise<void> {
-  const log = pino(
-    { level: options.logLevel, base: { proxy: options.proxyName } },
-    pino.destination({ fd: 2, sync: true }),
-  );
+  const log = openProcessLog(options.logLevel, { proxy: options.proxyName });
   const fleet = await startFleet({ ...options, log });
   const stream = connectStream({
     contract: tableContract,

@@ -11,6 +11,11 @@ export const commonFlags = {
     'LEVEL',
     'least severe log line that is written: debug, info, warn, error or silent',
   ),
+  logLevelFile: flag(
+    text.nullable().default(null),
+    'FILE',
+    'file of such a word, which goes before --log-level and is followed while the process runs',
+  ),
 };
 
 const cidr = text.refine((value) => isRange(value), 'must be an address or a range like 10.0.0.0/8');

@@ -1,5 +1,6 @@
-import pino from 'pino';
+import type { LogLevel } from '#kit/loglevel.ts';
 import { planContract } from '#table/plan.ts';
+import { openProcessLog } from '../observe/processlog.ts';
 import { streamFigures } from '../observe/streamfigures.ts';
 import { adminOf, connectStream, type TableStreamClient } from '../receive/stream.ts';
 import { type EdgeOptions, startEdge } from './agent.ts';
@@ -8,7 +9,7 @@ export interface EdgeProcessOptions extends Omit<EdgeOptions, 'log' | 'isPlanLiv
   readonly controllerUrls: readonly string[];
   readonly controllerCaFile: string;
   readonly tokenFile: string;
-  readonly logLevel: string;
+  readonly logLevel: LogLevel;
 }
 
 /**
@@ -17,7 +18,7 @@ export interface EdgeProcessOptions extends Omit<EdgeOptions, 'log' | 'isPlanLiv
  * @throws as startEdge
  */
 export async function runEdge(options: EdgeProcessOptions): Promise<void> {
-  const log = pino({ level: options.logLevel, base: { edge: options.node } }, pino.destination({ fd: 2, sync: true }));
+  const log = openProcessLog(options.logLevel, { edge: options.node });
   let stream: TableStreamClient | null = null;
   const edge = await startEdge({ ...options, isPlanLive: () => stream?.state().isConnected ?? false, log });
   stream = connectStream({
