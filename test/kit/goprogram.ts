@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheFolder } from './cache.ts';
 
 export interface GoProgram {
   name: string;
-  /** Its package. */
+  /** Its package, or a file of ours that is the program. */
   path: string;
   module: string;
   version: string;
@@ -16,11 +16,10 @@ export interface GoProgram {
 /** Path of a program: from PATH, from the cache, or built once from its Go module. Throws with advice when none can be had. */
 export function findGoProgram(wanted: GoProgram): string {
   const { name, path, module, version } = wanted;
-  const onPath = spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim();
-  if (onPath) return onPath;
+  const there = builtGoProgram(wanted);
+  if (there !== null) return there;
   const folder = cacheFolder(`${name}-${version}`);
   const program = join(folder, name);
-  if (existsSync(program)) return program;
   if (!canBuildGo()) {
     throw new Error(`${name} is neither on PATH nor can it be built: install ${name}, or Go 1.24 or newer to build it`);
   }
@@ -28,9 +27,12 @@ export function findGoProgram(wanted: GoProgram): string {
   const work = join(folder, 'build');
   mkdirSync(work, { recursive: true });
   writeFileSync(join(work, 'go.mod'), `module sluice.test/${name}\n\ngo 1.24\n`);
+  const isOurs = path.endsWith('.go');
+  if (isOurs) copyFileSync(path, join(work, 'main.go'));
+  const what = isOurs ? '.' : path;
   for (const args of [
-    ['get', `${module}@${version}`, path, ...(wanted.needs ?? [])],
-    ['build', '-trimpath', '-ldflags=-s -w', '-o', `${program}.new`, path],
+    ['get', `${module}@${version}`, ...(isOurs ? [] : [path]), ...(wanted.needs ?? [])],
+    ['build', '-trimpath', '-ldflags=-s -w', '-o', `${program}.new`, what],
   ]) {
     const { status } = spawnSync('go', args, {
       cwd: work,
@@ -42,6 +44,14 @@ export function findGoProgram(wanted: GoProgram): string {
   renameSync(`${program}.new`, program);
   rmSync(work, { recursive: true, force: true });
   return program;
+}
+
+/** Path of a program on PATH or in the cache; null where it would have to be built. */
+export function builtGoProgram({ name, version }: Pick<GoProgram, 'name' | 'version'>): string | null {
+  const onPath = spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim();
+  if (onPath) return onPath;
+  const program = join(cacheFolder(`${name}-${version}`), name);
+  return existsSync(program) ? program : null;
 }
 
 export function canBuildGo(): boolean {
