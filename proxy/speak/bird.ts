@@ -154,7 +154,9 @@ export class Bird {
     const isRestart = existsSync(join(dir, files.pid));
     const args = ['-f', ...(isRestart ? ['-R'] : []), '-c', files.main, '-s', files.socket, '-P', files.pid];
     const output = openSync(join(dir, files.startLog), 'w', 0o600);
-    const child = spawn('bird', args, { cwd: dir, detached: true, stdio: ['ignore', output, output] });
+    // Of our environment, which may hold passwords, it needs no more than to be found.
+    const env = { PATH: process.env['PATH'] };
+    const child = spawn('bird', args, { cwd: dir, env, detached: true, stdio: ['ignore', output, output] });
     closeSync(output);
     this.starts++;
     log.info({ pid: child.pid, isRestart }, 'BIRD started');

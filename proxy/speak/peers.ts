@@ -35,11 +35,15 @@ function neighbourOf(row: BgpPeer, plan: EdgePlan, self: EdgeNode | undefined): 
   const range = ipaddr.parse(row.address).range();
   if (range === 'unspecified' || range === 'multicast' || range === 'broadcast') return `its address is ${range}`;
   const family = familyOf(row.address);
-  const isOnLink = range === 'linkLocal' && family === 6;
+  const isOnLink = family === 6 && isLinkLocal(row.address);
   if (isOnLink && row.interface === null) return 'its address is link-local, and no interface is given';
   if (row.multihopTtl !== null && (isOnLink || row.interface !== null)) return 'it is both on a link and hops away';
   if (row.sourceAddress !== null && familyOf(row.sourceAddress) !== family)
     return 'its source address is of the other family';
+  if (row.interface === null && isLinkLocal(row.sourceAddress))
+    return 'it has a link-local source, and no interface is given';
+  if ((row.keepaliveSeconds ?? 0) > (row.holdTimeSeconds ?? usualHoldSeconds))
+    return 'its keepalives are longer apart than its hold time';
   const password = row.secretId === null ? null : BgpPassword.safeParse(plan.secret.get(row.secretId)?.value).data;
   if (password === undefined) return 'its password is not one that TCP MD5 takes';
   const own = (self?.addresses ?? []).find((address) => familyOf(address) === family) ?? null;
@@ -51,6 +55,13 @@ function neighbourOf(row: BgpPeer, plan: EdgePlan, self: EdgeNode | undefined): 
     (each) => each === family || self?.addresses.some((address) => familyOf(address) === each),
   );
   return { row, password, localAddress, families };
+}
+
+/** Of BIRD. */
+const usualHoldSeconds = 240;
+
+function isLinkLocal(address: string | null): boolean {
+  return address !== null && ipaddr.parse(address).range() === 'linkLocal';
 }
 
 function familyOf(address: string): 4 | 6 {

@@ -10,7 +10,7 @@ const catalogue = {
   BirdRefused: {
     severity: 'error',
     text: 'BIRD on {node} refused its new configuration, so the one before stays in force: {reason}.',
-    hint: 'The line is in the files of the folder of --run-dir; please report it, for the agent should not have written it.',
+    hint: 'It is tried again every few seconds; the files are in the folder of --run-dir.',
   },
   PeerUnusable: {
     severity: 'error',

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Log } from '#kit/log.ts';
 import { reasonOf } from '#kit/reason.ts';
@@ -52,7 +53,10 @@ export class Speaker implements Announcer {
   async withdraw(plan: EdgePlan, delta: Delta<PlanRows>): Promise<void> {
     if (!isAboutRoutes(delta, this.#said)) return;
     const less = lessOf(this.#said, speechOf(plan, this.#options.node).speech);
-    if (less !== null) await this.#inTurn(() => this.#say(less));
+    if (less === null) return;
+    await this.#inTurn(() => this.#say(less));
+    // BIRD has answered before a router has heard.
+    if (this.#said === less && this.#said.neighbours.some((each) => this.#sessions.isUp(each))) await sleep(settleMs);
   }
 
   async announce(plan: EdgePlan, delta: Delta<PlanRows>): Promise<void> {
@@ -159,9 +163,9 @@ export class Speaker implements Announcer {
     this.#sessions.note(sessions, isWatching ? pathsOf(await this.#bird.ask('show bfd sessions')) : new Map());
   }
 
-  /** Every so often: what could not be said is tried again, and one that hangs is found out. */
+  /** Every so often: what could not be said is tried again, and a BIRD that hangs is found out. */
   async #upkeep(): Promise<void> {
-    if (this.#unsaid !== null && this.#refusal === null) await this.#say(this.#unsaid);
+    if (this.#unsaid !== null) await this.#say(this.#unsaid);
     else await this.#look();
   }
 
@@ -176,6 +180,8 @@ export class Speaker implements Announcer {
 /** Replies from here on are refusals. */
 const firstFailure = 8_000;
 const lookEveryMs = 2_000;
+/** How much longer than their routes rules stay: a router takes a moment to hear, and to believe. */
+const settleMs = 50;
 
 /** The same check where no BIRD runs. A BIRD that is missing refuses nothing. */
 async function checkAlone(dir: string): Promise<string | null> {

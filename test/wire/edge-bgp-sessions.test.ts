@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, stat, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 import { BgpLab, routerAddress } from '../kit/bgplab.ts';
@@ -175,7 +176,7 @@ describe('sessions of BGP', { skip, timeout: 600_000 }, () => {
   });
 
   test('a peer that cannot be had hurts no other', async () => {
-    lab = await BgpLab.start('refused', 1);
+    lab = await BgpLab.start('unusable', 1);
     await lab.apply([lab.peer('tor-1'), lab.announcement('rack'), vip('203.0.113.1')]);
     await lab.expectHops(hop);
     await lab.apply([
@@ -186,4 +187,63 @@ describe('sessions of BGP', { skip, timeout: 600_000 }, () => {
     const codes = (await lab.node.status()).problems.map(({ code }) => code);
     assert.deepEqual(codes, ['PeerUnusable']);
   });
+
+  test('a configuration that BIRD refuses leaves the one before in force, and is tried until it is taken', async () => {
+    lab = await BgpLab.start('refused', 1);
+    await lab.apply([lab.peer('tor-1'), lab.announcement('rack'), vip('203.0.113.1')]);
+    await lab.expectHops(hop);
+    const since = await lab.established();
+    // BIRD opens its log when it reads a configuration.
+    await rename(lab.node.file('log'), `${lab.node.file('log')}.away`);
+    await mkdir(lab.node.file('log'));
+    await lab.apply([vip('203.0.113.2')], [{ kind: 'address', id: '203.0.113.1' }]);
+    const [problem] = (await lab.node.status()).problems;
+    assert.equal(problem?.code, 'BirdRefused');
+    assert.match(problem?.message ?? '', /bird\.log/);
+    assert.deepEqual(await lab.router.hops(), [hop]);
+    await rmdir(lab.node.file('log'));
+    await lab.expectHops('203.0.113.2/32 172.30.0.1');
+    await noProblem();
+    assert.equal(await lab.established(), since);
+  });
+
+  test('without BIRD the rest of the plan is in force, and the problem says so; it is started when it is there', async () => {
+    lab = await BgpLab.start('missing', 1);
+    const programs = await mkdtemp(join(tmpdir(), 'sluice-programs-'));
+    const path = process.env['PATH'];
+    try {
+      for (const program of ['ip', 'nft', 'sysctl', 'arping', 'ndptool']) await linkProgram(program, programs);
+      await lab.node.endAgent('stop');
+      process.env['PATH'] = programs;
+      await lab.node.startAgent();
+      process.env['PATH'] = path;
+      await lab.resend(lab.node);
+      await lab.apply([lab.peer('tor-1'), lab.announcement('rack'), vip('203.0.113.1')]);
+      const { problems, unreadyReason } = await lab.node.status();
+      assert.equal(unreadyReason, null);
+      assert.deepEqual(
+        problems.map(({ code }) => code),
+        ['BirdNotRunning'],
+      );
+      assert.match(problems[0]?.message ?? '', /bird is not installed/);
+      await linkProgram('bird', programs);
+      await lab.expectHops(hop);
+      await noProblem();
+    } finally {
+      process.env['PATH'] = path;
+      await rm(programs, { recursive: true });
+    }
+  });
 });
+
+async function linkProgram(name: string, folder: string): Promise<void> {
+  for (const each of (process.env['PATH'] ?? '').split(':')) {
+    const isThere = await stat(join(each, name)).then(
+      () => true,
+      () => false,
+    );
+    if (!isThere) continue;
+    await symlink(join(each, name), join(folder, name));
+    return;
+  }
+}
