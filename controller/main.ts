@@ -91,11 +91,13 @@ export async function runController(settings: Settings): Promise<void> {
     await writeFile(join(settings.stateDir, 'ca.crt'), shared.authority.certPem);
   }
   const plans = settings.edge ? new Plans(planOptions(settings, namespace), shared.edgeRows) : null;
-  const feeds = [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', log })];
+  let sees = () => false;
+  const isCurrent = () => sees();
+  const feeds = [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', isCurrent, log })];
   if (plans) {
     const authorizeEdge = authorizeBy(settings, settings.edgeServiceAccount, cluster);
     const { publisher } = plans;
-    feeds.push(feedOf({ contract: planContract, publisher, authorize: authorizeEdge, reader: 'edge', log }));
+    feeds.push(feedOf({ contract: planContract, publisher, authorize: authorizeEdge, reader: 'edge', isCurrent, log }));
   }
   const server = await startTableServer({
     feeds,
@@ -147,6 +149,10 @@ export async function runController(settings: Settings): Promise<void> {
       statuses.applied({ view, ingresses, nodes });
     },
   });
+  sees = () => {
+    const { Service, EndpointSlice, Node } = pipeline.source.state();
+    return [Service, EndpointSlice, Node].every((kind) => kind === undefined || kind.failure === null);
+  };
   const statuses = new StatusWriter({
     cluster,
     statuses: pipeline.source.ingressStatuses,

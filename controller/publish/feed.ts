@@ -13,6 +13,8 @@ export interface FeedOptions<M extends AnyKinds> {
   authorize: Authorize;
   /** Who follows it, as the log calls them. */
   reader: 'proxy' | 'edge';
+  /** Whether what is published is what the API server has now. */
+  isCurrent(): boolean;
   log: Log;
 }
 
@@ -32,7 +34,8 @@ export interface Feed {
   close(): void;
 }
 
-export function feedOf<M extends AnyKinds>({ contract, publisher, authorize, reader, log }: FeedOptions<M>): Feed {
+export function feedOf<M extends AnyKinds>(options: FeedOptions<M>): Feed {
+  const { contract, publisher, authorize, reader, isCurrent, log } = options;
   const streams = new Map<string, RowStream<M>>();
   return {
     streamPath: contract.streamPath,
@@ -75,7 +78,7 @@ export function feedOf<M extends AnyKinds>({ contract, publisher, authorize, rea
         log.error({ [reader]: name, hash: ack.hash, problems: ack.problems }, `${reader} refused what it was sent`);
       }
       const { seen = {}, holds = {} } = publisher.current ?? {};
-      return { seen, holds };
+      return { seen, holds, leaseMs: isCurrent() ? leaseMs : 0 };
     },
 
     beat() {
@@ -88,3 +91,6 @@ export function feedOf<M extends AnyKinds>({ contract, publisher, authorize, rea
     },
   };
 }
+
+/** Readers repeat their answer every 10 s, and one may be lost. */
+const leaseMs = 25_000;

@@ -21,10 +21,11 @@ export interface Situation {
 }
 
 /**
- * keep: as it is. release: another has it with a better claim. move: take it, the one who has it waits for that. take: nobody
- * that we hear has it; take it when nobody on the segment answers for it.
+ * keep: as it is. release: another has it with a better claim. move: take it, the one who has it waits for that. relieve: take
+ * it, if this lasts, from one that is less sure of its plan. take: nobody that we hear has it; take it when nobody on the segment
+ * answers for it.
  */
-export type Decision = 'keep' | 'release' | 'move' | 'take';
+export type Decision = 'keep' | 'release' | 'move' | 'relieve' | 'take';
 
 /**
  * Who has an address. Two nodes that hear each other and have the same claims before them come to the same answer, whatever
@@ -35,7 +36,9 @@ export function decide({ self, isHeld, others, holders }: Situation): Decision {
   if (isHeld) return holders.some((holder) => byClaim(holder, self) < 0) ? 'release' : 'keep';
   if (self.grade === 0 || others.some((other) => byClaim(other, self) < 0)) return 'keep';
   if (holders.length === 0) return 'take';
-  return holders.every(({ grade }) => grade < self.grade) ? 'move' : 'keep';
+  const best = Math.max(...holders.map(({ grade }) => grade));
+  if (best >= self.grade) return 'keep';
+  return best === 0 ? 'move' : 'relieve';
 }
 
 /** Sorts the better one first. */

@@ -34,6 +34,8 @@ export class Layer2 implements Announcer {
   readonly #lastHolder = new Map<string, string>();
   /** Since when addresses are had that another should have, by the clock of the heartbeat. */
   readonly #yieldingMs = new Map<string, number>();
+  /** Since when addresses are had by nodes that are less sure of their plan than this one. */
+  readonly #relieveSinceMs = new Map<string, number>();
   /** Addresses that are on their way into the kernel. */
   readonly #taking = new Set<string>();
   readonly #figures = { takeovers: 0, conflicts: 0, losses: 0 };
@@ -196,11 +198,15 @@ export class Layer2 implements Announcer {
       if (this.#taking.has(address)) continue;
       const held = this.#holdings.get(address);
       const decision = this.#decide(address, linked);
+      if (decision !== 'relieve') this.#relieveSinceMs.delete(address);
       const target = this.#targetOf(address);
       if (held !== null) {
         if (decision === 'release' || this.#mustYield(held, target)) releases.push(address);
       } else if (!this.#isInForce) continue;
       else if (target !== null && decision === 'move') takes.push(target);
+      else if (target !== null && decision === 'relieve') {
+        if (this.#hasLasted(address)) takes.push(target);
+      }
       // One that has been silent for a while is not given up yet, but its address is asked for.
       else if (target !== null && (decision === 'take' || this.#decide(address, near) === 'take')) {
         this.#wishes.put(target);
@@ -256,6 +262,14 @@ export class Layer2 implements Announcer {
     const own = rankOf(this.#options.node, address);
     const better = unheard.filter(({ node, rank }) => rank > own && node !== this.#lastHolder.get(address));
     return enoughQuiet + 3 * Math.min(better.length, 2);
+  }
+
+  /** When controllers come back, some nodes hear of it before others: that moves nothing. */
+  #hasLasted(address: string): boolean {
+    const nowMs = this.#heartbeat.nowMs;
+    const sinceMs = this.#relieveSinceMs.get(address) ?? nowMs;
+    this.#relieveSinceMs.set(address, sinceMs);
+    return nowMs - sinceMs > relieveAfterMs;
   }
 
   /** It cannot be answered for here any more; or another should have it, and for a while none has taken it. */
@@ -376,6 +390,8 @@ const settleMs = 2_000;
 const watchEveryMs = 2_000;
 /** How long a node that should not have an address waits for another to take it. */
 const handOverMs = 2_000;
+/** Longer than it takes all edges to find controllers again. */
+const relieveAfterMs = 10_000;
 const localHandOverMs = 500;
 /** How long the beginning of an announcement may keep its plan from being called applied. */
 const sayMs = 5_000;

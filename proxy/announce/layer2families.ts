@@ -11,6 +11,11 @@ export const layer2Families = {
     labels: [],
   },
   sluice_layer2_losses_total: { type: 'counter', help: 'Addresses that were not renewed in time.', labels: [] },
+  sluice_layer2_questions_total: {
+    type: 'counter',
+    help: 'Times that it was asked whether somebody answers for an address that this node would take.',
+    labels: [],
+  },
   sluice_layer2_gratuitous_total: {
     type: 'counter',
     help: 'Announcements to neighbours that none has asked for, by protocol (arp, ndp).',

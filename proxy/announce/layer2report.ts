@@ -89,7 +89,8 @@ export function layer2Problems({ candidates, heartbeat, wishes, gratuitous }: La
   return problems;
 }
 
-export function layer2Figures({ candidates, heartbeat, holdings, gratuitous, figures }: Layer2Facts): string {
+export function layer2Figures(facts: Layer2Facts): string {
+  const { candidates, heartbeat, holdings, wishes, gratuitous, figures } = facts;
   const { arp, ndp } = gratuitous.figures;
   return [
     page.single('sluice_layer2_addresses', [...candidates.addresses()].length),
@@ -97,6 +98,7 @@ export function layer2Figures({ candidates, heartbeat, holdings, gratuitous, fig
     page.single('sluice_layer2_takeovers_total', figures.takeovers),
     page.single('sluice_layer2_conflicts_total', figures.conflicts),
     page.single('sluice_layer2_losses_total', figures.losses),
+    page.single('sluice_layer2_questions_total', wishes.questions),
     page.rows('sluice_layer2_gratuitous_total', [
       [{ protocol: 'arp' }, arp],
       [{ protocol: 'ndp' }, ndp],

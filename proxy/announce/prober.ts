@@ -10,17 +10,20 @@ export interface Target {
 
 /**
  * Asks a segment who answers for addresses, once each: the kernel does it, as for any neighbour that it looks for (ARP, and
- * NDP for IPv6), so that one process asks for all of them. It must not know the answer from before, so its entry goes first.
+ * NDP for IPv6), so that one process asks for all of them. It must not know the answer from before, so that is taken away first;
+ * not by a deletion, since ip gives up all that follows when there is nothing to delete.
  *
  * @returns the address on the wire of the one that answered, by address; those that nobody answers for are not among them
  */
 export async function probe(targets: readonly Target[]): Promise<Map<string, string>> {
-  const forget = targets.map(({ address, link }) => `neigh del ${address} dev ${link}`);
-  const ask = targets.map(({ address, link }) => `neigh replace ${address} dev ${link} nud none use`);
-  await runIp([...forget, ...ask]);
+  const entries = targets.map(({ address, link }) => `${address} dev ${link}`);
+  await runIp(entries.flatMap((entry) => [`neigh replace ${entry} nud none`, `neigh replace ${entry} nud none use`]));
   await setTimeout(patienceMs);
   // Forgotten again, or the kernel would go on asking for those that did not answer.
-  const { output } = await runIp(['neigh show nud reachable nud stale nud delay nud probe', ...forget]);
+  const { output } = await runIp([
+    'neigh show nud reachable nud stale nud delay nud probe',
+    ...entries.map((entry) => `neigh del ${entry}`),
+  ]);
   const answers = new Map<string, string>();
   const wanted = new Set(targets.map(({ address, link }) => `${address} ${link}`));
   for (const { dst, dev, lladdr } of neighboursOf(output)) {

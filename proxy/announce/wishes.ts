@@ -16,6 +16,8 @@ export class Wishes {
   readonly #wishes = new Map<string, Wish>();
   readonly #onAnswers: () => void;
   #isAsking = false;
+  /** Addresses that were asked for, each as often as it was. */
+  questions = 0;
 
   /** @param onAnswers called after each round of questions */
   constructor(onAnswers: () => void) {
@@ -57,6 +59,7 @@ export class Wishes {
     this.#isAsking = true;
     while (this.#wishes.size > 0) {
       const wishes = [...this.#wishes.values()].sort((a, b) => b.quiet - a.quiet).slice(0, atOnce);
+      this.questions += wishes.length;
       const answers = await probe(wishes.map(({ target }) => target));
       const nowMs = performance.now();
       for (const wish of wishes) {

@@ -20,7 +20,7 @@ export interface EdgeProcessOptions extends Omit<EdgeOptions, 'log' | 'isPlanLiv
 export async function runEdge(options: EdgeProcessOptions): Promise<void> {
   const log = openProcessLog(options.logLevel, { edge: options.node });
   let stream: TableStreamClient | null = null;
-  const edge = await startEdge({ ...options, isPlanLive: () => stream?.state().isConnected ?? false, log });
+  const edge = await startEdge({ ...options, isPlanLive: () => stream?.state().isLeased ?? false, log });
   stream = connectStream({
     contract: planContract,
     urls: options.controllerUrls,

@@ -46,6 +46,8 @@ interface StreamState {
   lastError: string | null;
   /** Connections that were made, the present one included. */
   connects: number;
+  /** A controller has said not long ago that it sees what the API server has. */
+  isLeased: boolean;
 }
 
 export interface TableStreamClient {
@@ -61,7 +63,8 @@ export interface TableStreamClient {
  */
 export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
   const { contract, log, name, zone, node, admin } = options;
-  const state: StreamState = { isConnected: false, url: null, lastError: null, connects: 0 };
+  const state: StreamState = { isConnected: false, url: null, lastError: null, connects: 0, isLeased: false };
+  let leasedUntilMs = Number.NEGATIVE_INFINITY;
   const stopping = new AbortController();
   let controllers: Controller[] = [];
   let connected: Connected | null = null;
@@ -126,7 +129,7 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
       for await (const batch of batchesOf(contract, response.body)) {
         const ack = await take(batch);
         lastAck = ack;
-        await post(connected, ack);
+        lease(await post(connected, ack));
         tellOthers(ack);
         const reason = reasonToLeave(ack);
         if (reason !== null) throw new Error(reason);
@@ -175,6 +178,10 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
     throw new Error(`the acknowledgement was answered ${response.statusCode}`);
   }
 
+  function lease({ leaseMs }: AckAnswer): void {
+    leasedUntilMs = performance.now() + leaseMs;
+  }
+
   function tellOthers(ack: Ack): void {
     const serving = connected?.controller.origin;
     void others.tell(
@@ -187,7 +194,9 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
     if (lastAck === null || connected === null) return;
     const { agent } = connected;
     try {
-      const { seen } = await post(connected, lastAck);
+      const answer = await post(connected, lastAck);
+      lease(answer);
+      const { seen } = answer;
       preferred = lag.look(seen);
       if (preferred !== null) {
         log.warn({ controller: state.url, ahead: preferred }, 'the controller is left behind by another one');
@@ -203,7 +212,7 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
 
   const running = run();
   return {
-    state: () => ({ ...state }),
+    state: () => ({ ...state, isLeased: performance.now() < leasedUntilMs }),
     async stop() {
       clearInterval(life);
       stopping.abort();

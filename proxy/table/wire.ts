@@ -42,7 +42,10 @@ export const AckPost = z.object({
 export type AckPost = z.infer<typeof AckPost>;
 
 /** What POST /v1/acks is answered: how far the controller is, as in its last commit. Empty before the first. */
-export const AckAnswer = Commit.pick({ seen: true, holds: true });
+export const AckAnswer = Commit.pick({ seen: true, holds: true }).extend({
+  /** For how long the reader may take what it has for current, unless it hears more, ms; 0: the sender itself sees nothing. */
+  leaseMs: z.int().min(0).default(0),
+});
 export type AckAnswer = z.infer<typeof AckAnswer>;
 
 /** `canonicalRow` is the row's JSON; it was made for the hash and is not made again. */

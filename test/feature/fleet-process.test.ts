@@ -43,7 +43,7 @@ async function startController() {
   const authorize = sharedSecret(join(folder, 'token'));
   const log = pino({ level: 'silent' });
   const server = await startTableServer({
-    feeds: [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', log })],
+    feeds: [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', isCurrent: () => true, log })],
     authority,
     address: '127.0.0.1',
     port: 0,

@@ -329,6 +329,7 @@ describe('table stream', () => {
           publisher: new Publisher(tableContract),
           authorize: async () => assert.fail('the token was given to an impostor'),
           reader: 'proxy',
+          isCurrent: () => true,
           log,
         }),
       ],

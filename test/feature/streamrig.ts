@@ -39,7 +39,7 @@ after(() => rm(folder, { recursive: true }));
 export async function startController(authorize: Authorize = sharedSecret(join(folder, 'token'))) {
   const publisher = new Publisher(tableContract);
   const server = await startTableServer({
-    feeds: [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', log })],
+    feeds: [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', isCurrent: () => true, log })],
     authority,
     address: '127.0.0.1',
     port: 0,

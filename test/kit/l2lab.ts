@@ -124,6 +124,21 @@ export class L2Lab {
     }, `${node} to hear ${count} others`);
   }
 
+  /** Waits until an agent has asked so many times more whether somebody answers for an address. */
+  async probed(node: string, times: number): Promise<void> {
+    const asked = async () =>
+      Number(/^sluice_layer2_questions_total (\d+)$/m.exec(await this.agent(node).metrics())?.[1]);
+    const before = await asked();
+    await eventually(async () => {
+      await setTimeout(pollMs);
+      return (await asked()) >= before + times ? true : undefined;
+    }, `${times} questions of ${node}`);
+  }
+
+  async macOf(node: string): Promise<string> {
+    return (await this.agent(node).node.netns.exec('cat', '/sys/class/net/eth0/address')).trim();
+  }
+
   /** Whether the client reaches a pod at port 80 of the address; it knows no neighbour from before. */
   async isServed(address: string): Promise<boolean> {
     const [answer = ''] = await this.net.client.ask({ protocol: 'tcp', address, port: 80, count: 1, timeoutMs: 1_000 });
@@ -201,9 +216,16 @@ export class L2Agent {
   }
 
   async status(): Promise<EdgeStatus> {
-    const url = `http://127.0.0.1:${this.#adminPort}/status`;
-    const script = `fetch('${url}').then(async (r) => console.log(await r.text()))`;
-    return JSON.parse(await this.node.netns.exec(process.execPath, '-e', script)) as EdgeStatus;
+    return JSON.parse(await this.#page('status')) as EdgeStatus;
+  }
+
+  metrics(): Promise<string> {
+    return this.#page('metrics');
+  }
+
+  #page(path: string): Promise<string> {
+    const url = `http://127.0.0.1:${this.#adminPort}/${path}`;
+    return this.node.netns.exec('curl', '-sf', url);
   }
 
   /** As the stream would say whether controllers are there. */

@@ -24,8 +24,7 @@ describe('layer 2: who has an address', { skip, timeout: 600_000 }, () => {
     await lab?.close();
   });
 
-  const macOf = async (node: string) =>
-    (await lab.agent(node).node.netns.exec('cat', '/sys/class/net/eth0/address')).trim();
+  const macOf = (node: string) => lab.macOf(node);
 
   test('the plan is applied when the address is answered for', async () => {
     const holders = await lab.holders(vip);

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { L2Lab } from '../kit/l2lab.ts';
+import { skipWithoutNetns } from '../kit/netns.ts';
+import { eventually } from '../kit/wait.ts';
+
+const skip = await skipWithoutNetns(['nft', 'sysctl', 'arping']);
+const vip = '172.30.0.200';
+const pods = ['pod-1a', 'pod-2a', 'pod-3a'];
+
+/** Addresses live for a minute here: whatever moves within it was handed over. */
+describe('layer 2: moves that are meant', { skip, timeout: 600_000 }, () => {
+  let lab: L2Lab;
+  let names: string[];
+
+  before(async () => {
+    if (skip) return;
+    lab = await L2Lab.start('l2moves', [1, 1, 1], { lifetimeS: 60 });
+    names = lab.agents.map(({ node }) => node.name);
+    await lab.apply([lab.announcement(), ...lab.service('web', [vip], pods)]);
+    await lab.holder(vip);
+    for (const name of names) await lab.heard(name, 2);
+  });
+
+  after(() => lab?.close());
+
+  const nobody = (address: string) =>
+    eventually(async () => ((await lab.holders(address)).length === 0 ? true : undefined), `the end of ${address}`);
+
+  /**
+   * Asks without pause while the address moves once. Every answer is a pod's, but that of the one connection that may be under
+   * way: the new holder does not know it.
+   */
+  async function asking(work: () => Promise<unknown>): Promise<void> {
+    let isDone = false;
+    const answers: string[] = [];
+    const ask = (async () => {
+      while (!isDone)
+        answers.push(...(await lab.net.client.ask({ protocol: 'tcp', address: vip, port: 80, count: 10 })));
+    })();
+    await work();
+    isDone = true;
+    await ask;
+    assert.deepEqual(
+      answers.filter((answer) => !answer.startsWith('pod-')),
+      [],
+    );
+  }
+
+  test('behaviour 20: a node that may not announce any more hands over, and no question stays without an answer', async () => {
+    const old = await lab.holder(vip);
+    await asking(async () => {
+      await lab.apply([lab.announcement({ nodes: names.filter((name) => name !== old) })]);
+      await lab.holder(vip, (node) => node !== old);
+    });
+    await lab.apply([lab.announcement()]);
+  });
+
+  test('behaviour 20: no node, no interface, or no announcement: nobody answers; and one does again', async () => {
+    await lab.apply([lab.announcement({ nodes: [] })]);
+    await nobody(vip);
+    await lab.apply([lab.announcement()]);
+    await lab.holder(vip);
+    await lab.apply([lab.announcement({ layer2: { interfaces: ['ens*'] } })]);
+    await nobody(vip);
+    await lab.apply([lab.announcement({ layer2: { interfaces: ['ens*', 'eth*'] } })]);
+    await lab.holder(vip);
+    const [endpoints, service, address] = lab.service('web', [vip], pods);
+    if (endpoints === undefined || service === undefined || address?.kind !== 'address')
+      throw new Error('all are there');
+    await lab.apply([{ kind: 'address', row: { ...address.row, announcementIds: [] } }]);
+    await nobody(vip);
+    await lab.apply([lab.announcement(), address]);
+    await lab.holder(vip);
+    await lab.served(vip);
+  });
+
+  test('behaviour 20: an address of no network of theirs is announced by the interface that is named, and by no other', async () => {
+    const far = '198.51.100.9';
+    await lab.apply(lab.service('far', [far], pods));
+    await lab.holder(vip);
+    assert.deepEqual(await lab.holders(far), []);
+    await lab.apply([lab.announcement({ layer2: { interfaces: ['eth0'] } })]);
+    await lab.holder(far);
+    await lab.apply([lab.announcement()], [{ kind: 'address', id: far }]);
+    await nobody(far);
+  });
+
+  test('behaviour 21: with externalTrafficPolicy Local the holder has a ready endpoint, and the address follows them', async () => {
+    const local = { externalTrafficPolicy: 'local' as const };
+    await lab.apply(lab.service('web', [vip], ['pod-2a'], local));
+    assert.equal(await lab.holder(vip, (node) => node === 'node-2'), 'node-2');
+    await lab.served(vip);
+    await lab.apply(lab.service('web', [vip], ['pod-3a'], local));
+    assert.equal(await lab.holder(vip, (node) => node === 'node-3'), 'node-3');
+    await lab.served(vip);
+    await lab.apply(lab.service('web', [vip], [], local));
+    await nobody(vip);
+    await lab.apply(lab.service('web', [vip], pods));
+    await lab.holder(vip);
+  });
+
+  test('behaviour 18: a holder whose controllers are away gives way to one whose are there; when all are away, nothing moves', async () => {
+    const old = await lab.holder(vip);
+    await lab.agent(old).setLive(false);
+    const next = await lab.holder(vip, (node) => node !== old);
+    const third = names.find((name) => name !== old && name !== next) ?? '';
+    for (const name of [third, next]) await lab.agent(name).setLive(false);
+    for (const name of names) await lab.heard(name, 2);
+    assert.deepEqual(await lab.holders(vip), [next]);
+    for (const name of [next, third, old]) await lab.agent(name).setLive(true);
+    for (const name of names) await lab.heard(name, 2);
+    assert.deepEqual(await lab.holders(vip), [next]);
+  });
+
+  test('an agent that is stopped hands over; the last one leaves the address until another is there', async () => {
+    const first = await lab.holder(vip);
+    await asking(async () => {
+      await lab.agent(first).stop();
+      assert.notEqual(await lab.holder(vip), first);
+    });
+    const second = await lab.holder(vip);
+    const third = names.find((name) => name !== first && name !== second) ?? '';
+    await lab.agent(third).stop();
+    await lab.agent(second).stop();
+    assert.deepEqual(await lab.holders(vip), [second]);
+    await lab.served(vip);
+    await lab.agent(first).start();
+    await lab.tell(lab.agent(first));
+    assert.deepEqual(await lab.holders(vip), [second], 'it is answered for');
+    await lab.agent(second).start();
+    await lab.tell(lab.agent(second));
+    await lab.heard(second, 1);
+    assert.deepEqual(await lab.holders(vip), [second]);
+  });
+});
