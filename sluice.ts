@@ -6,6 +6,7 @@ import { reasonOf } from '#kit/reason.ts';
 import { edgeCleanupFlags, edgeFlags, edgePageFlags, standaloneEdgeFlags } from './controller/ops/edgeflags.ts';
 import type { Flags, ValuesOf } from './controller/ops/flag.ts';
 import { checkFlags, controllerFlags, proxyFlags, standaloneFlags } from './controller/ops/flags.ts';
+import { leaveFlags } from './controller/ops/leaveflags.ts';
 import { followedLevel } from './controller/ops/levelfile.ts';
 import type { Leveled } from './controller/ops/log.ts';
 import { reportFlags, statusFlags } from './controller/ops/lookflags.ts';
@@ -108,6 +109,12 @@ addCommand(
     await writeReport(files, output);
     process.stdout.write(`${files.size} files in ${output}\n`);
   },
+);
+addCommand(
+  'leave',
+  'Take back what an installation has made in a cluster and no manifest describes, before it is deleted.',
+  leaveFlags,
+  async (values) => (await import('./controller/leave/main.ts')).runLeave(values),
 );
 
 const edge = addCommand(

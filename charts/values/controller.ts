@@ -1,4 +1,4 @@
-import { count, group, part, port, text, textMap, texts, toggle } from './field.ts';
+import { choice, count, group, part, port, text, textMap, texts, toggle } from './field.ts';
 import { replicas, workload } from './workload.ts';
 
 export const controller = group('the brain: watches the cluster and tells proxies and objects what follows', {
@@ -42,6 +42,18 @@ export const controller = group('the brain: watches the cluster and tells proxie
     enabled: toggle(false, 'do so; there can be no edge then'),
     namespaces: texts('the namespaces; empty: that of the release'),
   }),
+  admissionWebhooks: group(
+    'asks the controllers before the API server takes an object, so that mistakes are told at once',
+    {
+      enabled: toggle(false, 'do so; the controllers make its certificate and renew it'),
+      failurePolicy: choice(['Ignore', 'Fail'], 'Ignore', 'what holds while no controller answers'),
+      port: port(9444, 'port of the container'),
+      timeoutSeconds: count(5, 'how long the API server waits, seconds'),
+      namespaceSelector: part('namespaces whose objects are asked about; empty: all'),
+      objectSelector: part('objects that are asked about; empty: all'),
+      annotations: textMap('annotations of the configuration'),
+    },
+  ),
   apiServer: group('where the API server is, for clusters without kube-proxy in which its Service answers only later', {
     host: text('', 'its address; empty: as every pod is told'),
     port: count(6443, 'its port'),

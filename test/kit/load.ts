@@ -3,6 +3,8 @@ import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import type { CertificatePair } from './certificate.ts';
 
 export interface LoadOptions {
+  /** 127.0.0.1 unless told. */
+  address?: string;
   port: number;
   host: string;
   path?: string;
@@ -71,11 +73,11 @@ export class Load {
   }
 
   async #request(agent: HttpAgent | HttpsAgent): Promise<void> {
-    const { port, host, path = '/', isTls, keepsAlive = true, body: sent } = this.#options;
+    const { address = '127.0.0.1', port, host, path = '/', isTls, keepsAlive = true, body: sent } = this.#options;
     const fields = keepsAlive ? { host } : { host, connection: 'close' };
     const tls = isTls ? { servername: host, rejectUnauthorized: false, ...this.#options.certificate } : {};
     const method = sent === undefined ? 'GET' : 'POST';
-    const options: RequestOptions = { port, host: '127.0.0.1', path, method, agent, headers: fields, ...tls };
+    const options: RequestOptions = { port, host: address, path, method, agent, headers: fields, ...tls };
     const startMs = performance.now();
     try {
       const { status, body } = await sendRequest(options, isTls === true, sent);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { constants, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { after, before, test } from 'node:test';
@@ -20,10 +20,7 @@ let context: SecureContext;
 let collectGarbage: () => void;
 
 before(async () => {
-  context = createSecureContext({
-    ...(await certificateFor(['a.test'])),
-    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-  });
+  context = createSecureContext(await certificateFor(['a.test']));
   setFlagsFromString('--expose-gc');
   collectGarbage = runInNewContext('gc') as () => void;
 });

@@ -78,4 +78,11 @@
 {{- if and .Values.edge.enabled (not .Values.crds.enabled) }}
 - The edge takes its addresses from AddressPools, and crds.enabled is false: install charts/sluice/files/crds.yaml yourself.
 {{- end }}
+{{- if .Values.crds.enabled }}
+{{- with include "sluice.ownerofcrd" (dict "root" . "name" "addresspools.sluice.dev") }}
+- The definitions of AddressPool and the others are there already and belong to {{ . }}: this release neither changes nor
+  upgrades them. To let it, upgrade once more after
+  kubectl annotate --overwrite crd -l app.kubernetes.io/part-of={{ include "sluice.name" $ }} meta.helm.sh/release-name={{ $.Release.Name }} meta.helm.sh/release-namespace={{ $.Release.Namespace }}
+{{- end }}
+{{- end }}
 {{- end }}

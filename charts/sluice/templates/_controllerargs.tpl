@@ -52,8 +52,17 @@
 {{- end }}
 - --edge-service-account={{ $namespace }}/{{ include "sluice.serviceaccount" (dict "root" $ "name" "edge" "values" $.Values.edge) }}
 {{- end }}
+{{- if .admissionWebhooks.enabled }}
+- --webhook-port={{ .admissionWebhooks.port }}
+- --webhook-service={{ $namespace }}/{{ $fullname }}-admission
+- --webhook-configuration={{ include "sluice.webhookname" $ }}
+{{- end }}
 - --publish-port={{ .containerPort.publish }}
 - --admin-port={{ .containerPort.admin }}
 - --log-level={{ .logLevel }}
 {{- end }}
+{{- end }}
+
+{{- define "sluice.webhookname" -}}
+{{- printf "%s-%s" (include "sluice.namespace" .) (include "sluice.fullname" .) | trunc 63 -}}
 {{- end }}

@@ -98,13 +98,13 @@ capabilities:
 {{- end }}
 {{- end }}
 
-{{/* dict port, optionally startSeconds. The pages answer quickly; a process that does not for a minute is stuck. */}}
+{{/* dict port, optionally startSeconds. The pages answer quickly; a process that does not for two minutes is stuck, and one that waits for a busy machine must not be made to start again. */}}
 {{- define "sluice.probes" -}}
 livenessProbe:
   httpGet: { path: /healthz, port: {{ .port }} }
   periodSeconds: 10
   timeoutSeconds: 5
-  failureThreshold: 6
+  failureThreshold: 12
 readinessProbe:
   httpGet: { path: /readyz, port: {{ .port }} }
   periodSeconds: 2

@@ -1,0 +1,72 @@
+import { type ClientHttp2Session, connect } from 'node:http2';
+
+export interface H2LoadOptions {
+  address: string;
+  port: number;
+  host: string;
+  requestsPerSecond: number;
+}
+
+/** Steady requests over HTTP/2 until stopped, one connection at a time: a new one when the server says that it goes. */
+export class H2Load {
+  answered = 0;
+  readonly failures: string[] = [];
+  readonly #options: H2LoadOptions;
+  readonly #timer: NodeJS.Timeout;
+  readonly #inFlight = new Set<Promise<void>>();
+  #session: ClientHttp2Session | null = null;
+  #dueMs = performance.now();
+
+  constructor(options: H2LoadOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.#tick(), 5);
+  }
+
+  async stop(): Promise<this> {
+    clearInterval(this.#timer);
+    await Promise.all(this.#inFlight);
+    this.#session?.destroy();
+    return this;
+  }
+
+  #tick(): void {
+    for (let i = 0; i < 10 && this.#dueMs <= performance.now(); i++) {
+      this.#dueMs += 1_000 / this.#options.requestsPerSecond;
+      const request = this.#request();
+      this.#inFlight.add(request);
+      void request.then(() => this.#inFlight.delete(request));
+    }
+    this.#dueMs = Math.max(this.#dueMs, performance.now() - 1_000);
+  }
+
+  #request(): Promise<void> {
+    const { host } = this.#options;
+    return new Promise((resolve) => {
+      const stream = this.#open().request({ ':path': '/', ':authority': host });
+      let status = 0;
+      stream.on('response', (fields) => {
+        status = Number(fields[':status']);
+      });
+      stream.on('error', (error) => this.failures.push(String(error)));
+      stream.on('close', () => {
+        if (status === 200 && stream.rstCode === 0) this.answered++;
+        else if (stream.rstCode === 0) this.failures.push(`status ${status}`);
+        resolve();
+      });
+      stream.resume();
+    });
+  }
+
+  #open(): ClientHttp2Session {
+    if (this.#session !== null && !this.#session.closed && !this.#session.destroyed) return this.#session;
+    const { address, port, host } = this.#options;
+    const session = connect(`https://${address}:${port}`, { servername: host, rejectUnauthorized: false });
+    // What is in flight goes on; what comes next needs another connection.
+    session.on('goaway', () => {
+      if (this.#session === session) this.#session = null;
+    });
+    session.on('error', (error) => this.failures.push(`connection: ${error}`));
+    this.#session = session;
+    return session;
+  }
+}
