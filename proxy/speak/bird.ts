@@ -13,6 +13,8 @@ export interface BirdOptions {
   readonly dir: string;
   /** It is there: found, started, or started again. */
   onUp(): void;
+  /** After it has died, how long routers may still believe that it lives, ms; it is not started before. */
+  restartDelayMs(): number;
   readonly log: Log;
 }
 
@@ -139,6 +141,7 @@ export class Bird {
         if (!(await this.find())) await this.#start();
         if (this.#control !== null) onUp();
       } catch (error) {
+        if (!this.#isKept) return;
         if (this.downReason !== reasonOf(error)) log.error({ err: reasonOf(error) }, 'BIRD cannot be started');
         this.downReason = reasonOf(error);
       }
@@ -149,9 +152,10 @@ export class Bird {
   }
 
   async #start(): Promise<void> {
-    const { dir, log } = this.#options;
+    const { dir, log, restartDelayMs } = this.#options;
     // One that ends in order takes its pid file along; after another end routers may still hold its routes.
     const isRestart = existsSync(join(dir, files.pid));
+    if (isRestart) await sleep(restartDelayMs(), undefined, { ref: false, signal: this.#wake.signal });
     const args = ['-f', ...(isRestart ? ['-R'] : []), '-c', files.main, '-s', files.socket, '-P', files.pid];
     const output = openSync(join(dir, files.startLog), 'w', 0o600);
     // Of our environment, which may hold passwords, it needs no more than to be found.

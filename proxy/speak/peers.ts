@@ -30,6 +30,17 @@ export function neighboursOf(plan: EdgePlan, node: string): { neighbours: Neighb
   return { neighbours, problems };
 }
 
+/**
+ * How long after the death of BIRD a router may take to find it out by BFD. A session that is back before ends when the router
+ * finds out, and the routes that graceful restart has kept go with it.
+ */
+export function restartDelayMs(neighbours: readonly Neighbour[]): number {
+  const detectionMs = neighbours.map(({ row: { bfd } }) =>
+    bfd === null ? 0 : bfd.multiplier * Math.max(bfd.receiveMs, bfd.transmitMs),
+  );
+  return 1.2 * Math.max(0, ...detectionMs);
+}
+
 /** @returns why not, when it cannot be had */
 function neighbourOf(row: BgpPeer, plan: EdgePlan, self: EdgeNode | undefined): Neighbour | string {
   const range = ipaddr.parse(row.address).range();

@@ -6,7 +6,7 @@ import { birdFolder } from './files.ts';
 /** Ends the BIRD that an agent has left, so that routers are told that its routes go. @returns whether there was one */
 export async function silenceBird(runDir: string): Promise<boolean> {
   const dir = join(runDir, birdFolder);
-  const bird = new Bird({ dir, onUp: () => {}, log: quiet });
+  const bird = new Bird({ dir, onUp: () => {}, restartDelayMs: () => 0, log: quiet });
   const isThere = await bird.find();
   await bird.end();
   await rm(dir, { recursive: true, force: true });

@@ -10,6 +10,7 @@ import type { Delta } from '../receive/changes.ts';
 import { Bird } from './bird.ts';
 import { figuresText, type SpeakerFigures } from './figures.ts';
 import { files, promote, stage } from './files.ts';
+import { restartDelayMs } from './peers.ts';
 import { speakProblem } from './problems.ts';
 import { waysOf } from './routes.ts';
 import { Sessions } from './sessions.ts';
@@ -46,7 +47,12 @@ export class Speaker implements Announcer {
 
   constructor(options: SpeakerOptions) {
     this.#options = options;
-    this.#bird = new Bird({ dir: options.dir, onUp: () => this.#inTurn(() => this.#afterStart()), log: options.log });
+    this.#bird = new Bird({
+      dir: options.dir,
+      onUp: () => this.#inTurn(() => this.#afterStart()),
+      restartDelayMs: () => restartDelayMs((this.#unsaid ?? this.#said).neighbours),
+      log: options.log,
+    });
     this.#tick = setInterval(() => this.#inTurn(() => this.#upkeep()), lookEveryMs);
   }
 

@@ -19,6 +19,11 @@ describe('sessions of BGP', { skip, timeout: 600_000 }, () => {
 
   const noProblem = () =>
     eventually(async () => ((await lab.node.status()).problems.length === 0 ? true : undefined), 'no problem');
+  const pathUp = () =>
+    eventually(
+      async () => (/sluice_bfd_session_up\{peer="tor-1"\} 1/.test(await lab.node.page('/metrics')) ? true : undefined),
+      'BFD',
+    );
   const vip = (id: string) => planRow('address', { id, announcementIds: ['rack'] });
 
   test('24: iBGP carries the preference; several peers, over both families, each have their session', async () => {
@@ -99,15 +104,35 @@ describe('sessions of BGP', { skip, timeout: 600_000 }, () => {
     const bfd = { receiveMs: 300, transmitMs: 300, multiplier: 3, isPassive: false };
     await lab.apply([lab.peer('tor-1', { bfd }), lab.announcement('rack'), vip('203.0.113.1')]);
     await lab.expectHops(hop);
-    await eventually(
-      async () => (/sluice_bfd_session_up\{peer="tor-1"\} 1/.test(await lab.node.page('/metrics')) ? true : undefined),
-      'BFD',
-    );
+    await pathUp();
     await lab.silence(lab.node);
     await lab.expectHops();
     await lab.rejoin(lab.node);
     await lab.expectHops(hop);
     await noProblem();
+  });
+
+  test('29: and so is one over hops', async () => {
+    lab = await BgpLab.start('hops', 1);
+    await lab.router.netns.ip('addr add 172.31.0.1/32 dev lo');
+    await lab.node.netns.ip('route add 172.31.0.1 via 172.30.0.254');
+    await lab.router.configure(
+      routerAddress,
+      [
+        'protocol bfd { multihop { min rx interval 300 ms; min tx interval 300 ms; multiplier 3; }; }',
+        'protocol bgp node1 { local 172.31.0.1 as 64513; neighbor 172.30.0.1 as 64512; multihop 5; bfd on;',
+        '  connect delay time 1; connect retry time 1; error wait time 1, 2; ipv4 { import all; export none; }; }',
+      ].join('\n'),
+    );
+    const bfd = { receiveMs: 300, transmitMs: 300, multiplier: 3, isPassive: false };
+    const peer = lab.peer('tor-1', { address: '172.31.0.1', multihopTtl: 5, bfd });
+    await lab.apply([peer, lab.announcement('rack'), vip('203.0.113.1')]);
+    await lab.expectHops(hop);
+    await pathUp();
+    await lab.silence(lab.node);
+    await lab.expectHops();
+    await lab.rejoin(lab.node);
+    await lab.expectHops(hop);
   });
 
   test('30: BIRD is killed: with graceful restart no route is lost', async () => {
@@ -126,6 +151,24 @@ describe('sessions of BGP', { skip, timeout: 600_000 }, () => {
     await lab.expectHops(hop, '203.0.113.2/32 172.30.0.1');
     const after = (await lab.router.routes()).find(({ prefix }) => prefix === route?.prefix);
     assert.ok(isSameRoute(route, after), `${JSON.stringify(route)} ${JSON.stringify(after)}`);
+  });
+
+  test('30: with BFD, too, where the router takes graceful restart for more', async () => {
+    lab = await BgpLab.start('both', 1, 'bfd { graceful; };');
+    const bfd = { receiveMs: 300, transmitMs: 300, multiplier: 3, isPassive: false };
+    const peer = lab.peer('tor-1', { bfd, gracefulRestartSeconds: 120 });
+    await lab.apply([peer, lab.announcement('rack'), vip('203.0.113.1')]);
+    await lab.expectHops(hop);
+    await pathUp();
+    const [route] = await lab.router.routes();
+    const since = await lab.established();
+    process.kill(lab.node.birdPid(), 'SIGKILL');
+    await eventually(async () => {
+      const session = await lab.router.session('node1');
+      return session.state === 'Established' && session.since !== since ? true : undefined;
+    }, 'another session');
+    await pathUp();
+    assert.ok(isSameRoute(route, (await lab.router.routes())[0]));
   });
 
   test('30: a peer that is away does not keep those that are back from news after a restart', async () => {
