@@ -32,6 +32,8 @@ export class HandleLink implements Link {
   #buffer: Buffer;
   #isReading = false;
   #hasEnded = false;
+  /** The kernel was asked for FIN. */
+  #isShutting = false;
   #hasShut = false;
   #closesWhenShut = false;
   #isWriting = false;
@@ -224,6 +226,7 @@ export class HandleLink implements Link {
   }
 
   #shutDown(): void {
+    this.#isShutting = true;
     const errno = this.stream.shutdown(newShutdown(this.stream, onShutDown));
     // The peer is gone.
     if (errno < 0) this.destroy();
@@ -241,7 +244,7 @@ export class HandleLink implements Link {
   /** libuv resets only a socket that was not shut down; the try would leave the descriptor open, spinning. */
   reset(): void {
     if (this.isDestroyed) return;
-    if (this.isEnding || this.isConnecting || this.#handle.reset(onClosed) !== 0) this.destroy();
+    if (this.#isShutting || this.isConnecting || this.#handle.reset(onClosed) !== 0) this.destroy();
     else this.#forget();
   }
 

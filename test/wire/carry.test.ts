@@ -220,6 +220,31 @@ test('TCP: a reset is one to the peer, and one of the peer is told by its name',
   server.close();
 });
 
+test('TCP: a reset overtakes what waits and the FIN behind it', async () => {
+  let isReset = false;
+  const server = await EchoServer.start(null, (link) => ({
+    receive() {
+      link.write(randomBytes(6_000_000));
+      link.end();
+      link.reset();
+      isReset = true;
+    },
+  }));
+  const socket = open('TCP', server.port);
+  const got = gathered(socket);
+  let code = '';
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    code = error.code ?? '';
+  });
+  socket.pause();
+  socket.write('go');
+  await waitUntil(() => isReset, 'the reset');
+  socket.resume();
+  await waitUntil(() => got.ended || socket.destroyed, 'the end');
+  assert.deepEqual([got.ended, code], [false, 'ECONNRESET']);
+  server.close();
+});
+
 test('TCP: a receiver may have its reads in a chunk of its own, from the next on', async () => {
   const chunk = Buffer.alloc(65_536);
   const went: boolean[] = [];
