@@ -41,6 +41,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   readonly #seat: H2Taker | null;
   #isConsuming = false;
   #held: Buffer | null = null;
+  /** The next answer is the last. */
+  #isLeaving = false;
   readonly #body = new BodyReader();
 
   /** @param seat who takes over when the first bytes are of HTTP/2; null: nobody */
@@ -144,9 +146,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     const length = exchange.contentLength;
     const isWhole = exchange.bodyKind === bodyLength && length <= end - after;
     if (isWhole) exchange.isRequestComplete = true;
-    if (!exchange.isKeepAlive || this.requests >= this.peer.door.limits.requestsPerConnection || engine.isDraining) {
-      exchange.willClose = true;
-    }
+    const isLast = this.requests >= this.peer.door.limits.requestsPerConnection;
+    if (!exchange.isKeepAlive || isLast || this.#isLeaving || engine.isDraining) exchange.willClose = true;
     engine.run(exchange);
     // Answered on the spot: a body that is here already is skipped, for one that is not the connection was given up.
     if (this.exchange !== exchange) return isWhole ? after + length : after;
@@ -219,7 +220,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     if (this.#isConsuming) return;
     if (held === null) {
       if (this.hasEnded) this.#linger();
-      else if (this.engine.isDraining) this.rest();
+      else if (this.#isLeaving || this.engine.isDraining) this.rest();
       return;
     }
     this.#held = null;
@@ -351,6 +352,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   }
 
   drain(): void {
+    this.#isLeaving = true;
     if (this.exchange !== null) this.exchange.willClose = true;
     else if (this.phase === phaseIdle) this.rest();
   }

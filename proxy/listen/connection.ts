@@ -4,7 +4,7 @@ import type { Door } from './door.ts';
 import type { Expiring } from './sweep.ts';
 
 /**
- * How long a gateway that ends waits for one more request on an idle HTTP/1.1 connection, ms. Closing at once would cross
+ * How long an idle HTTP/1.1 connection that is to end waits for one more request, ms. Closing at once would cross
  * requests that are on their way: 2 of 8 busy clients lost one so.
  */
 export const restMs = 1_000;

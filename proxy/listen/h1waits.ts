@@ -58,6 +58,6 @@ export abstract class H1Waits extends H1Reply {
 
   /** Closes when nothing comes for a moment: a request that is on its way now is answered, with the word to go. */
   protected rest(): void {
-    this.expiresAtMs = Math.min(this.expiresAtMs, clock.nowMs + (this.engine.isDraining ? restMs : 0));
+    this.expiresAtMs = Math.min(this.expiresAtMs, clock.nowMs + restMs);
   }
 }

@@ -40,6 +40,7 @@ export class Handshake implements Connection, Receiver, Secured {
   readonly #options: ServerOptions;
   readonly #upgrade: Upgrade;
   #link: TlsLink | null = null;
+  #isLeaving = false;
 
   constructor(options: ServerOptions, upgrade: Upgrade) {
     this.#options = options;
@@ -91,6 +92,8 @@ export class Handshake implements Connection, Receiver, Secured {
     const peer = peerOf(door, address, serverName || link.serverName, origin, proof);
     const client = seatHttp(this.#options, link, peer, link.isH2);
     this.#options.replaced(this, client);
+    // What it has shown was looked at by the material of the beginning, which may be out of force by now.
+    if (this.#isLeaving || terms?.trust?.isGone === true) client.drain();
   }
 
   receive(): void {}
@@ -111,7 +114,9 @@ export class Handshake implements Connection, Receiver, Secured {
   }
 
   /** It may still become a connection, which then is told to go. */
-  drain(): void {}
+  drain(): void {
+    this.#isLeaving = true;
+  }
 
   leaveAt(): void {}
 

@@ -6,6 +6,7 @@ import { Load } from '../kit/load.ts';
 import { ingress, ingressClass, type Manifest, opaqueSecret, service, tlsSecret } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { Recorder } from '../kit/recorder.ts';
+import { SlowHandshake } from '../kit/slowhandshake.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { fieldValue } from '../kit/splitter.ts';
 import { waitUntil } from '../kit/wait.ts';
@@ -113,6 +114,29 @@ test('who is revoked loses the connections that he has, and who loses his host k
   fourth.send(get('/', 'need.test'));
   assert.equal((await fourth.response(0)).status, 421);
   fourth.destroy();
+});
+
+test('who began a handshake or a request before he was revoked gets one answer and no connection', async () => {
+  const sluice = await start(manifests({ 'ca.crt': root.cert }, {}, 'need.test'));
+  const bobs = { servername: 'need.test', ...bob };
+  const wire = new SlowHandshake(sluice.httpsPort);
+  const shaking = await RawClient.open({ port: 0, tls: { ...bobs, socket: wire.socket } });
+  const asking = await RawClient.open({ port: sluice.httpsPort, tls: bobs });
+  const request = get('/', 'need.test');
+  asking.send(request + request.slice(0, 10));
+  assert.equal((await asking.response(0)).status, 200);
+  await sluice.apply(manifests({ 'ca.crt': root.cert, 'ca.crl': await root.revoke(bob) }, {}, 'need.test'));
+  wire.release();
+  shaking.send(request);
+  asking.send(request.slice(10));
+  for (const [client, nth] of [
+    [shaking, 0],
+    [asking, 1],
+  ] as const) {
+    assert.equal(fieldValue(await client.response(nth), 'connection'), 'close');
+    await client.closed();
+  }
+  assert.equal(await statusOf(sluice, 'need.test', 'need.test', bob), 400);
 });
 
 test('where every host asks, so do handshakes without a name or with an unknown one, and not those of an open host', async () => {
