@@ -86,10 +86,11 @@ export class TlsLink extends HandleLink {
   /** Why the certificate that the client showed is not trusted, as OpenSSL names it; '' when it is, null when none was asked for. */
   get peerFault(): string | null {
     if (!this.#terms.asksForCertificate) return null;
+    if (this.isDestroyed) return unknownIssuer;
     const error = this.#tls.verifyError();
     if (error) return error.code;
     // A session of TLS 1.3 that was resumed without a certificate counts as verified to OpenSSL.
-    return this.#tls.hasPeerCertificate() ? '' : 'UNABLE_TO_GET_ISSUER_CERT';
+    return this.#tls.hasPeerCertificate() ? '' : unknownIssuer;
   }
 
   /** The chain as the client sent it, its own certificate first; empty: it sent none. */
@@ -146,6 +147,8 @@ export class TlsLink extends HandleLink {
 
 /** OpenSSL itself goes no further. */
 const longestChain = 100;
+
+const unknownIssuer = 'UNABLE_TO_GET_ISSUER_CERT';
 
 function ignore(): void {}
 
