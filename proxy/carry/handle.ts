@@ -50,7 +50,6 @@ export interface SocketName {
 
 /** A TLS connection upon a TcpHandle. It dies with the last reference to it, in the middle of whatever it does. */
 export interface TlsHandle extends StreamHandle {
-  onhandshakestart: (this: TlsHandle) => void;
   onhandshakedone: (this: TlsHandle) => void;
   onerror: (this: TlsHandle, error: { readonly code?: string }) => void;
   /** The server name has come; certCbDone() goes on with `sni_context` or the context of the beginning. */

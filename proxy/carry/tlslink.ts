@@ -17,7 +17,7 @@ export interface Secured {
 }
 
 export interface TlsTerms {
-  /** What the handshake begins with: versions, suites, groups and ticket keys come from here. */
+  /** What the handshake begins with: versions, suites, groups and ticket keys come from here, and that no client negotiates anew. */
   readonly context: SecureContext;
   /** Protocols in the order of our liking, as in the extension (RFC 7301 §3.1). A client that offers none of them is refused. */
   readonly protocols: Buffer;
@@ -41,7 +41,6 @@ export class TlsLink extends HandleLink {
     this.#tls = tls;
     this.#terms = terms;
     this.#owner = owner;
-    tls.onhandshakestart = onHandshakeStart;
     tls.onhandshakedone = onHandshakeDone;
     tls.onerror = onError;
     tls.oncertcb = onClientHello;
@@ -117,11 +116,6 @@ export class TlsLink extends HandleLink {
 
   // What the TLS handle tells, on OpenSSL's stack.
 
-  handshakeStarted(): void {
-    // A client that wants to negotiate anew (TLS 1.2) costs handshakes without connections.
-    if (this.#owner === null) this.destroy();
-  }
-
   helloCame(serverName: string): void {
     const context = this.isDestroyed ? undefined : this.#owner?.contextFor(serverName);
     if (context === undefined) {
@@ -151,10 +145,6 @@ const longestChain = 100;
 const unknownIssuer = 'UNABLE_TO_GET_ISSUER_CERT';
 
 function ignore(): void {}
-
-function onHandshakeStart(this: TlsHandle): void {
-  (this.owner as TlsLink).handshakeStarted();
-}
 
 function onHandshakeDone(this: TlsHandle): void {
   (this.owner as TlsLink).handshakeEnded();

@@ -61,10 +61,14 @@ export function relay(
     link.writeAround(prefix, buffer.subarray(start, end), suffix);
     return;
   }
+  if (length === 0) {
+    link.writeText(prefix + suffix);
+    return;
+  }
   const total = prefix.length + length + suffix.length;
   const copy = isFirst ? takeFor(total) : Buffer.allocUnsafeSlow(total);
   let at = prefix === '' ? 0 : writeLatin1(copy, prefix, 0);
-  if (length > 0) at += buffer.copy(copy, at, start, end);
+  at += buffer.copy(copy, at, start, end);
   if (suffix !== '') at += writeLatin1(copy, suffix, at);
   link.write(copy.subarray(0, at));
   // Taken by the kernel, or encrypted; otherwise it is held until it is sent, and then the collector has it.

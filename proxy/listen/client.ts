@@ -202,7 +202,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     this.exchange = null;
     giveExchange(exchange);
     if (this.phase === phaseClosed) return;
-    if (!mayStay && wasLast && !this.door.isTls) this.#close();
+    if (!mayStay && wasLast) this.#close();
     else if (!mayStay) this.#linger();
     else if (!this.link.isFull) this.#next();
     else {

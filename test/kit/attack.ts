@@ -7,6 +7,8 @@ export interface AttackOptions {
   /** Addresses of 127.0.0.0/8 that it comes from, in turn; a load of honest clients comes from 127.0.0.1. */
   from: readonly string[];
   connections: number;
+  /** Given: they are opened one after the other, so many a second, and those that have ended are opened again. */
+  perSecond?: number;
   /** What each does once it is connected (with TLS: once the handshake is done). What it returns is called at its end. */
   behave?(socket: Socket): (() => void) | undefined;
   isTls?: boolean;
@@ -14,16 +16,28 @@ export interface AttackOptions {
   alpn?: string;
 }
 
-/** Connections that misbehave, all opened at once. What comes of them is counted, and nothing that is done to them is an error. */
+/** Connections that misbehave, all opened at once unless it is told otherwise. What comes of them is counted, and nothing that is done to them is an error. */
 export class Attack {
   /** Connected, as far as the kernel is concerned. */
   connected = 0;
   /** Ended by the gateway, or never let in. */
   ended = 0;
-  readonly #sockets: Socket[] = [];
+  #opened = 0;
+  readonly #sockets = new Set<Socket>();
+  readonly #timer: NodeJS.Timeout | undefined;
 
   private constructor(options: AttackOptions) {
-    for (let nth = 0; nth < options.connections; nth++) this.#open(options, nth);
+    const { connections, perSecond } = options;
+    if (perSecond === undefined) {
+      while (this.#opened < connections) this.#open(options);
+      return;
+    }
+    const startMs = performance.now();
+    let due = 0;
+    this.#timer = setInterval(() => {
+      const now = Math.floor(((performance.now() - startMs) / 1000) * perSecond);
+      for (; due < now; due++) if (this.open < connections) this.#open(options);
+    }, 5);
   }
 
   static start(options: AttackOptions): Attack {
@@ -32,7 +46,7 @@ export class Attack {
 
   /** Of those that got somewhere, how many the gateway still puts up with. */
   get open(): number {
-    return this.#sockets.length - this.ended;
+    return this.#opened - this.ended;
   }
 
   async allEnded(): Promise<void> {
@@ -40,11 +54,12 @@ export class Attack {
   }
 
   stop(): void {
+    clearInterval(this.#timer);
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #open({ port, from, behave, isTls, alpn }: AttackOptions, nth: number): void {
-    const where = { port, host: '127.0.0.1', localAddress: from[nth % from.length] ?? '127.0.0.1' };
+  #open({ port, from, behave, isTls, alpn }: AttackOptions): void {
+    const where = { port, host: '127.0.0.1', localAddress: from[this.#opened++ % from.length] ?? '127.0.0.1' };
     const socket = isTls
       ? connectTls({ ...where, rejectUnauthorized: false, ...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }) })
       : connect(where);
@@ -58,9 +73,10 @@ export class Attack {
     socket.resume();
     socket.once('close', () => {
       this.ended++;
+      this.#sockets.delete(socket);
       stop?.();
     });
-    this.#sockets.push(socket);
+    this.#sockets.add(socket);
   }
 }
 

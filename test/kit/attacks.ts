@@ -28,7 +28,7 @@ function unread(text: string): (socket: Socket) => undefined {
 }
 
 /** Preface, SETTINGS with the given pairs, acknowledgement of theirs. */
-function h2(settings: string): string {
+export function h2Preface(settings: string): string {
   const length = String.fromCharCode(0, 0, settings.length);
   return `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${length}\x04\0\0\0\0\0${settings}\0\0\0\x04\x01\0\0\0\0`;
 }
@@ -65,10 +65,10 @@ export const attacks: Record<string, Pick<AttackOptions, 'behave' | 'isTls' | 'a
   'nothing, over TLS': { isTls: true },
   'a question over TLS whose answer is not read': { isTls: true, behave: unread(get('/large')) },
   'nothing, over HTTP/2': { isTls: true, alpn: 'h2' },
-  'SETTINGS and nothing more, over HTTP/2': { isTls: true, alpn: 'h2', behave: asking(h2('')) },
+  'SETTINGS and nothing more, over HTTP/2': { isTls: true, alpn: 'h2', behave: asking(h2Preface('')) },
   'a question over HTTP/2 with no window for its answer': {
     isTls: true,
     alpn: 'h2',
-    behave: asking(h2('\0\x04\0\0\0\0') + h2Headers),
+    behave: asking(h2Preface('\0\x04\0\0\0\0') + h2Headers),
   },
 };

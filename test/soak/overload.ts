@@ -1,109 +1,120 @@
 /**
- * `npm run overload -- plain 10` or `tls 10` (seconds): one worker that has a fifth of a core, asked by new connections at its
- * capacity and at three times that. It answers itself (404), so that no backend is in the way. Prints what was served, what
- * was turned away, and how fast. Needs to be root, for a cgroup; figures mean something on a quiet machine only.
+ * `npm run overload -- 5 [words]` (seconds): Sluice, HAProxy and nginx, asked at their capacity, at three times that and at half
+ * of it just after. Prints what was served, what was refused, and how fast. Cases (or those named with the words):
+ *
+ * - application: the gateway has room, what is behind it takes 8 requests of 5 ms at a time;
+ * - kept: the gateway has a twentieth of a core, a millisecond at a time, and clients keep their connections;
+ * - crowd, tls: the same, with a new connection for each request, from 2,000 addresses; new: all from one address.
+ * But for the application, the gateway answers itself.
+ *
+ * Needs to be root, for a cgroup. The gateway runs on core 0, all else on core 1; figures mean something on a quiet machine only.
  */
+import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { connect as connectTls } from 'node:tls';
-import { certificateFor } from '../kit/certificate.ts';
-import { ingress, ingressClass, tlsSecret } from '../kit/manifests.ts';
-import { childrenOf } from '../kit/procfs.ts';
-import { Standalone } from '../kit/sluice.ts';
+import { join } from 'node:path';
+import type { Outcome, Plan } from './asker.ts';
+import { type OverloadPeer, overloadPeers } from './overloadpeers.ts';
 
-const isTls = process.argv[2] === 'tls';
-const seconds = Number(process.argv[3] ?? 10);
-const sluice = await Standalone.start({
-  manifests: [
-    ingressClass(),
-    ingress({ name: 'none', host: 'gw.test', paths: { '/none': 'none' }, tlsSecret: 'cert' }),
-    tlsSecret('cert', await certificateFor(['gw.test'])),
-  ],
-});
-const port = isTls ? sluice.httpsPort : sluice.httpPort;
+interface Case {
+  readonly isTls: boolean;
+  readonly kept: number;
+  /** Addresses that clients come from. */
+  readonly sources: number;
+  readonly hasApplication: boolean;
+  /** Where the search for the capacity begins, requests per second. */
+  readonly from: number;
+}
+
+const cases: Readonly<Record<string, Case>> = {
+  application: { isTls: false, kept: 256, sources: 1, hasApplication: true, from: 800 },
+  kept: { isTls: false, kept: 256, sources: 1, hasApplication: false, from: 1_000 },
+  crowd: { isTls: false, kept: 0, sources: 2_000, hasApplication: false, from: 300 },
+  new: { isTls: false, kept: 0, sources: 1, hasApplication: false, from: 300 },
+  tls: { isTls: true, kept: 0, sources: 2_000, hasApplication: false, from: 30 },
+};
+
+const seconds = Number(process.argv[2] ?? 5);
+const wanted = process.argv.slice(3);
+const places = 8;
 const group = `/sys/fs/cgroup/cpu/sluice-soak-${process.pid}`;
 
+pin(process.pid, '1');
+const asker = start('asker.ts', []);
+const backend = start('busybackend.ts', [String(places), '5']);
+const [{ port }] = (await once(backend, 'message')) as [{ port: number }];
+mkdirSync(group);
+writeFileSync(`${group}/cpu.cfs_period_us`, '20000');
+writeFileSync(`${group}/cpu.cfs_quota_us`, '1000');
+// Of what it may have it is kept by nobody.
+writeFileSync(`${group}/cpu.shares`, '100000');
+
 try {
-  mkdirSync(group);
-  writeFileSync(`${group}/cpu.cfs_period_us`, '5000');
-  writeFileSync(`${group}/cpu.cfs_quota_us`, '1000');
-  for (const pid of childrenOf(sluice.process.pid)) writeFileSync(`${group}/cgroup.procs`, String(pid));
-  let capacity = 0;
-  // Raised until the worker serves no more of it.
-  for (let rate = isTls ? 100 : 400; ; rate = Math.ceil(rate * 1.4)) {
-    const { served, p99Ms } = await offer(rate, 3);
-    console.log(`offered ${rate}/s: served ${Math.round(served)}/s, p99 ${p99Ms.toFixed(1)} ms`);
-    capacity = Math.max(capacity, served);
-    if (served < rate * 0.9) break;
+  for (const [name, one] of Object.entries(cases)) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue;
+    for (const launch of Object.values(overloadPeers)) {
+      const peer = await launch(one.hasApplication ? { port, places } : null);
+      try {
+        for (const pid of peer.pids) pin(pid, '0');
+        if (!one.hasApplication) for (const pid of peer.pids) writeFileSync(`${group}/cgroup.procs`, String(pid));
+        await measure(name, one, peer);
+      } finally {
+        await peer.stop();
+      }
+    }
   }
-  for (const [what, times] of [
-    ['at capacity', 0.9],
-    ['at three times capacity', 3],
-    ['at half of capacity, just after', 0.5],
-  ] as const) {
-    const { served, p99Ms, turnedAway, turnedAwayP99Ms } = await offer(capacity * times, seconds);
-    console.log(
-      `${what}: served ${Math.round(served)}/s (${Math.round((100 * served) / capacity)} % of capacity), p99 ${p99Ms.toFixed(1)} ms;`,
-      `turned away ${Math.round(turnedAway)}/s, p99 ${turnedAwayP99Ms.toFixed(1)} ms`,
-    );
-  }
-  const page = await sluice.admin('/metrics');
-  console.log([...page.matchAll(/^sluice_connections_turned_away_total.*$/gm)].join('\n'));
 } finally {
-  await sluice.stop();
+  asker.disconnect();
+  backend.disconnect();
   rmdirSync(group);
 }
 
-interface Offered {
-  /** Per second. */
-  served: number;
-  turnedAway: number;
-  p99Ms: number;
-  turnedAwayP99Ms: number;
-}
-
-/** New connections at a rate, whether answers come or not. */
-async function offer(rate: number, forSeconds: number): Promise<Offered> {
-  const served: number[] = [];
-  const turnedAway: number[] = [];
-  const startMs = performance.now();
-  const pending: Promise<void>[] = [];
-  for (let count = 0; ; ) {
-    const elapsedMs = performance.now() - startMs;
-    if (elapsedMs > forSeconds * 1000) break;
-    for (; count < (elapsedMs * rate) / 1000; count++) pending.push(ask(served, turnedAway));
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  // What comes later was not served at this rate.
-  const [servedInTime, turnedAwayInTime] = [served.length, turnedAway.length];
-  await Promise.all(pending);
-  return {
-    served: servedInTime / forSeconds,
-    turnedAway: turnedAwayInTime / forSeconds,
-    p99Ms: p99(served),
-    turnedAwayP99Ms: p99(turnedAway),
+async function measure(name: string, one: Case, peer: OverloadPeer): Promise<void> {
+  const common = {
+    port: one.isTls ? peer.httpsPort : peer.httpPort,
+    isTls: one.isTls,
+    kept: one.kept,
+    sources: one.sources,
   };
+  const offer = (perSecond: number, calmMs: number) => ask({ ...common, perSecond, seconds, calmMs });
+  let capacity = 0;
+  // Raised until no more of it is served.
+  for (let rate = one.from; ; rate = Math.ceil(rate * 1.4)) {
+    const { served } = await ask({ ...common, perSecond: rate, seconds: 2, calmMs: 0 });
+    capacity = Math.max(capacity, served);
+    if (served < rate * 0.75) break;
+  }
+  const usual = await offer(capacity * 0.9, 0);
+  const over = await offer(capacity * 3, 0);
+  capacity = Math.max(capacity, over.served);
+  const after = await offer(capacity * 0.5, Math.max(50, 2 * usual.servedP99Ms));
+  console.log(
+    `${name}, ${peer.name}: capacity ${Math.round(capacity)}/s; at three times that ${percent(over.served, capacity)} served,`,
+    `p99 ${ms(usual.servedP99Ms)} → ${ms(over.servedP99Ms)}; ${Math.round(over.refused)}/s refused, p99 ${ms(over.refusedP99Ms)};`,
+    `${Math.round(over.failed)}/s failed; calm after ${ms(after.calmAfterMs)}`,
+  );
 }
 
-function p99(values: readonly number[]): number {
-  return values.toSorted((one, other) => one - other)[Math.floor(values.length * 0.99)] ?? 0;
+async function ask(plan: Plan): Promise<Outcome> {
+  asker.send(plan);
+  const [outcome] = (await once(asker, 'message')) as [Outcome];
+  return outcome;
 }
 
-function ask(served: number[], turnedAway: number[]): Promise<void> {
-  return new Promise((resolve) => {
-    const startMs = performance.now();
-    const where = { port, host: '127.0.0.1' };
-    const socket = isTls ? connectTls({ ...where, servername: 'gw.test', rejectUnauthorized: false }) : connect(where);
-    let isServed = false;
-    socket.setTimeout(5_000, () => socket.destroy());
-    socket.on('data', (bytes: Buffer) => {
-      isServed ||= bytes.toString('latin1', 9, 12) === '404';
-    });
-    socket.on('error', () => {});
-    socket.on('close', () => {
-      (isServed ? served : turnedAway).push(performance.now() - startMs);
-      resolve();
-    });
-    socket.write('GET / HTTP/1.1\r\nHost: gw.test\r\nConnection: close\r\n\r\n');
-  });
+function start(script: string, args: readonly string[]): ChildProcess {
+  const child = fork(join(import.meta.dirname, script), [...args], { execArgv: [] });
+  pin(child.pid ?? 0, '1');
+  return child;
+}
+
+function pin(pid: number, core: string): void {
+  execFileSync('taskset', ['-acp', core, String(pid)], { stdio: 'ignore' });
+}
+
+function percent(part: number, whole: number): string {
+  return `${Math.round((100 * part) / whole)} %`;
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(1)} ms`;
 }

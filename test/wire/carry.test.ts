@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { constants, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { after, before, test } from 'node:test';
@@ -20,7 +20,10 @@ let context: SecureContext;
 let collectGarbage: () => void;
 
 before(async () => {
-  context = createSecureContext(await certificateFor(['a.test']));
+  context = createSecureContext({
+    ...(await certificateFor(['a.test'])),
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+  });
   setFlagsFromString('--expose-gc');
   collectGarbage = runInNewContext('gc') as () => void;
 });

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Attack } from '../kit/attack.ts';
+import { largeBackend, startAttacked } from '../kit/attacked.ts';
 import { attacks } from '../kit/attacks.ts';
-import { certificateFor } from '../kit/certificate.ts';
 import { Load } from '../kit/load.ts';
-import { ingress, ingressClass, service, tlsSecret } from '../kit/manifests.ts';
 import { childrenOf, residentBytes } from '../kit/procfs.ts';
-import { answer, Recorder } from '../kit/recorder.ts';
-import { Standalone } from '../kit/sluice.ts';
+import type { Recorder } from '../kit/recorder.ts';
+import type { Standalone } from '../kit/sluice.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
 
 /** As long as a test can wait for, and long enough for honest clients on a busy machine. */
@@ -30,25 +29,9 @@ let sluice: Standalone;
 const running: (Attack | Load)[] = [];
 
 before(async () => {
-  const large = 'x'.repeat(4 << 20);
-  recorder = await Recorder.start({
-    onRequest: (request) => answer(request, request.target === '/large' ? large : 'ok'),
-  });
-  sluice = await Standalone.start({
-    manifests: [
-      ingressClass(),
-      ingress({
-        name: 'all',
-        host: 'gw.test',
-        paths: { '/': 'recorder' },
-        tlsSecret: 'cert',
-        annotations: { 'ssl-redirect': 'false' },
-      }),
-      ...service('recorder', [recorder.port]),
-      tlsSecret('cert', await certificateFor(['gw.test'])),
-    ],
-    args: Object.entries(limits).flatMap(([name, value]) => [`--limit-${name}`, `${value}`]),
-  });
+  recorder = await largeBackend();
+  const flags = Object.entries(limits).flatMap(([name, value]) => [`--limit-${name}`, `${value}`]);
+  sluice = await startAttacked({ 'gw.test': recorder.port }, flags);
 });
 
 afterEach(async () => {

@@ -85,6 +85,18 @@ test('TLS 1.2 and 1.3 are spoken, and nothing older', async () => {
   await assert.rejects(RawClient.open({ port: sluice.httpsPort, tls: old }), /protocol|closed|ECONNRESET/i);
 });
 
+test('a client that negotiates anew is refused: its handshakes would cost us more than it', async () => {
+  const client = await RawClient.open({
+    port: sluice.httpsPort,
+    tls: { servername: 'shop.tls.test', maxVersion: 'TLSv1.2' },
+  });
+  const refused = once(client.socket, 'error') as Promise<[NodeJS.ErrnoException]>;
+  (client.socket as TLSSocket).renegotiate({}, () => {});
+  const [error] = await within(refused, 'the refusal');
+  assert.equal(error.code, 'ERR_SSL_NO_RENEGOTIATION');
+  client.destroy();
+});
+
 test('HTTP/1.1 is chosen by ALPN, and a client that offers only unknown protocols is refused', async () => {
   const client = await RawClient.open({
     port: sluice.httpsPort,
