@@ -64,7 +64,9 @@ export function h2load(port: number, plan: H2Plan, core: string): Load {
     async run({ seconds }) {
       const most = plan.connections * mostPerConnection;
       const length =
-        perSecond === 0 ? (['-D', seconds] as const) : (['-n', Math.min(perSecond * seconds, most)] as const);
+        perSecond === 0
+          ? (['-D', Math.ceil(seconds)] as const)
+          : (['-n', Math.round(Math.min(perSecond * seconds, most))] as const);
       const result = await runH2load(port, plan, core, length);
       perSecond = Math.max(1, Math.round(result.requests / result.seconds));
       return result;

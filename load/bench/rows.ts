@@ -151,6 +151,15 @@ export const rows: readonly Row[] = [
   },
   {
     ...base,
+    name: '100,000 routes, 20,000/s',
+    rate: 20_000,
+    load: { ...get, hosts: 1000, paths: 100 },
+    pathsPerHost: 100,
+    peers: oneRoute,
+    bars: { [cpuUnit]: [{ to: ['Sluice, one route'], most: 1.1 }] },
+  },
+  {
+    ...base,
     name: 'idle connection',
     kind: 'memory',
     load: { ...get, connections: 6_000 },
