@@ -56,6 +56,7 @@ addCommand('proxy', 'Serve the traffic as controllers say.', { ...proxyFlags, ..
     controllerUrls: values.controller,
     controllerCaFile: values.controllerCa,
     proxyName: values.name,
+    podName: values.name,
     drainDelayMs: values.drainDelay,
     drainGraceMs: values.drainGrace,
     // An API server that was restored from a backup counts from the past; after this long it is believed.

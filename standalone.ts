@@ -41,6 +41,7 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
     stateKeyFile: null,
     zone: null,
     node: null,
+    podName: 'standalone',
     drainDelayMs: settings.drainDelay,
     drainGraceMs: settings.drainGrace,
     staleAcceptMs: 0,

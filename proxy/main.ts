@@ -41,6 +41,10 @@ export interface FleetOptions {
   readonly stateKeyFile: string | null;
   /** `off`, `stdout` or the path of a file. */
   readonly accessLog: string;
+  /** Whose request metrics are shown beside ours, for dashboards that were made for it. */
+  readonly metricsCompat: 'none' | 'ingress-nginx';
+  /** Name of this proxy there. */
+  readonly podName: string;
   readonly limits: Limits;
   /** Where the fleet shares what proxies remember; null: nowhere. */
   readonly redis: RedisSettings | null;
@@ -133,7 +137,13 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     ...(share?.problems() ?? []),
     ...problemSources.flatMap((source) => source()),
   ];
-  const figures = new Figures({ crew: () => crew, intake, problems, health: () => upkeep.health() });
+  const figures = new Figures({
+    crew: () => crew,
+    intake,
+    problems,
+    health: () => upkeep.health(),
+    compatPod: options.metricsCompat === 'none' ? null : options.podName,
+  });
   const crew = new Crew({
     size: workers,
     start: {
@@ -141,6 +151,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       zone: options.zone,
       node: options.node,
       accessLog: options.accessLog,
+      metricsCompat: options.metricsCompat,
     },
     codeCache: openCodeCache(),
     answerTimeoutMs: options.workerTimeoutMs ?? 30_000,

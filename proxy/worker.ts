@@ -4,6 +4,7 @@ import { checkHandles } from './carry/handle.ts';
 import type { Ask, FromWorker, ToWorker, WorkerStart } from './fleet/messages.ts';
 import { regexEngineIsLinear } from './match/regex.ts';
 import { AccessLog } from './observe/accesslog.ts';
+import { CompatMetrics } from './observe/compatmetrics.ts';
 import type { Observer } from './observe/record.ts';
 import { WorkerMetrics } from './observe/workermetrics.ts';
 import { Gateway } from './pipeline.ts';
@@ -86,7 +87,7 @@ async function answer(question: Ask & { readonly sequence: number }, handle: unk
   }
 }
 
-function assemble({ limits, zone, node, accessLog: target }: WorkerStart): Parts {
+function assemble({ limits, zone, node, accessLog: target, metricsCompat }: WorkerStart): Parts {
   checkHandles(createSecureContext());
   const isLinear = regexEngineIsLinear(() => performance.now());
   if (!isLinear) log('warn', {}, 'the regex engine is not linear: patterns are matched by re2js');
@@ -105,7 +106,7 @@ function assemble({ limits, zone, node, accessLog: target }: WorkerStart): Parts
   });
   const live = new Live(selector, (row, reason) => log('error', { row, reason }, 'certificate cannot be used'));
   const accessLog = new AccessLog({ target });
-  const metrics = new WorkerMetrics(accessLog);
+  const metrics = new WorkerMetrics(accessLog, metricsCompat === 'none' ? null : new CompatMetrics());
   const observer = target === 'off' ? metrics : both(metrics, accessLog);
   return {
     live,

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import ipaddr from 'ipaddr.js';
+import { z } from 'zod';
 import { isRedirectStatus, type RedirectStatus } from '../translate/options.ts';
 import { duration, flag, integer, list, logLevel, objectName, port, text, toggle } from './flag.ts';
 
@@ -109,6 +110,11 @@ const fleetFlags = {
     'port of /healthz, /readyz, /metrics, /problems, /tables, /endpoints, /connections; 0: a free one',
   ),
   workers: flag(integer(0, 1_024).default(0), 'N', 'worker processes; 0: one per core'),
+  metricsCompat: flag(
+    z.enum(['none', 'ingress-nginx'], { error: 'must be none or ingress-nginx' }).default('none'),
+    'WHOSE',
+    'request metrics beside ours, for dashboards made for another: none or ingress-nginx (nginx_ingress_controller_requests and its kin)',
+  ),
   accessLog: flag(text.default('off'), 'WHERE', 'access log: off, stdout or the path of a file'),
   redisUrl: flag(
     text.refine(isRedisUrl, 'must be like redis://host:6379/0, or rediss:// for TLS').nullable().default(null),

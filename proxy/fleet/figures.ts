@@ -1,6 +1,7 @@
 import { exposition } from '#kit/exposition.ts';
 import type { Problem } from '#table/problem.ts';
 import { rowKinds } from '#table/rows.ts';
+import { compatFigures } from '../observe/compatfigures.ts';
 import { endedSnapshot, type MetricsSnapshot, mergeSnapshots, withoutGoneRoutes } from '../observe/metrics.ts';
 import { processFigures } from '../observe/processfigures.ts';
 import { renderMetrics } from '../observe/prometheus.ts';
@@ -14,6 +15,8 @@ const show = exposition(fleetFamilies);
 export interface FiguresOptions {
   crew(): Crew;
   readonly intake: Intake;
+  /** Under which name the series of ingress-nginx are shown; null: they are not. */
+  readonly compatPod: string | null;
   problems(): readonly Problem[];
   health(): readonly { readonly backendId: string; readonly probed: number; readonly healthy: number }[];
 }
@@ -39,7 +42,9 @@ export class Figures {
 
   async text(): Promise<string> {
     const living = await this.#of.crew().metrics(scrapeTimeoutMs);
-    const workers = renderMetrics(mergeSnapshots([this.#past, ...living]));
+    const { compatPod } = this.#of;
+    const sum = mergeSnapshots([this.#past, ...living]);
+    const workers = renderMetrics(sum) + (compatPod === null ? '' : compatFigures(sum.compat, compatPod));
     // Shown once more; the living workers let go of them likewise.
     this.#past = withoutGoneRoutes(this.#past, (id) => {
       const { route, l4route } = this.#of.intake.table;

@@ -12,6 +12,8 @@ export interface WorkerStart {
   readonly node: string | null;
   /** `off`, `stdout` or the path of a file. */
   readonly accessLog: string;
+  /** Whose metrics are shown beside ours. */
+  readonly metricsCompat: 'none' | 'ingress-nginx';
 }
 
 /** Health of an endpoint for a backend, as the primary's probes see it. */

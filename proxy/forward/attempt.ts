@@ -46,6 +46,7 @@ function beginOn(exchange: Exchange, upstream: UpstreamSide): void {
   exchange.upstream = upstream;
   exchange.isHeadPending = true;
   upstream.assign(exchange, nowMs);
+  exchange.connectMs = upstream.isConnected ? 0 : -1;
   if (!upstream.isConnected) {
     exchange.isPending = true;
     (exchange.backend as LiveBackend).state.circuit.pending++;
@@ -79,6 +80,7 @@ export function flushRequest(exchange: Exchange): void {
 export function upstreamConnected(exchange: Exchange): void {
   const upstream = exchange.upstream;
   if (upstream === null) return;
+  exchange.connectMs = clock.nowMs - exchange.tryStartedMs;
   endPending(exchange);
   if (hasBodyAtHand(exchange)) writeAgain(exchange, upstream);
   else upstream.flush();

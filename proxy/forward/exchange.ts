@@ -98,6 +98,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   startedAtMs = 0;
   durationMs = 0;
   upstreamMs = -1;
+  connectMs = -1;
   status = 0;
   flag: ResponseFlag = '-';
   bytesReceived = 0;
@@ -146,7 +147,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.startedAtMs = nowMs;
     this.startMs = clock.wallOriginMs + nowMs;
     this.durationMs = 0;
-    this.upstreamMs = -1;
+    this.upstreamMs = this.connectMs = -1;
     this.status = 0;
     this.flag = '-';
     this.bytesReceived = this.bytesSent = 0;

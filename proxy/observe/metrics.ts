@@ -1,5 +1,6 @@
 import type { CircuitLimit } from '../select/circuit.ts';
 import type { EjectionReason } from '../select/outlier.ts';
+import { type CompatSeries, isGone, mergeCompat } from './compatmetrics.ts';
 import { responseFlags } from './flags.ts';
 import { type FlowSnapshot, mergeFlows, withoutGoneFlows } from './flowmetrics.ts';
 import { type RetryRefusal, type TurnAwayReason, turnAwayReasons } from './record.ts';
@@ -87,6 +88,8 @@ export interface MetricsSnapshot extends SeriesTable, WorkerDoings {
   /** Lines that the access log could not write. */
   readonly droppedLogLines: number;
   readonly flows: FlowSnapshot;
+  /** Empty without --metrics-compat. */
+  readonly compat: readonly CompatSeries[];
 }
 
 export function noneTurnedAway(): Record<TurnAwayReason, number> {
@@ -122,6 +125,7 @@ export function mergeSnapshots(snapshots: readonly MetricsSnapshot[]): MetricsSn
     turnedAway,
     listeners: [...listenersById.values()],
     flows: mergeFlows(snapshots.map(({ flows }) => flows)),
+    compat: mergeCompat(snapshots.flatMap(({ compat }) => compat)),
     ...mergeTables(snapshots, seriesLayout.size),
   };
 }
@@ -139,6 +143,7 @@ export function withoutGoneRoutes(snapshot: MetricsSnapshot, hasRoute: (routeId:
   return {
     ...snapshot,
     flows: withoutGoneFlows(snapshot.flows, hasRoute),
+    compat: snapshot.compat.filter((series) => !isGone(series, hasRoute)),
     ...withoutGone(snapshot, seriesLayout.size, hasRoute),
   };
 }

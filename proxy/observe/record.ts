@@ -23,6 +23,8 @@ export interface ExchangeRecord {
   readonly durationMs: number;
   /** From the last try until the backend's response head, ms; -1 when none came. */
   readonly upstreamMs: number;
+  /** Until the last try was connected, ms; 0 on a kept connection, -1 when it did not come to that. */
+  readonly connectMs: number;
   readonly method: string;
   readonly target: string;
   readonly protocol: string;

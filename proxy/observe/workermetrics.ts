@@ -1,4 +1,5 @@
 import type { EjectionReason } from '../select/outlier.ts';
+import type { CompatMetrics } from './compatmetrics.ts';
 import { responseFlags } from './flags.ts';
 import { FlowMetrics } from './flowmetrics.ts';
 import {
@@ -28,10 +29,15 @@ export class WorkerMetrics implements Observer {
   readonly #slots: (Series[] | undefined)[] = [];
   readonly #flows = new FlowMetrics();
   readonly #log: { readonly droppedLines: number };
+  readonly #compat: CompatMetrics | null;
 
-  /** @param log the access log of the same worker, which counts what it could not write */
-  constructor(log: { readonly droppedLines: number }) {
+  /**
+   * @param log the access log of the same worker, which counts what it could not write
+   * @param compat null: nobody wants the series of ingress-nginx
+   */
+  constructor(log: { readonly droppedLines: number }, compat: CompatMetrics | null = null) {
     this.#log = log;
+    this.#compat = compat;
   }
 
   requestStarted(): void {
@@ -54,6 +60,7 @@ export class WorkerMetrics implements Observer {
       bump(totals, totalsLayout.retryRefusals + retryRefusals.indexOf(record.retryRefusal), 1);
     }
     if (record.overflow !== '') bump(totals, totalsLayout.overflows + circuitLimits.indexOf(record.overflow), 1);
+    if (this.#compat !== null) this.#compat.finished(record);
     if (record.routeIndex < 0) return;
     const { values } = this.#seriesOf(record);
     bump(values, seriesLayout.classes + statusClass, 1);
@@ -102,6 +109,7 @@ export class WorkerMetrics implements Observer {
       droppedLogLines: this.#log.droppedLines,
       ...this.doings(),
       flows: this.#flows.snapshot(),
+      compat: this.#compat?.snapshot() ?? [],
       ...tableOf(all, seriesLayout.size),
     };
   }
@@ -117,6 +125,7 @@ export class WorkerMetrics implements Observer {
   /** Drops the series of routes that are gone. Called after a snapshot, which has shown them once more. */
   letGo(hasRoute: (routeId: string) => boolean): void {
     this.#flows.letGo(hasRoute);
+    this.#compat?.letGo(hasRoute);
     for (const [index, slot] of this.#slots.entries()) {
       if (slot === undefined || slot.every(({ name }) => hasRoute(name.routeId))) continue;
       this.#slots[index] = slot.filter(({ name }) => hasRoute(name.routeId));

@@ -20,68 +20,64 @@ export class WholeRig {
   readonly cluster: ClusterRig;
   readonly controller: RunningController;
   readonly proxy: RunningProxy;
-  readonly edge: SluiceProcess;
-  readonly #node: Netns;
-  readonly #redis: RedisServer;
+  readonly #parts: AsyncDisposableStack;
 
   private constructor(
-    parts: Pick<WholeRig, 'cluster' | 'controller' | 'proxy' | 'edge'>,
-    node: Netns,
-    redis: RedisServer,
+    parts: AsyncDisposableStack,
+    cluster: ClusterRig,
+    controller: RunningController,
+    proxy: RunningProxy,
   ) {
-    this.cluster = parts.cluster;
-    this.controller = parts.controller;
-    this.proxy = parts.proxy;
-    this.edge = parts.edge;
-    this.#node = node;
-    this.#redis = redis;
+    this.#parts = parts;
+    this.cluster = cluster;
+    this.controller = controller;
+    this.proxy = proxy;
   }
 
   /** @param controllerArgs more flags for the controller */
   static async start(backends: readonly string[], controllerArgs: readonly string[] = []): Promise<WholeRig> {
-    const node = await Netns.make('whole');
-    await run('ip', ['link', 'add', cable, 'type', 'veth', 'peer', 'name', 'up0', 'netns', node.name]);
-    await run('ip', ['addr', 'add', `${hostAddress}/30`, 'dev', cable]);
-    await run('ip', ['link', 'set', cable, 'up']);
-    await node.ip(`addr add ${nodeAddress}/30 dev up0`, 'link set up0 up');
-    const redis = await RedisServer.start();
-    const cluster = await ClusterRig.start({ backends, controllers: 0, proxies: 0, workers: 1 });
-    await installOwnKinds(cluster.api);
-    await cluster.api.apply(
-      { apiVersion: 'v1', kind: 'Node', metadata: { name: 'node-1' } },
-      addressPool('all', { addresses: ['192.0.2.0/28'] }),
-      announcement('all', { l2: {} }),
-    );
-    const args = ['--edge', ...controllerArgs];
-    // On every address: the proxy comes over loopback, and the edge over the cable.
-    const controller = await cluster.startController(cluster.api.url, args, '0.0.0.0');
-    cluster.controllers.push(controller);
-    await cluster.keepAuthority();
-    const proxy = await cluster.startProxy('proxy-1', 1, 'sluice-proxy', ['--redis-url', redis.url]);
-    cluster.proxies.push(proxy);
-    const edge = new SluiceProcess(
-      [
-        ...['edge', '--controller', `https://${hostAddress}:${controller.publish}`, '--node', 'node-1'],
-        ...[
-          '--controller-ca',
-          cluster.file('ca.crt'),
-          '--token-file',
-          cluster.file('shared.token'),
-          '--admin-port',
-          '0',
-        ],
-      ],
-      {},
-      node,
-    );
-    await edge.printed(/"msg":"table stream open"/);
-    return new WholeRig({ cluster, controller, proxy, edge }, node, redis);
+    const parts = new AsyncDisposableStack();
+    try {
+      const node = await Netns.make('whole');
+      parts.defer(() => node.remove());
+      await plugIn(node);
+      const redis = await RedisServer.start();
+      parts.defer(() => redis.stop());
+      const cluster = await ClusterRig.start({ backends, controllers: 0, proxies: 0, workers: 1 });
+      parts.defer(() => cluster.stop());
+      await installOwnKinds(cluster.api);
+      await cluster.api.apply(
+        { apiVersion: 'v1', kind: 'Node', metadata: { name: 'node-1' } },
+        addressPool('all', { addresses: ['192.0.2.0/28'] }),
+        announcement('all', { l2: {} }),
+      );
+      // On every address: the proxy comes over loopback, and the edge over the cable.
+      const controller = await cluster.startController(cluster.api.url, ['--edge', ...controllerArgs], '0.0.0.0');
+      cluster.controllers.push(controller);
+      await cluster.keepAuthority();
+      const proxyArgs = ['--redis-url', redis.url, '--metrics-compat', 'ingress-nginx'];
+      const proxy = await cluster.startProxy('proxy-1', 1, 'sluice-proxy', proxyArgs);
+      cluster.proxies.push(proxy);
+      const follow = ['--controller', `https://${hostAddress}:${controller.publish}`, '--node', 'node-1'];
+      const proof = ['--controller-ca', cluster.file('ca.crt'), '--token-file', cluster.file('shared.token')];
+      const edge = new SluiceProcess(['edge', ...follow, ...proof, '--admin-port', '0'], {}, node);
+      parts.defer(() => edge.stop());
+      await edge.printed(/"msg":"table stream open"/);
+      return new WholeRig(parts, cluster, controller, proxy);
+    } catch (error) {
+      await parts.disposeAsync();
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {
-    await this.edge.stop();
-    await this.cluster.stop();
-    await this.#redis.stop();
-    await this.#node.remove();
+    await this.#parts.disposeAsync();
   }
+}
+
+async function plugIn(node: Netns): Promise<void> {
+  await run('ip', ['link', 'add', cable, 'type', 'veth', 'peer', 'name', 'up0', 'netns', node.name]);
+  await run('ip', ['addr', 'add', `${hostAddress}/30`, 'dev', cable]);
+  await run('ip', ['link', 'set', cable, 'up']);
+  await node.ip(`addr add ${nodeAddress}/30 dev up0`, 'link set up0 up');
 }

@@ -327,6 +327,33 @@ const edge: Dashboard = {
         queries: { writes: 'sum(rate(sluice_controller_service_writes_total[$__rate_interval]))' },
       },
     ],
+    'Who answers for addresses': [
+      {
+        title: 'Addresses on layer 2',
+        unit: 'short',
+        help: 'That a node answers for.',
+        queries: { '{{instance}}': 'sum by (instance) (sluice_layer2_addresses_held)' },
+      },
+      {
+        title: 'Moves and conflicts',
+        unit: 'short',
+        help: 'Addresses that came to a node, that were not renewed in time, and that somebody else answered for.',
+        queries: {
+          takeovers: 'sum(increase(sluice_layer2_takeovers_total[$__rate_interval]))',
+          losses: 'sum(increase(sluice_layer2_losses_total[$__rate_interval]))',
+          conflicts: 'sum(increase(sluice_layer2_conflicts_total[$__rate_interval]))',
+        },
+      },
+      {
+        title: 'BGP sessions',
+        unit: 'short',
+        help: 'Established ones, and routes that peers were told.',
+        queries: {
+          'up {{peer}}': 'sum by (peer) (sluice_bgp_session_up)',
+          'routes {{peer}}': 'sum by (peer) (sluice_bgp_announced_prefixes)',
+        },
+      },
+    ],
     'Rules of nodes': [
       {
         title: 'Rows',

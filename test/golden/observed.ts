@@ -4,6 +4,7 @@ import { controllerFamilies, planFamilies } from '../../controller/ops/families.
 import { layer2Families } from '../../proxy/announce/layer2families.ts';
 import { edgeFamilies } from '../../proxy/edge/families.ts';
 import { fleetFamilies, shareFamilies } from '../../proxy/fleet/families.ts';
+import { compatFamilies } from '../../proxy/observe/compatfigures.ts';
 import { processFamilies, streamFamilies, trafficFamilies } from '../../proxy/observe/families.ts';
 import { flagMeanings } from '../../proxy/observe/flags.ts';
 import { logFields } from '../../proxy/observe/logfields.ts';
@@ -18,6 +19,12 @@ export const registers: readonly { title: string; about: string; families: Famil
   },
   { title: 'Proxies: tables and workers', about: 'What a proxy says about itself.', families: fleetFamilies },
   { title: 'Proxies: shared state', about: 'With `--redis-url`.', families: shareFamilies },
+  {
+    title: 'Proxies: as ingress-nginx has them',
+    about:
+      'With `--metrics-compat ingress-nginx`, of routes of Ingresses. There are no labels for host and path; `status` and `method` are bounded.',
+    families: compatFamilies,
+  },
   { title: 'Edges', about: 'The agent of a node (`sluice edge`).', families: edgeFamilies },
   {
     title: 'Edges: BGP',

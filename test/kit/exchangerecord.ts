@@ -6,6 +6,7 @@ export function exchangeRecord(fields: Partial<ExchangeRecord>): ExchangeRecord 
     startMs: Date.UTC(2026, 0, 2, 3, 4, 5, 67),
     durationMs: 2.34567,
     upstreamMs: 2.5,
+    connectMs: 0.5,
     method: 'GET',
     target: '/a?b=c',
     protocol: 'HTTP/1.1',

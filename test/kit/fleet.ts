@@ -15,6 +15,8 @@ export function testFleet(options: Partial<FleetOptions> = {}): Promise<Fleet> {
     stateDir: null,
     stateKeyFile: null,
     accessLog: 'off',
+    metricsCompat: 'none',
+    podName: 'proxy-1',
     limits: Limits.parse({}),
     redis: null,
     zone: null,
