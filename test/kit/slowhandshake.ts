@@ -30,8 +30,8 @@ export class SlowHandshake {
     wire.on('error', (error) => this.socket.destroy(error));
   }
 
-  release(): void {
+  readonly release = (): void => {
     this.#isReleased = true;
     for (const bytes of this.#held.splice(0)) this.#send(bytes);
-  }
+  };
 }

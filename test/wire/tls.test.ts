@@ -6,9 +6,12 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { WebSocket, WebSocketServer } from 'ws';
 import { certificateFor } from '../kit/certificate.ts';
 import { download, startFlowBackend, upload } from '../kit/flow.ts';
+import { testGateway } from '../kit/gateway.ts';
 import { ingress, ingressClass, service, tlsSecret } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
+import { certificateRow, plainServerTls, plainTable, row } from '../kit/rows.ts';
+import { SlowHandshake } from '../kit/slowhandshake.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { fieldValue } from '../kit/splitter.ts';
 import { within } from '../kit/wait.ts';
@@ -179,6 +182,34 @@ test('a client that ends inside the handshake, or in an answer, hurts nobody', a
   }
   const tls = { servername: 'shop.tls.test' };
   assert.equal((await exchange({ port: sluice.httpsPort, tls }, get('/', 'shop.tls.test'))).status, 200);
+});
+
+test('who finishes a handshake when the gateway is ending is told to go, whatever is spoken', async () => {
+  const rows = [
+    ...plainTable([]),
+    row('listener', {
+      id: 'https',
+      protocol: 'https',
+      http2: true,
+      tls: { ...plainServerTls, defaultCertificateId: 'ours' },
+    }),
+    certificateRow('ours', ['a.test'], await certificateFor(['a.test'])),
+  ];
+  const endless = { idleMs: 0, settingsMs: 3_600_000, lingerMs: 1 };
+  for (const protocol of ['http/1.1', 'h2']) {
+    const { gateway, live } = await testGateway(rows, endless);
+    const listener = live.listeners.get('https');
+    assert.ok(listener);
+    const { port } = await gateway.openListener(listener, 0);
+    const { socket, release } = new SlowHandshake(port);
+    const client = await RawClient.open({ port, tls: { socket, servername: 'a.test', ALPNProtocols: [protocol] } });
+    // Nothing but its clients ends it.
+    const drained = gateway.drain(3_600_000);
+    release();
+    await client.closed();
+    client.destroy();
+    await within(drained, 'the gateway to end');
+  }
 });
 
 test('large bodies pass whole through TLS, both ways', async () => {
