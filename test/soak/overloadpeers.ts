@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -82,7 +82,7 @@ frontend main
   ${answer}
 `,
     );
-    return launched('HAProxy', ['haproxy', '-f', file, '-db'], httpPort, httpsPort);
+    return launched('HAProxy', folder, ['haproxy', '-f', file, '-db'], httpPort, httpsPort);
   },
   async nginx(application) {
     const { folder, pem, httpPort, httpsPort } = await place();
@@ -102,7 +102,7 @@ http { access_log off; keepalive_requests 1000000000; default_type text/plain; $
   server { listen 127.0.0.1:${httpPort} backlog=4096; listen 127.0.0.1:${httpsPort} ssl backlog=4096;
     ssl_certificate ${pem}; ssl_certificate_key ${pem}; location / { ${answer} } } }`,
     );
-    return launched('nginx', ['nginx', '-c', file, '-p', folder], httpPort, httpsPort);
+    return launched('nginx', folder, ['nginx', '-c', file, '-p', folder], httpPort, httpsPort);
   },
 };
 
@@ -117,6 +117,7 @@ async function place(): Promise<{ folder: string; pem: string; httpPort: number;
 
 async function launched(
   name: string,
+  folder: string,
   argv: readonly string[],
   httpPort: number,
   httpsPort: number,
@@ -129,6 +130,7 @@ async function launched(
     const ended = once(child, 'exit');
     child.kill('SIGKILL');
     await ended;
+    rmSync(folder, { recursive: true, force: true });
   };
   return { name, httpPort, httpsPort, pids: [child.pid ?? 0], stop };
 }
