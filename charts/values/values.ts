@@ -82,6 +82,18 @@ export const Values = z.strictObject({
       ...monitor,
       podTargetLabels: texts('labels of the pods that samples get'),
     }),
+    prometheusRule: group('alerts, as files/alerts.yaml has them', {
+      enabled: toggle(false, 'create it; the kinds of the Prometheus operator must be there'),
+      annotations: textMap('its annotations'),
+      namespace: text('', 'its namespace; empty: that of the release'),
+      additionalLabels: textMap('its labels, by which Prometheus finds it'),
+    }),
+    dashboards: group('dashboards for Grafana, in a ConfigMap', {
+      enabled: toggle(false, 'create it'),
+      annotations: textMap('its annotations, as `grafana_folder: Sluice`'),
+      namespace: text('', 'its namespace; empty: that of the release'),
+      additionalLabels: textMap('its labels, by which Grafana finds it, as `grafana_dashboard: "1"`'),
+    }),
   }),
   test: group('the pod of `helm test`', {
     annotations: textMap('its annotations'),
