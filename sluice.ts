@@ -28,6 +28,8 @@ const { version } = z
 const program = new Command('sluice')
   .description('The front door of a Kubernetes cluster: Ingress controller and proxy fleet.')
   .version(version)
+  // `edge` and the commands below it have flags of one name; each takes what stands behind its own.
+  .enablePositionalOptions()
   .exitOverride()
   .configureOutput({
     outputError: (text, write) => write(`${text.trim().replace(/\s*\n\s*/g, ' ')}\n`),

@@ -161,4 +161,12 @@ describe('sluice standalone --edge', { skip, timeout: 600_000 }, () => {
     }, 'the address in the status');
     assert.doesNotMatch(status, /AddressKept|AddressTaken/);
   });
+
+  test('cleanup takes away what the process leaves', async () => {
+    await sluice.stop();
+    const removed = await run('cleanup', '--run-dir', join(folder, 'run'));
+    assert.match(removed, /^removed BIRD, and the routes that it announced\n/);
+    assert.match(removed, /^removed the nftables table inet sluice$/m);
+    await expectRoutes('');
+  });
 });
