@@ -13,12 +13,16 @@ const EdgeWorkload = z.object({
             z.looseObject({
               image: z.string(),
               imagePullPolicy: z.string().optional(),
-              securityContext: z.unknown(),
+              securityContext: z.unknown().optional(),
               volumeMounts: z.array(z.looseObject({ name: z.string() })).default([]),
             }),
           )
           .min(1),
-        volumes: z.array(z.looseObject({ name: z.string(), hostPath: z.unknown(), emptyDir: z.unknown() })).default([]),
+        volumes: z
+          .array(
+            z.looseObject({ name: z.string(), hostPath: z.unknown().optional(), emptyDir: z.unknown().optional() }),
+          )
+          .default([]),
       }),
     }),
   }),

@@ -6,6 +6,7 @@ import { eventually } from '../kit/wait.ts';
 import { H2Load } from './h2load.ts';
 import { hasPool, Installation, skipWithoutCluster } from './installation.ts';
 
+/** Over HTTP/1.1, and as many over HTTP/2. */
 const requestsPerSecond = 250;
 
 /** On a real cluster, in order: each test goes on where the one before has stopped. */
