@@ -6,6 +6,7 @@
  *   npm run bench -- propagation  instead: how long a new Ingress takes on a real API server (propagation.ts)
  *   npm run bench -- edge         instead: what a plan of many Services costs a node (edge.ts)
  *   npm run bench -- bgp          instead: how soon routers learn of addresses, and of losses (bgp.ts)
+ *   npm run bench -- failover     instead: how soon traffic is back when the holder of an address fails (failover.ts)
  *   BENCH_ROUNDS=9 BENCH_SECONDS=3 BENCH_WARMUP=4
  *   BENCH_BESIDE=/a/checkout      another Sluice in every row
  *
@@ -34,6 +35,16 @@ if (wanted.includes('bgp')) {
   const { measureRoutes, measureSilence } = await import('./bgp.ts');
   for (const addresses of [100, 1_000, 10_000]) console.log(JSON.stringify(await measureRoutes(addresses)));
   console.log(JSON.stringify(await measureSilence(5)));
+  process.exit(0);
+}
+
+if (wanted.includes('failover')) {
+  const { measureFailover, measureKeepalived } = await import('./failover.ts');
+  const trials = Number(process.env['BENCH_ROUNDS'] ?? 50);
+  for (const failure of ['gone', 'cut', 'frozen'] as const) {
+    console.log(JSON.stringify(await measureFailover(failure, trials)));
+    if (hasProgram('keepalived')) console.log(JSON.stringify(await measureKeepalived(failure, trials)));
+  }
   process.exit(0);
 }
 

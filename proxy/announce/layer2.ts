@@ -383,7 +383,7 @@ function renewEveryMs(lifetimeS: number): number {
 const tickMs = 100;
 const ticksPerBeat = beatMs / tickMs;
 /** Silence after which an address is asked for. */
-const suspectMs = 450;
+const suspectMs = 350;
 const enoughQuiet = 2;
 /** After which a cable that was mended carries packets. */
 const settleMs = 2_000;

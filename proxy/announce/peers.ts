@@ -147,14 +147,16 @@ export class Peers {
 
   #isRecent(peer: EdgePeer, sequence: number, nowMs: number): boolean {
     if (sequence > peer.sent || sequence <= peer.sent - rememberedBeats) return false;
-    return nowMs - (peer.sentMs[sequence % rememberedBeats] ?? Number.NEGATIVE_INFINITY) <= silenceMs;
+    return nowMs - (peer.sentMs[sequence % rememberedBeats] ?? Number.NEGATIVE_INFINITY) <= answerMs;
   }
 }
 
 /** How often it is said that one lives, and after how long of nothing one is thought away. */
 export const beatMs = 200;
-export const silenceMs = 4 * beatMs;
+export const silenceMs = 3 * beatMs;
 
+/** Within which what was sent is answered: by a beat that follows it, of one that may be late. */
+const answerMs = 2 * silenceMs;
 const rememberedBeats = 64;
 /** So that a beat fits into one frame. */
 const claimsPerPage = 24;
