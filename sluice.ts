@@ -9,7 +9,7 @@ import { checkFlags, controllerFlags, proxyFlags, standaloneFlags } from './cont
 import { leaveFlags } from './controller/ops/leaveflags.ts';
 import { followedLevel } from './controller/ops/levelfile.ts';
 import type { Leveled } from './controller/ops/log.ts';
-import { reportFlags, statusFlags } from './controller/ops/lookflags.ts';
+import { lintFlags, reportFlags, statusFlags } from './controller/ops/lookflags.ts';
 import { dashed, readSettings, SettingError, variableOf } from './controller/ops/settings.ts';
 import { limitFlags, limitsOf } from './limitflags.ts';
 import { redisSettingsOf } from './proxy/share/redis.ts';
@@ -93,6 +93,17 @@ addCommand(
     });
     const print = (text: string) => process.stdout.write(text);
     if (!(await showStatus(cluster, { ...values, waitMs: wait ? timeout : 0, print }))) process.exitCode = 1;
+  },
+);
+addCommand(
+  'lint',
+  'Say what would come of manifests; exit code 1: something would not be honoured.',
+  lintFlags,
+  async ({ file, ingressClass }) => {
+    const { lint, problemLine } = await import('./controller/explain/lint.ts');
+    const problems = await lint(file, ingressClass, Date.now());
+    process.stdout.write(problems.map(problemLine).join(''));
+    if (problems.some(({ severity }) => severity === 'error')) process.exitCode = 1;
   },
 );
 addCommand(

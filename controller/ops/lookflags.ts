@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration, flag, text, toggle } from './flag.ts';
+import { duration, flag, list, text, toggle } from './flag.ts';
 import { controllerFlags } from './flags.ts';
 
 /** Where an installation is, for a person who looks at it from outside. */
@@ -16,6 +16,15 @@ export const statusFlags = {
   ...lookFlags,
   wait: flag(toggle.default(false), null, 'wait until all is well, and say what changes meanwhile'),
   timeout: flag(duration.default(300_000), 'TIME', 'with --wait: no longer than this (default: 5m)'),
+};
+
+export const lintFlags = {
+  file: flag(
+    list(text).refine((files) => files.length > 0, 'is needed'),
+    'FILE',
+    'file of manifests, - for what comes on stdin; may be repeated',
+  ),
+  ingressClass: controllerFlags.ingressClass,
 };
 
 export const reportFlags = {
