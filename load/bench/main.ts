@@ -4,6 +4,7 @@
  *   npm run bench                 all rows
  *   npm run bench -- small TLS    rows whose name contains one of the words
  *   npm run bench -- propagation  instead: how long a new Ingress takes on a real API server (propagation.ts)
+ *   npm run bench -- weigh        instead: what controller and worker weigh beside 50,000 endpoints (weigh.ts)
  *   npm run bench -- edge         instead: what a plan of many Services costs a node (edge.ts)
  *   npm run bench -- bgp          instead: how soon routers learn of addresses, and of losses (bgp.ts)
  *   npm run bench -- failover     instead: how soon traffic is back when the holder of an address fails (failover.ts)
@@ -28,6 +29,12 @@ const wanted = process.argv.slice(2);
 if (wanted.includes('propagation')) {
   const { measurePropagation } = await import('./propagation.ts');
   console.log(JSON.stringify(await measurePropagation()));
+  process.exit(0);
+}
+
+if (wanted.includes('weigh')) {
+  const { weigh } = await import('./weigh.ts');
+  console.log(JSON.stringify(await weigh()));
   process.exit(0);
 }
 
