@@ -54,7 +54,7 @@ export class Installation {
   }
 
   async test(): Promise<string> {
-    return await this.#helm('test', 'sluice', '--logs', '--timeout', '3m');
+    return await this.#helm('test', 'sluice', '--timeout', '3m');
   }
 
   async uninstall(): Promise<void> {

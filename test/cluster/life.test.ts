@@ -54,6 +54,16 @@ describe('the life of an installation', { skip: skipWithoutCluster, timeout: 3_6
 
   test('helm uninstall leaves nothing', async () => {
     await sluice.uninstall();
+    // Proxies take their time to drain.
+    await sluice.kubectl(
+      'wait',
+      'pods',
+      '--selector',
+      'app.kubernetes.io/component=proxy',
+      '--for=delete',
+      '--timeout',
+      '3m',
+    );
     const { items: services = [] } = await sluice.json('services', '--all-namespaces');
     const held = services.filter(({ metadata }) => metadata?.annotations?.['sluice.dev/allocation'] !== undefined);
     assert.deepEqual(
