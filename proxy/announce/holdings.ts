@@ -82,7 +82,7 @@ export class Holdings {
     return lost.map(({ address }) => address);
   }
 
-  /** For an agent that ends and whose addresses nobody else can have: time enough for another to start. */
+  /** For an agent that ends: time enough for another to start. */
   async leave(): Promise<void> {
     await this.#inTurn(() => this.#add([...this.#held.values()], Math.max(this.#lifetimeS, restartS)));
     this.#held.clear();

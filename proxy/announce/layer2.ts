@@ -52,7 +52,6 @@ export class Layer2 implements Announcer {
   #watchMs = 0;
   #renewedMs = 0;
   #isLookDue = false;
-  #isStopping = false;
   readonly #timer: NodeJS.Timeout;
   #waiters: { isDone: () => boolean; resolve: () => void; untilMs: number }[] = [];
 
@@ -112,15 +111,11 @@ export class Layer2 implements Announcer {
     return layer2Figures(this.#facts());
   }
 
-  /** Hands over what others can take. What nobody else can have is answered for until there is another agent, or a while. */
+  /**
+   * What this node has stays where it is, until the next agent or a while: the kernel answers and forwards without us, and
+   * connections that were made through this node are known to it alone. A node that is about to leave is told so by the plan.
+   */
   async stop(): Promise<void> {
-    this.#isStopping = true;
-    this.#look();
-    const linked = this.#heartbeat.linked();
-    const canMove = [...this.#holdings.all()].some(({ address }) =>
-      linked.some((peer) => (this.#contender(peer, address)?.grade ?? 0) > 0),
-    );
-    if (canMove) await this.#wait(() => this.#holdings.size === 0, handOverMs);
     clearInterval(this.#timer);
     this.#wishes.clear();
     this.#monitor.close();
@@ -279,7 +274,6 @@ export class Layer2 implements Announcer {
       return false;
     }
     if (!this.#links.some(({ name }) => name === link)) return true;
-    if (this.#isStopping) return false;
     if (target !== null && target.link !== link) return true;
     const nowMs = this.#heartbeat.nowMs;
     const sinceMs = this.#yieldingMs.get(address) ?? nowMs;
@@ -351,7 +345,7 @@ export class Layer2 implements Announcer {
 
   /** Rules that are being written anew are no reason to give everything away. */
   #ownGrade(): Grade {
-    if (this.#isStopping || this.#heartbeat.nowMs - this.#wellMs > unfitAfterMs) return 0;
+    if (this.#heartbeat.nowMs - this.#wellMs > unfitAfterMs) return 0;
     return this.#options.isPlanLive() ? 2 : 1;
   }
 
