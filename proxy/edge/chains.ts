@@ -100,8 +100,12 @@ export function fixedChains({ masqueradeBit, podInterfaces }: ChainOptions): Cha
       name: 'input',
       hook: 'type filter hook input priority 0',
       // The node that announces an address has it: what is not translated, as a packet of a connection that nobody remembers,
-      // must reach nothing of the host, and get no reset from it.
-      rules: both((ip, n) => `meta l4proto != { icmp, icmpv6 } ${ip} daddr @address${n} drop`),
+      // must reach nothing of the host, and get no reset from it. A process of the host that asks at the address does so from
+      // that address: the answers are those of a connection that was translated.
+      rules: [
+        'ct status dnat accept',
+        ...both((ip, n) => `meta l4proto != { icmp, icmpv6 } ${ip} daddr @address${n} drop`),
+      ],
     },
     ...udpChains(),
   ];

@@ -120,7 +120,8 @@ function isInContext(path: string): boolean {
     if (line === '' || line.startsWith('#')) continue;
     const pattern = line.replace(/^!/, '');
     const folders = path.split('/').map((_, index, parts) => parts.slice(0, index + 1).join('/'));
-    if (folders.some((part) => matchesGlob(part, pattern))) isIn = line.startsWith('!');
+    // Docker's * takes hidden files, too.
+    if (folders.some((part) => pattern === '*' || matchesGlob(part, pattern))) isIn = line.startsWith('!');
   }
   return isIn;
 }
