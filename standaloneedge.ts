@@ -84,7 +84,7 @@ export async function openStandaloneEdge(
         tell: ({ source: { namespace, name }, message }) => log.info({ service: `${namespace}/${name}` }, message),
         log,
       });
-      plans.writeBy({ services, pools: { changed() {} } });
+      plans.writeBy({ services, pools: { changed() {} }, announced: { assigned() {} } });
       services.lead(true);
     },
     async stop() {

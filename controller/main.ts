@@ -26,6 +26,7 @@ import { edgeRows, fleetAuthority, fleetRows } from './publish/fleetrows.ts';
 import { Publisher } from './publish/publisher.ts';
 import { startTableServer } from './publish/server.ts';
 import { fileStore } from './publish/store.ts';
+import { AnnouncedWriter } from './status/announced.ts';
 import { EventWriter } from './status/events.ts';
 import { PoolWriter } from './status/poolwriter.ts';
 import { patchServices } from './status/servicepatch.ts';
@@ -92,12 +93,18 @@ export async function runController(settings: Settings): Promise<void> {
   }
   const plans = settings.edge ? new Plans(planOptions(settings, namespace), shared.edgeRows) : null;
   let sees = () => false;
+  let announced: AnnouncedWriter | null = null;
   const isCurrent = () => sees();
   const feeds = [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', isCurrent, log })];
   if (plans) {
     const authorizeEdge = authorizeBy(settings, settings.edgeServiceAccount, cluster);
     const { publisher } = plans;
-    feeds.push(feedOf({ contract: planContract, publisher, authorize: authorizeEdge, reader: 'edge', isCurrent, log }));
+    feeds.push(
+      feedOf({
+        ...{ contract: planContract, publisher, authorize: authorizeEdge, reader: 'edge', isCurrent, log },
+        hearAnnounced: (node, news) => (news === null ? announced?.knows(node) : announced?.hear(node, news)) ?? false,
+      }),
+    );
   }
   const server = await startTableServer({
     feeds,
@@ -163,7 +170,16 @@ export async function runController(settings: Settings): Promise<void> {
   const services =
     plans && new ServiceWriter({ write: patchServices(cluster), plans, tell: (news) => events.tell(news), log });
   const pools = plans && new PoolWriter({ cluster, usage: () => plans.usage(), log });
-  if (services && pools) plans.writeBy({ services, pools });
+  announced =
+    plans &&
+    new AnnouncedWriter({
+      servicesOf: (address) => plans.servicesOf(address),
+      isAddress: (address) => plans.publisher.row('address', address) !== undefined,
+      isNode: (name) => plans.publisher.row('node', name) !== undefined,
+      nodes: () => new Set(edges().flatMap(({ node }) => node ?? [])),
+      tell: (news) => events.tell(news),
+    });
+  if (services && pools && announced) plans.writeBy({ services, pools, announced });
   const caBundle =
     settings.webhookConfiguration === null
       ? null
@@ -183,6 +199,7 @@ export async function runController(settings: Settings): Promise<void> {
       events.lead(isLeader);
       services?.lead(isLeader);
       pools?.lead(isLeader);
+      announced?.lead(isLeader);
       caBundle?.lead(isLeader);
     },
     log,
@@ -209,6 +226,7 @@ export async function runController(settings: Settings): Promise<void> {
   events.stop();
   services?.stop();
   pools?.stop();
+  announced?.stop();
   caBundle?.stop();
   await admission?.stop();
   pipeline.source.stop();

@@ -5,6 +5,7 @@ import type { Intent } from './addresses/allocator.ts';
 import type { Allocation } from './addresses/record.ts';
 import { Planner, type PlanOptions } from './plan/planner.ts';
 import { Publisher } from './publish/publisher.ts';
+import type { AnnouncedService, AnnouncedWriter } from './status/announced.ts';
 import type { PoolWriter } from './status/poolwriter.ts';
 import type { EdgeReach, PlanState, ServiceWriter } from './status/servicewriter.ts';
 import { type ClusterView, type ObjectKey, splitKey, type ViewUpdate } from './watch/view.ts';
@@ -13,6 +14,7 @@ import { type ClusterView, type ObjectKey, splitKey, type ViewUpdate } from './w
 interface PlanWriters {
   services: Pick<ServiceWriter, 'planned' | 'answered'>;
   pools: Pick<PoolWriter, 'changed'>;
+  announced: Pick<AnnouncedWriter, 'assigned'>;
 }
 
 /** What a plan depends on: an edge takes none from a replica that has seen less of these than the plan in force holds. */
@@ -25,6 +27,7 @@ export class Plans implements PlanState {
   readonly publisher = new Publisher(planContract);
   readonly #planner: Planner;
   #writers: PlanWriters | null = null;
+  #view: ClusterView | null = null;
   /** Who has which address is further than what edges were told: a Secret that the plan needs is still being fetched. */
   #isAhead = false;
   /** Since the last commit. */
@@ -64,9 +67,12 @@ export class Plans implements PlanState {
   commit(view: ClusterView, seen: Readonly<Record<string, number>>, holds: Readonly<Record<string, number>>): void {
     const { generation } = this.publisher.commit(ofPlans(seen), ofPlans(holds));
     this.#isAhead = false;
+    this.#view = view;
     const [assigned, touched, pools] = [[...this.#assigned], [...this.#touched], [...this.#pools]];
     for (const set of [this.#assigned, this.#touched, this.#pools]) set.clear();
     this.#writers?.services.planned({ view, assigned, touched, generation, seen: seen['Service'] ?? 0 });
+    const given = assigned.flatMap((key) => this.assignments().get(key) ?? []);
+    this.#writers?.announced.assigned(given.map(({ address }) => address));
     const { turnover } = this.#planner.allocator;
     if (turnover !== this.#turnover || pools.length > 0) this.#writers?.pools.changed(pools);
     this.#turnover = turnover;
@@ -83,6 +89,16 @@ export class Plans implements PlanState {
   /** By name of pool: how much is in use. */
   usage(): ReadonlyMap<string, AddressPoolStatus> {
     return this.#planner.allocator.usage();
+  }
+
+  /** Services that have an address by the plan that edges were told. */
+  servicesOf(address: string): AnnouncedService[] {
+    const keys = this.publisher.row('address', address)?.serviceIds ?? [];
+    return keys.flatMap((key) => {
+      const uid = this.#view?.get('Service', key)?.metadata.uid;
+      const [namespace, name] = splitKey(key);
+      return uid === undefined ? [] : [{ source: { kind: 'Service', namespace, name }, uid }];
+    });
   }
 
   /** What edges have now. Asked for once for many Services: edges times addresses are a million. */

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Log } from '#kit/log.ts';
+import type { Announced } from '#table/announced.ts';
 import type { AnyKinds, Contract } from '#table/contract.ts';
 import { type AckAnswer, type AckPost, streamHeader } from '#table/wire.ts';
 import { adminOrigin } from './adminorigin.ts';
@@ -15,6 +16,11 @@ export interface FeedOptions<M extends AnyKinds> {
   reader: 'proxy' | 'edge';
   /** Whether what is published is what the API server has now. */
   isCurrent(): boolean;
+  /**
+   * An edge says what it announces; null: nothing new.
+   * @returns whether what it announces is known now
+   */
+  hearAnnounced?(node: string, announced: Announced | null): boolean;
   log: Log;
 }
 
@@ -70,7 +76,7 @@ export function feedOf<M extends AnyKinds>(options: FeedOptions<M>): Feed {
     },
 
     acknowledge(post, peer) {
-      const { name, ack } = post;
+      const { name, node, ack, announced } = post;
       const stream = streams.get(post.stream);
       if (stream) stream.acknowledge(ack);
       else publisher.heardElsewhere(post, adminOrigin(post.admin, peer));
@@ -78,7 +84,8 @@ export function feedOf<M extends AnyKinds>(options: FeedOptions<M>): Feed {
         log.error({ [reader]: name, hash: ack.hash, problems: ack.problems }, `${reader} refused what it was sent`);
       }
       const { seen = {}, holds = {} } = publisher.current ?? {};
-      return { seen, holds, leaseMs: isCurrent() ? leaseMs : 0 };
+      const knowsAnnounced = node !== null && (options.hearAnnounced?.(node, announced ?? null) ?? false);
+      return { seen, holds, leaseMs: isCurrent() ? leaseMs : 0, knowsAnnounced };
     },
 
     beat() {

@@ -173,6 +173,11 @@ export class Publisher<M extends AnyKinds> {
     return states;
   }
 
+  /** As staged last and committed. */
+  row<K extends KindIn<M>>(kind: K, id: string): M[K] | undefined {
+    return this.#rows.get(keyOf(kind, id))?.entry.row as M[K] | undefined;
+  }
+
   countRows(): Record<KindIn<M>, number> {
     const counts = Object.fromEntries(kindsOf(this.#contract.schemas).map((kind) => [kind, 0]));
     for (const { entry } of this.#rows.values()) counts[entry.kind] = (counts[entry.kind] ?? 0) + 1;

@@ -29,7 +29,8 @@ export interface TableServer {
  * - `GET /v1/tables?name=&zone=&node=&hash=`: the stream of proxy/table/wire.ts, without end. Without `name` it is a
  *   look on for people: nobody waits for answers.
  * - `POST /v1/acks`: an answer to a commit, repeated as a sign of life. Streams whose reader is silent are cut. The
- *   answer says how far we are, so that a reader can leave a replica that does not get any further.
+ *   answer says how far we are, so that a reader can leave a replica that does not get any further. Edges say along with
+ *   it what they announce.
  *
  * All want `Authorization: Bearer`; a token that is bound to a node speaks for that node alone.
  *

@@ -30,6 +30,8 @@ export interface News {
   source: Source;
   uid: string;
   message: string;
+  /** What was done. */
+  action: 'Write' | 'Announce';
 }
 
 interface Waiting {
@@ -155,7 +157,7 @@ export class EventWriter {
       eventTime: microTime(),
       ...(isProblem(said)
         ? { type: 'Warning', reason: said.code, action: 'Translate' }
-        : { type: 'Normal', reason: said.reason, action: 'Write' }),
+        : { type: 'Normal', reason: said.reason, action: said.action }),
       note: note.length > longestNote ? `${note.slice(0, longestNote - 1)}…` : note,
       reportingController: this.#options.controller,
       reportingInstance: this.#options.instance,

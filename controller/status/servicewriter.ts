@@ -248,10 +248,12 @@ export class ServiceWriter {
     const source = { kind: 'Service', namespace, name };
     if (step.type === 'record') {
       const given = step.intent.allocations.map(({ address, pool }) => `${address} of AddressPool ${pool}`);
-      this.#options.tell({ reason: 'AddressAllocated', source, uid, message: `Given ${given.join(' and ')}.` });
+      const message = `Given ${given.join(' and ')}.`;
+      this.#options.tell({ reason: 'AddressAllocated', action: 'Write', source, uid, message });
     } else if (step.type === 'release' && deletionTimestamp === '') {
       this.#options.tell({
         reason: 'AddressReleased',
+        action: 'Write',
         source,
         uid,
         message: 'Nobody announces it, and it has no address any more.',

@@ -1,3 +1,4 @@
+import type { AnnouncedBy } from '#table/announced.ts';
 import type { EdgePlan, PlanRows } from '#table/plan.ts';
 import type { Problem } from '#table/problem.ts';
 import type { Delta } from '../receive/changes.ts';
@@ -11,6 +12,8 @@ export interface Announcer {
   withdraw(plan: EdgePlan, delta: Delta<PlanRows>): Promise<void>;
   /** When the rules of the change are in force: announces what is to be. Resolves when it has been said, or cannot be. */
   announce(plan: EdgePlan, delta: Delta<PlanRows>): Promise<void>;
+  /** Addresses that this node announces now. Asked for every other second. */
+  announced(): Iterable<AnnouncedBy>;
   status(): AnnouncerStatus;
   problems(): readonly Problem[];
   /** What it adds to /metrics: `exposition` of a register of its own, which test/golden/observed.ts puts into docs/metrics.md. */

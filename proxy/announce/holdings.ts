@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import type { Log } from '#kit/log.ts';
+import type { AnnouncedBy } from '#table/announced.ts';
 import { runIp } from './ip.ts';
 import type { Lease } from './links.ts';
 import type { Target } from './prober.ts';
@@ -35,6 +36,10 @@ export class Holdings {
 
   get(address: string): Target | null {
     return this.#held.get(address) ?? null;
+  }
+
+  announced(): Iterable<AnnouncedBy> {
+    return this.#held.keys().map((address) => ({ way: 'layer2', address }));
   }
 
   all(): Iterable<Target> {
@@ -142,6 +147,11 @@ function onLink(target: Target): string {
 
 function isV6({ address }: Target): boolean {
   return address.includes(':');
+}
+
+/** Several times in each lifetime. */
+export function renewEveryMs(lifetimeS: number): number {
+  return Math.min(2_000, 250 * lifetimeS);
 }
 
 /** Time enough for another agent to start. */

@@ -1,3 +1,4 @@
+import type { AnnouncedBy } from '#table/announced.ts';
 import type { EdgePlan, PlanRows } from '#table/plan.ts';
 import type { Problem } from '#table/problem.ts';
 import { changesOf, type Delta } from '../receive/changes.ts';
@@ -6,7 +7,7 @@ import { Candidates } from './candidates.ts';
 import { type Contender, type Decision, decide, type Grade } from './election.ts';
 import { Gratuitous } from './gratuitous.ts';
 import { Heartbeat } from './heartbeat.ts';
-import { Holdings, removeAddresses } from './holdings.ts';
+import { Holdings, removeAddresses, renewEveryMs } from './holdings.ts';
 import { type Layer2Facts, layer2Figures, layer2Problems, layer2Status } from './layer2report.ts';
 import { LinkMonitor } from './linkmonitor.ts';
 import { type Lease, type Link, linkFor, readLinks } from './links.ts';
@@ -97,6 +98,10 @@ export class Layer2 implements Announcer {
     this.#look();
     const fresh = [...changesOf(delta, 'address').keys()];
     await this.#wait(() => fresh.every((each) => !this.#taking.has(each) && !this.#wishes.isOpen(each)), sayMs);
+  }
+
+  announced(): Iterable<AnnouncedBy> {
+    return this.#holdings.announced();
   }
 
   status(): AnnouncerStatus {
@@ -367,11 +372,6 @@ export class Layer2 implements Announcer {
       isWithoutLink: (address) => this.#targetOf(address) === null,
     };
   }
-}
-
-/** Several times in each lifetime. */
-function renewEveryMs(lifetimeS: number): number {
-  return Math.min(2_000, 250 * lifetimeS);
 }
 
 const tickMs = 100;

@@ -1,4 +1,5 @@
 import type { Log } from '#kit/log.ts';
+import type { AnnouncedBy } from '#table/announced.ts';
 import type { Ack, ChangeBatch, Commit } from '#table/change.ts';
 import { checkPointers } from '#table/check.ts';
 import { kindsOf } from '#table/contract.ts';
@@ -60,6 +61,8 @@ export interface Edge {
   /** Brings a batch into force, or refuses it as a whole. Never rejects. */
   apply(batch: ChangeBatch<PlanRows>): Promise<Ack>;
   state(): EdgeState;
+  /** Addresses that this node announces now. */
+  announced(): Iterable<AnnouncedBy>;
   readonly adminPort: number;
   /** Adds Prometheus text to /metrics. */
   addMetrics(source: () => Promise<string>): void;
@@ -188,6 +191,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   return {
     apply: (batch) => intake.take(batch),
     state: () => ({ hash: intake.commit?.hash ?? '', commit: intake.commit, unreadyReason: unreadyReason() }),
+    announced: () => announcers.values().flatMap((each) => each.announced()),
     adminPort: admin.port,
     addMetrics: (source) => metricSources.push(source),
     async stop() {

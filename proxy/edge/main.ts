@@ -32,6 +32,7 @@ export async function runEdge(options: EdgeProcessOptions): Promise<void> {
     admin: adminOf(options.adminAddress, edge.adminPort),
     current: () => edge.state().commit,
     onBatch: (batch) => edge.apply(batch),
+    announced: () => edge.announced(),
     log,
   });
   edge.addMetrics(async () => (stream === null ? '' : streamFigures(stream.state())));

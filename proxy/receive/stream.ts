@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import type { Log } from '#kit/log.ts';
 import { reasonOf } from '#kit/reason.ts';
+import type { Announced, AnnouncedBy } from '#table/announced.ts';
 import type { Ack, ChangeBatch } from '#table/change.ts';
 import type { Contract } from '#table/contract.ts';
 import {
@@ -16,6 +17,7 @@ import {
 import { type Controller, findControllers, readCredentials } from './controllers.ts';
 import { LagWatch } from './lag.ts';
 import { OtherControllers } from './others.ts';
+import { Tidings } from './tidings.ts';
 
 export interface StreamOptions<M> {
   /** What is followed. */
@@ -35,6 +37,8 @@ export interface StreamOptions<M> {
   current(): { hash: string } | null;
   /** Applies a batch. A rejection counts as a refusal. */
   onBatch(batch: ChangeBatch<M>): Promise<Ack>;
+  /** Of an edge: what its node announces now. All controllers are told. */
+  announced?(): Iterable<AnnouncedBy>;
   log: Log;
 }
 
@@ -73,10 +77,11 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
   /** Origin of a controller that is to be followed next; null: any. */
   let preferred: string | null = null;
   const lag = new LagWatch();
+  const tidings = options.announced ? new Tidings(() => options.announced?.() ?? []) : null;
   const others = new OtherControllers({
     openAgent: () => openAgent(options),
     async post(controller, agent, ack) {
-      const { holds } = await post({ controller, stream: '', agent }, ack);
+      const { holds } = await tell({ controller, stream: '', agent }, ack);
       lag.heard(controller.origin, holds);
     },
     onFailure: ({ url }, error) => log.debug({ controller: url, reason: reasonOf(error) }, 'a controller was not told'),
@@ -129,7 +134,7 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
       for await (const batch of batchesOf(contract, response.body)) {
         const ack = await take(batch);
         lastAck = ack;
-        lease(await post(connected, ack));
+        lease(await tell(connected, ack));
         tellOthers(ack);
         const reason = reasonToLeave(ack);
         if (reason !== null) throw new Error(reason);
@@ -161,15 +166,31 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
     }
   }
 
-  /** Returns how far the controller is. */
-  async function post({ controller, stream, agent }: Connected, ack: Ack): Promise<AckAnswer> {
+  /** With what is announced, in as many messages as that takes. Returns how far the controller is. */
+  async function tell(way: Connected, ack: Ack): Promise<AckAnswer> {
+    const { origin } = way.controller;
+    for (;;) {
+      const message = tidings?.next(origin) ?? null;
+      try {
+        const answer = await post(way, ack, message?.announced ?? null);
+        tidings?.answered(origin, message, answer.knowsAnnounced);
+        if (!tidings?.hasMore(origin)) return answer;
+      } catch (error) {
+        tidings?.failed(origin);
+        throw error;
+      }
+    }
+  }
+
+  async function post(way: Connected, ack: Ack, announced: Announced | null): Promise<AckAnswer> {
+    const { controller, stream, agent } = way;
     const { token } = await readCredentials(options);
     const response = await request(`${controller.origin}${contract.acksPath}`, {
       dispatcher: agent,
       signal: stopping.signal,
       method: 'POST',
       headers: { authorization: `Bearer ${token}`, host: controllerServerName, 'content-type': 'application/json' },
-      body: JSON.stringify({ stream, name, zone, node, admin, ack } satisfies AckPost),
+      body: JSON.stringify({ stream, name, zone, node, admin, ack, announced } satisfies AckPost),
       headersTimeout: connectTimeoutMs,
       bodyTimeout: connectTimeoutMs,
     });
@@ -194,7 +215,7 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
     if (lastAck === null || connected === null) return;
     const { agent } = connected;
     try {
-      const answer = await post(connected, lastAck);
+      const answer = await tell(connected, lastAck);
       lease(answer);
       const { seen } = answer;
       preferred = lag.look(seen);
@@ -203,6 +224,7 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
         return await agent.destroy();
       }
       controllers = await findControllers(options.urls);
+      tidings?.keep(new Set(controllers.map(({ origin }) => origin)));
       tellOthers(lastAck);
     } catch {
       // A controller that does not take answers is as good as gone; ending the connection makes `follow` look for another.
@@ -210,11 +232,21 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
     }
   }, lifeMs);
 
+  const watch = tidings && setInterval(look, lookEveryMs);
+
+  async function look(): Promise<void> {
+    if (!tidings?.look() || lastAck === null || connected === null) return;
+    const { agent, controller } = connected;
+    tellOthers(lastAck);
+    if (tidings.hasMore(controller.origin)) await tell(connected, lastAck).catch(() => agent.destroy());
+  }
+
   const running = run();
   return {
     state: () => ({ ...state, isLeased: performance.now() < leasedUntilMs }),
     async stop() {
       clearInterval(life);
+      if (watch) clearInterval(watch);
       stopping.abort();
       others.close();
       await running;
@@ -230,6 +262,8 @@ interface Connected {
 
 const connectTimeoutMs = 5_000;
 const lifeMs = 10_000;
+/** How soon controllers hear of another address that is announced. */
+const lookEveryMs = 2_000;
 const firstBackoffMs = 100;
 const maxBackoffMs = 10_000;
 /** Longer than any row: a stream without line ends must not fill the memory. */

@@ -27,12 +27,7 @@ type Bgp = NonNullable<Announcement['bgp']>;
 export function routesOf(plan: EdgePlan, node: string, peerIds: readonly string[]): Routes {
   const routes = new Map(peerIds.map((id) => [id, new Map<string, RouteTerms>()]));
   if (routes.size === 0) return routes;
-  // Announcements are few and addresses many: what is alike for all of them is found out once.
-  const hearings = new Map<string, Hearing>();
-  for (const announcement of plan.announcement.values()) {
-    const hearing = hearingOf(announcement, node, peerIds);
-    if (hearing !== null) hearings.set(announcement.id, hearing);
-  }
+  const hearings = hearingsOf(plan, node, peerIds);
   for (const address of plan.address.values()) {
     const heard = address.announcementIds.filter((id) => hearings.has(id));
     if (heard.length === 0 || !isServedHere(plan, node, address)) continue;
@@ -48,6 +43,24 @@ export function routesOf(plan: EdgePlan, node: string, peerIds: readonly string[
     }
   }
   return routes;
+}
+
+/** The addresses that at least one of these peers hears from a node. */
+export function addressesOf(plan: EdgePlan, node: string, peerIds: readonly string[]): string[] {
+  const hearings = hearingsOf(plan, node, peerIds);
+  return [...plan.address.values()]
+    .filter((row) => row.announcementIds.some((id) => hearings.has(id)) && isServedHere(plan, node, row))
+    .map(({ id }) => id);
+}
+
+/** By announcement. These are few and addresses many: what is alike for all of them is found out once. */
+function hearingsOf(plan: EdgePlan, node: string, peerIds: readonly string[]): ReadonlyMap<string, Hearing> {
+  const hearings = new Map<string, Hearing>();
+  for (const announcement of plan.announcement.values()) {
+    const hearing = hearingOf(announcement, node, peerIds);
+    if (hearing !== null) hearings.set(announcement.id, hearing);
+  }
+  return hearings;
 }
 
 /** Who hears an announcement of a node, and what. */

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Log } from '#kit/log.ts';
 import { reasonOf } from '#kit/reason.ts';
+import type { AnnouncedBy } from '#table/announced.ts';
 import type { EdgePlan, PlanRows } from '#table/plan.ts';
 import type { Problem } from '#table/problem.ts';
 import type { Announcer, AnnouncerStatus } from '../announce/announcer.ts';
@@ -12,7 +13,7 @@ import { figuresText, type SpeakerFigures } from './figures.ts';
 import { files, promote, stage } from './files.ts';
 import { restartDelayMs } from './peers.ts';
 import { speakProblem } from './problems.ts';
-import { waysOf } from './routes.ts';
+import { addressesOf, waysOf } from './routes.ts';
 import { Sessions } from './sessions.ts';
 import { isAboutRoutes, isSame, lessOf, type Speech, silence, speechOf } from './speech.ts';
 import { pathsOf, sessionsOf } from './states.ts';
@@ -40,6 +41,7 @@ export class Speaker implements Announcer {
   #said: Speech = silence;
   /** What it could not be told yet; null: it knows all. */
   #unsaid: Speech | null = null;
+  #heard: { speech: Speech; upIds: readonly string[]; announced: readonly AnnouncedBy[] } | null = null;
   #unusable: readonly Problem[] = [];
   /** Why BIRD did not take the newest; null: it did. */
   #refusal: string | null = null;
@@ -72,6 +74,20 @@ export class Speaker implements Announcer {
     const { speech, problems } = speechOf(plan, this.#options.node);
     this.#unusable = problems;
     await this.#inTurn(() => this.#say(speech, isFirst));
+  }
+
+  /** What a router hears: where no session is up, nobody does. */
+  announced(): readonly AnnouncedBy[] {
+    const plan = this.#plan;
+    const upIds = this.#said.neighbours.filter((each) => this.#sessions.isUp(each)).map(({ row }) => row.id);
+    if (plan === null || !this.#bird.isUp || upIds.length === 0) return [];
+    // Most of the time it is what it was, and there may be tens of thousands.
+    if (this.#heard?.speech !== this.#said || this.#heard.upIds.join() !== upIds.join()) {
+      const addresses = addressesOf(plan, this.#options.node, upIds);
+      const announced = addresses.map((address) => ({ way: 'bgp' as const, address }));
+      this.#heard = { speech: this.#said, upIds, announced };
+    }
+    return this.#heard.announced;
   }
 
   status(): AnnouncerStatus {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Announced } from './announced.ts';
 import { Ack, type ChangeBatch, Commit, schemaVersion } from './change.ts';
 import type { Contract, KindIn, RefIn, RowIn } from './contract.ts';
 import { type Problem, Source } from './problem.ts';
@@ -38,6 +39,8 @@ export const AckPost = z.object({
   /** `address:port` of its admin pages, `:port` at the address that it is seen to come from; absent: it has none to show. */
   admin: z.string().max(60).nullish(),
   ack: Ack,
+  /** Of edges: what of what they announce is new. */
+  announced: Announced.nullish(),
 });
 export type AckPost = z.infer<typeof AckPost>;
 
@@ -45,6 +48,8 @@ export type AckPost = z.infer<typeof AckPost>;
 export const AckAnswer = Commit.pick({ seen: true, holds: true }).extend({
   /** For how long the reader may take what it has for current, unless it hears more, ms; 0: the sender itself sees nothing. */
   leaseMs: z.int().min(0).default(0),
+  /** Whether the controller knows what this edge announces. Where not, it wants to hear all of it. */
+  knowsAnnounced: z.boolean().default(false),
 });
 export type AckAnswer = z.infer<typeof AckAnswer>;
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
+import type { AnnouncedBy } from '#table/announced.ts';
 import type { Ack, ChangeBatch } from '#table/change.ts';
 import { type EdgePlan, emptyPlan, type PlanRows, planContract } from '#table/plan.ts';
 import { connectStream, type TableStreamClient } from '../../proxy/receive/stream.ts';
@@ -191,6 +192,8 @@ export class AddressRig {
 /** An edge as far as the stream goes: it takes what it is sent, at once or when it is let. */
 export class TestEdge {
   readonly plan: EdgePlan = emptyPlan();
+  /** What it says that its node announces. */
+  announces: readonly AnnouncedBy[] = [];
   readonly #client: TableStreamClient;
   #hash: string | null = null;
   #gate: PromiseWithResolvers<void> | null = null;
@@ -200,6 +203,7 @@ export class TestEdge {
       ...{ contract: planContract, urls, caFile, tokenFile, name: node, zone: null, node, admin: null, log: quiet },
       current: () => (this.#hash === null ? null : { hash: this.#hash }),
       onBatch: async (batch) => await this.#take(batch),
+      announced: () => this.announces,
     });
   }
 
