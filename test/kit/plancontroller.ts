@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pino from 'pino';
 import { reasonOf } from '#kit/reason.ts';
+import type { Announced } from '#table/announced.ts';
 import { type PlanKind, type PlanRow, type PlanRows, planContract } from '#table/plan.ts';
 import { sharedSecret } from '../../controller/publish/auth.ts';
 import { type KeyPair, makeAuthority } from '../../controller/publish/certificates.ts';
@@ -15,6 +16,8 @@ export type ControllerMessage =
   /** Serves on `port`, 0 for any; puts `ca.crt` and `token` into the folder. The result is the port. */
   | { kind: 'start'; folder: string; port: number }
   | { kind: 'stop' }
+  /** The result: what edges have said that they announce, to this server. */
+  | { kind: 'announced' }
   /** The result comes when every edge has the plan: how long it took, ms. */
   | { kind: 'publish'; rows: readonly PlanRow[]; gone: readonly { kind: PlanKind; id: string }[] }
   | { kind: 'fill'; services: number; endpoints: number; nodes: readonly PlanRow[] }
@@ -22,6 +25,8 @@ export type ControllerMessage =
 
 const log = pino({ level: 'silent' });
 const publisher = new Publisher<PlanRows>(planContract);
+/** By node. */
+const announced = new Map<string, Set<string>>();
 let authority: KeyPair | null = null;
 let server: TableServer | null = null;
 let rows: PlanRow[] = [];
@@ -43,7 +48,9 @@ async function work(message: ControllerMessage): Promise<unknown> {
       writeFileSync(join(message.folder, 'ca.crt'), authority.certPem);
       writeFileSync(join(message.folder, 'token'), 'a shared secret of the test\n');
       const authorize = sharedSecret(join(message.folder, 'token'));
-      const feed = feedOf({ contract: planContract, publisher, authorize, reader: 'edge', isCurrent: () => true, log });
+      const feed = feedOf({
+        ...{ contract: planContract, publisher, authorize, reader: 'edge', isCurrent: () => true, hearAnnounced, log },
+      });
       server = await startTableServer({
         feeds: [feed],
         authority,
@@ -55,7 +62,11 @@ async function work(message: ControllerMessage): Promise<unknown> {
       return server.port;
     }
     case 'stop':
+      // The next one is as new: it has heard nobody.
+      announced.clear();
       return server?.stop();
+    case 'announced':
+      return [...announced].flatMap(([node, keys]) => [...keys].map((key) => `${node} ${key}`));
     case 'publish':
       return publish(message.rows, message.gone);
     case 'fill':
@@ -64,6 +75,14 @@ async function work(message: ControllerMessage): Promise<unknown> {
     case 'change':
       return publish([otherEndpoint(rows, message.nth)], []);
   }
+}
+
+function hearAnnounced(node: string, news: Announced | null): boolean {
+  if (news?.isWhole) announced.set(node, new Set());
+  const keys = announced.get(node);
+  for (const { way, address } of news?.gained ?? []) keys?.add(`${way} ${address}`);
+  for (const { way, address } of news?.lost ?? []) keys?.delete(`${way} ${address}`);
+  return keys !== undefined;
 }
 
 async function publish(upserts: readonly PlanRow[], gone: readonly { kind: PlanKind; id: string }[]): Promise<number> {

@@ -8,6 +8,7 @@ import { EdgeLab, namesOf } from '../kit/edgelab.ts';
 import { skipWithoutNetns } from '../kit/netns.ts';
 import { RemoteProcess } from '../kit/peer.ts';
 import type { ControllerMessage } from '../kit/plancontroller.ts';
+import { planRow } from '../kit/plans.ts';
 import { SluiceProcess } from '../kit/sluice.ts';
 import { eventually } from '../kit/wait.ts';
 
@@ -134,6 +135,30 @@ describe('sluice edge, as it is run', { skip, timeout: 240_000 }, () => {
     assert.equal(await tell({ kind: 'start', folder, port: controllerPort }), controllerPort);
     await publish(lab.service('web', ['pod-1a'], { clusterIps: ['10.96.4.1'] }));
     assert.deepEqual(await ask(), ['pod-1a']);
+  });
+
+  test('says what it announces, and all of it to a controller that is new', async () => {
+    const isSaid = (text: string) =>
+      eventually(
+        async () => ((await tell<string[]>({ kind: 'announced' })).join() === text ? true : undefined),
+        `the edge to say "${text}"`,
+      );
+    const vips = ['172.30.0.200', '172.30.0.201'];
+    const addressOf = (id: string) => planRow('address', { id, serviceIds: ['test/web'], announcementIds: ['l2'] });
+    await isSaid('');
+    await publish([
+      planRow('announcement', { id: 'l2', nodes: [lab.node.name], layer2: { interfaces: [] } }),
+      ...vips.map(addressOf),
+    ]);
+    await isSaid('node-1 layer2 172.30.0.200,node-1 layer2 172.30.0.201');
+    await publish([], [{ kind: 'address', id: '172.30.0.200' }]);
+    await isSaid('node-1 layer2 172.30.0.201');
+    await tell({ kind: 'stop' });
+    await isSaid('');
+    assert.equal(await tell({ kind: 'start', folder, port: controllerPort }), controllerPort);
+    await isSaid('node-1 layer2 172.30.0.201');
+    await publish([], [{ kind: 'address', id: '172.30.0.201' }]);
+    await isSaid('');
   });
 
   test('a stop leaves the rules, and cleanup leaves nothing', async () => {
