@@ -190,6 +190,17 @@ export class BgpNode {
     return this.#agent.send({ kind: 'apply', batch });
   }
 
+  /** Waits until controllers would be told these. */
+  async announces(...expected: readonly string[]): Promise<void> {
+    await eventually(
+      async () => {
+        const announced = await this.#agent?.send<string[]>({ kind: 'announced' });
+        return announced?.join() === expected.join() ? true : undefined;
+      },
+      `${this.name} to say that it announces ${expected.join() || 'nothing'}`,
+    );
+  }
+
   /** As the agent ends after SIGTERM, or by it, if no signal is given. */
   async endAgent(how: 'stop' | 'SIGKILL'): Promise<void> {
     if (how === 'stop') await this.#agent?.send({ kind: 'stop' });

@@ -11,6 +11,8 @@ export type AgentMessage =
   | { id: number; kind: 'apply'; batch: ChangeBatch<PlanRows> }
   /** Whether controllers are there, as the stream would know. */
   | { id: number; kind: 'live'; isLive: boolean }
+  /** The result: what the node says that it announces. */
+  | { id: number; kind: 'announced' }
   | { id: number; kind: 'stop' };
 
 let edge: Edge | null = null;
@@ -38,6 +40,8 @@ async function work(message: AgentMessage): Promise<unknown> {
     case 'live':
       isLive = message.isLive;
       return null;
+    case 'announced':
+      return [...(edge?.announced() ?? [])].map(({ way, address }) => `${way} ${address}`);
     case 'stop':
       return edge?.stop();
   }

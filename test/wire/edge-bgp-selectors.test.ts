@@ -29,6 +29,8 @@ describe('who announces what to whom by BGP', { skip, timeout: 600_000 }, () => 
       lab.announcement('edge', {}, ['node-1', 'node-2']),
     ]);
     await lab.expectHops(...hops('203.0.113.1/32', 1, 2, 3), ...hops('203.0.113.2/32', 1, 2));
+    await lab.nodes[1]?.announces('bgp 203.0.113.1', 'bgp 203.0.113.2');
+    await lab.nodes[2]?.announces('bgp 203.0.113.1');
     const since = await lab.established('node2');
     const before = await lab.router.routes();
     await lab.apply([lab.announcement('edge', {}, ['node-1'])]);
@@ -64,12 +66,14 @@ describe('who announces what to whom by BGP', { skip, timeout: 600_000 }, () => 
         ['tor-2', false],
       ],
     );
+    await lab.node.announces();
     await lab.apply([lab.announcement('rack', { peerIds: ['tor-1'] })]);
     await lab.expectHops(...hops('203.0.113.1/32', 1, 2, 3));
     // A peer that a node is not to speak with any more.
     await lab.apply([lab.peer('tor-1', { nodes: ['node-2', 'node-3'] })], [{ kind: 'peer', id: 'tor-2' }]);
     await lab.expectHops(...hops('203.0.113.1/32', 2, 3));
     assert.equal(lab.node.birdPid(), 0, 'a node without peers has no BIRD');
+    await lab.node.announces();
     await lab.apply([lab.peer('tor-1'), lab.announcement('rack')]);
     await lab.expectHops(...hops('203.0.113.1/32', 1, 2, 3));
   });
@@ -98,8 +102,10 @@ describe('who announces what to whom by BGP', { skip, timeout: 600_000 }, () => 
     await lab.expectHops(...hops('203.0.113.1/32', 3));
     await lab.apply([pods([3, { ready: false, serving: false }])]);
     await lab.expectHops();
+    await lab.node.announces();
     await lab.apply([pods([1])]);
     await lab.expectHops(...hops('203.0.113.1/32', 1));
+    await lab.node.announces('bgp 203.0.113.1');
     await lab.apply([service('cluster')]);
     await lab.expectHops(...hops('203.0.113.1/32', 1, 2, 3));
   });
