@@ -106,6 +106,17 @@ addCommand(
     if (problems.some(({ severity }) => severity === 'error')) process.exitCode = 1;
   },
 );
+const migrate = program.command('migrate').description('Turn what was written for others into what Sluice takes.');
+addCommand(
+  'values <FILE>',
+  'Print values of charts/sluice made of those of the chart of ingress-nginx; FILE - is what comes on stdin.',
+  {},
+  async (_, file) => {
+    const { migratedFile } = await import('./controller/explain/migration.ts');
+    process.stdout.write(await migratedFile(file));
+  },
+  migrate,
+);
 addCommand(
   'report',
   'Collect what an installation says of itself, without secrets, for somebody who is to help.',
@@ -202,7 +213,7 @@ function addCommand<F extends Flags>(
   name: string,
   description: string,
   flags: F,
-  run: (values: ValuesOf<F>) => Promise<void>,
+  run: (values: ValuesOf<F>, operand: string) => Promise<void>,
   parent: Command = program,
 ): Command {
   const command = parent
@@ -219,15 +230,15 @@ function addCommand<F extends Flags>(
       ),
     );
   }
-  command.action(async (given: Record<string, unknown>) => {
-    const { config, ...commandLine } = given;
+  command.action(async () => {
+    const { config, ...commandLine }: Record<string, unknown> = command.opts();
     const configFile = config ?? process.env['SLUICE_CONFIG'] ?? null;
     const sources = {
       commandLine,
       environment: process.env,
       configFile: configFile === null ? null : String(configFile),
     };
-    await run(readSettings(flags, sources));
+    await run(readSettings(flags, sources), command.args[0] ?? '');
   });
   return command;
 }

@@ -1,12 +1,10 @@
-import { readFile } from 'node:fs/promises';
-import { text as readAll } from 'node:stream/consumers';
-import { reasonOf } from '#kit/reason.ts';
 import type { Problem } from '#table/problem.ts';
 import { defaultTranslateOptions } from '../translate/options.ts';
 import { Translator } from '../translate/translator.ts';
 import { HeldView } from '../watch/held.ts';
 import { readManifests } from '../watch/manifests.ts';
 import type { ReadProblem } from '../watch/view.ts';
+import { inputOf } from './input.ts';
 
 /**
  * What would come of manifests, by the code that a controller translates them with, and as if there was nothing else.
@@ -18,7 +16,7 @@ export async function lint(files: readonly string[], ingressClass: string, nowMs
   const view = new HeldView();
   const unreadable: ReadProblem[] = [];
   for (const file of files) {
-    const { objects, problems, syntax } = readManifests(await textOf(file), file);
+    const { objects, problems, syntax } = readManifests(await inputOf(file), file);
     for (const object of objects) view.put(object);
     unreadable.push(...problems, ...(syntax === null ? [] : [syntax]));
   }
@@ -31,12 +29,4 @@ export function problemLine({ code, severity, source, message, hint }: Problem):
   const { kind, namespace, name, field } = source;
   const where = [kind, namespace === '' ? name : `${namespace}/${name}`, field].filter((part) => part).join(' ');
   return `${severity.padEnd(7)} ${code}: ${where}: ${message} ${hint}\n`;
-}
-
-async function textOf(file: string): Promise<string> {
-  try {
-    return file === '-' ? await readAll(process.stdin) : await readFile(file, 'utf8');
-  } catch (error) {
-    throw new Error(`${file} cannot be read: ${reasonOf(error)}`);
-  }
 }

@@ -45,7 +45,7 @@ test('only what production needs is installed, exactly as the lock file says', (
 });
 
 test('everything that the programs import is in the image, from packages that production has', () => {
-  const files = new Map(sourceFiles(['controller', 'proxy', 'examples']).map((file) => [file.path, file]));
+  const files = new Map(sourceFiles(['controller', 'proxy', 'examples', 'charts']).map((file) => [file.path, file]));
   const needed = new Set(['sluice.ts', 'warm.ts', 'proxy/worker.ts']);
   const packages = new Set<string>();
   for (const path of needed) {
