@@ -12,6 +12,7 @@ interface Way {
 
 /** A message, and what has been told once it has arrived. */
 interface Message {
+  readonly way: Way;
   readonly announced: Announced;
   readonly version: number;
 }
@@ -59,6 +60,7 @@ export class Tidings {
     const lost = missingIn(this.#current, told);
     const isAll = gained.length <= mostAnnounced && lost.length <= mostAnnounced;
     return {
+      way,
       announced: {
         isWhole: way.told === null,
         gained: gained.slice(0, mostAnnounced),
@@ -75,7 +77,8 @@ export class Tidings {
    */
   answered(origin: string, message: Message | null, knows: boolean): void {
     const way = this.#ways.get(origin);
-    if (way === undefined || (message === null && way.isBusy)) return;
+    // What failed beside this message has made it one of a way that is given up.
+    if (way === undefined || (message === null ? way.isBusy : way !== message.way)) return;
     if (message !== null) way.isBusy = false;
     if (!knows) {
       way.told = null;

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { mostAnnounced } from '#table/announced.ts';
 import type { Commit } from '#table/change.ts';
 import { canonicalJson, rowHash, TableHash } from '#table/hash.ts';
 import { type Row, tableContract } from '#table/rows.ts';
-import { BatchReader, commitLine, deleteLine, heartbeatLine, rowLine, snapshotLine } from '#table/wire.ts';
+import { AckPost, BatchReader, commitLine, deleteLine, heartbeatLine, rowLine, snapshotLine } from '#table/wire.ts';
 import { Publisher } from '../../controller/publish/publisher.ts';
 
 const commit: Commit = { schemaVersion: 1, generation: 1, hash: 'h', seen: {}, holds: {} };
@@ -103,4 +104,20 @@ describe('content hash', () => {
       }),
     );
   });
+});
+
+test('what an edge says that it announces is addresses, and no more than a message may hold', () => {
+  const ack = { type: 'applied', hash: '', generation: 1 };
+  const isTaken = (...gained: object[]) =>
+    AckPost.safeParse({
+      ...{ stream: '', name: 'n1', zone: null, node: 'n1', ack },
+      announced: { isWhole: true, gained, lost: [] },
+    }).success;
+  const said = { way: 'layer2', address: '192.0.2.1' };
+  assert.ok(isTaken(said, { way: 'bgp', address: '2001:db8::1' }));
+  for (const bad of [{ ...said, address: '192.0.2' }, { ...said, address: 'x'.repeat(70) }, { ...said, way: '' }, {}]) {
+    assert.ok(!isTaken(bad), JSON.stringify(bad));
+  }
+  assert.ok(isTaken(...Array(mostAnnounced).fill(said)));
+  assert.ok(!isTaken(...Array(mostAnnounced + 1).fill(said)));
 });
