@@ -21,6 +21,8 @@ export class HealthPorts {
   /** Those that have such a port. */
   readonly #services = new Map<string, EdgeService>();
   readonly #ports = new Map<number, HealthPort>();
+  /** That somebody else has, which was said: kube-proxy answers on the same ports where it runs beside the agent. */
+  readonly #taken = new Set<number>();
 
   constructor(options: HealthOptions) {
     this.#options = options;
@@ -52,6 +54,7 @@ export class HealthPorts {
       this.#ports.delete(port);
       close(server);
     }
+    for (const port of this.#taken) if (!wanted.has(port)) this.#taken.delete(port);
   }
 
   close(): void {
@@ -75,10 +78,16 @@ export class HealthPorts {
     const open: HealthPort = { server, state };
     server.on('clientError', (_error, socket) => socket.destroy());
     server.on('error', (error: NodeJS.ErrnoException) => {
-      log.error({ port, service: state.service, err: error.code }, 'the health check port cannot be opened');
+      if (!this.#taken.has(port))
+        log.warn(
+          { port, service: state.service, err: error.code },
+          'the health check port cannot be opened; beside kube-proxy, that one answers there',
+        );
+      this.#taken.add(port);
       // The next change tries again.
       if (this.#ports.get(port) === open) this.#ports.delete(port);
     });
+    server.on('listening', () => this.#taken.delete(port));
     server.listen(port);
     return open;
   }
