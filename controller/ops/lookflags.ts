@@ -22,7 +22,7 @@ export const lintFlags = {
   file: flag(
     list(text).refine((files) => files.length > 0, 'is needed'),
     'FILE',
-    'file of manifests, - for what comes on stdin; may be repeated',
+    'file or folder of manifests, - for what comes on stdin; may be repeated',
   ),
   ingressClass: controllerFlags.ingressClass,
 };

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer';
-import { type FSWatcher, type Stats, watch } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { type FSWatcher, watch } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-
+import { findManifests, statOf } from './folder.ts';
 import { HeldView } from './held.ts';
 import { type Manifests, readManifests } from './manifests.ts';
 import type { AnyObject } from './objects.ts';
@@ -189,66 +189,6 @@ class FileSource implements FileWatch {
       holds: {},
     });
   }
-}
-
-interface Found {
-  paths: string[];
-  /** Folders below that cannot be read now. */
-  closed: { path: string; reason: string }[];
-}
-
-/**
- * All manifests in a folder and below it. Links are followed, as a mounted ConfigMap needs; a folder that is reached in
- * several ways is read once, or two links to their own folder would be 2^40 folders.
- *
- * @throws When the folder itself cannot be read.
- */
-async function findManifests(dir: string): Promise<Found> {
-  const found: Found = { paths: [], closed: [] };
-  const seen = new Set<string>();
-  const visit = async (folder: string): Promise<void> => {
-    for (const name of (await readdir(folder)).sort()) {
-      // `..data` and `..2026_01_01` of a mounted ConfigMap are reached by the links beside them.
-      if (name.startsWith('.')) continue;
-      const path = join(folder, name);
-      if (isManifest.test(name)) found.paths.push(path);
-      else await visitBelow(path);
-    }
-  };
-  const visitBelow = async (path: string): Promise<void> => {
-    try {
-      const stats = await statOf(path);
-      if (!stats?.isDirectory() || seen.has(identityOf(stats))) return;
-      seen.add(identityOf(stats));
-      await visit(path);
-    } catch (error) {
-      if (!isGone(error)) found.closed.push({ path, reason: (error as Error).message });
-    }
-  };
-  seen.add(identityOf(await stat(dir)));
-  await visit(dir);
-  return found;
-}
-
-const isManifest = /\.(ya?ml|json)$/i;
-
-function identityOf({ dev, ino }: Stats): string {
-  return `${dev} ${ino}`;
-}
-
-/** null: nothing is there. */
-async function statOf(path: string): Promise<Stats | null> {
-  try {
-    return await stat(path);
-  } catch (error) {
-    if (isGone(error)) return null;
-    throw error;
-  }
-}
-
-/** Other failures (no descriptors left, no permission, a disk that fails) say nothing of what is there. */
-function isGone(error: unknown): boolean {
-  return ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(String((error as NodeJS.ErrnoException).code));
 }
 
 /** Reads a file again if it moved. null: it is no file, or gone. */

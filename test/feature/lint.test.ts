@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { ingress, service, toYaml } from '../kit/manifests.ts';
 
 const launcher = resolve(import.meta.dirname, '../../sluice.js');
@@ -30,6 +32,18 @@ for (const [about, input, status, stdout] of rows) {
     assert.equal(outcome.status, status, outcome.stderr);
   });
 }
+
+test('lint of a folder: all manifests below it, as standalone serves them', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-lint-'));
+  after(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, 'below'));
+  writeFileSync(join(folder, 'service.yaml'), toYaml(good.slice(0, -1)));
+  writeFileSync(join(folder, 'below', 'ingress.yml'), toYaml(good.slice(-1)));
+  writeFileSync(join(folder, 'notes.txt'), 'a: [');
+  const { status, stdout, stderr } = lint('', '--file', folder);
+  assert.deepEqual([status, stdout], [0, ''], stderr);
+  assert.equal(lint('', '--file', join(folder, 'below')).status, 1, 'without its Service');
+});
 
 test('a file that is not there is one line', () => {
   const { status, stderr } = lint('', '--file', join('/', 'does', 'not', 'exist.yaml'));
