@@ -1,10 +1,10 @@
 import { choice, count, group, part, port, text, textMap, texts, toggle } from './field.ts';
-import { replicas, workload } from './workload.ts';
+import { logLevel, replicas, workload } from './workload.ts';
 
 export const controller = group('the brain: watches the cluster and tells proxies and objects what follows', {
   ...replicas(2),
   hostNetwork: toggle(false, 'give the pods the network of their nodes'),
-  logLevel: text('info', 'least severe log line: debug, info, warn, error or silent'),
+  logLevel: logLevel(),
   containerPort: group('ports of the container', {
     publish: port(9443, 'table stream that proxies and edges follow'),
     admin: port(10_254, 'health, metrics and pages'),

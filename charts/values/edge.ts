@@ -1,5 +1,5 @@
 import { choice, group, port, text, texts, toggle } from './field.ts';
-import { image, workload } from './workload.ts';
+import { image, logLevel, workload } from './workload.ts';
 
 export const edge = group('the agent of each node: addresses for Services of type LoadBalancer, without a cloud', {
   enabled: toggle(false, 'run it; AddressPools and Announcements (docs/kinds.md) say which addresses there are'),
@@ -14,7 +14,7 @@ export const edge = group('the agent of each node: addresses for Services of typ
   controllers: texts(
     'https://ADDRESS:PORT of controllers, instead of the name of their Service; needed where there is no kube-proxy, since names are not resolved before the edge serves them',
   ),
-  logLevel: text('info', 'least severe log line: debug, info, warn, error or silent'),
+  logLevel: logLevel(),
   adminPort: port(10_252, 'port of the node for health, metrics and pages'),
   podCidrs: texts('ranges of the pods of a node; empty: as the Node says'),
   podInterfaces: texts('interfaces of the pods of a node, as cali*'),

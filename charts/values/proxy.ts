@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { choice, count, group, optionalCount, part, parts, port, text, textMap, texts, toggle } from './field.ts';
-import { replicas, workload } from './workload.ts';
+import { logLevel, replicas, workload } from './workload.ts';
 
 export const proxy = group('the fleet that moves the bytes', {
   enabled: toggle(true, 'run proxies; without them, only Services of type LoadBalancer are served (edge)'),
   kind: choice(['Deployment', 'DaemonSet'], 'Deployment', 'a number of pods, or one on each node'),
   ...replicas(2),
-  logLevel: text('info', 'least severe log line: debug, info, warn, error or silent'),
+  logLevel: logLevel(),
   // To Helm, off without quotes is a switch.
   accessLog: z
     .union([z.string(), z.literal(false)])

@@ -68,6 +68,12 @@ export function replicas(usualCount: number) {
   };
 }
 
+/** In a ConfigMap that every pod follows; a word that is none would be passed over there. */
+export function logLevel() {
+  const levels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+  return choice(levels, 'info', 'least severe log line: debug, info, warn, error or silent; changed without a restart');
+}
+
 /** The image of a component. */
 export function image(repository: string, about: string) {
   return group(about, {

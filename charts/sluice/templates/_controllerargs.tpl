@@ -59,7 +59,7 @@
 {{- end }}
 - --publish-port={{ .containerPort.publish }}
 - --admin-port={{ .containerPort.admin }}
-- --log-level={{ .logLevel }}
+- --log-level-file=/run/log-level/controller
 {{- end }}
 {{- end }}
 

@@ -126,3 +126,12 @@ readinessProbe:
           expirationSeconds: 3600
           path: token
 {{- end }}
+
+{{/* Mounted whole: what is mounted by subPath stays as it was at the start. A pod runs without it, too. */}}
+{{- define "sluice.loglevelvolume" -}}
+- { name: log-level, configMap: { name: {{ include "sluice.fullname" . }}-log-level, optional: true } }
+{{- end }}
+
+{{- define "sluice.loglevelmount" -}}
+- { name: log-level, mountPath: /run/log-level, readOnly: true }
+{{- end }}
