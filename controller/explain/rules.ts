@@ -162,11 +162,10 @@ export const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ...ignore('a proxy that is told to go drains by itself (proxy.drainDelaySeconds)', 'controller.lifecycle'),
   ...ignore(
     'there is no nginx',
-    ...['enableMimalloc', 'shareProcessNamespace', 'progressDeadlineSeconds', 'terminationMessagePolicy'].map(
-      (key) => `controller.${key}`,
-    ),
+    ...['enableMimalloc', 'shareProcessNamespace', 'progressDeadlineSeconds'].map((key) => `controller.${key}`),
   ),
   ...refuse('There is no template; annotations and controller.config say all there is.', 'controller.customTemplate'),
+  ...ignore('hints of topology are honoured where Services ask for them', 'controller.enableTopologyAwareRouting'),
   ...refuse('There are no modules.', 'controller.extraModules'),
   ...refuse('There are no traces yet; the headers of W3C pass through.', 'controller.opentelemetry'),
   ...refuse('There is no GeoIP.', 'controller.maxmindLicenseKey'),
@@ -206,6 +205,10 @@ export const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ...move('controller.extraArgs.default-backend-service', 'controller.defaultBackendService'),
   ...move('controller.extraArgs.watch-ingress-without-class', 'controller.watchIngressWithoutClass'),
   ...move('controller.extraArgs.controller-class', 'controller.adoptControllerClass'),
+  ...refuse(
+    'Give addresses in controller.statusAddress when ingress-nginx is gone.',
+    'controller.extraArgs.publish-status-address',
+  ),
   ...ignore('ssl-passthrough needs no flag', 'controller.extraArgs.enable-ssl-passthrough'),
   ...ignore(ownClass, 'controller.extraArgs.ingress-class'),
   ...ignore(ownLease, 'controller.extraArgs.election-id'),
