@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { catalogue } from '../../controller/translate/problems.ts';
+import { readManifests } from '../../controller/watch/manifests.ts';
 import { flagMeanings } from '../../proxy/observe/flags.ts';
 import { everythingTo, toYaml } from '../kit/manifests.ts';
 import { freePorts } from '../kit/ports.ts';
@@ -80,6 +81,17 @@ for (const { place, text, mark } of blocks) {
     assert.equal(status, 0, `${text}\n${stderr.slice(-2_000)}`);
   });
 }
+
+test('manifests in the docs of bare metal are what our kinds take', () => {
+  const text = readFileSync(join(root, 'docs/bare-metal.md'), 'utf8');
+  const manifests = [...text.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, manifest = '']) => manifest);
+  const { objects, problems, syntax } = readManifests(manifests.join('---\n'), 'bare-metal.md');
+  assert.deepEqual([problems, syntax], [[], null]);
+  assert.deepEqual(
+    objects.map(({ kind }) => kind),
+    ['AddressPool', 'Announcement', 'BGPPeer', 'Announcement'],
+  );
+});
 
 test('the runbook names every response flag, and no problem that there is not', () => {
   const runbook = readFileSync(join(root, 'docs/operations.md'), 'utf8');
