@@ -30,7 +30,7 @@ export class H2Load {
   }
 
   #tick(): void {
-    for (let i = 0; i < 10 && this.#dueMs <= performance.now(); i++) {
+    for (let i = 0; i < 10 && this.#dueMs <= performance.now() && this.#inFlight.size < mostInFlight; i++) {
       this.#dueMs += 1_000 / this.#options.requestsPerSecond;
       const request = this.#request();
       this.#inFlight.add(request);
@@ -70,3 +70,9 @@ export class H2Load {
     return session;
   }
 }
+
+/**
+ * As many as the server lets a connection have. nghttp2 keeps more to itself, and when the server says that it goes it calls
+ * those refused, though they were never sent.
+ */
+const mostInFlight = 100;
