@@ -1,3 +1,6 @@
+/** What honest clients of one address need in a tenth of a second. */
+const few = 8;
+
 /** What a tenth of a second has shown. */
 export interface Period {
   /** How long one who connects now waits, ms (pressure.ts). */
@@ -23,8 +26,8 @@ export class Throttle {
   allowance = Number.POSITIVE_INFINITY;
   readonly #longWaitMs: number;
   #longPeriods = 0;
-  /** The most of one source since waits became long. */
-  #mostFresh = 0;
+  /** The most of one source since waits became long; nobody is cut to less than a few at once. */
+  #mostFresh = few + 1;
   #quietPeriods = 0;
 
   /** @param longWaitMs from which on the worker is overloaded; 0: never */
@@ -38,7 +41,8 @@ export class Throttle {
       this.#longPeriods = isLong ? this.#longPeriods + 1 : 0;
       // Who has brought it about may have stopped already: what came before counts as well.
       this.#mostFresh = Math.max(mostFresh, isLong ? this.#mostFresh : few + 1);
-      // A table that is applied and a collection of garbage make clients wait, too, but are soon over.
+      // A table that is applied, a collection of garbage and all clients of a proxy that was replaced make clients wait, too,
+      // but are soon over: who waits a little is better off than who is turned away.
       if (this.#longPeriods < patiencePeriods) return;
       this.#lower(this.#mostFresh, waitMs);
       this.#longPeriods = this.#quietPeriods = 0;
@@ -60,9 +64,7 @@ export class Throttle {
   }
 }
 
-/** What honest clients of one address need in a tenth of a second. */
-const few = 8;
-const patiencePeriods = 2;
+const patiencePeriods = 10;
 /** After so many periods in which nobody was turned away it is over. */
 const quietPeriods = 10;
 /** Wait that is aimed at while somebody is turned away: so long may a refusal take, ms. */

@@ -48,15 +48,24 @@ describe('throttle', () => {
   const calm = { waitMs: 1, mostFresh: 100, turnedAway: 0 };
   const busy = { waitMs: 80, mostFresh: 100, turnedAway: 0 };
 
-  test('one long period is not an overload, two in a row are', () => {
+  /** A second of them is an overload. */
+  function overloaded(period = busy): Throttle {
     const throttle = new Throttle(50);
-    for (const period of [busy, calm, busy, calm]) {
-      throttle.endPeriod(period);
+    for (let count = 0; count < 10; count++) throttle.endPeriod(period);
+    return throttle;
+  }
+
+  test('what is over within a second is no overload, what lasts is', () => {
+    const throttle = new Throttle(50);
+    for (let count = 0; count < 27; count++) {
+      throttle.endPeriod(count % 9 === 8 ? calm : busy);
       assert.equal(throttle.allowance, Number.POSITIVE_INFINITY);
     }
-    throttle.endPeriod(busy);
-    throttle.endPeriod(busy);
-    assert.equal(throttle.allowance, 10);
+    assert.equal(overloaded().allowance, 10);
+  });
+
+  test('a worker that is busy from its start cuts nobody to less than a few at once', () => {
+    assert.equal(overloaded({ ...busy, mostFresh: 2 }).allowance, 8);
   });
 
   test('0 is never', () => {
@@ -66,9 +75,7 @@ describe('throttle', () => {
   });
 
   test('it finds what a worker can do, keeps near it, and ends when there is no more need', () => {
-    const throttle = new Throttle(50);
-    throttle.endPeriod(busy);
-    throttle.endPeriod(busy);
+    const throttle = overloaded();
     // 300 come per period, of which the worker can do 100: what is too much lengthens its turns.
     const served: number[] = [];
     for (let period = 0; period < 100; period++) {
@@ -85,8 +92,7 @@ describe('throttle', () => {
   });
 
   test('those who open a few are cut last', () => {
-    const throttle = new Throttle(50);
-    for (let count = 0; count < 2; count++) throttle.endPeriod({ ...busy, waitMs: 1_000, mostFresh: 40 });
+    const throttle = overloaded({ ...busy, waitMs: 1_000, mostFresh: 40 });
     assert.equal(throttle.allowance, 8);
     throttle.endPeriod({ ...busy, waitMs: 1_000, turnedAway: 32 });
     assert.equal(throttle.allowance, 7);
