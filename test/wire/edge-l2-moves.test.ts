@@ -27,11 +27,8 @@ describe('layer 2: moves that are meant', { skip, timeout: 600_000 }, () => {
   const nobody = (address: string) =>
     eventually(async () => ((await lab.holders(address)).length === 0 ? true : undefined), `the end of ${address}`);
 
-  /**
-   * Asks without pause while the address moves once. Every answer is a pod's, but that of the one connection that may be under
-   * way: the new holder does not know it.
-   */
-  async function asking(work: () => Promise<unknown>): Promise<void> {
+  /** Asks without pause, one connection after the other. @returns what was answered and is no pod's name */
+  async function asking(work: () => Promise<unknown>): Promise<string[]> {
     let isDone = false;
     const answers: string[] = [];
     const ask = (async () => {
@@ -41,18 +38,17 @@ describe('layer 2: moves that are meant', { skip, timeout: 600_000 }, () => {
     await work();
     isDone = true;
     await ask;
-    assert.deepEqual(
-      answers.filter((answer) => !answer.startsWith('pod-')),
-      [],
-    );
+    return answers.filter((answer) => !answer.startsWith('pod-'));
   }
 
-  test('behaviour 20: a node that may not announce any more hands over, and no question stays without an answer', async () => {
+  test('behaviour 20: a node that may not announce any more hands over, and only a connection under way may notice', async () => {
     const old = await lab.holder(vip);
-    await asking(async () => {
+    const failed = await asking(async () => {
       await lab.apply([lab.announcement({ nodes: names.filter((name) => name !== old) })]);
       await lab.holder(vip, (node) => node !== old);
     });
+    // One at most is under way while the address moves, and the new holder does not know it.
+    assert.ok(failed.length === 0 || (failed.length === 1 && failed[0] === 'ECONNRESET'), String(failed));
     await lab.apply([lab.announcement()]);
   });
 
@@ -115,7 +111,7 @@ describe('layer 2: moves that are meant', { skip, timeout: 600_000 }, () => {
 
   test('an agent that is restarted moves nothing: the kernel answers until it is back', async () => {
     const holder = await lab.holder(vip);
-    await asking(async () => {
+    const failed = await asking(async () => {
       await lab.agent(holder).stop();
       // The others miss it, and find that the address is answered for.
       for (const name of names) if (name !== holder) await lab.heard(name, 1);
@@ -124,6 +120,7 @@ describe('layer 2: moves that are meant', { skip, timeout: 600_000 }, () => {
       await lab.tell(lab.agent(holder));
       for (const name of names) await lab.heard(name, 2);
     });
+    assert.deepEqual(failed, []);
     assert.deepEqual(await lab.holders(vip), [holder]);
     await lab.served(vip);
   });
