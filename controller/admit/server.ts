@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { z } from 'zod';
 import type { Log } from '#kit/log.ts';
 import { type KeyPair, signLeaf } from '../publish/certificates.ts';
+import { readJson } from '../publish/readjson.ts';
 import { AdmissionRequest, type Bench, review, type Verdict } from './review.ts';
 
 export interface AdmissionOptions {
@@ -54,7 +55,7 @@ export async function startAdmission(options: AdmissionOptions): Promise<Admissi
     if (request.method !== 'POST' || URL.parse(request.url ?? '/', 'https://webhook')?.pathname !== '/validate') {
       return end(response, 404, { error: 'there is only POST /validate' });
     }
-    const parsed = Review.safeParse(parseJson(await readBody(request)));
+    const parsed = Review.safeParse(await readJson(request, maxReviewBytes));
     if (!parsed.success) return end(response, 400, { error: 'the body is no AdmissionReview of admission.k8s.io/v1' });
     const verdict = judge(parsed.data.request);
     end(response, 200, { ...reviewType, response: responseOf(parsed.data.request.uid, verdict) });
@@ -128,24 +129,4 @@ function shortened(text: string, length: number): string {
 function end(response: ServerResponse, status: number, body: object): void {
   response.writeHead(status, { 'content-type': 'application/json' });
   response.end(`${JSON.stringify(body)}\n`);
-}
-
-/** '' when the body is too long. */
-async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request) {
-    length += (chunk as Buffer).length;
-    if (length > maxReviewBytes) return '';
-    chunks.push(chunk as Buffer);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

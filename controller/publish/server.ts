@@ -5,6 +5,7 @@ import type { Log } from '#kit/log.ts';
 import { AckPost, controllerServerName, heartbeatMs } from '#table/wire.ts';
 import { type KeyPair, signLeaf } from './certificates.ts';
 import type { Feed } from './feed.ts';
+import { readJson } from './readjson.ts';
 
 export interface TableServerOptions {
   feeds: readonly Feed[];
@@ -83,7 +84,7 @@ export async function startTableServer(options: TableServerOptions): Promise<Tab
       if (isForeign(url.searchParams.get('node'))) return refuse(response, 403, `the token is one of node ${node}`);
       return feed.open(url.searchParams, response, who);
     }
-    const post = AckPost.safeParse(parseJson(await readBody(request)));
+    const post = AckPost.safeParse(await readJson(request, maxAckBytes));
     if (!post.success) return refuse(response, 400, 'the body is not an acknowledgement');
     if (isForeign(post.data.node)) return refuse(response, 403, `the token is one of node ${node}`);
     response.writeHead(200, { 'content-type': 'application/json' });
@@ -137,24 +138,4 @@ function refuse(response: ServerResponse, status: number, error: string): void {
   // The rest of the request is not read, so the connection cannot be used again.
   response.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
   response.end(`${JSON.stringify({ error })}\n`);
-}
-
-/** '' when the body is too long. */
-async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request) {
-    length += (chunk as Buffer).length;
-    if (length > maxAckBytes) return '';
-    chunks.push(chunk as Buffer);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
