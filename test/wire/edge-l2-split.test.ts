@@ -28,8 +28,7 @@ describe('layer 2: never two holders that know of each other', { skip, timeout: 
     for (const name of names) await lab.heard(name, 2);
   };
 
-  test('heartbeats are blocked everywhere: the others see that the address is answered for, and leave it', async () => {
-    const old = await lab.holder(vip);
+  const blockHeartbeats = async () => {
     for (const { node } of lab.agents) {
       await node.netns.exec(
         'nft',
@@ -38,6 +37,11 @@ describe('layer 2: never two holders that know of each other', { skip, timeout: 
       await node.netns.exec('nft', 'add rule inet wall in udp dport 10253 drop');
     }
     for (const name of names) await lab.heard(name, 0);
+  };
+
+  test('heartbeats are blocked everywhere: the others see that the address is answered for, and leave it', async () => {
+    const old = await lab.holder(vip);
+    await blockHeartbeats();
     const others = names.filter((name) => name !== old);
     // Ten questions of each: by then one that believes in silence would have taken it.
     for (const name of others) await lab.probed(name, 10);
@@ -68,14 +72,7 @@ describe('layer 2: never two holders that know of each other', { skip, timeout: 
     await lab.net.lan.ip(`link set ${port(old)} nomaster`);
     await eventually(async () => ((await lab.holders(vip)).length === 2 ? true : undefined), 'one on the other side');
     const two = await lab.holders(vip);
-    for (const { node } of lab.agents) {
-      await node.netns.exec(
-        'nft',
-        'add table inet wall; add chain inet wall in { type filter hook input priority -200; }',
-      );
-      await node.netns.exec('nft', 'add rule inet wall in udp dport 10253 drop');
-    }
-    for (const name of names) await lab.heard(name, 0);
+    await blockHeartbeats();
     await lab.net.lan.ip(`link set ${port(old)} master br0`);
     const macs = await Promise.all(two.map((name) => lab.macOf(name)));
     const lower = (macs[0] ?? '') < (macs[1] ?? '') ? two[0] : two[1];
