@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { EdgeLab, type LabNode } from '../../test/kit/edgelab.ts';
 import { L2Lab } from '../../test/kit/l2lab.ts';
 import { Peer } from '../../test/kit/peer.ts';
@@ -33,7 +34,11 @@ export async function measureFailover(failure: Failure, trials: number): Promise
       const node = lab.agent(await lab.holder(vip));
       for (const name of nodes) await lab.heard(name, 2);
       gaps.push(
-        await gapOf(lab.net.client, 'pod-', () => fail(lab.net, node.node, failure, (name) => node.signal(name))),
+        await gapOf(lab.net.client, {
+          prefix: 'pod-',
+          happen: () => fail(lab.net, node.node, failure, (name) => node.signal(name)),
+          watchMs: watchMs[failure],
+        }),
       );
       node.signal('SIGCONT');
       await node.kill();
@@ -66,7 +71,11 @@ export async function measureKeepalived(failure: Failure, trials: number): Promi
         return having.length === 1 ? having[0] : undefined;
       }, 'one holder');
       gaps.push(
-        await gapOf(net.client, 'node-', () => fail(net, holder, failure, (name) => signal(daemons.get(holder), name))),
+        await gapOf(net.client, {
+          prefix: 'node-',
+          happen: () => fail(net, holder, failure, (name) => signal(daemons.get(holder), name)),
+          watchMs: watchMs[failure],
+        }),
       );
       signal(daemons.get(holder), 'SIGKILL');
       await holder.netns.ip(`addr del ${vip}/32 dev eth0`).catch(() => {});
@@ -96,19 +105,20 @@ async function mend(net: EdgeLab, node: LabNode): Promise<void> {
   await net.lan.ip(`link set ${portOf(node)} master br0`, `link set ${portOf(node)} up`);
 }
 
-/** Asks without pause, from before something happens until a while after; returns the longest time without an answer. */
-async function gapOf(client: Peer, prefix: string, happen: () => Promise<void>): Promise<number> {
+/** Asks all the time, from before something happens until a while after; returns the longest time without an answer. */
+async function gapOf(client: Peer, asking: Asking): Promise<number> {
   const ask = async () => {
+    await setTimeout(askEveryMs);
     const [answer = ''] = await client.ask({ protocol: 'tcp', address: vip, port: 80, count: 1, timeoutMs: 50 });
-    return answer.startsWith(prefix);
+    if (answer === 'EADDRNOTAVAIL') throw new Error('the client has no port left to ask from');
+    return answer.startsWith(asking.prefix);
   };
   await eventually(async () => ((await ask()) ? true : undefined), 'an answer before');
   const beganMs = performance.now();
   let lastMs = beganMs;
   let longestMs = 0;
-  await happen();
-  // What hangs may take its lifetime to be noticed.
-  while (performance.now() - beganMs < watchMs || performance.now() - lastMs > 1_000) {
+  await asking.happen();
+  while (performance.now() - beganMs < asking.watchMs || performance.now() - lastMs > 1_000) {
     if (performance.now() - beganMs > 60_000) throw new Error('traffic has not come back');
     if (!(await ask())) continue;
     const nowMs = performance.now();
@@ -118,7 +128,18 @@ async function gapOf(client: Peer, prefix: string, happen: () => Promise<void>):
   return longestMs;
 }
 
-const watchMs = 13_000;
+interface Asking {
+  /** Of an answer that counts. */
+  readonly prefix: string;
+  happen(): Promise<void>;
+  /** From then on it is asked at least so long. */
+  readonly watchMs: number;
+}
+
+/** What hangs is noticed when the lifetime of its address is over. */
+const watchMs = { gone: 5_000, cut: 5_000, frozen: 13_000 } as const satisfies Record<Failure, number>;
+/** A port that was asked from is not asked from again for a minute, and there are 28,000: without a pause they run out. */
+const askEveryMs = 4;
 
 function keepalived({ netns, name }: LabNode, priority: number): ReturnType<typeof spawn> {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-keepalived-'));

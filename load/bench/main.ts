@@ -7,7 +7,8 @@
  *   npm run bench -- weigh        instead: what controller and worker weigh beside 50,000 endpoints (weigh.ts)
  *   npm run bench -- edge         instead: what a plan of many Services costs a node (edge.ts)
  *   npm run bench -- bgp          instead: how soon routers learn of addresses, and of losses (bgp.ts)
- *   npm run bench -- failover     instead: how soon traffic is back when the holder of an address fails (failover.ts)
+ *   npm run bench -- failover     instead: how soon traffic is back when the holder of an address fails (failover.ts),
+ *                                 of all kinds or of one: gone, cut, frozen
  *   BENCH_ROUNDS=9 BENCH_SECONDS=3 BENCH_WARMUP=4
  *   BENCH_BESIDE=/a/checkout      another Sluice in every row
  *
@@ -48,9 +49,11 @@ if (wanted.includes('bgp')) {
 if (wanted.includes('failover')) {
   const { measureFailover, measureKeepalived } = await import('./failover.ts');
   const trials = Number(process.env['BENCH_ROUNDS'] ?? 50);
-  for (const failure of ['gone', 'cut', 'frozen'] as const) {
-    console.log(JSON.stringify(await measureFailover(failure, trials)));
-    if (hasProgram('keepalived')) console.log(JSON.stringify(await measureKeepalived(failure, trials)));
+  const kinds = (['gone', 'cut', 'frozen'] as const).filter((kind) => wanted.length === 1 || wanted.includes(kind));
+  for (const failure of kinds) {
+    const measured = [measureFailover(failure, trials)];
+    if (hasProgram('keepalived')) measured.push(measureKeepalived(failure, trials));
+    for (const gaps of await Promise.all(measured)) console.log(JSON.stringify(gaps));
   }
   process.exit(0);
 }
