@@ -16,6 +16,7 @@ import { beatMs, type EdgePeer, silenceMs } from './peers.ts';
 import type { Target } from './prober.ts';
 import { rankOf } from './rank.ts';
 import { findRivals } from './rivals.ts';
+import { Strays } from './strays.ts';
 import { atOnce, Wishes } from './wishes.ts';
 
 /**
@@ -31,8 +32,7 @@ export class Layer2 implements Announcer {
   readonly #gratuitous = new Gratuitous();
   readonly #wishes = new Wishes(() => this.#look());
   readonly #monitor = new LinkMonitor(() => void this.#readLinks());
-  /** Who was last heard to have an address. */
-  readonly #lastHolder = new Map<string, string>();
+  readonly #strays: Strays;
   /** Since when addresses are had that another should have, by the clock of the heartbeat. */
   readonly #yieldingMs = new Map<string, number>();
   /** Since when addresses are had by nodes that are less sure of their plan than this one. */
@@ -65,6 +65,7 @@ export class Layer2 implements Announcer {
     this.#options = options;
     this.#heartbeat = heartbeat;
     this.#holdings = new Holdings(options.addressLifetimeS, options.log);
+    this.#strays = new Strays(options.log);
     this.#links = links;
     this.#leftovers = { leases, readMs: performance.now() };
     this.#timer = setInterval(() => this.#tick(), tickMs);
@@ -148,6 +149,7 @@ export class Layer2 implements Announcer {
 
   async #renew(): Promise<void> {
     this.#lost(await this.#holdings.renew());
+    await this.#strays.keepTo(this.#heartbeat.linked());
     await this.#readLinks();
   }
 
@@ -233,7 +235,7 @@ export class Layer2 implements Announcer {
       const claim = peer.claimOf(address);
       if (claim !== null) {
         holders.push({ node: peer.node, rank: rankOf(peer.node, address), grade: claim });
-        this.#lastHolder.set(address, peer.node);
+        this.#strays.hear(address, peer.node);
       }
       const contender = this.#contender(peer, address);
       if (contender) others.push(contender);
@@ -260,7 +262,7 @@ export class Layer2 implements Announcer {
     const upForMs = this.#heartbeat.nowMs - (this.#upSinceMs.get(link) ?? silenceMs - settleMs);
     if (unheard.length > 0 && upForMs < settleMs) return Number.POSITIVE_INFINITY;
     const own = rankOf(this.#options.node, address);
-    const better = unheard.filter(({ node, rank }) => rank > own && node !== this.#lastHolder.get(address));
+    const better = unheard.filter(({ node, rank }) => rank > own && node !== this.#strays.lastHolder(address));
     return enoughQuiet + 3 * Math.min(better.length, 2);
   }
 
@@ -293,12 +295,15 @@ export class Layer2 implements Announcer {
       this.#yieldingMs.delete(address);
     }
     this.#options.log.info({ addresses: addresses.slice(0, 20), count: addresses.length }, 'addresses given up');
-    await this.#holdings.release(addresses);
+    await Promise.all([this.#strays.release(addresses), this.#holdings.release(addresses)]);
     this.#lookSoon();
   }
 
   async #take(targets: readonly Target[]): Promise<void> {
     for (const { address } of targets) this.#taking.add(address);
+    const networks = this.#links.flatMap((link) => link.networks);
+    const addresses = targets.map(({ address }) => address);
+    await this.#strays.take(addresses, this.#heartbeat.linked(), networks);
     const taken = new Set(await this.#holdings.take(targets));
     for (const target of targets) {
       this.#taking.delete(target.address);

@@ -1,5 +1,6 @@
 import { removeAddresses } from '../announce/holdings.ts';
 import { readLinks } from '../announce/links.ts';
+import { strayTables } from '../announce/strays.ts';
 import { silenceBird } from '../speak/silence.ts';
 import { table } from './layout.ts';
 import { runNft } from './nft.ts';
@@ -17,9 +18,10 @@ export async function cleanUp({ runDir }: { runDir: string }): Promise<string[]>
   await removeAddresses(leases);
   removed.push(...leases.map(({ address, link }) => `the address ${address} from ${link}`));
   const tables = (await runNft(['list', 'tables'])).split('\n');
-  if (tables.includes(`table ${table}`)) {
-    await runNft(['delete', 'table', ...table.split(' ')]);
-    removed.push(`the nftables table ${table}`);
+  for (const each of [table, ...strayTables]) {
+    if (!tables.includes(`table ${each}`)) continue;
+    await runNft(['delete', 'table', ...each.split(' ')]);
+    removed.push(`the nftables table ${each}`);
   }
   return removed;
 }

@@ -166,7 +166,15 @@ describe('sluice edge, as it is run', { skip, timeout: 240_000 }, () => {
     assert.deepEqual(edge.exit, { code: 0, signal: null });
     assert.deepEqual(await ask(), ['pod-1a']);
     const first = await outputOf('cleanup', '--run-dir', join(folder, 'run'));
-    assert.deepEqual([first.code, first.stdout], [0, 'removed the nftables table inet sluice\n']);
+    assert.deepEqual(
+      [first.code, first.stdout],
+      [
+        0,
+        ['inet sluice', 'ip sluice_strays', 'ip6 sluice_strays']
+          .map((each) => `removed the nftables table ${each}\n`)
+          .join(''),
+      ],
+    );
     assert.equal((await nft('list', 'ruleset')).includes('sluice'), false);
     const second = await outputOf('cleanup', '--run-dir', join(folder, 'run'));
     assert.deepEqual([second.code, second.stdout], [0, 'there was nothing\n']);
