@@ -1,6 +1,6 @@
 import type { EdgePlan, PlanRows } from '#table/plan.ts';
 import type { EdgeService } from '#table/service.ts';
-import type { Delta } from '../receive/changes.ts';
+import { type Delta, refsOf } from '../receive/changes.ts';
 import { byRank, type Ranked, rankOf } from './rank.ts';
 
 /** A node that the plan lets announce an address, and by which interfaces: see linkFor. */
@@ -37,13 +37,10 @@ export class Candidates {
     }
   }
 
-  #touched(plan: EdgePlan, { upserts, deletes }: Delta<PlanRows>): Set<string> {
+  #touched(plan: EdgePlan, delta: Delta<PlanRows>): Set<string> {
     const touched = new Set<string>();
     const services = new Set<string>();
-    for (const [kind, id] of [
-      ...upserts.map(({ kind, row }) => [kind, row.id] as const),
-      ...deletes.map(({ kind, id }) => [kind, id] as const),
-    ]) {
+    for (const { kind, id } of refsOf(delta)) {
       if (kind === 'announcement') return new Set([...this.#byAddress.keys(), ...plan.address.keys()]);
       if (kind === 'address') touched.add(id);
       else if (kind === 'service') services.add(id);

@@ -89,7 +89,7 @@ export class Strays {
   #write(): Promise<void> {
     this.#turn = this.#turn.then(async () => {
       const text = ([4, 6] as const).map((family) => this.#tableOf(family)).join('');
-      await runNft(['-f', '-'], text).catch((error) =>
+      await runNft(['-f', '-'], [text]).catch((error) =>
         this.#log.warn({ err: reasonOf(error) }, 'connections of an address that moves cannot be passed on'),
       );
     });

@@ -9,6 +9,7 @@ import { changeInOrder } from '../announce/inorder.ts';
 import { openAnnouncers } from '../announce/open.ts';
 import { openAdmin } from '../observe/admin.ts';
 import { dumpOf } from '../observe/dump.ts';
+import { refsOf } from '../receive/changes.ts';
 import { TableDisk } from '../receive/disk.ts';
 import { Intake } from '../receive/intake.ts';
 import { Memory } from '../receive/memory.ts';
@@ -108,9 +109,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     guard,
     log,
     nowMs: () => performance.now(),
-    faultsOf(plan, { upserts, deletes }) {
-      const changed = upserts.map(({ kind, row }) => ({ kind, id: row.id }));
-      return checkPointers(planContract, plan, changed, deletes);
+    faultsOf(plan, delta) {
+      return checkPointers(planContract, plan, refsOf(delta), delta.deletes);
     },
     notApplied,
     spread: (delta) => changeInOrder(announcers, intake.table, delta, () => dataPlane.apply(intake.table, delta)),

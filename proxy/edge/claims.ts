@@ -15,6 +15,10 @@ export class Claims {
   readonly #claims = new Map<string, Claim | Claim[]>();
 
   put(element: string, claim: Claim): void {
+    if (!this.#claims.has(element)) {
+      this.#claims.set(element, claim);
+      return;
+    }
     const others = this.#of(element).filter(({ owner }) => owner !== claim.owner);
     this.#claims.set(element, others.length === 0 ? claim : [...others, claim].sort(byRank));
   }
@@ -28,12 +32,22 @@ export class Claims {
 
   /** The claim that holds; null when nobody wants the element. */
   best(element: string): Claim | null {
-    return this.#of(element)[0] ?? null;
+    const claims = this.#claims.get(element) ?? null;
+    return Array.isArray(claims) ? (claims[0] ?? null) : claims;
   }
 
   /** What this owner claims; null: not this element. */
   of(element: string, owner: string): Claim | null {
     return this.#of(element).find((claim) => claim.owner === owner) ?? null;
+  }
+
+  /** Elements that several claim. */
+  *contested(): Iterable<{ element: string; best: Claim; others: readonly Claim[] }> {
+    for (const [element, claims] of this.#claims) {
+      if (!Array.isArray(claims)) continue;
+      const [best, ...others] = claims;
+      if (best !== undefined) yield { element, best, others };
+    }
   }
 
   elements(): Iterable<string> {

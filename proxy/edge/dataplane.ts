@@ -11,6 +11,7 @@ import { runNft } from './nft.ts';
 import { readStamp, recallTable } from './recall.ts';
 import { Renderer, type RendererOptions } from './renderer.ts';
 import { setSpecs } from './sets.ts';
+import type { Transaction } from './transaction.ts';
 
 export interface DataPlaneOptions extends Omit<RendererOptions, 'hasPodInterfaces'>, ChainOptions {
   readonly log: Log;
@@ -74,17 +75,18 @@ export class DataPlane {
   /** @param plan as it is after the change. @throws when the kernel does not take it; it keeps the rules that it has */
   apply(plan: EdgePlan, delta: Delta<PlanRows>): Promise<void> {
     return this.#inTurn(async () => {
+      const { isNew } = this.#renderer;
       const transaction = this.#renderer.apply(plan, delta);
-      if (!this.#isInSync) return this.#sync(transaction.learntText());
+      if (!this.#isInSync) return isNew ? this.#sync(transaction) : this.#sync(this.#renderer.whole(), transaction);
       if (transaction.isEmpty()) return;
       try {
-        await this.#run(transaction.text());
+        await this.#run(transaction.texts());
       } catch (error) {
         this.#options.log.warn(
           { err: reasonOf(error) },
           'a change of the rules was refused; the whole table is written',
         );
-        await this.#sync(transaction.learntText());
+        await this.#sync(this.#renderer.whole(), transaction);
       }
     });
   }
@@ -94,39 +96,43 @@ export class DataPlane {
     return this.#inTurn(async () => {
       if (this.#isInSync && (await readStamp()) === this.#stamp) return;
       if (this.#isInSync) this.#options.log.warn({}, 'somebody else has changed our table; it is written anew');
-      await this.#sync();
+      await this.#sync(this.#renderer.whole());
     });
   }
 
   /** Writes the whole table, whatever the kernel has. */
   restore(): Promise<void> {
-    return this.#inTurn(() => this.#sync());
+    return this.#inTurn(() => this.#sync(this.#renderer.whole()));
   }
 
-  /** @param learnt elements beside those of the plan */
-  async #sync(learnt = ''): Promise<void> {
-    const rest = `flush set ${table} state\nadd element ${table} state { ${this.#stamp} }\n${this.#renderer.whole().text()}${learnt}`;
+  /**
+   * @param whole all elements of the plan
+   * @param change what led to this, for what it teaches the kernel beside those
+   */
+  async #sync(whole: Transaction, change?: Transaction): Promise<void> {
+    const stamp = `flush set ${table} state\nadd element ${table} state { ${this.#stamp} }\n`;
+    const rest = [stamp, ...whole.texts(), ...(change?.learntTexts() ?? [])];
     const layout = layoutText(this.#options);
     this.#isInSync = false;
     this.#figures.syncs++;
     if (this.#canAdopt) {
       try {
-        await this.#run(`${layout}${flushes}${rest}`);
+        await this.#run([layout, flushes, ...rest]);
         this.#isInSync = true;
         return;
       } catch (error) {
         this.#options.log.warn({ err: reasonOf(error) }, 'the table cannot be written over; it is made anew');
       }
     }
-    await this.#run(`table ${table} {}\ndelete table ${table}\n${layout}${rest}`);
+    await this.#run([`table ${table} {}\ndelete table ${table}\n`, layout, ...rest]);
     this.#canAdopt = true;
     this.#isInSync = true;
   }
 
-  async #run(text: string): Promise<void> {
+  async #run(texts: readonly string[]): Promise<void> {
     const startMs = performance.now();
     try {
-      await runNft(['-f', '-'], text);
+      await runNft(['-f', '-'], texts);
     } catch (error) {
       this.#figures.failures++;
       throw error;

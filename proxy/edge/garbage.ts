@@ -10,6 +10,15 @@ export function collectGarbage(): void {
   collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }
 
+/**
+ * Leaves the young generation as large as it is. V8 would let it grow to 64 MB while a large plan comes in, nearly all of which
+ * lives on, so that it is copied once more and nothing is gained: the most that an agent ever has is a fifth less without, and
+ * the time that its collector takes is the same.
+ */
+export function keepYoungGenerationSmall(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
+}
+
 type Collect = (options: { type: 'major'; execution: 'sync'; flavor: 'last-resort' }) => void;
 let collect: Collect | null = null;
 

@@ -54,7 +54,7 @@ export async function gatherFacts(admin: { adminAddress: string; adminPort: numb
       () => null,
     ),
     missingTools: await missingOf(['arping', 'ndptool']),
-    tableRefusal: await runNft(['-c', '-f', '-'], layoutText({ masqueradeBit: 1, podInterfaces: [] })).then(
+    tableRefusal: await runNft(['-c', '-f', '-'], [layoutText({ masqueradeBit: 1, podInterfaces: [] })]).then(
       () => null,
       reasonOf,
     ),

@@ -4,6 +4,7 @@ import { openProcessLog } from '../observe/processlog.ts';
 import { streamFigures } from '../observe/streamfigures.ts';
 import { adminOf, connectStream, type TableStreamClient } from '../receive/stream.ts';
 import { type EdgeOptions, startEdge } from './agent.ts';
+import { keepYoungGenerationSmall } from './garbage.ts';
 
 export interface EdgeProcessOptions extends Omit<EdgeOptions, 'log' | 'isPlanLive'> {
   readonly controllerUrls: readonly string[];
@@ -19,6 +20,7 @@ export interface EdgeProcessOptions extends Omit<EdgeOptions, 'log' | 'isPlanLiv
  */
 export async function runEdge(options: EdgeProcessOptions): Promise<void> {
   const log = openProcessLog(options.logLevel, { edge: options.node });
+  keepYoungGenerationSmall();
   let stream: TableStreamClient | null = null;
   const edge = await startEdge({ ...options, isPlanLive: () => stream?.state().isLeased ?? false, log });
   stream = connectStream({

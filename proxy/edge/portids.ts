@@ -26,6 +26,11 @@ export class PortIds {
     return id;
   }
 
+  /** @returns the number that it has; null when it has none */
+  of(owner: string): number | null {
+    return this.#idsByOwner.get(owner) ?? null;
+  }
+
   /** @returns the number that it had; null when it had none */
   release(owner: string): number | null {
     const id = this.#idsByOwner.get(owner);

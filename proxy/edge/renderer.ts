@@ -1,7 +1,7 @@
 import type { EdgePlan, PlanRows } from '#table/plan.ts';
 import type { Problem, Source } from '#table/problem.ts';
-import type { EdgeNode, EdgeService } from '#table/service.ts';
-import { changesOf, type Delta } from '../receive/changes.ts';
+import type { EdgeEndpoint, EdgeNode, EdgeService } from '#table/service.ts';
+import { type Delta, refsOf } from '../receive/changes.ts';
 import { Choosers } from './choosers.ts';
 import { Claims } from './claims.ts';
 import type { ServiceScope } from './frontends.ts';
@@ -9,7 +9,7 @@ import { localBit, portKey } from './key.ts';
 import { Numbers } from './numbers.ts';
 import { PortIds } from './portids.ts';
 import { coverOf, familyOf } from './prefix.ts';
-import { type NodeFacts, type Rendering, renderService } from './rendering.ts';
+import { type NodeFacts, type Rendering, type RenderingContext, renderService } from './rendering.ts';
 import { families } from './sets.ts';
 import { elementOf, Transaction } from './transaction.ts';
 
@@ -39,21 +39,26 @@ export class Renderer {
   readonly #portIds: PortIds;
   readonly #claims = new Claims();
   readonly #numbersByList = new Map<number, Numbers>();
-  readonly #kept = new Map<string, Kept>();
+  readonly #rendered = new Map<string, Rendered>();
   /** Nearly all have one; those with more are kept as lists. */
   readonly #serviceIdsByEndpoints = new Map<string, string | readonly string[]>();
   /** In how many Services a UDP endpoint serves. */
   readonly #udpTargets = new Map<string, number>();
   readonly #tooMany = new Set<string>();
   #node: NodeFacts;
-  #nodeElements: ReadonlySet<string>;
+  /** null: nothing was ever rendered. */
+  #nodeElements: ReadonlySet<string> | null = null;
 
   constructor(options: RendererOptions, recalled: Recalled) {
     this.#options = options;
     this.#recalled = recalled;
     this.#portIds = new PortIds(recalled.portIdByElement.values());
     this.#node = factsOf(undefined, options);
-    this.#nodeElements = elementsOfNode(this.#node, options);
+  }
+
+  /** The next change is all that there is. */
+  get isNew(): boolean {
+    return this.#nodeElements === null;
   }
 
   /** @param plan as it is after the change */
@@ -79,12 +84,12 @@ export class Renderer {
   whole(): Transaction {
     const transaction = new Transaction();
     transaction.addChains(this.#choosers.all());
-    for (const element of this.#nodeElements) transaction.add(element, '');
+    for (const element of this.#nodeElements ?? []) transaction.add(element, '');
     for (const element of this.#claims.elements()) {
       transaction.add(element, this.#claims.best(element)?.value ?? '');
     }
-    for (const { own } of this.#kept.values()) {
-      for (let i = 0; i < own.length; i += 2) transaction.add(own[i] ?? '', own[i + 1] ?? '');
+    for (const rendered of this.#rendered.values()) {
+      for (const [element, value] of this.#again(rendered).own) transaction.add(element, value);
     }
     for (const element of this.#udpTargets.keys()) transaction.clear(element);
     return transaction;
@@ -93,30 +98,34 @@ export class Renderer {
   /** What Services do not get as they are written. */
   problems(plan: EdgePlan): Problem[] {
     const problems: Problem[] = [];
-    for (const [id, { claimed }] of this.#kept) {
-      const source = plan.service.get(id)?.source;
-      if (source === undefined) continue;
-      for (const element of claimed) {
-        const best = this.#claims.best(element);
-        if (best === null || best.value === this.#claims.of(element, id)?.value) continue;
-        problems.push(clash(source, element, best.owner));
+    for (const { element, best, others } of this.#claims.contested()) {
+      for (const { owner, value } of others) {
+        const source = plan.service.get(owner)?.source;
+        if (source !== undefined && value !== best.value) problems.push(clash(source, element, best.owner));
       }
-      if (this.#tooMany.has(id)) problems.push(tooMany(source));
+    }
+    for (const id of this.#tooMany) {
+      const source = plan.service.get(id)?.source;
+      if (source !== undefined) problems.push(tooMany(source));
     }
     return problems;
   }
 
   #touched(plan: EdgePlan, delta: Delta<PlanRows>, transaction: Transaction): Set<string> {
-    const touched = new Set<string>(changesOf(delta, 'service').keys());
-    for (const id of changesOf(delta, 'endpoints').keys()) {
-      for (const serviceId of this.#serviceIdsOf(id)) touched.add(serviceId);
+    const touched = new Set<string>();
+    let isNodeTouched = this.#nodeElements === null;
+    for (const { kind, id } of refsOf(delta)) {
+      if (kind === 'service') touched.add(id);
+      else if (kind === 'endpoints') for (const serviceId of this.#serviceIdsOf(id)) touched.add(serviceId);
+      else if (kind === 'node' && id === this.#options.node) isNodeTouched = true;
     }
-    if (changesOf(delta, 'node').has(this.#options.node)) {
+    if (isNodeTouched) {
       this.#node = factsOf(plan.node.get(this.#options.node), this.#options);
-      const before = this.#nodeElements;
-      this.#nodeElements = elementsOfNode(this.#node, this.#options);
-      for (const element of before.difference(this.#nodeElements)) transaction.remove(element);
-      for (const element of this.#nodeElements.difference(before)) transaction.add(element, '');
+      const before = this.#nodeElements ?? new Set();
+      const after = elementsOfNode(this.#node, this.#options);
+      this.#nodeElements = after;
+      for (const element of before.difference(after)) transaction.remove(element);
+      for (const element of after.difference(before)) transaction.add(element, '');
       for (const id of plan.service.keys()) touched.add(id);
     }
     return touched;
@@ -124,29 +133,40 @@ export class Renderer {
 
   #replace(plan: EdgePlan, id: string, step: Step): void {
     const service = plan.service.get(id);
-    const before = this.#kept.get(id) ?? nothing;
+    const rendered = this.#rendered.get(id);
+    const before = rendered === undefined ? nothing : this.#again(rendered);
     this.#tooMany.delete(id);
-    const after = service === undefined ? null : this.#render(plan, id, service);
-    const own = new Map<string, string>();
-    for (let i = 0; i < before.own.length; i += 2) own.set(before.own[i] ?? '', before.own[i + 1] ?? '');
-    for (const [element, value] of own) if (after?.own.get(element) !== value) step.transaction.remove(element);
-    for (const [element, value] of after?.own ?? [])
-      if (own.get(element) !== value) step.transaction.add(element, value);
-    this.#claim(id, before.claimed, after?.claims ?? new Map(), step.claimed);
+    const inputs = service === undefined ? null : this.#inputsOf(plan, service);
+    const after =
+      inputs === null ? nothing : this.#render(inputs, (owner, elements) => this.#portId(id, owner, elements));
+    for (const [element, value] of before.own) if (after.own.get(element) !== value) step.transaction.remove(element);
+    for (const [element, value] of after.own)
+      if (before.own.get(element) !== value) step.transaction.add(element, value);
+    this.#claim(id, before.claims, after.claims, step.claimed);
     for (const element of before.udpTargets) this.#countUdp(element, -1, step.udp);
-    for (const element of after?.udpTargets ?? []) this.#countUdp(element, 1, step.udp);
-    for (const owner of before.ports) if (!after?.ports.has(owner)) this.#release(owner);
-    this.#index(id, before.endpointsIds, after?.endpointsIds ?? []);
-    if (after === null) this.#kept.delete(id);
-    else this.#kept.set(id, keep(after));
+    for (const element of after.udpTargets) this.#countUdp(element, 1, step.udp);
+    for (const owner of before.ports) if (!after.ports.has(owner)) this.#release(owner);
+    this.#index(id, before.endpointsIds, after.endpointsIds);
+    if (inputs === null) this.#rendered.delete(id);
+    else this.#rendered.set(id, inputs);
   }
 
-  #render(plan: EdgePlan, id: string, service: EdgeService): Rendering {
-    return renderService(service, (endpointsId) => plan.endpoints.get(endpointsId)?.endpoints ?? [], {
-      node: this.#node,
+  #inputsOf(plan: EdgePlan, service: EdgeService): Rendered {
+    const endpoints = service.ports.map(({ endpointsId }) => plan.endpoints.get(endpointsId)?.endpoints ?? none);
+    return { service, endpoints, node: this.#node };
+  }
+
+  /** What was made of it when it was rendered. */
+  #again(rendered: Rendered): Rendering {
+    return this.#render(rendered, (owner) => this.#portIds.of(owner));
+  }
+
+  #render({ service, endpoints, node }: Rendered, portId: RenderingContext['portId']): Rendering {
+    return renderService(service, endpoints, {
+      node,
       scope: this.#options.scope,
       choosers: this.#choosers,
-      portId: (owner, elements) => this.#portId(id, owner, elements),
+      portId,
       numbers: (listKey) => this.#numbers(listKey),
     });
   }
@@ -162,15 +182,15 @@ export class Renderer {
   }
 
   #serviceIdsOf(endpointsId: string): readonly string[] {
-    const serviceIds = this.#serviceIdsByEndpoints.get(endpointsId) ?? none;
+    const serviceIds = this.#serviceIdsByEndpoints.get(endpointsId) ?? [];
     return typeof serviceIds === 'string' ? [serviceIds] : serviceIds;
   }
 
-  #claim(id: string, before: readonly string[], after: Rendering['claims'], claimed: Step['claimed']): void {
+  #claim(id: string, before: Rendering['claims'], after: Rendering['claims'], claimed: Step['claimed']): void {
     const note = (element: string): void => {
       if (!claimed.has(element)) claimed.set(element, this.#claims.best(element)?.value ?? null);
     };
-    for (const element of before) {
+    for (const element of before.keys()) {
       if (after.has(element)) continue;
       note(element);
       this.#claims.drop(element, id);
@@ -224,28 +244,25 @@ interface Step {
   readonly udp: Map<string, number>;
 }
 
-/** A rendering as it is kept: there are tens of thousands of them, and hardly any is ever looked at again. */
-interface Kept {
-  /** Elements and values, in turn. */
-  readonly own: readonly string[];
-  readonly claimed: readonly string[];
-  readonly udpTargets: readonly string[];
-  readonly ports: readonly string[];
-  readonly endpointsIds: readonly string[];
+/**
+ * What a Service was last rendered from. What came of it is not kept but made again where it is asked for: that is hardly ever,
+ * and a plan has hundreds of thousands of elements.
+ */
+interface Rendered {
+  readonly service: EdgeService;
+  /** By its ports. */
+  readonly endpoints: readonly (readonly EdgeEndpoint[])[];
+  readonly node: NodeFacts;
 }
 
-const none: readonly string[] = [];
-const nothing: Kept = { own: none, claimed: none, udpTargets: none, ports: none, endpointsIds: none };
-
-function keep({ own, claims, udpTargets, ports, endpointsIds }: Rendering): Kept {
-  return {
-    own: [...own].flat(),
-    claimed: [...claims.keys()],
-    udpTargets: udpTargets.size === 0 ? none : [...udpTargets],
-    ports: [...ports],
-    endpointsIds,
-  };
-}
+const none: readonly EdgeEndpoint[] = [];
+const nothing: Rendering = {
+  own: new Map(),
+  claims: new Map(),
+  udpTargets: new Set(),
+  ports: new Set(),
+  endpointsIds: [],
+};
 
 /** The kernel forgets an idle UDP flow after two minutes; who has tuned it to more than this has other worries. */
 const rememberGoneFor = '600s';

@@ -39,10 +39,13 @@ export interface Rendering {
   readonly endpointsIds: readonly string[];
 }
 
-/** Everything that follows from a Service and its endpoints. */
+/**
+ * Everything that follows from a Service and its endpoints.
+ * @param endpointsByPort in the order of its ports
+ */
 export function renderService(
   service: EdgeService,
-  endpointsOf: (id: string) => readonly EdgeEndpoint[],
+  endpointsByPort: readonly (readonly EdgeEndpoint[])[],
   context: RenderingContext,
 ): Rendering {
   const rendering: Rendering = {
@@ -52,11 +55,13 @@ export function renderService(
     ports: new Set(),
     endpointsIds: service.ports.map(({ endpointsId }) => endpointsId),
   };
-  for (const port of service.ports) {
-    const endpoints = endpointsOf(port.endpointsId);
+  for (const [i, port] of service.ports.entries()) {
+    const endpoints = endpointsByPort[i] ?? [];
     for (const family of families) {
+      const frontends = frontendsOf(service, port, family, context.scope);
+      if (frontends.length === 0) continue;
       const ofFamily = endpoints.filter(({ address }) => familyOf(address) === family);
-      renderPort({ service, port, family, endpoints: ofFamily }, context, rendering);
+      renderPort({ service, port, family, endpoints: ofFamily }, frontends, context, rendering);
     }
   }
   return rendering;
@@ -69,10 +74,13 @@ interface PortOfFamily {
   readonly endpoints: readonly EdgeEndpoint[];
 }
 
-function renderPort(of: PortOfFamily, context: RenderingContext, into: Rendering): void {
+function renderPort(
+  of: PortOfFamily,
+  frontends: readonly Frontend[],
+  context: RenderingContext,
+  into: Rendering,
+): void {
   const { service, port, family, endpoints } = of;
-  const frontends = frontendsOf(service, port, family, context.scope);
-  if (frontends.length === 0) return;
   const entries = frontends.map((frontend) => entryElement(frontend, port, family));
   const owner = `${service.id} ${port.protocol} ${port.port} ${family}`;
   const id = context.portId(owner, entries);

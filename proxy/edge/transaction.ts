@@ -18,63 +18,92 @@ export function flat(parts: readonly (string | number)[]): string {
 /** A change of the table: all of it is in force at once, or nothing. */
 export class Transaction {
   readonly #chains: Chain[] = [];
-  readonly #removed = new Map<string, string[]>();
-  readonly #added = new Map<string, string[]>();
+  readonly #removed = new ElementLists('delete');
+  readonly #added = new ElementLists('add');
   /** To be out of their sets, whether they are in them or not. */
-  readonly #cleared = new Map<string, string[]>();
+  readonly #cleared = new ElementLists('add');
+  readonly #clearedAgain = new ElementLists('delete');
 
   addChains(chains: readonly Chain[]): void {
     this.#chains.push(...chains);
   }
 
   add(element: string, value: string): void {
-    const [set, key] = split(element);
-    push(this.#added, set, value === '' ? key : `${key} ${value}`);
+    this.#added.push(element, value);
   }
 
   /** Must be there: nft refuses the whole transaction otherwise, which is how a table that others have changed shows. */
   remove(element: string): void {
-    push(this.#removed, ...split(element));
+    this.#removed.push(element, '');
   }
 
   /** For elements that the kernel may have dropped by itself, when their time was over. */
   clear(element: string): void {
-    push(this.#cleared, ...split(element));
+    // Adding what is there is no error, and removing what is not would be one.
+    this.#cleared.push(element, '');
+    this.#clearedAgain.push(element, '');
   }
 
   isEmpty(): boolean {
-    return [this.#removed, this.#added, this.#cleared].every(({ size }) => size === 0) && this.#chains.length === 0;
+    return [this.#removed, this.#added, this.#cleared].every(({ isEmpty }) => isEmpty) && this.#chains.length === 0;
   }
 
   /** What it adds to sets that the kernel fills: the part that a table which is written as a whole lacks. */
-  learntText(): string {
-    const isLearnt = ([set]: [string, unknown]) => setSpecs.get(set as SetName)?.filledBy === 'kernel';
-    return elementsText('add', new Map([...this.#added].filter(isLearnt)));
+  learntTexts(): string[] {
+    return this.#added.texts((set) => setSpecs.get(set)?.filledBy === 'kernel');
   }
 
-  /** As nft reads it. What is removed goes first: an element that gets another value is removed and added. */
-  text(): string {
-    const chains = this.#chains.length > 0 ? chainsText(this.#chains) : '';
-    // Adding what is there is no error, and removing what is not would be one.
-    const cleared = elementsText('add', this.#cleared) + elementsText('delete', this.#cleared);
-    return `${chains}${cleared}${elementsText('delete', this.#removed)}${elementsText('add', this.#added)}`;
+  /** As nft reads it, in pieces. What is removed goes first: an element that gets another value is removed and added. */
+  texts(): string[] {
+    const chains = this.#chains.length > 0 ? [chainsText(this.#chains)] : [];
+    const lists = [this.#cleared, this.#clearedAgain, this.#removed, this.#added];
+    return [...chains, ...lists.flatMap((list) => list.texts())];
   }
 }
 
-/** `verb element inet sluice set { …, … }` for each set. */
-function elementsText(verb: 'add' | 'delete', elementsBySet: ReadonlyMap<string, readonly string[]>): string {
-  let text = '';
-  for (const [set, elements] of elementsBySet) text += `${verb} element ${table} ${set} { ${elements.join(',\n')} }\n`;
-  return text;
+/**
+ * `verb element inet sluice set { …, … }` for each set. Elements become text by the hundred: a plan has hundreds of thousands,
+ * and those that are young when they go cost the collector nothing.
+ */
+class ElementLists {
+  readonly #verb: 'add' | 'delete';
+  readonly #bySet = new Map<SetName, { readonly pieces: string[]; last: string[] }>();
+
+  constructor(verb: 'add' | 'delete') {
+    this.#verb = verb;
+  }
+
+  get isEmpty(): boolean {
+    return this.#bySet.size === 0;
+  }
+
+  push(element: string, value: string): void {
+    const end = element.indexOf(' ');
+    const set = element.slice(0, end) as SetName;
+    const key = element.slice(end + 1);
+    let list = this.#bySet.get(set);
+    if (list === undefined) {
+      list = { pieces: [], last: [] };
+      this.#bySet.set(set, list);
+    }
+    list.last.push(value === '' ? key : `${key} ${value}`);
+    if (list.last.length < elementsPerPiece) return;
+    list.pieces.push(list.last.join(',\n'));
+    list.last = [];
+  }
+
+  texts(isWanted: (set: SetName) => boolean = () => true): string[] {
+    const texts: string[] = [];
+    for (const [set, { pieces, last }] of this.#bySet) {
+      if (!isWanted(set)) continue;
+      const all = last.length === 0 ? pieces : [...pieces, last.join(',\n')];
+      all.forEach((piece, i) => {
+        texts.push(i === 0 ? `${this.#verb} element ${table} ${set} { ` : ',\n', piece);
+      });
+      texts.push(' }\n');
+    }
+    return texts;
+  }
 }
 
-function split(element: string): [set: string, key: string] {
-  const end = element.indexOf(' ');
-  return [element.slice(0, end), element.slice(end + 1)];
-}
-
-function push(listsByName: Map<string, string[]>, name: string, item: string): void {
-  const list = listsByName.get(name);
-  if (list === undefined) listsByName.set(name, [item]);
-  else list.push(item);
-}
+const elementsPerPiece = 250;

@@ -1,10 +1,16 @@
 import type { AnyKinds, KindIn, RefIn, RowIn } from '#table/contract.ts';
 import type { Rows } from '#table/rows.ts';
 
-/** What really changes between two tables. No row is in both lists. */
+/** What really changes between two tables. No row is in it twice. */
 export interface Delta<M = Rows> {
   upserts: RowIn<M>[];
   deletes: RefIn<M>[];
+}
+
+/** What changes, one after the other: a plan that comes in whole is too long for another list of it. */
+export function* refsOf<M extends AnyKinds>({ upserts, deletes }: Delta<M>): Generator<RefIn<M>, void> {
+  yield* deletes;
+  for (const { kind, row } of upserts) yield { kind, id: row.id };
 }
 
 /**

@@ -11,33 +11,35 @@ export function deltaOf<M extends AnyKinds>(
   table: TableOf<M>,
   batch: Pick<ChangeBatch<M>, 'isSnapshot' | 'upserts' | 'deletes'>,
 ): Delta<M> {
-  const upserts = new Map<string, RowIn<M>>();
-  for (const row of batch.upserts) upserts.set(`${row.kind} ${row.row.id}`, row);
+  const putById = new Map<KindIn<M>, Map<string, RowIn<M>>>();
+  for (const entry of batch.upserts) {
+    const ofKind = putById.get(entry.kind);
+    if (ofKind === undefined) putById.set(entry.kind, new Map([[entry.row.id, entry]]));
+    else ofKind.set(entry.row.id, entry);
+  }
+  const upserts = batch.upserts.filter((entry) => {
+    const { kind, row } = entry;
+    return putById.get(kind)?.get(row.id) === entry && !isDeepStrictEqual(table[kind].get(row.id), row);
+  });
   const deletes = (batch.isSnapshot ? rowsOf(table) : batch.deletes).filter(
-    ({ kind, id }) => table[kind].has(id) && !upserts.has(`${kind} ${id}`),
+    ({ kind, id }) => table[kind].has(id) && !putById.get(kind)?.has(id),
   );
-  const changed = [...upserts.values()].filter(({ kind, row }) => !isDeepStrictEqual(table[kind].get(row.id), row));
-  return { upserts: changed, deletes };
+  return { upserts, deletes };
 }
 
 /** Changes the table in place. Returns what takes the change back. */
 export function applyDelta<M extends AnyKinds>(table: TableOf<M>, delta: Delta<M>): Delta<M> {
   const inverse: Delta<M> = { upserts: [], deletes: [] };
-  const touched = new Set<string>();
-  const remember = (kind: KindIn<M>, id: string): void => {
-    const key = `${kind} ${id}`;
-    if (touched.has(key)) return;
-    touched.add(key);
+  for (const { kind, id } of delta.deletes) {
     const row = table[kind].get(id);
-    if (row === undefined) inverse.deletes.push({ kind, id });
-    else inverse.upserts.push({ kind, row } as RowIn<M>);
-  };
-  for (const ref of delta.deletes) {
-    remember(ref.kind, ref.id);
-    table[ref.kind].delete(ref.id);
+    if (row === undefined) continue;
+    inverse.upserts.push({ kind, row } as RowIn<M>);
+    table[kind].delete(id);
   }
   for (const { kind, row } of delta.upserts) {
-    remember(kind, row.id);
+    const before = table[kind].get(row.id);
+    if (before === undefined) inverse.deletes.push({ kind, id: row.id });
+    else inverse.upserts.push({ kind, row: before } as RowIn<M>);
     table[kind].set(row.id, row);
   }
   return inverse;

@@ -4,14 +4,18 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { type ChangeBatch, Commit, schemaVersion } from '#table/change.ts';
 import { type AnyKinds, type Contract, type KindIn, kindsOf, type RowIn, type TableOf } from '#table/contract.ts';
-import { deltaFromNothing } from './delta.ts';
 
 /** Rows of one moment. */
 export interface Saving<M> {
   readonly commit: Commit;
-  readonly open: readonly RowIn<M>[];
+  readonly open: readonly RowsOfKind<M>[];
   /** Of sealed kinds. */
   readonly secret: readonly RowIn<M>[];
+}
+
+interface RowsOfKind<M> {
+  readonly kind: KindIn<M>;
+  readonly rows: readonly M[KindIn<M>][];
 }
 
 export interface DiskOptions<M> {
@@ -47,11 +51,13 @@ export class TableDisk<M extends AnyKinds> {
   /** What is to be saved, of one moment: rows are immutable, so it costs a list of them. */
   take(table: TableOf<M>, commit: Commit): Saving<M> {
     const { sealed } = this.#contract;
-    const rows = deltaFromNothing(table).upserts;
+    const kinds = kindsOf(table).map((kind): RowsOfKind<M> => ({ kind, rows: [...table[kind].values()] }));
     return {
       commit,
-      open: rows.filter(({ kind }) => !(kind in sealed)),
-      secret: rows.filter(({ kind }) => kind in sealed),
+      open: kinds.filter(({ kind }) => !(kind in sealed)),
+      secret: kinds
+        .filter(({ kind }) => kind in sealed)
+        .flatMap(({ kind, rows }) => rows.map((row) => ({ kind, row }) as RowIn<M>)),
     };
   }
 
@@ -59,18 +65,22 @@ export class TableDisk<M extends AnyKinds> {
    * In pieces, so that a large table holds nothing else up and is never in memory as one text.
    * @returns the time that making the text took, ms
    */
-  async write({ commit, open: rows, secret }: Saving<M>): Promise<number> {
+  async write({ commit, open: kinds, secret }: Saving<M>): Promise<number> {
     let madeMs = 0;
     await replaceFile(this.#file, async (put) => {
       const digest = createHash('sha256').update('[');
       await put('{"rows":[');
-      for (let i = 0; i < rows.length; i += rowsPerPiece) {
-        const startMs = performance.now();
-        const texts = rows.slice(i, i + rowsPerPiece).map((row) => JSON.stringify(row));
-        const text = `${i === 0 ? '' : ','}${texts.join(',')}`;
-        digest.update(text);
-        madeMs += performance.now() - startMs;
-        await put(text);
+      let comma = '';
+      for (const { kind, rows } of kinds) {
+        for (let i = 0; i < rows.length; i += rowsPerPiece) {
+          const startMs = performance.now();
+          const texts = rows.slice(i, i + rowsPerPiece).map((row) => JSON.stringify({ kind, row }));
+          const text = `${comma}${texts.join(',')}`;
+          comma = ',';
+          digest.update(text);
+          madeMs += performance.now() - startMs;
+          await put(text);
+        }
       }
       const box = seal(JSON.stringify(secret), digest.update(']').digest(), this.#key);
       const head = `"schemaVersion":${schemaVersion},"commit":${JSON.stringify(commit)}`;

@@ -11,16 +11,17 @@ import type { Problem, Source } from './problem.ts';
 export function checkPointers<M extends AnyKinds>(
   { pointers }: Pick<Contract<M>, 'pointers'>,
   table: TableOf<M>,
-  upserts: readonly RefIn<M>[],
+  upserts: Iterable<RefIn<M>>,
   deletes: readonly RefIn<M>[],
 ): Problem[] {
   const gone = new Set<keyof M>(deletes.map(({ kind }) => kind));
-  const rechecked = new Set(kindsOf(table).filter((kind) => targetsOf(pointers, kind).some((to) => gone.has(to))));
+  const targets = new Map(kindsOf(table).map((kind) => [kind, targetsOf(pointers, kind)]));
+  const rechecked = new Set(kindsOf(table).filter((kind) => targets.get(kind)?.some((to) => gone.has(to))));
   const problems: Problem[] = [];
   const check = (kind: KindIn<M>, id: string): void => {
     const row = table[kind].get(id);
     if (row === undefined) return;
-    for (const target of targetsOf(pointers, kind)) {
+    for (const target of targets.get(kind) ?? []) {
       for (const targetId of pointers[kind]?.[target]?.(row) ?? []) {
         if (!table[target].has(targetId)) problems.push(broken(kind, row, target, targetId));
       }

@@ -113,7 +113,7 @@ export class BatchReader<M> {
       return;
     }
     const parsed = this.#schemas[kind].safeParse(row);
-    if (parsed.success) this.#upserts.push({ kind, row: parsed.data } as RowIn<M>);
+    if (parsed.success) this.#upserts.push({ kind, row: shareNothing(parsed.data) } as RowIn<M>);
     else this.#refuse(rowProblem(kind, row, parsed.error));
   }
 
@@ -165,6 +165,20 @@ function parseJson(line: string): unknown {
     return undefined;
   }
 }
+
+/** Most lists of most rows are empty, and one empty list does for all of them: it is a tenth of what a table weighs. */
+function shareNothing<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  const members: Record<string, unknown> = value as Record<string, unknown>;
+  for (const key of Object.keys(members)) {
+    const member = members[key];
+    if (Array.isArray(member) && member.length === 0) members[key] = nothing;
+    else shareNothing(member);
+  }
+  return value;
+}
+
+const nothing: readonly never[] = Object.freeze([]);
 
 /** Names the row and the field, never a value: the row may be key material. */
 function rowProblem(kind: string, row: unknown, error: z.ZodError): Problem {

@@ -20,7 +20,10 @@ class Elements {
   readonly values = new Map<string, string>();
 
   take(transaction: Transaction): void {
-    const text = transaction.text().replace(/^.*?(?=^(?:add|delete) element|(?![\s\S]))/ms, '');
+    const text = transaction
+      .texts()
+      .join('')
+      .replace(/^.*?(?=^(?:add|delete) element|(?![\s\S]))/ms, '');
     for (const [, verb, set, body = ''] of text.matchAll(/^(add|delete) element inet sluice (\w+) \{ (.*?) \}$/gms)) {
       for (const element of body.split(',\n')) {
         const [, key = '', value = ''] = /^(.*?)(?: (comment .*|timeout .*|: .*))?$/.exec(element) ?? [];
