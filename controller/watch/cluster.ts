@@ -139,7 +139,7 @@ export class ClusterSource implements Source {
         random,
         sink: {
           ...this.#hearing(kind.kind),
-          ...(kind.kind === 'Ingress' && { tap: (key, raw) => this.ingressStatuses.note(key, raw) }),
+          ...(kind.kind === 'Ingress' && { tap: (key, raw) => this.ingressStatuses.read(key, raw) }),
           isWanted: () => true,
           listed: () => this.#tellSoon(),
           refused: () => {

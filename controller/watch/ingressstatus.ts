@@ -29,11 +29,14 @@ export class IngressStatuses {
     this.#onChange = listener;
   }
 
-  note(key: ObjectKey, raw: unknown): void {
-    const addresses = addressesOf(raw);
-    const before = this.#statusesByKey.get(key);
-    this.#statusesByKey.set(key, { addresses, version: versionOf(raw) });
-    if (before === undefined || !areSame(before.addresses, addresses)) this.#onChange(key);
+  /** Reads an Ingress as it came; the status counts when what is returned is called. */
+  read(key: ObjectKey, raw: unknown): () => void {
+    const status = { addresses: addressesOf(raw), version: versionOf(raw) };
+    return () => {
+      const before = this.#statusesByKey.get(key);
+      this.#statusesByKey.set(key, status);
+      if (before === undefined || !areSame(before.addresses, status.addresses)) this.#onChange(key);
+    };
   }
 
   forget(key: ObjectKey): void {

@@ -24,8 +24,8 @@ export interface ReflectorSink {
   /** Whether a put would tell anything. Asked page by page: comparing ten thousand objects in one go takes too long. */
   isNews(arrival: Arrival): boolean;
   put(arrival: Arrival): void;
-  /** Hears of every object as it came, for what is not part of the view. */
-  tap?(key: ObjectKey, raw: unknown): void;
+  /** Reads of every object as it came what is not part of the view; what it returns is called when the object counts. */
+  tap?(key: ObjectKey, raw: unknown): () => void;
   remove(key: ObjectKey, version: number): void;
   /** Everything up to this version has been told. */
   seen(version: number): void;
@@ -203,9 +203,8 @@ export class Reflector {
   async #list(): Promise<void> {
     const { cluster, kind, namespace, sink } = this.#options;
     const path = collectionPath(kind, namespace);
-    const arrivals = new Map<ObjectKey, { raw: unknown; arrival: Arrival; isNews: boolean }>();
-    // A raw object is many times as large as what is read of it.
-    const hasTap = sink.tap !== undefined;
+    // An object as it came is many times as large as what is read of it: none is kept.
+    const arrivals = new Map<ObjectKey, { tell: (() => void) | undefined; arrival: Arrival; isNews: boolean }>();
     // What is learned while the pages come may be missing in them without being gone.
     const knownBefore = [...this.#known.keys()];
     let at = '';
@@ -221,7 +220,10 @@ export class Reflector {
       const items = propertyOf(answer.body, 'items');
       for (const raw of Array.isArray(items) ? items : []) {
         const arrival = this.#read(raw);
-        if (arrival) arrivals.set(arrival.key, { raw: hasTap ? raw : null, arrival, isNews: sink.isNews(arrival) });
+        if (arrival) {
+          const { key } = arrival;
+          arrivals.set(key, { tell: sink.tap?.(key, raw), arrival, isNews: sink.isNews(arrival) });
+        }
         if (performance.now() - sliceBeganMs < sliceMs) continue;
         await setImmediate();
         sliceBeganMs = performance.now();
@@ -237,9 +239,9 @@ export class Reflector {
     if (version < this.#newest) this.#known.clear();
     this.#newest = version;
     for (const key of knownBefore) if (!arrivals.has(key)) this.#gone(key, version);
-    for (const { raw, arrival, isNews } of arrivals.values()) {
+    for (const { tell, arrival, isNews } of arrivals.values()) {
       if (!this.#isInOrder(arrival)) continue;
-      sink.tap?.(arrival.key, raw);
+      tell?.();
       if (isNews) sink.put(arrival);
     }
     this.#resumeAt = at;
@@ -325,7 +327,7 @@ export class Reflector {
 
   #came(raw: unknown, arrival: Arrival): void {
     if (!this.#isInOrder(arrival)) return;
-    this.#options.sink.tap?.(arrival.key, raw);
+    this.#options.sink.tap?.(arrival.key, raw)();
     this.#options.sink.put(arrival);
   }
 
