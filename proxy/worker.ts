@@ -1,6 +1,7 @@
 import { flushCompileCache } from 'node:module';
 import { createSecureContext } from 'node:tls';
 import { checkHandles } from './carry/handle.ts';
+import { Gathering } from './fleet/gathering.ts';
 import type { Ask, FromWorker, ToWorker, WorkerStart } from './fleet/messages.ts';
 import { regexEngineIsLinear } from './match/regex.ts';
 import { AccessLog } from './observe/accesslog.ts';
@@ -28,6 +29,7 @@ const orphanGraceMs = 5_000;
 
 let parts: Parts | null = null;
 let untold: AffinityEntry[] = [];
+const gathering = new Gathering();
 
 // Signals go to the whole process group at Ctrl-C; when a worker leaves is the primary's decision.
 process.on('SIGINT', () => {});
@@ -38,6 +40,9 @@ process.on('disconnect', () => void leave(orphanGraceMs));
 
 async function hear(message: ToWorker, handle: unknown): Promise<void> {
   switch (message.type) {
+    case 'part':
+      gathering.add(message.upserts);
+      return;
     case 'affinity':
       for (const entry of message.entries) parts?.memory.learn(entry);
       return;
@@ -66,7 +71,9 @@ async function answer(question: Ask & { readonly sequence: number }, handle: unk
     } else if (parts === null) {
       throw new Error('a worker was asked before it was started');
     } else if (question.type === 'apply') {
-      parts.live.apply(question.delta, question.hash, performance.now());
+      const { upserts, deletes } = question.delta;
+      gathering.add(upserts);
+      parts.live.apply({ upserts: gathering.take(), deletes }, question.hash, performance.now());
     } else if (question.type === 'listen') {
       await parts.gateway.openListener(question.listener, handle as never);
     } else if (question.type === 'unlisten') {

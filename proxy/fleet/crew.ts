@@ -83,7 +83,7 @@ export class Crew {
    * @throws WorkerRefused when a worker could not apply it, or when successors keep ending on it
    */
   async apply(delta: Delta, hash: string): Promise<void> {
-    await this.#everywhere((member) => member.ask({ type: 'apply', delta, hash }));
+    await this.#everywhere((member) => member.apply(delta, hash));
   }
 
   /** Opens a listener in every worker; sockets[i] of each address is for seat i. */
@@ -219,7 +219,7 @@ export class Crew {
     const asked: Promise<unknown>[] = [member.ask({ type: 'start', start: this.#options.start })];
     const whole = this.#options.whole();
     if (whole !== null) {
-      asked.push(member.ask({ type: 'apply', delta: whole.delta, hash: whole.hash }));
+      asked.push(member.apply(whole.delta, whole.hash));
       member.tell({ type: 'health', words: this.#options.unhealthy() });
       member.tell({ type: 'affinity', entries: this.#clients.known() });
       for (const open of this.#listenersById.values()) asked.push(listenOn(member, index, open));

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { Log } from '#kit/log.ts';
 import type { SocketHandle } from '../listen/sockets.ts';
 import type { MetricsSnapshot } from '../observe/metrics.ts';
+import type { Delta } from '../receive/changes.ts';
 import type { AffinityEntry } from '../share/affinity.ts';
 import type { Ask, FromWorker, Tell } from './messages.ts';
 
@@ -36,6 +37,9 @@ export class Member {
   readonly #child: ChildProcess;
   readonly #log: Log;
   readonly #answers = new Map<number, { resolve(answer: Answer): void; reject(error: Error): void }>();
+  /** Not handed to the channel yet; what it was handed and has not written is one message. */
+  readonly #unsent: { readonly message: object; readonly handle: SocketHandle | undefined }[] = [];
+  #isSending = false;
   #sequence = 0;
   #hasExited = false;
 
@@ -77,6 +81,14 @@ export class Member {
     return answered;
   }
 
+  /** Asks to apply a change. A large one goes in parts, so that not all of it is held as bytes at once. */
+  apply({ upserts, deletes }: Delta, hash: string): Promise<Answer> {
+    const parts = partsOf(upserts);
+    const last = parts.pop() ?? [];
+    for (const part of parts) this.tell({ type: 'part', upserts: part });
+    return this.ask({ type: 'apply', delta: { upserts: last, deletes }, hash });
+  }
+
   tell(message: Tell): void {
     this.#send(message);
   }
@@ -93,12 +105,18 @@ export class Member {
   }
 
   #send(message: object, handle?: SocketHandle): void {
-    if (!this.#child.connected) {
-      // Its exit is on the way and rejects what was asked.
-      return;
-    }
-    this.#child.send(message, handle as unknown as SendHandle, {}, (error) => {
+    this.#unsent.push({ message, handle });
+    if (!this.#isSending) this.#sendNext();
+  }
+
+  #sendNext(): void {
+    // Of one that is not connected the exit is on the way, and rejects what was asked.
+    const next = this.#child.connected ? this.#unsent.shift() : undefined;
+    this.#isSending = next !== undefined;
+    if (next === undefined) return;
+    this.#child.send(next.message, next.handle as unknown as SendHandle, {}, (error) => {
       if (error) this.#log.debug({ pid: this.pid, err: error.message }, 'worker no longer listens');
+      this.#sendNext();
     });
   }
 
@@ -120,6 +138,23 @@ export class Member {
     if (message.snapshot !== undefined) this.snapshot = message.snapshot;
     answer?.resolve(message);
   }
+}
+
+/** Rows and endpoints of one message: some 300 KB. */
+const partSize = 1_000;
+
+function partsOf(rows: Delta['upserts']): Delta['upserts'][] {
+  const parts: Delta['upserts'][] = [];
+  let room = 0;
+  for (const row of rows) {
+    if (room <= 0) {
+      parts.push([]);
+      room = partSize;
+    }
+    parts.at(-1)?.push(row);
+    room -= row.kind === 'endpoints' ? 1 + row.row.endpoints.length : 1;
+  }
+  return parts;
 }
 
 const workerFile = fileURLToPath(new URL('../worker.ts', import.meta.url));

@@ -26,7 +26,7 @@ export interface HealthWord {
 /** Asked by the primary; each is answered once, in order of asking. */
 export type Ask =
   | { readonly type: 'start'; readonly start: WorkerStart }
-  /** Everything at once between two turns of the worker's event loop. */
+  /** Everything at once between two turns of the worker's event loop, the rows of the parts that were told before included. */
   | { readonly type: 'apply'; readonly delta: Delta; readonly hash: string }
   /** Comes with the worker's own socket. `part` counts the addresses of a listener. */
   | { readonly type: 'listen'; readonly listener: Listener; readonly part: number }
@@ -44,6 +44,8 @@ export interface WorkerLook extends WorkerDoings {
 
 /** Told by the primary; no answer. */
 export type Tell =
+  /** Rows of the `apply` that follows: a message is held by both sides as bytes and as what they say, so none is large. */
+  | { readonly type: 'part'; readonly upserts: Delta['upserts'] }
   | { readonly type: 'affinity'; readonly entries: readonly AffinityEntry[] }
   | { readonly type: 'health'; readonly words: readonly HealthWord[] }
   | { readonly type: 'reopen' }

@@ -70,9 +70,9 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
   renew(row: Backend, rows: Iterable<{ state: LiveEndpoint; row: Endpoint }>, nowMs: number): void {
     this.row = row;
     this.circuit.limits = row.circuit;
-    for (const member of this.members) member.state.users.delete(this);
+    for (const member of this.members) member.state.leftBy(this);
     this.members = renewMembers(this.members, rows, nowMs);
-    for (const member of this.members) member.state.users.add(this);
+    for (const member of this.members) member.state.usedBy(this);
     const keys = new Set(this.members.map((member) => member.state.key));
     for (const key of this.#unhealthyKeys) {
       if (row.healthCheck === null || !keys.has(key)) this.#unhealthyKeys.delete(key);
@@ -85,7 +85,7 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
 
   /** The backend is gone: its endpoints forget it. */
   leave(): void {
-    for (const member of this.members) member.state.users.delete(this);
+    for (const member of this.members) member.state.leftBy(this);
   }
 
   invalidate(): void {

@@ -59,6 +59,8 @@ export class LiveEndpoint implements EndpointState {
   readonly address: string;
   readonly port: number;
   endpoint: Endpoint;
+  /** How many rows name it. */
+  rowCount = 1;
   inFlight = 0;
   /** Peak-sensitive moving average of the time until the response head, as of latencyAtMs; -1 before the first answer. */
   latencyMs = -1;
@@ -67,7 +69,8 @@ export class LiveEndpoint implements EndpointState {
   results = 0;
   failures = 0;
   readonly ejection: Ejection = noEjection();
-  readonly users = new Set<EndpointUser>();
+  /** Most often one: a Set of it weighs more than all the rest. */
+  #users: EndpointUser[] = [];
   /** Name of the endpoint in cookies, and what it was computed of (sticky.ts): signing thousands again at each change would hold up traffic. */
   token: { readonly text: string; readonly uid: string; readonly key: Uint8Array } | null = null;
   /** The answer for a pick without a cookie. Never changes, so every request may hold the same one. */
@@ -93,6 +96,18 @@ export class LiveEndpoint implements EndpointState {
     this.endpoint = endpoint;
   }
 
+  usedBy(user: EndpointUser): void {
+    if (this.#users.length === 0) this.#users = [user];
+    else if (!this.#users.includes(user)) this.#users.push(user);
+  }
+
+  leftBy(user: EndpointUser): void {
+    const at = this.#users.indexOf(user);
+    if (at === -1) return;
+    const last = this.#users.pop() as EndpointUser;
+    if (last !== user) this.#users[at] = last;
+  }
+
   started(): void {
     this.inFlight++;
   }
@@ -110,7 +125,7 @@ export class LiveEndpoint implements EndpointState {
     this.results++;
     if (result !== 'success') this.failures++;
     if (!countResult(this.ejection, result, nowMs)) return;
-    for (const user of this.users) {
+    for (const user of this.#users) {
       const reason = reasonToEject(this.ejection, user.outlier);
       if (reason === null) continue;
       this.eject(user, reason, nowMs);
@@ -121,7 +136,7 @@ export class LiveEndpoint implements EndpointState {
   /** Leaves it out for all backends that use it, by the limits of one. */
   eject({ id, outlier }: EndpointUser, reason: EjectionReason, nowMs: number): void {
     eject(this.ejection, outlier, nowMs);
-    for (const user of this.users) user.invalidate();
+    for (const user of this.#users) user.invalidate();
     this.#onEject({ key: this.key, backendId: id, reason, forMs: this.ejection.untilMs - nowMs });
   }
 
@@ -129,7 +144,7 @@ export class LiveEndpoint implements EndpointState {
   readmit(nowMs: number): void {
     if (nowMs >= this.ejection.untilMs) return;
     endEjection(this.ejection, nowMs);
-    for (const user of this.users) user.invalidate();
+    for (const user of this.#users) user.invalidate();
   }
 
   /** The average as it counts now: without news it fades, so that a slow endpoint gets another chance. */

@@ -32,8 +32,7 @@ export class Selector {
   readonly #rowsById = new Map<string, Endpoints>();
   /** Backend id → ids of the endpoint rows that name it. */
   readonly #rowIdsByBackend = new Map<string, Set<string>>();
-  /** Endpoint key → state, and how many rows name it. */
-  readonly #endpointsByKey = new Map<string, { state: LiveEndpoint; useCount: number }>();
+  readonly #endpointsByKey = new Map<string, LiveEndpoint>();
 
   constructor(options: SelectorOptions) {
     const { zone, node, random, memory, timeOriginMs, onEject } = options;
@@ -83,7 +82,7 @@ export class Selector {
     for (const { address, port } of old?.endpoints ?? []) {
       const key = endpointKey(address, port);
       const known = this.#endpointsByKey.get(key);
-      if (known !== undefined && --known.useCount === 0) maybeGone.add(key);
+      if (known !== undefined && --known.rowCount === 0) maybeGone.add(key);
     }
     if (row === null) {
       this.#rowsById.delete(id);
@@ -103,10 +102,10 @@ export class Selector {
     const key = endpointKey(endpoint.address, endpoint.port);
     const known = this.#endpointsByKey.get(key);
     if (known === undefined) {
-      this.#endpointsByKey.set(key, { state: new LiveEndpoint(key, endpoint, this.#around.onEject), useCount: 1 });
+      this.#endpointsByKey.set(key, new LiveEndpoint(key, endpoint, this.#around.onEject));
     } else {
-      known.useCount++;
-      known.state.renew(endpoint);
+      known.rowCount++;
+      known.renew(endpoint);
     }
   }
 
@@ -128,8 +127,8 @@ export class Selector {
   *#endpointsOf(backendId: string): Generator<{ state: LiveEndpoint; row: Endpoint }> {
     for (const id of this.#rowIdsByBackend.get(backendId) ?? []) {
       for (const row of this.#rowsById.get(id)?.endpoints ?? []) {
-        const known = this.#endpointsByKey.get(endpointKey(row.address, row.port));
-        if (known !== undefined) yield { state: known.state, row };
+        const state = this.#endpointsByKey.get(endpointKey(row.address, row.port));
+        if (state !== undefined) yield { state, row };
       }
     }
   }
@@ -137,7 +136,7 @@ export class Selector {
   #dropUnused(keys: Iterable<string>): string[] {
     const gone: string[] = [];
     for (const key of keys) {
-      if (this.#endpointsByKey.get(key)?.useCount !== 0) continue;
+      if (this.#endpointsByKey.get(key)?.rowCount !== 0) continue;
       this.#endpointsByKey.delete(key);
       gone.push(key);
     }

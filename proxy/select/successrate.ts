@@ -13,11 +13,13 @@ const leastGap = 0.05;
 export class SuccessRates {
   /** The interval in progress ends then. */
   endsAtMs = Number.POSITIVE_INFINITY;
-  readonly #marks = new WeakMap<LiveEndpoint, { uid: string; results: number; failures: number }>();
+  /** Most backends never begin one. */
+  #marks: WeakMap<LiveEndpoint, { uid: string; results: number; failures: number }> | null = null;
 
   /** Begins an interval. */
   begin(endpoints: Iterable<LiveEndpoint>, settings: Settings, nowMs: number): void {
     this.endsAtMs = nowMs + settings.intervalMs;
+    this.#marks ??= new WeakMap();
     for (const endpoint of endpoints) {
       const { results, failures } = endpoint;
       this.#marks.set(endpoint, { uid: endpoint.endpoint.uid, results, failures });
@@ -28,7 +30,7 @@ export class SuccessRates {
   outliers(endpoints: Iterable<LiveEndpoint>, settings: Settings, nowMs: number): LiveEndpoint[] {
     const compared: { endpoint: LiveEndpoint; rate: number }[] = [];
     for (const endpoint of endpoints) {
-      const mark = this.#marks.get(endpoint);
+      const mark = this.#marks?.get(endpoint);
       if (mark?.uid !== endpoint.endpoint.uid || endpoint.ejection.untilMs > nowMs) continue;
       const results = endpoint.results - mark.results;
       if (results < settings.minRequests) continue;

@@ -185,6 +185,22 @@ test('a batch that arrives while a worker dies is in force in its successor', as
   }
 });
 
+test('a table of many rows is in force at once, in every worker and in a successor', async () => {
+  const fleet = await testFleet();
+  const hosts = Array.from({ length: 5_000 }, (_, i) => row('host', { id: `h${i}`, hostname: `h${i}.test` }));
+  try {
+    // What a request needs comes first and last.
+    assert.equal((await fleet.apply(snapshot([...rows.slice(0, 2), ...hosts, ...rows.slice(2)]))).type, 'applied');
+    const port = fleet.ports().get('http') ?? 0;
+    for (let count = 0; count < 10; count++) assert.equal(await fetchOnce(port), 'one');
+    for (const pid of fleet.state().workerPids) process.kill(pid, 'SIGKILL');
+    for (let count = 0; count < 10; count++) assert.equal(await fetchOnce(port), 'one');
+    assert.match((await adminPage(fleet, '/metrics')).text, /sluice_table_rows\{kind="host"\} 5001\n/);
+  } finally {
+    await fleet.stop();
+  }
+});
+
 test('tables from the past are refused', async () => {
   const fleet = await testFleet();
   try {
