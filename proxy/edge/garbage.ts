@@ -12,8 +12,7 @@ export function collectGarbage(): void {
 
 /**
  * Leaves the young generation as large as it is. V8 would let it grow to 64 MB while a large plan comes in, nearly all of which
- * lives on, so that it is copied once more and nothing is gained: the most that an agent ever has is a fifth less without, and
- * the time that its collector takes is the same.
+ * lives on. Of 44,000 Services the most that an agent ever has is a sixth less without, for a tenth of a second more.
  */
 export function keepYoungGenerationSmall(): void {
   setFlagsFromString('--semi-space-growth-factor=1');

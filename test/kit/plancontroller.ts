@@ -18,10 +18,16 @@ export type ControllerMessage =
   | { kind: 'stop' }
   /** The result: what edges have said that they announce, to this server. */
   | { kind: 'announced' }
-  /** The result comes when every edge has the plan: how long it took, ms. */
+  /** The result comes when every edge has the plan: how long it took. */
   | { kind: 'publish'; rows: readonly PlanRow[]; gone: readonly { kind: PlanKind; id: string }[] }
   | { kind: 'fill'; services: number; endpoints: number; nodes: readonly PlanRow[] }
   | { kind: 'change'; nth: number };
+
+/** Until every edge has a plan, and how much of that the controller took to commit it, ms. */
+export interface Took {
+  readonly allMs: number;
+  readonly commitMs: number;
+}
 
 const log = pino({ level: 'silent' });
 const publisher = new Publisher<PlanRows>(planContract);
@@ -85,13 +91,14 @@ function hearAnnounced(node: string, news: Announced | null): boolean {
   return keys !== undefined;
 }
 
-async function publish(upserts: readonly PlanRow[], gone: readonly { kind: PlanKind; id: string }[]): Promise<number> {
+async function publish(upserts: readonly PlanRow[], gone: readonly { kind: PlanKind; id: string }[]): Promise<Took> {
   const startMs = performance.now();
   const { promise, resolve } = Promise.withResolvers<void>();
   onApplied = resolve;
   publisher.stage(upserts, gone);
   publisher.commit({}, {});
+  const commitMs = performance.now() - startMs;
   if (publisher.isApplied()) resolve();
   await promise;
-  return performance.now() - startMs;
+  return { allMs: performance.now() - startMs, commitMs };
 }
