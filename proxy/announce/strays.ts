@@ -27,6 +27,8 @@ export class Strays {
   /** Nodes that were heard to have an address, the latest first. */
   readonly #holders = new Map<string, readonly string[]>();
   readonly #passings = new Map<string, Passing>();
+  /** Where other edges send from: what comes from them has been passed on already, and goes no further. */
+  #macs: readonly string[] = [];
   #turn: Promise<void> = Promise.resolve();
 
   constructor(log: Log) {
@@ -52,6 +54,8 @@ export class Strays {
    */
   take(addresses: readonly string[], peers: readonly EdgePeer[], networks: readonly string[]): Promise<void> {
     const untilMs = performance.now() + lastingMs;
+    const macs = peers.flatMap(({ links }) => links.map(({ mac }) => mac));
+    this.#macs = [...new Set(macs)].filter((mac) => ethernet.test(mac));
     let isNews = false;
     for (const address of addresses) {
       const isHandedOver = peers.some((peer) => peer.claimOf(address) !== null);
@@ -107,6 +111,8 @@ export class Strays {
       'meta l4proto != tcp accept',
       'tcp flags & syn == syn accept',
       'ct state established,related accept',
+      // Two that have an address for a moment would pass everything on to each other.
+      ...(this.#macs.length > 0 ? [`ether saddr { ${this.#macs.join(', ')} } drop`] : []),
       ...slots.map((name) => `dup to ${ip} daddr map @${name}`),
       'drop',
     ];
@@ -142,6 +148,7 @@ function hopTo(node: string, address: string, peers: readonly EdgePeer[], networ
   return hop === undefined ? null : { node, hop };
 }
 
+const ethernet = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/;
 /** One for each node that a packet is passed on to: while a fleet is replaced, an address may move more than once. */
 const slots = ['latest', 'earlier', 'earliest'] as const;
 /** Longer than what was replaced is given to end. */
