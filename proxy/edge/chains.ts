@@ -122,8 +122,11 @@ function udpChains(): Chain[] {
     const renew = `update @moved${n} { ${flow} timeout ${movedFor} : 0 }`;
     return `meta l4proto udp ct original zone set ${flow} map @moved${n} ${renew}`;
   });
+  // Only where it was sent to a Service of ours: what others translate to the same endpoint they would send there again.
   const watch = both(
-    (ip, n) => `meta l4proto udp ct direction original ct status dnat ${ip} daddr . udp dport @gone${n} goto move${n}`,
+    (ip, n) =>
+      `meta l4proto udp ct direction original ct status dnat ${ip} daddr . udp dport @gone${n} ` +
+      `ct original ${ip} daddr . ct original proto-dst @udp${n} goto move${n}`,
   );
   // It was known to the kernel before the Service was.
   const untranslated = both(

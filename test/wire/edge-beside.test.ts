@@ -55,4 +55,19 @@ describe('edge: beside another Service proxy (--services loadbalancer)', { skip,
     assert.deepEqual(await ask('192.0.2.61'), ['pod-1a']);
     assert.match(await nft('list', 'chain', 'ip', 'marks', 'after'), /counter packets 6 /);
   });
+
+  test('UDP that the other translates to an endpoint that left us is none of ours', async () => {
+    const { address } = lab.pod('pod-1a');
+    const rule = `ip daddr 10.96.6.53 udp dport 53 meta mark set meta mark | 0x4000 dnat to ${address}:8080`;
+    await lab.node.netns.exec('nft', `add rule ip kube-proxy services ${rule}`);
+    const theirs = { protocol: 'udp', address: '10.96.6.53', port: 53, count: 3, sourcePort: 5_353 } as const;
+    const vips = [{ address: '192.0.2.53', owner: 'sluice', ipMode: 'vip' } as const];
+    const dns = { protocol: 'udp' as const, port: 53, clusterIps: ['10.96.6.53'], vips };
+    await lab.apply(lab.service('dns', ['pod-1a'], dns));
+    assert.deepEqual(namesOf(await lab.client.ask(theirs)), ['pod-1a']);
+    await lab.apply(lab.service('dns', ['pod-1b'], dns));
+    assert.deepEqual(namesOf(await lab.client.ask(theirs)), ['pod-1a'], 'another endpoint');
+    await lab.apply(lab.service('dns', ['pod-1a'], { ...dns, vips: [] }));
+    assert.deepEqual(namesOf(await lab.client.ask(theirs)), ['pod-1a'], 'no load balancer any more');
+  });
 });
