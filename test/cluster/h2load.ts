@@ -1,4 +1,4 @@
-import { type ClientHttp2Session, connect } from 'node:http2';
+import { type ClientHttp2Session, connect, constants } from 'node:http2';
 
 export interface H2LoadOptions {
   address: string;
@@ -39,19 +39,37 @@ export class H2Load {
     this.#dueMs = Math.max(this.#dueMs, performance.now() - 1_000);
   }
 
-  #request(): Promise<void> {
+  async #request(): Promise<void> {
+    for (;;) {
+      const failure = await this.#ask();
+      if (failure === null) this.answered++;
+      // Not a byte of it was looked at, so every client sends it again (RFC 9113 §8.7), on another connection.
+      else if (failure === 'refused') continue;
+      else this.failures.push(failure);
+      return;
+    }
+  }
+
+  /** @returns null when it is answered, else why not */
+  #ask(): Promise<string | null> {
     const { host } = this.#options;
     return new Promise((resolve) => {
-      const stream = this.#open().request({ ':path': '/', ':authority': host });
+      const session = this.#open();
+      const stream = session.request({ ':path': '/', ':authority': host });
       let status = 0;
+      let failure = '';
       stream.on('response', (fields) => {
         status = Number(fields[':status']);
       });
-      stream.on('error', (error) => this.failures.push(String(error)));
+      stream.on('error', (error) => {
+        failure = String(error);
+      });
       stream.on('close', () => {
-        if (status === 200 && stream.rstCode === 0) this.answered++;
-        else if (stream.rstCode === 0) this.failures.push(`status ${status}`);
-        resolve();
+        if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) {
+          if (this.#session === session) this.#session = null;
+          resolve('refused');
+        } else if (failure !== '') resolve(failure);
+        else resolve(status === 200 && stream.rstCode === 0 ? null : `status ${status}, code ${stream.rstCode}`);
       });
       stream.resume();
     });
@@ -71,8 +89,5 @@ export class H2Load {
   }
 }
 
-/**
- * As many as the server lets a connection have. nghttp2 keeps more to itself, and when the server says that it goes it calls
- * those refused, though they were never sent.
- */
+/** As many as the server lets a connection have. */
 const mostInFlight = 100;

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chart } from '../kit/helm.ts';
 import { eventually } from '../kit/wait.ts';
+import { backend, pool } from './objects.ts';
+import type { Entrance } from './traffic.ts';
 
 /**
  * Which cluster, and with which images: KUBECONFIG, SLUICE_IMAGE and SLUICE_EDGE_IMAGE (`repository:tag`). SLUICE_POOL, a range
@@ -23,7 +25,7 @@ export const skipWithoutCluster =
 /** One installation of the chart in a namespace of its own, with a backend behind an Ingress. */
 export class Installation {
   readonly namespace = `sluice-test-${randomBytes(3).toString('hex')}`;
-  readonly host = 'echo.test';
+  readonly hosts = { web: 'echo.test', grpc: 'calls.test' };
 
   async addNamespace(): Promise<void> {
     await this.kubectl('create', 'namespace', this.namespace);
@@ -63,7 +65,7 @@ export class Installation {
 
   /** A Deployment of two that answer, their Service and Ingress, and with the edge a pool. */
   async addBackend(): Promise<void> {
-    await this.apply(...backend(this.host), ...(hasPool ? pool(this.namespace, settings.pool) : []));
+    await this.apply(...backend(settings.image, this.hosts), ...(hasPool ? pool(this.namespace, settings.pool) : []));
   }
 
   async apply(...objects: object[]): Promise<void> {
@@ -77,6 +79,13 @@ export class Installation {
     await this.kubectl('rollout', 'status', workload, '--timeout', '9m');
   }
 
+  /** Names of its pods that are there to stay, sorted. */
+  async pods(): Promise<string[]> {
+    const { items = [] } = await this.json('pods', '--selector', 'app.kubernetes.io/name=sluice');
+    const staying = items.filter(({ metadata }) => metadata?.deletionTimestamp === undefined);
+    return staying.map(({ metadata }) => metadata?.name ?? '').sort();
+  }
+
   async kubectl(...args: string[]): Promise<string> {
     return await run('kubectl', ['--namespace', this.namespace, ...args], '');
   }
@@ -86,7 +95,7 @@ export class Installation {
   }
 
   /** Where clients outside find the proxies: the address that the edge has given, else a port of a node. */
-  async entrance(): Promise<{ address: string; http: number; https: number }> {
+  async entrance(): Promise<Entrance> {
     return await eventually(
       async () => {
         const { spec, status } = await this.json('service/sluice-proxy');
@@ -138,7 +147,13 @@ export class Installation {
 
 interface Found {
   items?: Found[];
-  metadata?: { name: string; namespace?: string; finalizers?: string[]; annotations?: Record<string, string> };
+  metadata?: {
+    name: string;
+    namespace?: string;
+    deletionTimestamp?: string;
+    finalizers?: string[];
+    annotations?: Record<string, string>;
+  };
   spec?: { ports?: { name: string; port: number; nodePort?: number }[] };
   status?: {
     loadBalancer?: { ingress?: { ip?: string }[] };
@@ -162,52 +177,6 @@ function installValues(): object {
     edge: { enabled: hasPool, image: imageOf(settings.edgeImage) },
     ...JSON.parse(settings.values),
   };
-}
-
-function backend(host: string): object[] {
-  const labels = { app: 'echo' };
-  const code = `require('http').createServer((q, s) => s.end(require('os').hostname())).listen(3000);process.on('SIGTERM', () => setTimeout(() => process.exit(), 10000))`;
-  const container = {
-    name: 'echo',
-    image: settings.image,
-    command: ['node', '-e', code],
-    ports: [{ containerPort: 3000 }],
-  };
-  const service = { name: 'echo', port: { number: 80 } };
-  return [
-    {
-      apiVersion: 'apps/v1',
-      kind: 'Deployment',
-      metadata: { name: 'echo' },
-      spec: {
-        replicas: 2,
-        selector: { matchLabels: labels },
-        template: { metadata: { labels }, spec: { terminationGracePeriodSeconds: 15, containers: [container] } },
-      },
-    },
-    {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { name: 'echo' },
-      spec: { selector: labels, ports: [{ port: 80, targetPort: 3000 }] },
-    },
-    {
-      apiVersion: 'networking.k8s.io/v1',
-      kind: 'Ingress',
-      metadata: { name: 'echo' },
-      spec: {
-        ingressClassName: 'sluice',
-        rules: [{ host, http: { paths: [{ path: '/', pathType: 'Prefix', backend: { service } }] } }],
-      },
-    },
-  ];
-}
-
-function pool(name: string, range: string): object[] {
-  return [
-    { apiVersion: 'sluice.dev/v1', kind: 'AddressPool', metadata: { name }, spec: { addresses: [range] } },
-    { apiVersion: 'sluice.dev/v1', kind: 'Announcement', metadata: { name }, spec: { pools: [name], l2: {} } },
-  ];
 }
 
 /** @throws What the program says, when it fails. */

@@ -1,18 +1,14 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import { Load } from '../kit/load.ts';
 import { eventually } from '../kit/wait.ts';
-import { H2Load } from './h2load.ts';
 import { hasPool, Installation, skipWithoutCluster } from './installation.ts';
-
-/** Over HTTP/1.1, and as many over HTTP/2. */
-const requestsPerSecond = 250;
+import { type Entrance, Traffic, type TrafficReport } from './traffic.ts';
 
 /** On a real cluster, in order: each test goes on where the one before has stopped. */
 describe('the life of an installation', { skip: skipWithoutCluster, timeout: 3_600_000 }, () => {
   const sluice = new Installation();
-  let entrance: { address: string; http: number; https: number };
+  let entrance: Entrance;
 
   before(() => sluice.addNamespace());
   after(() => sluice.remove());
@@ -44,12 +40,14 @@ describe('the life of an installation', { skip: skipWithoutCluster, timeout: 3_6
   test('the backend is replaced, and no request fails', (t) => underLoad(t, () => sluice.restart('deployment/echo')));
 
   test('the chart is upgraded and rolled back, and no request fails', async (t) => {
+    const podAnnotations = { 'test.sluice.dev/revision': 'another' };
     const changed = {
-      controller: { logLevel: 'debug', config: { 'proxy-read-timeout': '50' } },
-      proxy: { logLevel: 'debug' },
+      controller: { logLevel: 'debug', config: { 'proxy-read-timeout': '50' }, podAnnotations },
+      proxy: { logLevel: 'debug', podAnnotations },
+      edge: { podAnnotations },
     };
-    await underLoad(t, () => sluice.upgrade(changed));
-    await underLoad(t, () => sluice.rollback());
+    await underLoad(t, () => replacing(() => sluice.upgrade(changed)));
+    await underLoad(t, () => replacing(() => sluice.rollback()));
   });
 
   test('helm uninstall leaves nothing', async () => {
@@ -96,27 +94,37 @@ describe('the life of an installation', { skip: skipWithoutCluster, timeout: 3_6
   });
 
   async function underLoad(t: TestContext, act: () => Promise<unknown>): Promise<void> {
-    const { address, http, https } = entrance;
-    const load = Load.start({ address, port: http, host: sluice.host, connections: 20, requestsPerSecond });
-    const h2 = new H2Load({ address, port: https, host: sluice.host, requestsPerSecond });
+    const traffic = new Traffic(entrance, sluice.hosts);
     const beganMs = performance.now();
+    let report: TrafficReport;
     try {
       await act();
     } finally {
-      const [one, two] = [await load.stop(), await h2.stop()];
-      const failures = [...one.failures, ...two.failures];
+      report = await traffic.stop();
       t.diagnostic(
-        `${one.answered} answers over HTTP/1.1 and ${two.answered} over HTTP/2 in ${seconds(beganMs)}, ${failures.length} failures, slowest ${Math.round(one.slowestMs)} ms`,
+        `${JSON.stringify(report.answered)} answered in ${seconds(beganMs)}, ${report.failures.length} failed, slowest ${Math.round(report.slowestMs)} ms`,
       );
-      assert.deepEqual([...new Set(failures)], []);
-      assert.ok(one.answered > 0 && two.answered > 0);
     }
+    assert.deepEqual(report.failures, []);
+    for (const count of Object.values(report.answered)) assert.ok(count > 0);
+  }
+
+  /** No pod of Sluice that was there before is there after it. */
+  async function replacing(act: () => Promise<unknown>): Promise<void> {
+    const before = await sluice.pods();
+    await act();
+    const after = await sluice.pods();
+    assert.deepEqual(
+      after.filter((name) => before.includes(name)),
+      [],
+    );
+    assert.equal(after.length, before.length);
   }
 
   function statusOf(): Promise<number> {
     const { address, http } = entrance;
     return new Promise((resolve) => {
-      const options = { host: address, port: http, headers: { host: sluice.host }, timeout: 2_000 };
+      const options = { host: address, port: http, headers: { host: sluice.hosts.web }, timeout: 2_000 };
       const asked = request(options, (answer) => resolve(answer.resume().statusCode ?? 0));
       asked.on('timeout', () => asked.destroy());
       asked.on('error', () => resolve(0));

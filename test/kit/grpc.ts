@@ -51,8 +51,8 @@ export async function startEcho(
 const EchoClient = makeGenericClientConstructor(echoService, 'Echo');
 
 /** A real gRPC client of the service behind the gateway's port. */
-export function echoClient(port: number, options: ClientOptions = {}): Client {
-  return new EchoClient(`127.0.0.1:${port}`, credentials.createInsecure(), {
+export function echoClient(port: number, options: ClientOptions = {}, address = '127.0.0.1'): Client {
+  return new EchoClient(`${address}:${port}`, credentials.createInsecure(), {
     'grpc.default_authority': 'gw.test',
     'grpc.enable_http_proxy': 0,
     // What the gateway says is to be seen, not what the client makes of it.
