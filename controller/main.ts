@@ -39,6 +39,7 @@ import { watchCluster } from './watch/cluster.ts';
 import { ownWatchedKinds } from './watch/kinds.ts';
 import { standForElection } from './watch/leader.ts';
 import { secretStore } from './watch/secretstore.ts';
+import { TokenKeys } from './watch/tokenkeys.ts';
 import { reviewToken } from './watch/tokenreview.ts';
 import type { ClusterView } from './watch/view.ts';
 
@@ -244,10 +245,15 @@ function webhookNames(service: string | null): string[] {
 /** Audience of the tokens that proxies show. */
 const audience = 'sluice';
 
-function authorizeBy({ tokenFile }: Settings, accounts: readonly string[], cluster: Cluster): Authorize {
+function authorizeBy({ tokenFile, namespace }: Settings, accounts: readonly string[], cluster: Cluster): Authorize {
   const ways: Authorize[] = [];
   if (tokenFile !== null) ways.push(sharedSecret(tokenFile));
-  if (accounts.length > 0) ways.push(serviceAccounts((token) => reviewToken(cluster, token, audience), accounts));
+  const keys = new TokenKeys(cluster);
+  const review: Authorize =
+    namespace.length > 0
+      ? (token) => keys.verify(token, audience, Date.now())
+      : (token) => reviewToken(cluster, token, audience);
+  if (accounts.length > 0) ways.push(serviceAccounts(review, accounts));
   return anyOf(ways);
 }
 

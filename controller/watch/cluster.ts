@@ -107,7 +107,12 @@ export class ClusterSource implements Source {
 
   state(): Record<string, KindState> {
     const states: Record<string, KindState> = {};
-    const all = this.#scopes.map(({ kind, reflector }) => ({ kind: kind.kind, state: reflector.state() }));
+    const { namespaces } = this.#options;
+    // What a controller of some namespaces alone must not see is not amiss.
+    const seen = this.#scopes.filter(
+      ({ kind, isRefused }) => kind.isNamespaced || !isRefused || namespaces.length === 0,
+    );
+    const all = seen.map(({ kind, reflector }) => ({ kind: kind.kind, state: reflector.state() }));
     for (const state of this.#secrets.states()) all.push({ kind: 'Secret', state });
     for (const { kind, state } of all) {
       const other = states[kind];

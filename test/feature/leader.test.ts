@@ -3,9 +3,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import type { Verdict } from '../../controller/publish/auth.ts';
 import { type Cluster, openCluster } from '../../controller/watch/api.ts';
 import { type LeaderElection, standForElection } from '../../controller/watch/leader.ts';
 import { secretStore } from '../../controller/watch/secretstore.ts';
+import { TokenKeys } from '../../controller/watch/tokenkeys.ts';
 import { reviewToken } from '../../controller/watch/tokenreview.ts';
 import { type ApiServer, type Manifest, startApiServer } from '../kit/apiserver.ts';
 import { skipWithoutApiServer } from '../kit/assets.ts';
@@ -101,15 +103,45 @@ async function leads(candidate: LeaderElection): Promise<void> {
   await eventually(async () => candidate.isLeader() || undefined, 'the candidate to lead', 60_000);
 }
 
-test('a token is accepted for its audience only', { skip, timeout: 60_000 }, async () => {
-  const cluster = await clusterAt();
-  await api.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'proxy' } });
+type Judge = (cluster: Cluster, token: string, audience: string) => Promise<Verdict>;
+
+/** Both ways to know a token, by the answer of the API server and by its keys, say the same. */
+const judges: [string, Judge][] = [
+  ['reviewed', reviewToken],
+  ['checked with keys', (cluster, token, audience) => new TokenKeys(cluster).verify(token, audience, Date.now())],
+];
+
+for (const [way, judge] of judges)
+  test(`a token is accepted for its audience only: ${way}`, { skip, timeout: 60_000 }, async () => {
+    const cluster = await clusterAt();
+    await api.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'proxy' } });
+    const token = await tokenOf('proxy', null);
+    const who = 'system:serviceaccount:default:proxy';
+    assert.deepEqual(await judge(cluster, token, 'sluice'), { ok: true, who, node: null });
+    assert.equal((await judge(cluster, token, 'other')).ok, false);
+    const [head, body = '', signature = ''] = token.split('.');
+    const other = Buffer.from(Buffer.from(body, 'base64url').toString().replace(':proxy', ':admin')).toString(
+      'base64url',
+    );
+    const turned = (signature.startsWith('A') ? 'B' : 'A') + signature.slice(1);
+    const without = Buffer.from(JSON.stringify({ alg: 'none', kid: 'x' })).toString('base64url');
+    for (const forged of [
+      `${head}.${other}.${signature}`,
+      `${head}.${body}.${turned}`,
+      `${without}.${body}.`,
+      `${token}.x`,
+      'not a token',
+    ])
+      assert.equal((await judge(cluster, forged, 'sluice')).ok, false, forged);
+  });
+
+test('a token that has run out is none, whoever has signed it', { skip, timeout: 60_000 }, async () => {
+  const keys = new TokenKeys(await clusterAt());
   const token = await tokenOf('proxy', null);
-  const who = 'system:serviceaccount:default:proxy';
-  assert.deepEqual(await reviewToken(cluster, token, 'sluice'), { ok: true, who, node: null });
-  assert.equal((await reviewToken(cluster, token, 'other')).ok, false);
-  assert.equal((await reviewToken(cluster, `${token}x`, 'sluice')).ok, false);
-  assert.equal((await reviewToken(cluster, 'not a token', 'sluice')).ok, false);
+  assert.deepEqual(await keys.verify(token, 'sluice', Date.now() + 601_000), {
+    ok: false,
+    reason: 'the token has run out',
+  });
 });
 
 test('a token of a pod says the node that the pod is on', { skip, timeout: 60_000 }, async () => {
@@ -126,7 +158,9 @@ test('a token of a pod says the node that the pod is on', { skip, timeout: 60_00
     pod,
   );
   const who = 'system:serviceaccount:default:edge';
-  assert.deepEqual(await reviewToken(cluster, await tokenOf('edge', pod), 'sluice'), { ok: true, who, node: 'n1' });
+  const token = await tokenOf('edge', pod);
+  for (const [, judge] of judges)
+    assert.deepEqual(await judge(cluster, token, 'sluice'), { ok: true, who, node: 'n1' });
 });
 
 /** As the kubelet asks for it. */
