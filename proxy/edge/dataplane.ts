@@ -77,7 +77,7 @@ export class DataPlane {
     return this.#inTurn(async () => {
       const { isNew } = this.#renderer;
       const transaction = this.#renderer.apply(plan, delta);
-      if (!this.#isInSync) return isNew ? this.#sync(transaction) : this.#sync(this.#renderer.whole(), transaction);
+      if (!this.#isInSync) return this.#sync(isNew ? transaction : this.#renderer.whole());
       if (transaction.isEmpty()) return;
       try {
         await this.#run(transaction.texts());
@@ -86,7 +86,7 @@ export class DataPlane {
           { err: reasonOf(error) },
           'a change of the rules was refused; the whole table is written',
         );
-        await this.#sync(this.#renderer.whole(), transaction);
+        await this.#sync(this.#renderer.whole());
       }
     });
   }
@@ -105,13 +105,10 @@ export class DataPlane {
     return this.#inTurn(() => this.#sync(this.#renderer.whole()));
   }
 
-  /**
-   * @param whole all elements of the plan
-   * @param change what led to this, for what it teaches the kernel beside those
-   */
-  async #sync(whole: Transaction, change?: Transaction): Promise<void> {
+  /** @param whole all elements of the plan */
+  async #sync(whole: Transaction): Promise<void> {
     const stamp = `flush set ${table} state\nadd element ${table} state { ${this.#stamp} }\n`;
-    const rest = [stamp, ...whole.texts(), ...(change?.learntTexts() ?? [])];
+    const rest = [stamp, ...whole.texts()];
     const layout = layoutText(this.#options);
     this.#isInSync = false;
     this.#figures.syncs++;

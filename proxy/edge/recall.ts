@@ -12,13 +12,13 @@ export interface KernelTable {
   readonly recalled: Recalled;
 }
 
-/** What the kernel holds of an agent before this one. Looks at what affinity needs only, and only where there is affinity. */
+/** What the kernel holds of an agent before this one: what affinity needs, where there is affinity, and UDP endpoints that went. */
 export async function recallTable(): Promise<KernelTable> {
   const stamp = await readStamp();
   const portIdByElement = new Map<string, number>();
   const numbersByList = new Map<number, Map<string, number>>();
   if (stamp === null || parseKey(stamp) >>> 16 !== layoutVersion) {
-    return { isUsable: false, recalled: { portIdByElement, numbersByList } };
+    return { isUsable: false, recalled: { portIdByElement, numbersByList, gone: [] } };
   }
   for (const family of families) {
     for (const [[keyOf], target] of await listMap(`sticky${family}`)) {
@@ -37,7 +37,11 @@ export async function recallTable(): Promise<KernelTable> {
       }
     }
   }
-  return { isUsable: true, recalled: { portIdByElement, numbersByList } };
+  const gone: string[] = [];
+  for (const name of ['gone4', 'gone6'] as const) {
+    for (const key of await listSet(name)) gone.push(elementOf(name, key.join(' . ')));
+  }
+  return { isUsable: true, recalled: { portIdByElement, numbersByList, gone } };
 }
 
 /** The element of the set `state`: who wrote the table. null: there is no table of ours. */
@@ -60,7 +64,12 @@ async function listMap(name: SetName): Promise<[key: Parts, value: Parts][]> {
   });
 }
 
-/** Keys with a comment are wrapped, and those of several parts. */
+async function listSet(name: SetName): Promise<Parts[]> {
+  const { nftables } = Listing.parse(JSON.parse(await runNft(['-j', 'list', 'set', ...table.split(' '), name])));
+  return nftables.flatMap(({ set }) => set?.elem ?? []).map((element) => partsOf(Value.parse(element)));
+}
+
+/** Keys with a comment or an end are wrapped, and those of several parts. */
 function partsOf(value: z.infer<typeof Value>): Parts {
   if (typeof value !== 'object') return [value];
   return 'elem' in value ? partsOf(value.elem.val) : value.concat;

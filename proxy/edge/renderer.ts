@@ -5,6 +5,7 @@ import { type Delta, refsOf } from '../receive/changes.ts';
 import { Choosers } from './choosers.ts';
 import { Claims } from './claims.ts';
 import type { ServiceScope } from './frontends.ts';
+import { Gone } from './gone.ts';
 import { localBit, portKey } from './key.ts';
 import { Numbers } from './numbers.ts';
 import { PortIds } from './portids.ts';
@@ -29,6 +30,8 @@ export interface Recalled {
   readonly portIdByElement: ReadonlyMap<string, number>;
   /** Numbers of the endpoints of affinity lists, by list key and endpoint. */
   readonly numbersByList: ReadonlyMap<number, ReadonlyMap<string, number>>;
+  /** UDP endpoints that went, as elements. */
+  readonly gone: readonly string[];
 }
 
 /** Follows the plan and says what changes in the table of the node. A change costs what the Services that it touches cost. */
@@ -44,6 +47,7 @@ export class Renderer {
   readonly #serviceIdsByEndpoints = new Map<string, string | readonly string[]>();
   /** In how many Services a UDP endpoint serves. */
   readonly #udpTargets = new Map<string, number>();
+  readonly #gone: Gone;
   readonly #tooMany = new Set<string>();
   #node: NodeFacts;
   /** null: nothing was ever rendered. */
@@ -53,6 +57,7 @@ export class Renderer {
     this.#options = options;
     this.#recalled = recalled;
     this.#portIds = new PortIds(recalled.portIdByElement.values());
+    this.#gone = new Gone(recalled.gone);
     this.#node = factsOf(undefined, options);
   }
 
@@ -64,6 +69,7 @@ export class Renderer {
   /** @param plan as it is after the change */
   apply(plan: EdgePlan, delta: Delta<PlanRows>): Transaction {
     const step: Step = { transaction: new Transaction(), claimed: new Map(), udp: new Map() };
+    const { isNew } = this;
     for (const id of this.#touched(plan, delta, step.transaction)) this.#replace(plan, id, step);
     for (const [element, before] of step.claimed) {
       const after = this.#claims.best(element)?.value ?? null;
@@ -71,11 +77,13 @@ export class Renderer {
       if (before !== null) step.transaction.remove(element);
       if (after !== null) step.transaction.add(element, after);
     }
-    for (const [element, before] of step.udp) {
-      const after = this.#udpTargets.get(element) ?? 0;
-      if (before > 0 && after === 0) step.transaction.add(element, `timeout ${rememberGoneFor}`);
-      if (before === 0 && after > 0) step.transaction.clear(element);
-    }
+    const isIn = (element: string) => this.#udpTargets.has(element);
+    const turned = [...step.udp]
+      .filter(([element, before]) => before > 0 !== isIn(element))
+      .map(([element]) => element);
+    const went = turned.filter((element) => !isIn(element));
+    this.#gone.note(went, turned.filter(isIn), step.transaction);
+    if (isNew) this.#gone.all(step.transaction);
     step.transaction.addChains(this.#choosers.takeFresh());
     return step.transaction;
   }
@@ -91,7 +99,7 @@ export class Renderer {
     for (const rendered of this.#rendered.values()) {
       for (const [element, value] of this.#again(rendered).own) transaction.add(element, value);
     }
-    for (const element of this.#udpTargets.keys()) transaction.clear(element);
+    this.#gone.all(transaction);
     return transaction;
   }
 
@@ -263,9 +271,6 @@ const nothing: Rendering = {
   ports: new Set(),
   endpointsIds: [],
 };
-
-/** The kernel forgets an idle UDP flow after two minutes; who has tuned it to more than this has other worries. */
-const rememberGoneFor = '600s';
 
 function factsOf(row: EdgeNode | undefined, { node, podCidrs }: RendererOptions): NodeFacts {
   return {

@@ -29,7 +29,7 @@ const familySpecs = {
   /** UDP ports of Services, which nothing may reach untranslated. */
   udp: set('type {ip} . inet_service'),
   /** UDP endpoints that went; remembered for longer than the kernel remembers an idle flow. */
-  gone: learnt('set', 'type {ip} . inet_service; flags timeout; size 65536'),
+  gone: set('type {ip} . inet_service; flags timeout; size 65536'),
   /** UDP flows that had to leave their endpoint, and the connection tracking zone in which they began anew. */
   moved: learnt('map', 'typeof {flow} : ct zone; flags dynamic,timeout; size 65536'),
 } as const;

@@ -1,6 +1,6 @@
 import type { Chain } from './chains.ts';
 import { chainsText, table } from './layout.ts';
-import { type SetName, setSpecs } from './sets.ts';
+import type { SetName } from './sets.ts';
 
 /**
  * An element is named by its set and its key, `service4 10.96.0.10 . tcp . 80`; its value is what nft reads behind the key:
@@ -48,11 +48,6 @@ export class Transaction {
     return [this.#removed, this.#added, this.#cleared].every(({ isEmpty }) => isEmpty) && this.#chains.length === 0;
   }
 
-  /** What it adds to sets that the kernel fills: the part that a table which is written as a whole lacks. */
-  learntTexts(): string[] {
-    return this.#added.texts((set) => setSpecs.get(set)?.filledBy === 'kernel');
-  }
-
   /** As nft reads it, in pieces. What is removed goes first: an element that gets another value is removed and added. */
   texts(): string[] {
     const chains = this.#chains.length > 0 ? [chainsText(this.#chains)] : [];
@@ -92,10 +87,9 @@ class ElementLists {
     list.last = [];
   }
 
-  texts(isWanted: (set: SetName) => boolean = () => true): string[] {
+  texts(): string[] {
     const texts: string[] = [];
     for (const [set, { pieces, last }] of this.#bySet) {
-      if (!isWanted(set)) continue;
       const all = last.length === 0 ? pieces : [...pieces, last.join(',\n')];
       all.forEach((piece, i) => {
         texts.push(i === 0 ? `${this.#verb} element ${table} ${set} { ` : ',\n', piece);

@@ -3,13 +3,13 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { emptyPlan, type PlanRow, type PlanRows } from '#table/plan.ts';
 import type { ServiceScope } from '../../proxy/edge/frontends.ts';
-import { Renderer } from '../../proxy/edge/renderer.ts';
+import { type Recalled, Renderer } from '../../proxy/edge/renderer.ts';
 import type { Transaction } from '../../proxy/edge/transaction.ts';
 import type { Delta } from '../../proxy/receive/changes.ts';
 import { applyDelta, deltaFromNothing, deltaOf } from '../../proxy/receive/delta.ts';
 import { plainEndpoint, planRow } from '../kit/plans.ts';
 
-const nothingRecalled = { portIdByElement: new Map(), numbersByList: new Map() };
+const nothingRecalled: Recalled = { portIdByElement: new Map(), numbersByList: new Map(), gone: [] };
 
 function renderer(scope: ServiceScope = 'all', recalled = nothingRecalled) {
   return new Renderer({ node: 'node-a', scope, podCidrs: null, hasPodInterfaces: false }, recalled);
@@ -208,6 +208,7 @@ test('edge rules: an affinity list keeps the keys of its endpoints, over changes
   const recalled = {
     portIdByElement: new Map([['service4 10.96.0.1 . tcp . 80', 1]]),
     numbersByList: new Map([[0x8000_2000, numbers]]),
+    gone: [],
   };
   const again = renderer('all', recalled);
   const other = service({
@@ -224,6 +225,45 @@ test('edge rules: an affinity list keeps the keys of its endpoints, over changes
   restarted.take(again.whole());
   const own = [...restarted.values].filter(([name]) => name.startsWith('sticky4 8000:2'));
   assert.deepEqual(new Map(own.map(([name, value]) => [value, name])), after);
+});
+
+test('edge rules: UDP endpoints that went are remembered, the last ones, in a new table and over a restart, too', () => {
+  const dns = (from: number, to: number) => {
+    const hosts = Array.from({ length: to - from }, (_, i) => from + i);
+    const address = (host: number) => `10.${host >> 16}.${(host >> 8) & 255}.${host & 255}`;
+    return planRow('endpoints', {
+      id: 'shop/web/udp/53',
+      endpoints: hosts.map((host) => ({ ...plainEndpoint, address: address(host), port: 53 })),
+    });
+  };
+  const rows = service({
+    ports: [{ name: 'dns', protocol: 'udp', port: 53, nodePort: null, endpointsId: 'shop/web/udp/53' }],
+  });
+  const plan = emptyPlan();
+  const rules = renderer();
+  const elements = new Elements();
+  const goneOf = ({ values }: Elements) => [...values.keys()].filter((name) => name.startsWith('gone4'));
+  const change = (...upserts: PlanRow[]) => {
+    const delta = deltaOf(plan, { isSnapshot: false, upserts, deletes: [] });
+    applyDelta(plan, delta);
+    elements.take(rules.apply(plan, delta));
+    const whole = new Elements();
+    whole.take(rules.whole());
+    assert.deepEqual(goneOf(whole).sort(), goneOf(elements).sort());
+  };
+  change(node, rows, dns(0, 70_000));
+  assert.equal(goneOf(elements).length, 0);
+  change(dns(40_000, 40_002));
+  assert.equal(goneOf(elements).length, 32_768);
+  change(dns(40_001, 40_003));
+  assert.equal(goneOf(elements).length, 32_768);
+  assert.ok(elements.values.has('gone4 10.0.156.64 . 53'), 'it went');
+  assert.ok(!elements.values.has('gone4 10.0.156.66 . 53'), 'it is back');
+
+  const again = renderer('all', { ...nothingRecalled, gone: ['gone4 10.0.156.64 . 53', 'gone4 10.0.156.65 . 53'] });
+  const restarted = new Elements();
+  restarted.take(again.apply(plan, deltaFromNothing(plan)));
+  assert.deepEqual(goneOf(restarted), ['gone4 10.0.156.64 . 53']);
 });
 
 test('edge rules: what changes add up to is what the whole table is, whatever the order', () => {

@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { EdgeLab, namesOf, type ServiceFields } from '../kit/edgelab.ts';
 import { skipWithoutNetns } from '../kit/netns.ts';
 import { Peer } from '../kit/peer.ts';
+import { plainEndpoint, planRow } from '../kit/plans.ts';
 
 const skip = await skipWithoutNetns();
 
@@ -99,5 +100,36 @@ describe('edge: UDP clients with a fixed port', { skip, timeout: 240_000 }, () =
     assert.deepEqual(namesOf(await lab.client.ask({ protocol: 'tcp', address: '10.96.3.1', port: 53, count: 3 })), [
       'pod-2b',
     ]);
+  });
+
+  test('more endpoints than the kernel remembers come and go', async () => {
+    const many = Array.from({ length: 70 }, (_, i) => {
+      const endpoints = Array.from({ length: 1_000 }, (_, k) => {
+        return { ...plainEndpoint, address: `10.${i}.${k >> 8}.${k & 255}`, port: 53 };
+      });
+      const endpointsId = `test/many-${i}/udp/53`;
+      return [
+        planRow('endpoints', { id: endpointsId, endpoints }),
+        planRow('service', {
+          id: `test/many-${i}`,
+          clusterIps: [`10.97.1.${i}`],
+          ports: [{ name: '', protocol: 'udp', port: 53, nodePort: null, endpointsId }],
+        }),
+      ];
+    }).flat();
+    assert.equal((await lab.apply(many)).type, 'applied');
+    const ids = many.map(({ kind, row }) => ({ kind, id: row.id }));
+    assert.equal((await lab.apply([], ids)).type, 'applied');
+    await set(['pod-1a']);
+    assert.deepEqual(namesOf(await flow(5_700, '10.96.3.1', 53, 1)), ['pod-1a']);
+  });
+
+  test('an endpoint that went before the agent started is remembered', async () => {
+    await set(['pod-1b']);
+    assert.deepEqual(namesOf(await flow(5_710, '10.96.3.1', 53, 1)), ['pod-1b']);
+    await set(['pod-2a']);
+    await lab.restartAgent();
+    await lab.resend();
+    assert.deepEqual(namesOf((await flow(5_710, '10.96.3.1', 53, 3)).slice(1)), ['pod-2a']);
   });
 });
