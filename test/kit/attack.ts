@@ -20,6 +20,8 @@ export interface AttackOptions {
 export class Attack {
   /** Connected, as far as the kernel is concerned. */
   connected = 0;
+  /** Ended before that: on a machine that has no time for them, a handshake may take longer than it may. */
+  turnedAway = 0;
   /** Ended by the gateway, or never let in. */
   ended = 0;
   #opened = 0;
@@ -64,15 +66,18 @@ export class Attack {
       ? connectTls({ ...where, rejectUnauthorized: false, ...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }) })
       : connect(where);
     let stop: (() => void) | undefined;
+    let isConnected = false;
     socket.on('error', () => {});
     socket.once(isTls ? 'secureConnect' : 'connect', () => {
       this.connected++;
+      isConnected = true;
       stop = behave?.(socket);
     });
     // Who does not read would not notice the end; `behave` may stop the reading.
     socket.resume();
     socket.once('close', () => {
       this.ended++;
+      if (!isConnected) this.turnedAway++;
       this.#sockets.delete(socket);
       stop?.();
     });

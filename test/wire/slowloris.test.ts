@@ -66,7 +66,7 @@ describe('a hundred clients that hold their connection with', () => {
       );
       const attack = Attack.start({ port, from: ['127.0.66.1'], connections, ...options });
       running.push(...loads, attack);
-      await waitUntil(() => attack.connected === connections, 'the attackers to be connected');
+      await waitUntil(() => attack.connected + attack.turnedAway === connections, 'the attackers to have come');
       await eventually(
         async () => ((await opened()) >= startCount + connections ? true : undefined),
         'their acceptance',
