@@ -9,8 +9,9 @@ import { checkFlags, controllerFlags, proxyFlags, standaloneFlags } from './cont
 import { leaveFlags } from './controller/ops/leaveflags.ts';
 import { followedLevel } from './controller/ops/levelfile.ts';
 import type { Leveled } from './controller/ops/log.ts';
-import { lintFlags, reportFlags, statusFlags } from './controller/ops/lookflags.ts';
+import { diffFlags, explainFlags, lintFlags, reportFlags, statusFlags } from './controller/ops/lookflags.ts';
 import { dashed, readSettings, SettingError, variableOf } from './controller/ops/settings.ts';
+import type { Cluster } from './controller/watch/api.ts';
 import { limitFlags, limitsOf } from './limitflags.ts';
 import { redisSettingsOf } from './proxy/share/redis.ts';
 
@@ -83,14 +84,8 @@ addCommand(
   'Say how an installation in a cluster is, as a checklist; exit code 0: all is well.',
   statusFlags,
   async ({ wait, timeout, ...values }) => {
-    const [{ openCluster }, { showStatus }] = await Promise.all([
-      import('./controller/watch/api.ts'),
-      import('./controller/explain/status.ts'),
-    ]);
-    const cluster = await openCluster({
-      kubeconfig: values.kubeconfig ?? undefined,
-      context: values.context ?? undefined,
-    });
+    const { showStatus } = await import('./controller/explain/status.ts');
+    const cluster = await reach(values);
     const print = (text: string) => process.stdout.write(text);
     if (!(await showStatus(cluster, { ...values, waitMs: wait ? timeout : 0, print }))) process.exitCode = 1;
   },
@@ -104,6 +99,35 @@ addCommand(
     const problems = await lint(file, ingressClass, Date.now());
     process.stdout.write(problems.map(problemLine).join(''));
     if (problems.some(({ severity }) => severity === 'error')) process.exitCode = 1;
+  },
+);
+addCommand(
+  'explain <URL>',
+  'Say what becomes of a request, and why; exit code 1: it is not served.',
+  explainFlags,
+  async ({ file, tables, namespace, selector, ingressClass, configmap, ...values }, url) => {
+    const { explain } = await import('./controller/explain/explain.ts');
+    const { method, header, client, listener } = values;
+    const { text, isServed } = await explain(
+      { url, method, headers: header, client, listener },
+      { files: file, tables, namespace, selector, ingressClass, configmap },
+      () => reach(values),
+    );
+    process.stdout.write(text);
+    if (!isServed) process.exitCode = 1;
+  },
+);
+addCommand(
+  'diff',
+  'Say what would change in the tables; exit code 0: nothing, 1: something, 2: it cannot be told.',
+  diffFlags,
+  async ({ from, to, ingressClass, configmap, ...values }) => {
+    const { diff } = await import('./controller/explain/diff.ts');
+    const text = await diff({ from, to, ingressClass, configmap }, () => reach(values)).catch((error: unknown) => {
+      throw new SettingError(reasonOf(error));
+    });
+    process.stdout.write(text);
+    if (text !== '') process.exitCode = 1;
   },
 );
 const migrate = program.command('migrate').description('Turn what was written for others into what Sluice takes.');
@@ -122,14 +146,8 @@ addCommand(
   'Collect what an installation says of itself, without secrets, for somebody who is to help.',
   reportFlags,
   async ({ output, ...values }) => {
-    const [{ openCluster }, { collectReport, writeReport }] = await Promise.all([
-      import('./controller/watch/api.ts'),
-      import('./controller/explain/report.ts'),
-    ]);
-    const cluster = await openCluster({
-      kubeconfig: values.kubeconfig ?? undefined,
-      context: values.context ?? undefined,
-    });
+    const { collectReport, writeReport } = await import('./controller/explain/report.ts');
+    const cluster = await reach(values);
     const files = await collectReport(cluster, values, version);
     await writeReport(files, output);
     process.stdout.write(`${files.size} files in ${output}\n`);
@@ -241,6 +259,12 @@ function addCommand<F extends Flags>(
     await run(readSettings(flags, sources), command.args[0] ?? '');
   });
   return command;
+}
+
+/** The API server that a kubeconfig names. */
+async function reach({ kubeconfig, context }: { kubeconfig: string | null; context: string | null }): Promise<Cluster> {
+  const { openCluster } = await import('./controller/watch/api.ts');
+  return openCluster({ kubeconfig: kubeconfig ?? undefined, context: context ?? undefined });
 }
 
 function leveled<V extends { logLevel: string; logLevelFile: string | null }>(values: V): Leveled<V> {

@@ -27,6 +27,49 @@ export const lintFlags = {
   ingressClass: controllerFlags.ingressClass,
 };
 
+const reachFlags = { kubeconfig: controllerFlags.kubeconfig, context: controllerFlags.context };
+
+/** What of a controller's settings decides what becomes of objects. */
+const wordFlags = { ingressClass: controllerFlags.ingressClass, configmap: controllerFlags.configmap };
+
+const manifests = list(text).default([]);
+
+export const explainFlags = {
+  method: flag(text.default('GET'), 'METHOD', 'method of the request'),
+  header: flag(
+    z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(text)).default([]),
+    'FIELD',
+    "header of the request, as 'name: value'; may be repeated",
+  ),
+  client: flag(
+    z.union([z.ipv4(), z.ipv6()], { error: 'must be an IP address' }).nullable().default(null),
+    'ADDRESS',
+    'address of the client, where it decides who may come',
+  ),
+  listener: flag(text.nullable().default(null), 'ID', 'listener that it comes to (default: that of the URL)'),
+  file: flag(manifests, 'FILE', 'ask manifests instead: file or folder, - for what comes on stdin; may be repeated'),
+  tables: flag(
+    text.nullable().default(null),
+    'URL',
+    'ask the tables of one proxy instead: its page, or a file with what it showed',
+  ),
+  ...reachFlags,
+  namespace: lookFlags.namespace,
+  selector: lookFlags.selector,
+  ...wordFlags,
+};
+
+export const diffFlags = {
+  from: flag(manifests, 'FILE', 'manifests of before: file or folder; may be repeated (default: what the cluster has)'),
+  to: flag(
+    list(text).refine((files) => files.length > 0, 'is needed'),
+    'FILE',
+    'manifests of after: file or folder, - for what comes on stdin; may be repeated',
+  ),
+  ...reachFlags,
+  ...wordFlags,
+};
+
 export const reportFlags = {
   ...lookFlags,
   output: flag(

@@ -44,7 +44,18 @@ function outcomeOf(child: ReturnType<typeof spawn>): Promise<Outcome> {
 }
 
 describe('command line', () => {
-  for (const command of [[], ['standalone'], ['controller'], ['proxy'], ['edge'], ['status'], ['report'], ['lint']]) {
+  for (const command of [
+    [],
+    ['standalone'],
+    ['controller'],
+    ['proxy'],
+    ['edge'],
+    ['status'],
+    ['report'],
+    ['lint'],
+    ['explain'],
+    ['diff'],
+  ]) {
     test(`sluice ${command.join(' ')} --help tells every setting and their precedence`, async () => {
       const { code, stdout } = await run([...command, '--help']);
       assert.equal(code, 0);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { scrubbed } from '../../controller/explain/scrub.ts';
 import type { Manifest } from '../kit/apiserver.ts';
 import { certificateFor } from '../kit/certificate.ts';
+import { toYaml } from '../kit/manifests.ts';
 import { SluiceProcess } from '../kit/sluice.ts';
 import { address, ClusterRig, ingress, service, sharedToken, skip, slice, tlsSecret } from './clusterrig.ts';
 
@@ -16,7 +17,7 @@ const run = promisify(execFile);
 /** The API server takes no loopback addresses of pods. */
 const everywhere = ['--admin-address', '0.0.0.0'];
 
-describe('sluice status and sluice report, through a real API server', { skip, timeout: 300_000 }, () => {
+describe('sluice status, report, explain and diff, through a real API server', { skip, timeout: 300_000 }, () => {
   let rig: ClusterRig;
   let folder: string;
   const secrets: string[] = [];
@@ -83,6 +84,37 @@ describe('sluice status and sluice report, through a real API server', { skip, t
     const { code, stdout } = await sluice('status', '--namespace', 'default');
     assert.equal(code, 0, stdout);
     assert.match(stdout, /^note +problems +1 error ServiceNotFound; /m);
+  });
+
+  test('explain asks a proxy of the installation, and the cluster what sets a setting', async () => {
+    const annotations = { 'sluice.dev/proxy-read-timeout': '30' };
+    await rig.api.apply(ingress('slow', 'slow.example', 'web', annotations));
+    await rig.allAnswer('slow.example', 200);
+    const { code, stdout, stderr } = await sluice('explain', 'slow.example/x');
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^tables +of proxy default\/sluice-proxy-0$/m);
+    assert.match(stdout, /^route +ingress\/default\/slow\/0\/0 \(Ingress default\/slow /m);
+    assert.match(
+      stdout,
+      /^route +timeouts .*readMs 30000\*.*\(\* by sluice\.dev\/proxy-read-timeout of Ingress default\/slow\)$/m,
+    );
+    assert.match(stdout, /^endpoint +\S+, ready, healthy, 0 in flight/m);
+    const lost = await sluice('explain', 'lost.example');
+    assert.equal(lost.code, 1);
+    assert.match(lost.stdout, /^problem +error +ServiceNotFound: Ingress default\/lost /m);
+  });
+
+  test('diff says what manifests would change in the cluster', async () => {
+    const file = join(folder, 'slow.yaml');
+    const slow = ingress('slow', 'slow.example', 'web', { 'sluice.dev/proxy-read-timeout': '40' });
+    await writeFile(file, toYaml([{ ...slow, metadata: { ...slow.metadata, namespace: 'default' } }]));
+    const { code, stdout, stderr } = await sluice('diff', '--to', file);
+    assert.equal(code, 1, stderr);
+    assert.match(
+      stdout,
+      /^~ route ingress\/default\/slow\/0\/0 .*\n {4}timeouts\.readMs 30000 → 40000\n {4}timeouts\.tunnelMs /m,
+    );
+    assert.equal(stdout.match(/^[~+-] /gm)?.length, 1, stdout);
   });
 
   test('an API server that does not answer is a line, too', async () => {

@@ -1,0 +1,71 @@
+import type { Problem } from '#table/problem.ts';
+import { emptyTable, type Row, type RowRef, type Table } from '#table/rows.ts';
+import { defaultTranslateOptions, type TranslateOptions } from '../translate/options.ts';
+import { Translator } from '../translate/translator.ts';
+import { findManifests, statOf } from '../watch/folder.ts';
+import type { HeldView } from '../watch/held.ts';
+import { readManifests } from '../watch/manifests.ts';
+import type { ReadProblem } from '../watch/view.ts';
+import { inputOf } from './input.ts';
+
+/** Objects, and what a controller makes of them. */
+export interface State {
+  readonly view: HeldView;
+  readonly translator: Translator;
+  readonly table: Table;
+  readonly problems: readonly Problem[];
+}
+
+/** What of a controller's command line decides what becomes of objects. */
+export interface Words {
+  readonly ingressClass: string;
+  /** `namespace/name`; null: none. */
+  readonly configmap: string | null;
+}
+
+export function optionsOf({ ingressClass, configmap }: Words): TranslateOptions {
+  return { ...defaultTranslateOptions, ingressClass, configMap: configmap, allowsLoopbackEndpoints: true };
+}
+
+/** What becomes of a view, by the code of the controller. */
+export function stateOf(
+  view: HeldView,
+  unreadable: readonly ReadProblem[],
+  options: TranslateOptions,
+  nowMs: number,
+): State {
+  const translator = new Translator(options);
+  const { upserts, problems } = translator.apply(view, [], unreadable, nowMs);
+  return { view, translator, table: changed(emptyTable(), upserts, []), problems };
+}
+
+/** Puts rows into a table and takes others out of it. */
+export function changed(table: Table, upserts: readonly Row[], deletes: readonly RowRef[]): Table {
+  for (const { kind, id } of deletes) table[kind].delete(id);
+  for (const { kind, row } of upserts) (table[kind] as Map<string, typeof row>).set(row.id, row);
+  return table;
+}
+
+/**
+ * Puts manifests of files into a view, over what is there.
+ *
+ * @param files paths of files, or of folders with all manifests below; `-` is what comes on stdin
+ * @returns what could not be read of them
+ * @throws when a file cannot be read; the message is for a person
+ */
+export async function putFiles(view: HeldView, files: readonly string[]): Promise<ReadProblem[]> {
+  const unreadable: ReadProblem[] = [];
+  for (const file of (await Promise.all(files.map(filesOf))).flat()) {
+    const { objects, problems, syntax } = readManifests(await inputOf(file), file);
+    for (const object of objects) view.put(object);
+    unreadable.push(...problems, ...(syntax === null ? [] : [syntax]));
+  }
+  return unreadable;
+}
+
+async function filesOf(path: string): Promise<readonly string[]> {
+  if (path === '-' || !(await statOf(path).catch(() => null))?.isDirectory()) return [path];
+  const { paths, closed } = await findManifests(path);
+  // What cannot be read below is told by the one who reads it.
+  return [...paths, ...closed.map((folder) => folder.path)];
+}

@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, before, test } from 'node:test';
+import { ingress, ingressClass, type Manifest, service, toYaml } from '../kit/manifests.ts';
+import { exchange } from '../kit/rawclient.ts';
+import { answer, Recorder } from '../kit/recorder.ts';
+import { Standalone } from '../kit/sluice.ts';
+
+const launcher = resolve(import.meta.dirname, '../../sluice.js');
+
+function sluice(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [launcher, ...args], { encoding: 'utf8' });
+}
+
+let recorder: Recorder;
+let gateway: Standalone;
+let folder = '';
+let files: string[] = [];
+
+function manifests(port: number): Manifest[] {
+  const { metadata, ...rest } = ingress({
+    name: 'shop',
+    host: 'shop.example',
+    paths: { '/': 'web', '/api': 'api', '=/exact': 'web', '/lost': 'nobody' },
+    annotations: { 'proxy-read-timeout': '30', typo: '1' },
+  });
+  return [
+    ingressClass(),
+    {
+      ...rest,
+      metadata: {
+        ...metadata,
+        annotations: { ...metadata.annotations, 'nginx.ingress.kubernetes.io/proxy-body-size': '5m' },
+      },
+    },
+    ingress({
+      name: 'moved',
+      host: 'moved.example',
+      paths: { '/': 'web' },
+      annotations: { 'permanent-redirect': 'http://shop.example/' },
+    }),
+    ingress({
+      name: 'closed',
+      host: 'closed.example',
+      paths: { '/': 'web' },
+      annotations: { 'whitelist-source-range': '192.0.2.0/24' },
+    }),
+    ingress({ name: 'idle', host: 'idle.example', paths: { '/': 'idle' } }),
+    ingress({
+      name: 'wide',
+      host: '*.wide.example',
+      paths: { '/': 'web' },
+      annotations: { 'rewrite-target': '/inside' },
+    }),
+    ...service('web', [port]),
+    ...service('api', [port]),
+    ...service('idle', []),
+  ] as Manifest[];
+}
+
+before(async () => {
+  recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
+  gateway = await Standalone.start({ manifests: manifests(recorder.port) });
+  folder = mkdtempSync(join(tmpdir(), 'sluice-explain-'));
+  writeFileSync(join(folder, 'all.yaml'), toYaml(manifests(recorder.port)));
+  writeFileSync(
+    join(folder, 'settings.yaml'),
+    toYaml([
+      {
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: 'settings', namespace: 'sluice' },
+        data: { 'proxy-send-timeout': '15' },
+      },
+    ]),
+  );
+  files = ['--file', join(folder, 'all.yaml'), '--client', '127.0.0.1'];
+});
+
+after(async () => {
+  await gateway?.stop();
+  await recorder?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const asked = [
+  'http://shop.example/',
+  'http://shop.example/api/v1?x=1',
+  'http://shop.example/exact',
+  'http://shop.example/lost/and/found',
+  'http://shop.example/a/%2e%2e/%2e%2e/b',
+  'http://moved.example/x',
+  'http://closed.example/',
+  'http://idle.example/',
+  'http://a.wide.example/deep/path',
+  'http://a.b.wide.example/',
+  'http://unknown.example/',
+];
+for (const url of asked) {
+  test(`${url}: the gateway answers as explain says, from files and from its own tables`, async () => {
+    const [, host = '', path = ''] = /^http:\/\/([^/]+)(.*)$/.exec(url) ?? [];
+    const raw = `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
+    const { status } = await exchange({ port: gateway.httpPort }, raw);
+    const page = `http://127.0.0.1:${gateway.adminPort}/tables`;
+    for (const from of [files, ['--tables', page, '--client', '127.0.0.1']]) {
+      const told = sluice('explain', url, ...from);
+      const expected =
+        status === 200
+          ? /^answer +of default\/web\/80$|^answer +of default\/api\/80$/m
+          : new RegExp(`^answer +${status} \\S`, 'm');
+      assert.match(told.stdout, expected, told.stderr);
+      assert.equal(told.status, status < 400 ? 0 : 1);
+    }
+  });
+}
+
+test('which route takes it, why the others do not, and what sets its settings', () => {
+  const { stdout } = sluice(
+    'explain',
+    'shop.example/api/v1',
+    ...files,
+    '--file',
+    folder,
+    '--configmap',
+    'sluice/settings',
+  );
+  assert.match(
+    stdout,
+    /^route +ingress\/default\/shop\/0\/1 \(Ingress default\/shop spec\.rules\[0\]\.http\.paths\[1\]\)$/m,
+  );
+  assert.match(
+    stdout,
+    /^not +ingress\/default\/shop\/0\/0: it accepts, too, and comes later: a longer path goes first$/m,
+  );
+  assert.match(stdout, /^not +ingress\/default\/shop\/0\/2: its path \/exact \(exact\) does not cover \/api\/v1$/m);
+  assert.match(
+    stdout,
+    /^route +timeouts .*sendMs 15000\*, readMs 30000\*.* by proxy-send-timeout of ConfigMap sluice\/settings, sluice\.dev\/proxy-read-timeout of Ingress default\/shop\)$/m,
+  );
+  assert.match(
+    stdout,
+    /^route +bodyLimit 5242880\* \(\* by nginx\.ingress\.kubernetes\.io\/proxy-body-size of Ingress default\/shop\)$/m,
+  );
+  assert.match(stdout, /^endpoint +127\.0\.0\.1:\d+, ready$/m);
+  assert.match(stdout, /^problem +warning AnnotationUnknown: Ingress default\/shop /m);
+});
+
+test('tables of a proxy tell the health of endpoints, too; a file of them does for the rest', async () => {
+  const page = `http://127.0.0.1:${gateway.adminPort}/tables`;
+  assert.match(
+    sluice('explain', 'shop.example', '--tables', page).stdout,
+    /^endpoint .*, ready, healthy, 0 in flight, 0 of \d+ failed$/m,
+  );
+  const saved = join(folder, 'tables.json');
+  writeFileSync(saved, await gateway.admin('/tables'));
+  assert.match(sluice('explain', 'shop.example', '--tables', saved).stdout, /^endpoint .*, ready$/m);
+});
+
+test('who may come is not guessed; a rewritten path is told', () => {
+  const all = ['--file', join(folder, 'all.yaml')];
+  assert.match(sluice('explain', 'closed.example', ...all).stdout, /^client +who may come is limited by address/m);
+  assert.match(
+    sluice('explain', 'closed.example', ...all, '--client', '192.0.2.9').stdout,
+    /^answer +of default\/web\/80$/m,
+  );
+  assert.match(sluice('explain', 'a.wide.example/x', ...all).stdout, /^backend +sees the path \/inside$/m);
+});
+
+test('what cannot be asked is one line', () => {
+  const cases: [args: string[], line: RegExp][] = [
+    [['ftp://x/'], /^error: ftp:\/\/x\/ is no URL of http or https\n$/],
+    [['x.example', '--listener', 'no'], /^error: there is no listener no; there is: http, https\n$/],
+    [['x.example', '--header', 'none'], /^error: the header none is not written as 'name: value'\n$/],
+    [['x.example', '--tables', join(folder, 'all.yaml')], /^error: these are no tables of a proxy of this release\n$/],
+  ];
+  for (const [args, line] of cases) {
+    const { status, stderr } = sluice('explain', ...args, ...(args.includes('--tables') ? [] : files));
+    assert.deepEqual([status, line.test(stderr)], [1, true], stderr);
+  }
+});
+
+test('diff: rows, their sources, their fields and the problems; exit codes as of diff', () => {
+  const [all, other] = [join(folder, 'all.yaml'), join(folder, 'other.yaml')];
+  const text = toYaml(manifests(recorder.port));
+  writeFileSync(
+    other,
+    text.replace('/proxy-read-timeout: "30"', '/proxy-read-timeout: "40"').replace('name: nobody', 'name: web'),
+  );
+  const { status, stdout, stderr } = sluice('diff', '--from', all, '--to', other);
+  assert.equal(status, 1, stderr);
+  assert.match(
+    stdout,
+    /^~ route ingress\/default\/shop\/0\/0 \(Ingress default\/shop spec\.rules\[0\]\.http\.paths\[0\]\)\n {4}timeouts\.readMs 30000 → 40000\n/m,
+  );
+  assert.match(stdout, /^- backend default\/nobody\/80 /m);
+  assert.match(stdout, /^- problem error +ServiceNotFound: /m);
+  assert.deepEqual(
+    [sluice('diff', '--from', all, '--to', all).status, sluice('diff', '--from', all, '--to', all).stdout],
+    [0, ''],
+  );
+  const failed = sluice('diff', '--from', all, '--to', '/does/not/exist.yaml');
+  assert.deepEqual([failed.status, /^error: .+ cannot be read: .+\n$/.test(failed.stderr)], [2, true], failed.stderr);
+});
