@@ -76,7 +76,7 @@ export class Gateway implements Engine {
       return;
     }
     exchange.route = route;
-    const { timeouts, bodyLimit } = route.row;
+    const { timeouts, bodyLimit } = route;
     if (timeouts.requestMs > 0) exchange.requestDeadlineMs = exchange.startedAtMs + timeouts.requestMs;
     if (exchange.grpcTimeoutMs !== -1) {
       exchange.requestDeadlineMs = Math.min(exchange.requestDeadlineMs, exchange.startedAtMs + exchange.grpcTimeoutMs);

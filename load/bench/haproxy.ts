@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { hostsOf, type Setting, writeConfig } from './setting.ts';
+import { hostsOf, pathsOf, type Setting, writeConfig } from './setting.ts';
 
 export function haproxyCommand(setting: Setting): string[] {
   const pem = execFileSync('cat', [setting.certificate, setting.key], { encoding: 'utf8' });
   const pair = writeConfig(setting, 'pair.pem', pem);
-  const lines = hostsOf(setting).map((host) => `${host} backend\n`);
+  const isByPath = setting.pathsPerHost > 1;
+  const keys = hostsOf(setting).flatMap((host) => (isByPath ? pathsOf(setting).map((path) => host + path) : [host]));
+  const lines = keys.map((key) => `${key} backend\n`);
   const map = writeConfig(setting, 'hosts.map', lines.join(''));
   const config = writeConfig(
     setting,
@@ -30,7 +32,7 @@ frontend main
   http-request set-header X-Forwarded-Proto http if !{ ssl_fc }
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   http-request set-header X-Forwarded-Port %[dst_port]
-  use_backend %[req.hdr(host),lower,map(${map})]
+  use_backend %[${isByPath ? `base,map_beg(${map})` : `req.hdr(host),lower,map(${map})`}]
 backend backend
   server one 127.0.0.1:${setting.backendPort}${setting.isGrpc ? ' proto h2' : ''}
 `,

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { hostsOf, type Setting, writeConfig } from './setting.ts';
+import { hostsOf, pathsOf, type Setting, writeConfig } from './setting.ts';
 
 const tempPaths = (folder: string) =>
   ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${folder}/${kind};`).join('\n');
@@ -30,11 +30,28 @@ http { ${tempPaths(folder)} access_log off; keepalive_requests 1000000000; keepa
 }
 
 export function nginxCommand(setting: Setting): string[] {
-  const pass = setting.isGrpc
-    ? 'grpc_pass grpc://backend; grpc_set_header Host $http_host;'
-    : `proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection $connection_header; proxy_set_header Upgrade $http_upgrade;
+  const pass = setting.isGrpc ? 'grpc_pass grpc://backend;' : 'proxy_pass http://backend;';
+  const headers = setting.isGrpc
+    ? 'grpc_set_header Host $http_host;'
+    : `proxy_http_version 1.1; proxy_set_header Connection $connection_header; proxy_set_header Upgrade $http_upgrade;
       proxy_set_header Host $http_host;`;
   const set = setting.isGrpc ? 'grpc_set_header' : 'proxy_set_header';
+  const locations = pathsOf(setting).map((path) => `location ${path} { ${pass} }`);
+  const listen = `listen 127.0.0.1:${setting.httpPort} backlog=4096;`;
+  const listenAgain = `listen 127.0.0.1:${setting.httpPort};`;
+  const hosts = hostsOf(setting);
+  // Paths of their own are only asked for in the clear.
+  const servers =
+    locations.length > 1
+      ? hosts.map(
+          (host, i) => `server { ${i === 0 ? listen : listenAgain} server_name ${host}; ${locations.join('\n')} }`,
+        )
+      : [
+          `server { ${listen} listen 127.0.0.1:${setting.httpsPort} ssl http2 backlog=4096;
+    server_name ${hosts.join(' ')}; http2_max_requests 1000000000;
+    ssl_certificate ${setting.certificate}; ssl_certificate_key ${setting.key}; ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:tls:10m; ${locations.join('')} }`,
+        ];
   const config = writeConfig(
     setting,
     'nginx.conf',
@@ -45,13 +62,9 @@ http { ${tempPaths(setting.folder)} access_log off; keepalive_requests 100000000
   server_names_hash_max_size 262144; server_names_hash_bucket_size 128;
   map $http_upgrade $connection_header { default upgrade; '' ''; }
   upstream backend { server 127.0.0.1:${setting.backendPort}; keepalive 256; keepalive_requests 1000000000; }
-  server { listen 127.0.0.1:${setting.httpPort} backlog=4096; listen 127.0.0.1:${setting.httpsPort} ssl http2 backlog=4096;
-    server_name ${hostsOf(setting).join(' ')}; http2_max_requests 1000000000;
-    ssl_certificate ${setting.certificate}; ssl_certificate_key ${setting.key}; ssl_protocols TLSv1.2 TLSv1.3;
-    ssl_session_cache shared:tls:10m;
-    location / { ${pass}
-      ${set} X-Real-IP $remote_addr; ${set} X-Forwarded-For $remote_addr; ${set} X-Forwarded-Proto $scheme;
-      ${set} X-Forwarded-Host $http_host; ${set} X-Forwarded-Port $server_port; ${set} X-Request-ID $request_id; } } }`,
+  ${headers} ${set} X-Real-IP $remote_addr; ${set} X-Forwarded-For $remote_addr; ${set} X-Forwarded-Proto $scheme;
+  ${set} X-Forwarded-Host $http_host; ${set} X-Forwarded-Port $server_port; ${set} X-Request-ID $request_id;
+  ${servers.join('\n')} }`,
   );
   return ['nginx', '-c', config, '-p', setting.folder];
 }

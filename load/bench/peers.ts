@@ -34,6 +34,8 @@ export const besideName = beside === undefined ? null : `Sluice in ${basename(be
 export const peers: readonly Peer[] = [
   { name: 'nginx', program: 'nginx', command: nginxCommand },
   { name: 'HAProxy', program: 'haproxy', command: haproxyCommand },
+  { name: 'nginx, one route', program: 'nginx', command: nginxCommand, hasOneRoute: true },
+  { name: 'HAProxy, one route', program: 'haproxy', command: haproxyCommand, hasOneRoute: true },
   sluice('Sluice', oneWorker),
   { ...sluice('Sluice, one route', oneWorker), hasOneRoute: true },
   sluice('Sluice, access log', [...oneWorker, '--access-log', 'stdout']),

@@ -17,6 +17,9 @@ export interface Setting {
   readonly key: string;
 }
 
+export const pathsOf = ({ pathsPerHost }: Setting) =>
+  pathsPerHost === 1 ? ['/'] : Array.from({ length: pathsPerHost }, (_, i) => `/p${i}`);
+
 export const hostsOf = (setting: Setting) => Array.from({ length: setting.hosts }, (_, i) => `h${i}.bench`);
 
 export function writeConfig(setting: Setting, name: string, text: string): string {

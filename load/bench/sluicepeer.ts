@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { hostsOf, type Setting, writeConfig } from './setting.ts';
+import { hostsOf, pathsOf, type Setting, writeConfig } from './setting.ts';
 
 /** `sluice standalone` of a checkout, on manifests for the setting. */
 export function sluiceCommand(setting: Setting, checkout: string, args: readonly string[]): string[] {
@@ -22,8 +22,7 @@ export function sluiceCommand(setting: Setting, checkout: string, args: readonly
 }
 
 function ingress(setting: Setting, host: string, i: number): string {
-  const paths = setting.pathsPerHost === 1 ? ['/'] : Array.from({ length: setting.pathsPerHost }, (_, p) => `/p${p}`);
-  const rules = paths.map(
+  const rules = pathsOf(setting).map(
     (path) => `{path: ${path}, pathType: Prefix, backend: {service: {name: backend, port: {number: 80}}}}`,
   );
   const annotations = [

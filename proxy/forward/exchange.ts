@@ -180,7 +180,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   }
 
   get routeId(): string {
-    return this.route === null ? '' : this.route.row.id;
+    return this.route === null ? '' : this.route.id;
   }
 
   get routeIndex(): number {

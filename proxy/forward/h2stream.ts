@@ -60,7 +60,7 @@ export class H2Stream implements UpstreamSide, Expiring {
   }
 
   assign(exchange: Exchange, nowMs: number): void {
-    const { timeouts } = (exchange.route as NonNullable<Exchange['route']>).row;
+    const { timeouts } = exchange.route as NonNullable<Exchange['route']>;
     this.exchange = exchange;
     this.#clock.begin(timeouts, exchange.isRequestComplete, nowMs);
     this.isReused = this.isConnected;

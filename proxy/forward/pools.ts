@@ -141,7 +141,7 @@ export class Pools {
     const tls = tlsOf(exchange);
     const keeping = keepingOf(backend.row, this.#engine.limits, nowMs);
     if (isHttp2(backend.row.protocol)) {
-      const { connectMs } = (exchange.route as NonNullable<Exchange['route']>).row.timeouts;
+      const { connectMs } = (exchange.route as NonNullable<Exchange['route']>).timeouts;
       return this.#h2Pool(key, endpoint.key, tls, owner).open(endpoint, keeping, connectMs, nowMs);
     }
     const pool = this.#pool(key, endpoint.key, tls, owner);

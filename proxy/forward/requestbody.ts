@@ -23,7 +23,7 @@ export function requestBody(
 ): void {
   exchange.bytesReceived += end - start;
   exchange.requestTrailers = trailers;
-  const limit = exchange.route?.row.bodyLimit ?? null;
+  const limit = exchange.route?.bodyLimit ?? null;
   if (limit !== null && exchange.bytesReceived > limit) {
     requestBroken(engine, exchange, refusals.bodyTooLong);
     return;

@@ -74,7 +74,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
   }
 
   assign(exchange: Exchange, nowMs: number): void {
-    const { timeouts } = (exchange.route as NonNullable<Exchange['route']>).row;
+    const { timeouts } = exchange.route as NonNullable<Exchange['route']>;
     this.exchange = exchange;
     this.requests++;
     this.#clock.begin(timeouts, exchange.isRequestComplete, nowMs);
@@ -217,7 +217,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     const isAgreed = exchange.wantsWebSocket && line.isUpgrade && isAcceptOf(exchange.webSocketKey, head);
     if (!isAgreed) return this.#malformed(exchange);
     this.#phase = phaseTunnel;
-    this.#clock.beginTunnel((exchange.route as NonNullable<Exchange['route']>).row.timeouts);
+    this.#clock.beginTunnel((exchange.route as NonNullable<Exchange['route']>).timeouts);
     this.#restartClock(clock.nowMs);
     startTunnel(exchange, line, head);
     return after;

@@ -38,7 +38,7 @@ export class Waiting implements UpstreamSide, Expiring, Waiter {
   }
 
   assign(exchange: Exchange, nowMs: number): void {
-    const { timeouts } = (exchange.route as NonNullable<Exchange['route']>).row;
+    const { timeouts } = exchange.route as NonNullable<Exchange['route']>;
     this.#exchange = exchange;
     this.#clock.begin(timeouts, exchange.isRequestComplete, nowMs);
     this.expiresAtMs = this.#clock.connectDue(nowMs, timeouts.connectMs);

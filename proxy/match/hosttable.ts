@@ -2,99 +2,108 @@ import type { Host } from '#table/listener.ts';
 import type { Route } from '#table/route.ts';
 import type { RequestFacts } from './facts.ts';
 import type { Match } from './match.ts';
+import { type Candidate, hashFurther, hashOf, noHash, type PathIndex } from './pathindex.ts';
 import type { Rule } from './rule.ts';
 
-/** A rule as one host tries it. `match` is the answer, made beforehand so that a hit allocates nothing. */
-interface Candidate {
-  readonly rule: Rule;
-  readonly match: Match;
-}
-
-type Bucket = Candidate[];
+/** Owners of a host in the index: its number times `kinds`, and these. */
+const kinds = 4;
+const kindPlaces = { exact: 0, element: 1, prefix: 2 } as const;
 
 /**
  * The routes of one host. Tried in this order: exact path; regexes by priority; prefixes from longest to shortest, an
  * element prefix before a string prefix of the same length, a trailing slash of an element not counted. (nginx tries
- * regexes before prefixes, too; the Gateway API leaves their place open.) Within a bucket the order is `compareRoutes`.
+ * regexes before prefixes, too; the Gateway API leaves their place open.) Among equals the order is `compareRoutes`.
  */
 export class HostTable {
   host: Host;
   /** Answer when this host covers the name and no route accepts. */
   miss: Match;
-  /** null: there are none, as of most hosts; a map weighs 400 bytes, empty as it is. So below. */
-  #exact: Map<string, Bucket> | null = null;
-  /** Keys without trailing slash; '' covers everything. */
-  readonly #elements = new Map<string, Bucket>();
-  #prefixes: Map<string, Bucket> | null = null;
+  readonly #index: PathIndex;
+  readonly #owner: number;
+  /** Paths in the index, by kind. Keys of elements are without trailing slash; '' covers everything. */
+  readonly #counts = { exact: 0, element: 0, prefix: 0 };
   /** Distinct lengths of the string prefixes, longest first. Few, however many routes there are. */
-  #prefixLengths: number[] = [];
-  /** How many string prefixes have each of these lengths. */
+  #prefixLengths: readonly number[] = none;
+  /** How many string prefixes have each of these lengths; null: none was there yet, as of most hosts. A map weighs 400 bytes, empty as it is. */
   #prefixesByLength: Map<number, number> | null = null;
-  readonly #regexes: Bucket = [];
+  /** In order. */
+  #regexes: readonly Candidate[] = none;
 
-  constructor(host: Host) {
+  /**
+   * @param index of all hosts
+   * @param number no other host of the index has it
+   */
+  constructor(host: Host, index: PathIndex, number: number) {
     this.host = host;
     this.miss = { route: null, host };
+    this.#index = index;
+    this.#owner = number * kinds;
   }
 
   /** Adds a rule that is not in this table. */
   add(rule: Rule): void {
-    const candidate: Candidate = { rule, match: { route: rule.route, host: this.host } };
-    if (rule.kind === 'regex') {
-      insert(this.#regexes, candidate);
+    const { kind, key, condition, route } = rule;
+    const owner = kind === 'regex' ? this.#owner : this.#owner + kindPlaces[kind];
+    const candidate: Candidate = { route, host: this.host, rule, condition, owner, key, next: null };
+    if (kind === 'regex') {
+      this.#regexes = inserted(this.#regexes, candidate);
       return;
     }
-    const map = this.#mapFor(rule.kind);
-    const bucket = map.get(rule.key);
-    if (bucket) {
-      insert(bucket, candidate);
-      return;
-    }
-    map.set(rule.key, [candidate]);
-    if (rule.kind === 'prefix') this.#countPrefix(rule.key.length, 1);
+    if (!this.#index.add(candidate, isBefore)) return;
+    this.#counts[kind]++;
+    if (kind === 'prefix') this.#countPrefix(key.length, 1);
   }
 
-  /** Takes out a rule that was added. */
-  remove(rule: Rule): void {
-    if (rule.kind === 'regex') {
-      drop(this.#regexes, rule);
-      return;
+  /** Takes out a rule that was added. @returns whether it was there */
+  remove(rule: Rule): boolean {
+    const { kind, key } = rule;
+    if (kind === 'regex') {
+      const left = this.#regexes.filter((candidate) => candidate.rule !== rule);
+      const wasThere = left.length < this.#regexes.length;
+      this.#regexes = left;
+      return wasThere;
     }
-    const map = this.#mapFor(rule.kind);
-    const bucket = map.get(rule.key);
-    if (!bucket) return;
-    drop(bucket, rule);
-    if (bucket.length > 0) return;
-    map.delete(rule.key);
-    if (rule.kind === 'exact' && map.size === 0) this.#exact = null;
-    if (rule.kind === 'prefix') this.#countPrefix(rule.key.length, -1);
+    const left = this.#index.remove(this.#owner + kindPlaces[kind], rule);
+    if (left === 'nothing') {
+      this.#counts[kind]--;
+      if (kind === 'prefix') this.#countPrefix(key.length, -1);
+    }
+    return left !== null;
   }
 
   /** @returns the match of the first route that accepts, or null */
   find(facts: RequestFacts): Match | null {
     const { path } = facts;
-    // A text that is not a key yet costs V8 a look into its table of all strings, even where the map is empty.
-    const exact = this.#exact?.get(path);
-    if (exact) {
-      const found = firstOf(exact, facts);
+    const { exact, element, prefix } = this.#counts;
+    const hash = exact + element === 0 ? noHash : hashPath(path);
+    if (exact > 0) {
+      const found = firstOf(this.#index.find(this.#owner + kindPlaces.exact, hash, path, path.length), facts);
       if (found) return found;
     }
-    for (const { rule, match } of this.#regexes) {
-      if (rule.regex?.test(path) && (rule.condition === null || rule.condition(facts))) return match;
+    for (const candidate of this.#regexes) {
+      const { regex } = candidate.rule;
+      if (regex?.test(path) && (candidate.condition === null || candidate.condition(facts))) return candidate;
     }
-    return this.#prefixLengths.length === 0 ? this.#findElement(facts, path) : this.#findPrefix(facts, path);
+    if (prefix > 0) return this.#findPrefix(facts, path);
+    return element === 0 ? null : this.#findElement(facts, path, hash);
   }
 
-  #findElement(facts: RequestFacts, path: string): Match | null {
-    if (this.#elements.size === 0) return null;
+  /** @param hash of the path, which `slashes` are of, too */
+  #findElement(facts: RequestFacts, path: string, hash: number): Match | null {
     // No key ends with a slash.
-    const longest = path.endsWith('/') ? path.length - 1 : path.length;
-    for (let end = longest; end >= 0; end = end === 0 ? -1 : path.lastIndexOf('/', end - 1)) {
-      const bucket = this.#elements.get(end === path.length ? path : path.slice(0, end));
-      const found = bucket && firstOf(bucket, facts);
+    if (!path.endsWith('/')) {
+      const found = this.#elementOf(facts, path, path.length, hash);
+      if (found) return found;
+    }
+    for (let slash = slashCount - 1; slash >= 0; slash--) {
+      const found = this.#elementOf(facts, path, slashes[slash] as number, hashes[slash] as number);
       if (found) return found;
     }
     return null;
+  }
+
+  #elementOf(facts: RequestFacts, path: string, end: number, hash: number): Match | null {
+    return firstOf(this.#index.find(this.#owner + kindPlaces.element, hash, path, end), facts);
   }
 
   /** As #findElement, with the string prefixes between the element prefixes by length. */
@@ -105,8 +114,7 @@ export class HostTable {
         const found = this.#findPrefixOf(this.#prefixLengths[at] as number, facts, path);
         if (found) return found;
       }
-      const bucket = this.#elements.get(path.slice(0, end));
-      const found = bucket && firstOf(bucket, facts);
+      const found = this.#elementOf(facts, path, end, hashOf(path, end));
       if (found) return found;
     }
     for (; at < this.#prefixLengths.length; at++) {
@@ -118,18 +126,7 @@ export class HostTable {
 
   #findPrefixOf(length: number, facts: RequestFacts, path: string): Match | null {
     if (length > path.length) return null;
-    const bucket = this.#prefixes?.get(path.slice(0, length));
-    return bucket ? firstOf(bucket, facts) : null;
-  }
-
-  #mapFor(kind: 'exact' | 'element' | 'prefix'): Map<string, Bucket> {
-    if (kind === 'element') return this.#elements;
-    if (kind === 'exact') {
-      this.#exact ??= new Map();
-      return this.#exact;
-    }
-    this.#prefixes ??= new Map();
-    return this.#prefixes;
+    return firstOf(this.#index.find(this.#owner + kindPlaces.prefix, hashOf(path, length), path, length), facts);
   }
 
   #countPrefix(length: number, by: 1 | -1): void {
@@ -140,6 +137,37 @@ export class HostTable {
     if (before + by > 0 && before > 0) return;
     this.#prefixLengths = [...this.#prefixesByLength.keys()].sort((a, b) => b - a);
   }
+}
+
+const none: readonly never[] = [];
+
+/** Where the slashes of the last path are, and the hashes of what is before each. */
+let slashes = new Int32Array(64);
+let hashes = new Int32Array(64);
+let slashCount = 0;
+
+/** @returns the hash of the whole path */
+function hashPath(path: string): number {
+  let hash = noHash;
+  slashCount = 0;
+  for (let i = 0; i < path.length; i++) {
+    const code = path.charCodeAt(i);
+    if (code === 0x2f) {
+      if (slashCount === slashes.length) makeRoom();
+      slashes[slashCount] = i;
+      hashes[slashCount++] = hash;
+    }
+    hash = hashFurther(hash, code);
+  }
+  return hash;
+}
+
+function makeRoom(): void {
+  const [fewSlashes, fewHashes] = [slashes, hashes];
+  slashes = new Int32Array(fewSlashes.length * 2);
+  hashes = new Int32Array(fewSlashes.length * 2);
+  slashes.set(fewSlashes);
+  hashes.set(fewHashes);
 }
 
 /**
@@ -162,26 +190,25 @@ function compareRoutes(a: Route, b: Route): number {
 
 const compareText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 
-function firstOf(bucket: Bucket, facts: RequestFacts): Match | null {
-  for (const { rule, match } of bucket) {
-    if (rule.condition === null || rule.condition(facts)) return match;
+function isBefore(a: Candidate, b: Candidate): boolean {
+  return compareRoutes(a.route.row, b.route.row) < 0;
+}
+
+function firstOf(first: Candidate | null, facts: RequestFacts): Match | null {
+  for (let candidate = first; candidate !== null; candidate = candidate.next) {
+    if (candidate.condition === null || candidate.condition(facts)) return candidate;
   }
   return null;
 }
 
-function insert(bucket: Bucket, candidate: Candidate): void {
-  const { row } = candidate.rule.route;
+function inserted(candidates: readonly Candidate[], candidate: Candidate): Candidate[] {
+  const { row } = candidate.route;
   let low = 0;
-  let high = bucket.length;
+  let high = candidates.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (compareRoutes((bucket[middle] as Candidate).rule.route.row, row) < 0) low = middle + 1;
+    if (compareRoutes((candidates[middle] as Candidate).route.row, row) < 0) low = middle + 1;
     else high = middle;
   }
-  bucket.splice(low, 0, candidate);
-}
-
-function drop(bucket: Bucket, rule: Rule): void {
-  const at = bucket.findIndex((candidate) => candidate.rule === rule);
-  if (at >= 0) bucket.splice(at, 1);
+  return candidates.toSpliced(low, 0, candidate);
 }

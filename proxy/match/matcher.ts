@@ -4,6 +4,7 @@ import type { RequestFacts } from './facts.ts';
 import { HostNames } from './hostnames.ts';
 import { HostTable } from './hosttable.ts';
 import type { Match } from './match.ts';
+import { PathIndex } from './pathindex.ts';
 import { compileRule, type Rule } from './rule.ts';
 
 /** Changed rows by id; null: the row is gone. */
@@ -26,6 +27,8 @@ export class Matcher {
   readonly #routesById = new Map<string, { row: Route; index: number; rule: Rule | null }>();
   readonly #routeIdsByHostId = new Map<string, Set<string>>();
   readonly #freeIndexes: number[] = [];
+  readonly #paths = new PathIndex();
+  #tablesMade = 0;
 
   /** Takes a batch into use. Between two calls of `match` everything is of one version. Never throws on a row's content. */
   apply(change: MatcherChange): void {
@@ -97,7 +100,7 @@ export class Matcher {
   }
 
   #addHost(host: Host): void {
-    const table = new HostTable(host);
+    const table = new HostTable(host, this.#paths, this.#tablesMade++);
     for (const routeId of this.#routeIdsByHostId.get(host.id) ?? []) {
       const rule = this.#routesById.get(routeId)?.rule;
       if (rule) table.add(rule);
@@ -112,6 +115,11 @@ export class Matcher {
 
   #dropHost(table: HostTable): void {
     this.#tablesById.delete(table.host.id);
+    // What all hosts share would keep them for ever.
+    for (const routeId of this.#routeIdsByHostId.get(table.host.id) ?? []) {
+      const rule = this.#routesById.get(routeId)?.rule;
+      while (rule && table.remove(rule));
+    }
     for (const listenerId of table.host.listenerIds) {
       const names = this.#namesByListenerId.get(listenerId);
       names?.remove(table);

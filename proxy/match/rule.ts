@@ -1,7 +1,7 @@
 import type { Route } from '#table/route.ts';
 import { compileFilters } from '../filters/compile.ts';
 import { type Condition, compileConditions } from './conditions.ts';
-import type { CompiledRoute } from './match.ts';
+import type { CompiledRoute, WeightedBackend } from './match.ts';
 import { normaliseRulePath } from './normalise.ts';
 import { type CompiledRegex, compileRegex } from './regex.ts';
 import { weigh } from './weighted.ts';
@@ -36,13 +36,36 @@ function keyOf(row: Route): string {
 }
 
 function compileRoute(row: Route, index: number): CompiledRoute {
+  const { id, timeouts, bodyLimit } = row;
   return {
     row,
+    id,
+    timeouts: shared(timeoutsByContent, JSON.stringify(timeouts), () => timeouts),
+    bodyLimit,
     index,
     filters: compileFilters(row.filters, row.match),
-    backends: weigh(row.backends, ({ backendId, filters }) => ({
-      backendId,
-      filters: compileFilters(filters, row.match),
-    })),
+    backends: compileBackends(row),
   };
+}
+
+function compileBackends({ backends, match }: Route): readonly WeightedBackend[] {
+  const compile = () =>
+    weigh(backends, ({ backendId, filters }) => ({ backendId, filters: compileFilters(filters, match) }));
+  // Filters may be about the path of the route.
+  if (backends.some(({ filters }) => filters.length > 0)) return compile();
+  return shared(backendsByContent, JSON.stringify(backends), compile);
+}
+
+/** What most routes have alike is one object, which the processor's cache holds. Forgotten now and then, so that it cannot grow. */
+const timeoutsByContent = new Map<string, Route['timeouts']>();
+const backendsByContent = new Map<string, readonly WeightedBackend[]>();
+const mostShared = 4096;
+
+function shared<T>(byContent: Map<string, T>, content: string, make: () => T): T {
+  const known = byContent.get(content);
+  if (known !== undefined) return known;
+  if (byContent.size >= mostShared) byContent.clear();
+  const made = make();
+  byContent.set(content, made);
+  return made;
 }

@@ -62,15 +62,15 @@ export const totalsLayout = {
   size: overflowsAt + circuitLimits.length,
 } as const;
 
-/** Places of one route's values: its status classes, then these. */
+/** Places of one route's values. What every request adds to stands together (routeseries.ts). */
 export const seriesLayout = {
-  classes: 0,
-  durationSeconds: statusClasses.length,
-  bytesReceived: statusClasses.length + 1,
-  bytesSent: statusClasses.length + 2,
-  retries: statusClasses.length + 3,
-  overflows: statusClasses.length + 4,
-  size: statusClasses.length + 5,
+  durationSeconds: 0,
+  bytesSent: 1,
+  classes: 2,
+  bytesReceived: 2 + statusClasses.length,
+  retries: 3 + statusClasses.length,
+  overflows: 4 + statusClasses.length,
+  size: 5 + statusClasses.length,
 } as const;
 
 /** What a worker is about, and whom it has turned away. */

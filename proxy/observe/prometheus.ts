@@ -89,7 +89,7 @@ function routesText({ series, values }: MetricsSnapshot): string[] {
       series.map((name, i) => [
         labelsOf(name),
         value(i, seriesLayout.durationSeconds),
-        statusClasses.reduce((sum, _, place) => sum + value(i, place), 0),
+        statusClasses.reduce((sum, _, place) => sum + value(i, seriesLayout.classes + place), 0),
       ]),
     ),
     show.rows('sluice_route_request_bytes_total', each(seriesLayout.bytesReceived)),

@@ -14,10 +14,8 @@ import {
   type WorkerDoings,
 } from './metrics.ts';
 import type { ExchangeRecord, FlowRecord, Observer, ResponseFlag, TurnAwayReason } from './record.ts';
-import { type Series, seriesName, tableOf } from './series.ts';
-
-/** A route number is used again after its route is gone; a slot holds this many series at most, so it cannot grow for ever. */
-const mostSeriesPerSlot = 64;
+import { RouteSeries } from './routeseries.ts';
+import { tableOf } from './series.ts';
 
 /** Counters of one worker. Per request a few additions in typed arrays; a series is made at its first request only. */
 export class WorkerMetrics implements Observer {
@@ -25,8 +23,7 @@ export class WorkerMetrics implements Observer {
   #inFlight = 0;
   readonly #turnedAway = noneTurnedAway();
   readonly #listenersById = new Map<string, { open: number; opened: number }>();
-  /** By CompiledRoute.index. */
-  readonly #slots: (Series[] | undefined)[] = [];
+  readonly #routes = new RouteSeries();
   readonly #flows = new FlowMetrics();
   readonly #log: { readonly droppedLines: number };
   readonly #compat: CompatMetrics | null;
@@ -62,13 +59,15 @@ export class WorkerMetrics implements Observer {
     if (record.overflow !== '') bump(totals, totalsLayout.overflows + circuitLimits.indexOf(record.overflow), 1);
     if (this.#compat !== null) this.#compat.finished(record);
     if (record.routeIndex < 0) return;
-    const { values } = this.#seriesOf(record);
-    bump(values, seriesLayout.classes + statusClass, 1);
-    bump(values, seriesLayout.durationSeconds, seconds);
-    bump(values, seriesLayout.bytesReceived, record.bytesReceived);
-    bump(values, seriesLayout.bytesSent, record.bytesSent);
-    if (record.tries > 1) bump(values, seriesLayout.retries, record.tries - 1);
-    if (record.overflow !== '') bump(values, seriesLayout.overflows, 1);
+    const routes = this.#routes;
+    routes.find(record, record.routeIndex, record.routeId, record.backendId);
+    const { values, at } = routes;
+    bump(values, at + seriesLayout.classes + statusClass, 1);
+    bump(values, at + seriesLayout.durationSeconds, seconds);
+    bump(values, at + seriesLayout.bytesSent, record.bytesSent);
+    if (record.bytesReceived > 0) bump(values, at + seriesLayout.bytesReceived, record.bytesReceived);
+    if (record.tries > 1) bump(values, at + seriesLayout.retries, record.tries - 1);
+    if (record.overflow !== '') bump(values, at + seriesLayout.overflows, 1);
   }
 
   ejected(reason: EjectionReason): void {
@@ -103,14 +102,13 @@ export class WorkerMetrics implements Observer {
   }
 
   snapshot(): MetricsSnapshot {
-    const all = this.#slots.flatMap((slot) => slot ?? []);
     return {
       totals: this.#totals.slice(),
       droppedLogLines: this.#log.droppedLines,
       ...this.doings(),
       flows: this.#flows.snapshot(),
       compat: this.#compat?.snapshot() ?? [],
-      ...tableOf(all, seriesLayout.size),
+      ...tableOf(this.#routes.all(), seriesLayout.size),
     };
   }
 
@@ -126,10 +124,7 @@ export class WorkerMetrics implements Observer {
   letGo(hasRoute: (routeId: string) => boolean): void {
     this.#flows.letGo(hasRoute);
     this.#compat?.letGo(hasRoute);
-    for (const [index, slot] of this.#slots.entries()) {
-      if (slot === undefined || slot.every(({ name }) => hasRoute(name.routeId))) continue;
-      this.#slots[index] = slot.filter(({ name }) => hasRoute(name.routeId));
-    }
+    this.#routes.letGo(hasRoute);
   }
 
   #observe(histogramAt: number, seconds: number): void {
@@ -137,25 +132,6 @@ export class WorkerMetrics implements Observer {
     while (bucket < bucketBounds.length && seconds > (bucketBounds[bucket] as number)) bucket++;
     bump(this.#totals, histogramAt + bucket, 1);
     bump(this.#totals, histogramAt + bucketBounds.length + 1, seconds);
-  }
-
-  #seriesOf(record: ExchangeRecord): Series {
-    const slot = this.#slots[record.routeIndex];
-    if (slot !== undefined) {
-      for (const series of slot) {
-        if (series.name.routeId === record.routeId && series.name.backendId === record.backendId) return series;
-      }
-    }
-    const series: Series = { name: seriesName(record), values: new Float64Array(seriesLayout.size) };
-    if (slot === undefined) {
-      while (this.#slots.length < record.routeIndex) this.#slots.push(undefined);
-      this.#slots[record.routeIndex] = [series];
-    } else {
-      // The newest first: it is the one that is asked for.
-      slot.unshift(series);
-      if (slot.length > mostSeriesPerSlot) slot.pop();
-    }
-    return series;
   }
 }
 
