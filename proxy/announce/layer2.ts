@@ -168,13 +168,14 @@ export class Layer2 implements Announcer {
     this.#lookSoon();
   }
 
-  /** What an earlier agent left is ours where the plan still lets it be. The kernel has answered for it all the time. */
+  /** What an earlier agent left is ours; also what another should have by now, so that it is handed over. */
   async #adoptLeftovers(): Promise<void> {
     if (this.#leftovers === null) return;
     const { leases, readMs } = this.#leftovers;
     this.#leftovers = null;
     const passedMs = performance.now() - readMs;
-    const isOurs = ({ address, link }: Lease) => this.#targetOf(address)?.link === link;
+    const isOurs = ({ address, link }: Lease) =>
+      this.#candidates.of(address) !== null && (this.#targetOf(address)?.link ?? link) === link;
     this.#holdings.adopt(leases.filter(isOurs).map((lease) => ({ ...lease, leftMs: lease.leftMs - passedMs })));
     await removeAddresses(leases.filter((lease) => !isOurs(lease)));
     this.#lost(await this.#holdings.renew());

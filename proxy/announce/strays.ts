@@ -46,8 +46,8 @@ export class Strays {
   }
 
   /**
-   * To be done before addresses are taken. One that nobody hands over was that of a machine that is gone: its clients had
-   * better hear of it at once, by a reset.
+   * To be done before addresses are taken. Where the last holder is not heard, the machine is gone: its clients had better hear
+   * of it at once, by a reset.
    *
    * @param peers that are heard
    * @param networks of this node: by them others can be reached without a router
@@ -58,9 +58,11 @@ export class Strays {
     this.#macs = [...new Set(macs)].filter((mac) => ethernet.test(mac));
     let isNews = false;
     for (const address of addresses) {
-      const isHandedOver = peers.some((peer) => peer.claimOf(address) !== null);
-      const before = isHandedOver ? (this.#holders.get(address) ?? []) : [];
-      const found = before.flatMap((node) => hopTo(node, address, peers, networks) ?? []).slice(0, slots.length);
+      const holders = this.#holders.get(address) ?? [];
+      const isThere = peers.some(({ node }) => node === holders[0]);
+      const found = (isThere ? holders : [])
+        .flatMap((node) => hopTo(node, address, peers, networks) ?? [])
+        .slice(0, slots.length);
       if (this.#passings.delete(address)) isNews = true;
       if (found.length === 0) continue;
       isNews = true;

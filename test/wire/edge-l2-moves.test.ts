@@ -133,6 +133,27 @@ describe('layer 2: moves that are meant', { skip, timeout: 600_000 }, () => {
     assert.deepEqual(await lab.holders(vip), [next]);
   });
 
+  test('an agent that finds on its return that another should have the address hands it over, and no connection is cut', async () => {
+    const holder = await lab.holder(vip);
+    const [other = ''] = names.filter((name) => name !== holder);
+    const client = new Peer(lab.net.client.netns);
+    const local = { externalTrafficPolicy: 'local' as const };
+    await lab.apply(lab.service('web', [vip], [`pod-${holder.at(-1)}a`], local));
+    await client.hold({ address: vip, port: 80, count: 5 });
+    await lab.agent(holder).stop();
+    // Its kernel answers, so nobody takes the address from it.
+    await lab.apply(lab.service('web', [vip], [`pod-${other.at(-1)}a`], local));
+    await lab.agent(holder).start();
+    await lab.tell(lab.agent(holder));
+    await lab.holder(vip, (node) => node === other);
+    const mac = await lab.macOf(other);
+    await eventually(async () => (await neighbour(vip)).includes(mac) || undefined, 'the client to know');
+    assert.equal(await client.poke(), 5);
+    await client.end();
+    await lab.apply(lab.service('web', [vip], pods));
+    await lab.holder(vip);
+  });
+
   test('an agent that is restarted moves nothing: the kernel answers until it is back', async () => {
     const holder = await lab.holder(vip);
     const failed = await asking(async () => {
