@@ -14,6 +14,8 @@ export interface Frontend {
   readonly port: number;
   /** The flags of its entry key. */
   readonly flags: number;
+  /** The address is there for Services alone: what is no port of theirs is refused. */
+  readonly isWhole: boolean;
 }
 
 /** All ways to reach the port by one family. */
@@ -27,22 +29,23 @@ export function frontendsOf(
   const external = entryFlags.external | (service.externalTrafficPolicy === 'local' ? entryFlags.local : 0);
   const guarded = external | (service.sourceRanges.length > 0 ? entryFlags.guarded : 0);
   const frontends: Frontend[] = [];
-  const add = (kind: Frontend['kind'], address: string, flags: number): void => {
-    if (familyOf(address) === family) frontends.push({ kind, address, port, flags });
+  const add = (frontend: Omit<Frontend, 'port'> & { address: string }): void => {
+    if (familyOf(frontend.address) === family) frontends.push({ ...frontend, port });
   };
   for (const { address, owner, ipMode } of service.vips) {
-    // KEP-1860: what another load balancer wants to see for itself is left to it.
-    if (owner === 'sluice' || (scope === 'all' && ipMode === 'vip')) add('vip', address, guarded);
+    // KEP-1860: what another load balancer wants to see for itself is left to it. Some of them give out addresses of nodes.
+    const isWhole = owner === 'sluice';
+    if (isWhole || (scope === 'all' && ipMode === 'vip')) add({ kind: 'vip', address, flags: guarded, isWhole });
   }
   if (scope === 'all') {
-    for (const address of service.clusterIps) add('cluster', address, internal);
-    for (const address of service.externalIps) add('external', address, external);
+    for (const address of service.clusterIps) add({ kind: 'cluster', address, flags: internal, isWhole: true });
+    for (const address of service.externalIps) add({ kind: 'external', address, flags: external, isWhole: false });
   }
   // A Service has the families of its cluster addresses; one of a file has none, and then its endpoints tell.
   const { clusterIps } = service;
   const isOfFamily = clusterIps.length === 0 || clusterIps.some((address) => familyOf(address) === family);
   if (scope !== 'loadbalancer' && nodePort !== null && isOfFamily) {
-    frontends.push({ kind: 'node', address: null, port: nodePort, flags: external });
+    frontends.push({ kind: 'node', address: null, port: nodePort, flags: external, isWhole: false });
   }
   return frontends;
 }

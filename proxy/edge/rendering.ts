@@ -114,7 +114,7 @@ function renderPort(
 
 /** What a frontend needs beside its entry. */
 function renderFrontend(
-  { kind, address, port: number, flags }: Frontend,
+  { address, port: number, flags, isWhole }: Frontend,
   { service, port, family, endpoints }: PortOfFamily,
   { node }: RenderingContext,
   entry: string,
@@ -122,7 +122,7 @@ function renderFrontend(
 ): void {
   const isOfNode = address !== null && node.addresses.includes(address);
   // An address that the node has for itself, too, keeps its other ports.
-  if ((kind === 'cluster' || kind === 'vip') && address !== null && !isOfNode) {
+  if (isWhole && address !== null && !isOfNode) {
     claims.set(elementOf(`address${family}`, address), { rank: 0, value: '' });
   }
   if (flags & entryFlags.guarded) {

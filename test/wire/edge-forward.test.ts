@@ -120,4 +120,29 @@ describe('edge: connections reach endpoints', { skip, timeout: 240_000 }, () => 
     assert.deepEqual(namesOf(await ask(8_888)), ['pod-1b']);
     await lab.apply([], [{ kind: 'service', id: 'test/shared' }]);
   });
+
+  test('another load balancer’s address may be that of a node, whose other ports stay what they are', async () => {
+    const [, other] = lab.nodes;
+    assert.ok(other);
+    const there = new Peer(other.netns);
+    try {
+      for (const address of [other.address, other.address6]) {
+        await there.serve({ protocol: 'tcp', address, port: 10_250, name: 'kubelet' });
+      }
+      const vips = [other.address, other.address6].map((address) => {
+        return { address, owner: 'other', ipMode: 'vip' } as const;
+      });
+      await lab.apply(lab.service('theirs', ['pod-1b'], { vips }));
+      for (const { address } of vips) {
+        for (const peer of [host, lab.pod('pod-1a').peer]) {
+          const ask = (port: number) => peer.ask({ protocol: 'tcp', address, port, count: 1 });
+          assert.deepEqual(namesOf(await ask(80)), ['pod-1b']);
+          assert.deepEqual(namesOf(await ask(10_250)), ['kubelet']);
+        }
+      }
+    } finally {
+      await there.end();
+      await lab.apply([], [{ kind: 'service', id: 'test/theirs' }]);
+    }
+  });
 });
