@@ -31,8 +31,8 @@ export const BGPPeerSpec = z
     sourceAddress: ip.optional().describe('Address of the node to speak from, as all nodes have it.'),
     interface: z
       .string()
-      .min(1)
       .max(15)
+      .meta({ pattern: '^[A-Za-z0-9_.@:-]+$' })
       .optional()
       .describe('Network interface of a router with a link-local address.'),
     passwordSecretRef: z

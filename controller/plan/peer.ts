@@ -1,4 +1,4 @@
-import { BgpPassword } from '#table/announce.ts';
+import { BgpPassword, InterfaceName } from '#table/announce.ts';
 import type { PlanRow } from '#table/plan.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import { canonicalAddress, familyOf } from '../addresses/ranges.ts';
@@ -24,6 +24,10 @@ export function planPeer(
   const problems: Problem[] = [];
   const address = peerAddress(spec, 'address', source, problems);
   const sourceAddress = spec.sourceAddress === undefined ? null : peerAddress(spec, 'sourceAddress', source, problems);
+  if (spec.interface !== undefined && !InterfaceName.safeParse(spec.interface).success) {
+    const values = { address: spec.interface, fault: 'is not the name of a network interface' };
+    problems.push(planProblem('PeerAddressInvalid', { ...source, field: 'spec.interface' }, values));
+  }
   const secretId = secret === null ? null : `peer/${name}`;
   const value = secret === null ? null : passwordOf(spec, secret, source, problems);
   if (address === null || problems.length > 0) return { rows: [], problems };

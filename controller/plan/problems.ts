@@ -31,7 +31,7 @@ export const planCatalogue = {
   PeerAddressInvalid: {
     severity: 'error',
     text: '"{address}" {fault}, so no node speaks with this peer.',
-    hint: 'Write the address of the router; a link-local one (fe80::) needs an interface beside it.',
+    hint: 'Write the address of the router; a link-local one (fe80::) needs an interface beside it, by its name at the node.',
   },
   PeerPasswordMissing: {
     severity: 'error',

@@ -102,7 +102,7 @@ const Service = z.object({
       publishNotReadyAddresses: z.boolean().default(false),
       sessionAffinity: z.string().default('None'),
       sessionAffinityConfig: z
-        .object({ clientIP: z.object({ timeoutSeconds: z.int().optional() }).optional() })
+        .object({ clientIP: z.object({ timeoutSeconds: z.int().min(1).max(86_400).optional() }).optional() })
         .nullish(),
       trafficDistribution: z.string().optional(),
     })

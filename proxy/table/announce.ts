@@ -58,6 +58,9 @@ export type Announcement = z.infer<typeof Announcement>;
  */
 export const BgpPassword = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,80}$/);
 
+/** Of a network interface, as it may stand between quotes in a configuration. */
+export const InterfaceName = z.string().regex(/^[\w.@:-]{1,15}$/);
+
 const Asn = z.int().min(1).max(4_294_967_295);
 
 export const BgpPeer = z.object({
@@ -89,10 +92,7 @@ export const BgpPeer = z.object({
   /** Address to speak from; null: as the route says. */
   sourceAddress: Address.nullable(),
   /** Interface of a link-local peer; null otherwise. */
-  interface: z
-    .string()
-    .regex(/^[\w.@:-]{1,15}$/)
-    .nullable(),
+  interface: InterfaceName.nullable(),
   /** How long the peer keeps routes while this side restarts; null: not at all. */
   gracefulRestartSeconds: z.int().min(1).max(4_095).nullable(),
 });

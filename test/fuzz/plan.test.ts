@@ -104,6 +104,7 @@ const peer = fc.record({
   metadata: fc.record({ name: fc.constantFrom('p', 'q') }),
   spec: fc.record({
     address: fc.constantFrom('192.0.2.254', 'fe80::1', 'x'),
+    interface: fc.constantFrom(undefined, 'eth0', 'eth 0'),
     peerASN: fc.constant(1),
     localASN: fc.constant(2),
     nodeSelector: selector,
