@@ -1,5 +1,5 @@
 import type { HostFacts } from './hostfacts.ts';
-import { familyOf, isWithin } from './prefix.ts';
+import { coverOf, familyOf, isWithin } from './prefix.ts';
 
 export interface Finding {
   /** error: Services do not work. warning: some may not, or not for everybody. */
@@ -85,8 +85,9 @@ export const checks: readonly Check[] = [
   },
   {
     name: 'forwarding',
-    find({ sysctls }) {
-      return ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding']
+    find({ sysctls, agent }) {
+      const hasV6 = agent !== null && addressesOf(agent.plan).some((each) => familyOf(each) === 6);
+      return ['net.ipv4.ip_forward', ...(hasV6 ? ['net.ipv6.conf.all.forwarding'] : [])]
         .filter((name) => sysctls.get(name) === '0')
         .map((name) => error(`${name} is 0: nothing reaches pods`, `sysctl -w ${name}=1`));
     },
@@ -124,7 +125,7 @@ export const checks: readonly Check[] = [
           return [
             warning(
               `answers of ${vip} to clients beyond its subnet leave by ${ways.join(', ')}, and came by ${name}`,
-              `ip rule add from ${subnet} lookup 100; ip route add default via <the gateway of ${name}> dev ${name} table 100`,
+              backBy(name, family, subnet ?? ''),
             ),
           ];
         });
@@ -216,6 +217,34 @@ function isOlder(version: string, than: string): boolean {
   const [a, b] = [version, than].map((text) => text.split('.').map(Number));
   const place = (a ?? []).findIndex((part, i) => part !== b?.[i]);
   return place !== -1 && (a?.[place] ?? 0) < (b?.[place] ?? 0);
+}
+
+/** What Services and pods are reached at. */
+function addressesOf({ service, node }: NonNullable<HostFacts['agent']>['plan']): string[] {
+  const ofServices = Object.values(service).flatMap(({ clusterIps, vips }) => [
+    ...clusterIps,
+    ...vips.map(({ address }) => address),
+  ]);
+  return [...ofServices, ...Object.values(node).flatMap(({ podCidrs }) => podCidrs)];
+}
+
+/**
+ * Sends answers back by the interface that the question came by. By a mark of the connection: the way of an answer is chosen
+ * while it has still the address of its pod.
+ */
+function backBy(name: string, family: 4 | 6, subnet: string): string {
+  const rules = [
+    'add table inet back',
+    'add chain inet back in { type filter hook prerouting priority -140; }',
+    `add rule inet back in iifname "${name}" ct state new ct mark set ct mark or 0x2000`,
+    `add rule inet back in iifname != "${name}" ct mark and 0x2000 != 0 meta mark set meta mark or 0x2000`,
+  ];
+  return [
+    `nft '${rules.join('; ')}'`,
+    `ip -${family} rule add fwmark 0x2000/0x2000 lookup 100`,
+    `ip -${family} route add ${coverOf([subnet], family).join('')} dev ${name} table 100`,
+    `ip -${family} route add default via <the gateway of ${name}> dev ${name} table 100`,
+  ].join('; ');
 }
 
 /** An address that others share a network with; a VIP is none. */

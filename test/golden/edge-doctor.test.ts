@@ -15,7 +15,8 @@ const well: HostFacts = {
   tables: ['inet sluice', 'ip kube-proxy'],
   sysctls: new Map([
     ['net.ipv4.ip_forward', '1'],
-    ['net.ipv6.conf.all.forwarding', '1'],
+    // Of a cluster of IPv4 alone.
+    ['net.ipv6.conf.all.forwarding', '0'],
     ['net.ipv4.conf.all.rp_filter', '0'],
     ['net.ipv4.conf.eth0.rp_filter', '1'],
   ]),
@@ -119,6 +120,12 @@ const cases: { what: string; facts: Partial<HostFacts>; finds: RegExp; fix: RegE
     fix: /^sysctl -w net\.ipv4\.ip_forward=1$/,
   },
   {
+    what: 'no forwarding of IPv6, where there are Services of it',
+    facts: { agent: agent('all', [planRow('service', { id: 'shop/web', clusterIps: ['fd96::1'] })]), tables: [] },
+    finds: /^error forwarding: net\.ipv6/,
+    fix: /^sysctl -w net\.ipv6\.conf\.all\.forwarding=1$/,
+  },
+  {
     what: 'a strict filter on a second uplink',
     facts: { interfaces: [...well.interfaces, eth1], ...withSysctls({ 'net.ipv4.conf.eth1.rp_filter': '1' }) },
     finds: /^warning reverse path filter: eth1/,
@@ -128,7 +135,7 @@ const cases: { what: string; facts: Partial<HostFacts>; finds: RegExp; fix: RegE
     what: 'answers that leave by another way',
     facts: { interfaces: [...well.interfaces, eth1], agent: agent('loadbalancer', [vip('198.51.100.9')]) },
     finds: /^warning return path: answers of 198\.51\.100\.9 .* leave by eth0, and came by eth1/,
-    fix: /^ip rule add from 198\.51\.100\.2\/24 lookup 100; /,
+    fix: /^nft '.*iifname "eth1".*'; ip -4 rule add .*; ip -4 route add 198\.51\.100\.0\/24 dev eth1 table 100; .*default via/,
   },
   {
     what: 'IPVS without strictARP',
