@@ -9,6 +9,8 @@
  *   npm run bench -- bgp          instead: how soon routers learn of addresses, and of losses (bgp.ts)
  *   npm run bench -- failover     instead: how soon traffic is back when the holder of an address fails (failover.ts),
  *                                 of all kinds or of one: gone, cut, frozen
+ *   npm run bench -- reach        instead: how soon a new load balancer answers outside (reach.ts)
+ *   npm run bench -- moves        instead: what clients notice of a node that is drained (moves.ts)
  *   BENCH_ROUNDS=9 BENCH_SECONDS=3 BENCH_WARMUP=4
  *   BENCH_BESIDE=/a/checkout      another Sluice in every row
  *
@@ -55,6 +57,18 @@ if (wanted.includes('failover')) {
     if (hasProgram('keepalived')) measured.push(measureKeepalived(failure, trials));
     for (const gaps of await Promise.all(measured)) console.log(JSON.stringify(gaps));
   }
+  process.exit(0);
+}
+
+if (wanted.includes('reach')) {
+  const { measureReach } = await import('./reach.ts');
+  console.log(JSON.stringify(await measureReach(Number(process.env['BENCH_ROUNDS'] ?? 100))));
+  process.exit(0);
+}
+
+if (wanted.includes('moves')) {
+  const { measureMoves } = await import('./moves.ts');
+  console.log(JSON.stringify(await measureMoves(Number(process.env['BENCH_ROUNDS'] ?? 30))));
   process.exit(0);
 }
 

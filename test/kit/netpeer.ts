@@ -25,7 +25,16 @@ export interface Task {
   hold: { address: string; port: number; count: number };
   /** Sends a byte over each held connection; how many are answered. */
   poke: Record<string, never>;
+  /** Asks without pause, one TCP question after the other; how long there was no answer like `prefix`. */
+  gap: { address: string; port: number; prefix: string; forMs: number };
   http: { url: string };
+}
+
+export interface Gap {
+  /** Between two answers, ms. */
+  readonly longestMs: number;
+  readonly answered: number;
+  readonly missed: number;
 }
 
 const tasks: { readonly [K in keyof Task]: (task: Task[K]) => Promise<unknown> } = {
@@ -62,6 +71,20 @@ const tasks: { readonly [K in keyof Task]: (task: Task[K]) => Promise<unknown> }
   async poke() {
     const answered = await Promise.all(held.map(pokeOne));
     return answered.filter(Boolean).length;
+  },
+  async gap({ address, port, prefix, forMs }): Promise<Gap> {
+    const beganMs = performance.now();
+    let [lastMs, longestMs, answered, missed] = [beganMs, 0, 0, 0];
+    while (performance.now() - beganMs < forMs) {
+      const answer = await askTcp({ protocol: 'tcp', address, port, count: 1, timeoutMs: 20 });
+      if (!answer.startsWith(prefix)) missed++;
+      else {
+        answered++;
+        longestMs = Math.max(longestMs, performance.now() - lastMs);
+        lastMs = performance.now();
+      }
+    }
+    return { longestMs: Math.max(longestMs, performance.now() - lastMs), answered, missed };
   },
   http({ url }) {
     return new Promise((resolve) => {

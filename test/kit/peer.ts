@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { Netns } from './netns.ts';
-import type { Task } from './netpeer.ts';
+import type { Gap, Task } from './netpeer.ts';
 
 /** A process in a namespace that answers what it is sent, in any order. */
 export class RemoteProcess {
@@ -74,6 +74,10 @@ export class Peer {
 
   poke(): Promise<number> {
     return this.#do('poke', {});
+  }
+
+  gap(task: Task['gap']): Promise<Gap> {
+    return this.#do('gap', task);
   }
 
   http(url: string): Promise<{ status: number; body: string }> {
