@@ -3,7 +3,7 @@ import type { CompiledEdits, CompiledFilters } from '../filters/compiled.ts';
 import { clock } from '../listen/clock.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { CompiledRoute } from '../match/match.ts';
-import type { ExchangeRecord, ResponseFlag, RetryRefusal } from '../observe/record.ts';
+import type { ExchangeRecord, LoggedClient, ResponseFlag, RetryRefusal } from '../observe/record.ts';
 import { bodyNone } from '../parse/framing.ts';
 import { Head } from '../parse/head.ts';
 import { nameIds } from '../parse/names.ts';
@@ -177,6 +177,14 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
 
   get forwardedFor(): string {
     return this.head.find(nameIds['x-forwarded-for']) === -1 ? '' : (this.head.get('x-forwarded-for') ?? '');
+  }
+
+  get loggedClient(): LoggedClient | null {
+    return this.client === null ? null : this.client.peer.loggedClient;
+  }
+
+  set loggedClient(logged: LoggedClient | null) {
+    if (this.client !== null) this.client.peer.loggedClient = logged;
   }
 
   get routeId(): string {

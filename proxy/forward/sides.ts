@@ -1,5 +1,6 @@
 import type { ClientProof } from '../listen/clientproof.ts';
 import type { Door } from '../listen/door.ts';
+import type { LoggedClient } from '../observe/record.ts';
 import type { Head } from '../parse/head.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
 import type { Exchange } from './exchange.ts';
@@ -18,6 +19,7 @@ export interface Peer {
   readonly proof: ClientProof | null;
   /** Forwarding fields that are the same for every request of the connection; made at the first. */
   forwardedLines: string;
+  loggedClient: LoggedClient | null;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Source } from '#table/problem.ts';
 import { asciiJson, type LogPage, logPiece } from './logpage.ts';
-import type { ExchangeRecord, FlowRecord } from './record.ts';
+import type { ExchangeRecord, FlowRecord, LoggedClient } from './record.ts';
 
 /**
  * One request as a line of JSON, with its line feed. Names are those of Envoy's default access log, for which every log
@@ -12,26 +12,17 @@ export function writeRequestLine(page: LogPage, record: ExchangeRecord): void {
   startTime(page, record.startMs);
   page.piece(methodPiece(record.method));
   page.text(record.target);
-  page.piece(outcomePiece(record));
-  transfer(page, record, record.upstreamMs);
-  if (record.forwardedFor === '') {
-    page.piece(pieces.clientAlone);
-  } else {
-    page.piece(pieces.forwardedFor);
-    page.text(record.forwardedFor);
-    page.piece(pieces.client);
+  const outcome = outcomeOf(record);
+  if (record.bytesReceived === 0) page.piece(outcome.noneReceived);
+  else {
+    page.piece(outcome.received);
+    page.whole(record.bytesReceived);
+    page.piece(pieces.bytesSent);
   }
-  page.text(record.clientAddress);
-  page.piece(pieces.userAgent);
-  page.text(record.userAgent);
-  page.piece(pieces.requestId);
+  transfer(page, record, record.upstreamMs);
+  client(page, record);
   page.text(record.requestId);
-  page.piece(pieces.authority);
-  page.text(record.authority);
-  const where = whereTo(record);
-  page.piece(where.before);
-  page.text(record.serverName);
-  page.piece(where.after);
+  end(page, record, whereTo(record));
 }
 
 /** The same for a flow: a line with the same names, as Envoy has it, where those of requests are null. */
@@ -42,6 +33,8 @@ export function writeFlowLine(page: LogPage, record: FlowRecord): void {
   page.piece(pieces.flowFlags);
   page.text(record.flag);
   page.piece(pieces.flowReceived);
+  page.whole(record.bytesReceived);
+  page.piece(pieces.bytesSent);
   transfer(page, record, record.answerMs);
   page.piece(pieces.clientAlone);
   page.text(record.clientAddress);
@@ -55,7 +48,6 @@ export function writeFlowLine(page: LogPage, record: FlowRecord): void {
 }
 
 const pieces = {
-  noneReceived: logPiece('0,"bytes_sent":'),
   bytesSent: logPiece(',"bytes_sent":'),
   duration: logPiece(',"duration":'),
   serviceTime: logPiece(',"upstream_service_time":'),
@@ -102,28 +94,28 @@ function methodPiece(method: string): Uint8Array {
   return piece;
 }
 
-/** By status: what it last came with, and the piece for that. */
-const outcomes: ({ readonly protocol: string; readonly flag: string; readonly piece: Uint8Array } | undefined)[] = [];
+interface OutcomePieces {
+  readonly protocol: string;
+  readonly flag: string;
+  readonly received: Uint8Array;
+  readonly noneReceived: Uint8Array;
+}
 
-function outcomePiece({ status, protocol, flag }: ExchangeRecord): Uint8Array {
+/** By status: what it last came with, and the pieces for that. */
+const outcomes: (OutcomePieces | undefined)[] = [];
+
+function outcomeOf({ status, protocol, flag }: ExchangeRecord): OutcomePieces {
   const kept = outcomes[status];
-  if (kept !== undefined && kept.protocol === protocol && kept.flag === flag) return kept.piece;
+  if (kept !== undefined && kept.protocol === protocol && kept.flag === flag) return kept;
   while (outcomes.length <= status) outcomes.push(undefined);
-  const piece = logPiece(
-    `,"protocol":${asciiJson(protocol)},"response_code":${status},"response_flags":${asciiJson(flag)},"bytes_received":`,
-  );
-  outcomes[status] = { protocol, flag, piece };
-  return piece;
+  const text = `,"protocol":${asciiJson(protocol)},"response_code":${status},"response_flags":${asciiJson(flag)},"bytes_received":`;
+  const made = { protocol, flag, received: logPiece(text), noneReceived: logPiece(`${text}0,"bytes_sent":`) };
+  outcomes[status] = made;
+  return made;
 }
 
 /** @param answerMs below 0: null */
 function transfer(page: LogPage, record: ExchangeRecord | FlowRecord, answerMs: number): void {
-  if (record.bytesReceived === 0) {
-    page.piece(pieces.noneReceived);
-  } else {
-    page.whole(record.bytesReceived);
-    page.piece(pieces.bytesSent);
-  }
   page.whole(record.bytesSent);
   page.piece(pieces.duration);
   page.thousandths(Math.round(Math.max(0, record.durationMs) * 1000));
@@ -132,7 +124,61 @@ function transfer(page: LogPage, record: ExchangeRecord | FlowRecord, answerMs: 
   else page.thousandths(Math.round(answerMs * 1000));
 }
 
-/** The end of the line, but for the server name that stands in the middle of it. */
+/** Of a connection that has had one request: another may follow. */
+const oneSeen: LoggedClient = { clientAddress: '', userAgent: '', piece: new Uint8Array() };
+
+/** Who asked. Mostly the same for all requests of a connection: from the second on it is one piece. */
+function client(page: LogPage, record: ExchangeRecord): void {
+  const { forwardedFor, clientAddress, userAgent, loggedClient } = record;
+  if (forwardedFor === '') {
+    if (loggedClient === null) record.loggedClient = oneSeen;
+    else if (loggedClient === oneSeen) record.loggedClient = loggedAs(clientAddress, userAgent);
+    else if (loggedClient.userAgent === userAgent && loggedClient.clientAddress === clientAddress) {
+      page.piece(loggedClient.piece);
+      return;
+    }
+    page.piece(pieces.clientAlone);
+  } else {
+    page.piece(pieces.forwardedFor);
+    page.text(forwardedFor);
+    page.piece(pieces.client);
+  }
+  page.text(clientAddress);
+  page.piece(pieces.userAgent);
+  page.text(userAgent);
+  page.piece(pieces.requestId);
+}
+
+function loggedAs(clientAddress: string, userAgent: string): LoggedClient {
+  const fields = `,"x_forwarded_for":null,"client_address":${asciiJson(clientAddress)},"user_agent":${asciiJson(userAgent)}`;
+  // A piece of a head would keep all of it.
+  const copy = Buffer.from(userAgent, 'latin1').toString('latin1');
+  return { clientAddress, userAgent: copy, piece: logPiece(`${fields},"request_id":`) };
+}
+
+/** Where it went, under which name. */
+function end(page: LogPage, { authority, serverName }: ExchangeRecord, where: WhereTo): void {
+  if (where.authority === authority && where.serverName === serverName) {
+    where.whole ??= joined(authority, serverName, where);
+    page.piece(where.whole);
+    return;
+  }
+  where.authority = authority;
+  where.serverName = serverName;
+  where.whole = null;
+  page.piece(pieces.authority);
+  page.text(authority);
+  page.piece(where.before);
+  page.text(serverName);
+  page.piece(where.after);
+}
+
+function joined(authority: string, serverName: string, { before, after }: WhereTo): Uint8Array {
+  const start = logPiece(`,"authority":${asciiJson(authority)}`);
+  return new Uint8Array(Buffer.concat([start, before, logPiece(asciiJson(serverName)), after]));
+}
+
+/** The end of the line, but for the authority and the server name, which stands in the middle of it. */
 interface WhereTo {
   readonly tries: number;
   readonly refusal: string;
@@ -140,16 +186,25 @@ interface WhereTo {
   readonly backendId: string;
   readonly before: Uint8Array;
   readonly after: Uint8Array;
+  /** The names that it came with last, and all in one once they have come twice in a row. */
+  authority: string;
+  serverName: string;
+  whole: Uint8Array | null;
 }
 
 /** The same for nearly all requests of a route to one endpoint: the last one is kept. None of it is a piece of a request's head. */
 const keptBySource = new WeakMap<Source, Map<string, WhereTo>>();
 const mostKeptPerSource = 256;
+const latest: { source: Source | null; byHost: Map<string, WhereTo> | undefined } = { source: null, byHost: undefined };
 
 function whereTo(record: ExchangeRecord): WhereTo {
   const { routeSource, upstreamHost, tries, retryRefusal, routeId, backendId } = record;
   if (routeSource === null || record.upstreamFault !== '') return makeWhereTo(record);
-  let byHost = keptBySource.get(routeSource);
+  if (latest.source !== routeSource) {
+    latest.source = routeSource;
+    latest.byHost = keptBySource.get(routeSource);
+  }
+  let { byHost } = latest;
   const kept = byHost?.get(upstreamHost);
   if (
     kept !== undefined &&
@@ -162,7 +217,7 @@ function whereTo(record: ExchangeRecord): WhereTo {
   }
   const made = makeWhereTo(record);
   if (byHost === undefined || byHost.size >= mostKeptPerSource) {
-    byHost = new Map();
+    byHost = latest.byHost = new Map();
     keptBySource.set(routeSource, byHost);
   }
   byHost.set(upstreamHost, made);
@@ -175,7 +230,9 @@ function makeWhereTo(record: ExchangeRecord): WhereTo {
   const before =
     `,"upstream_host":${asciiJson(upstreamHost)},"upstream_tries":${tries},"retry_refused":${asciiJson(retryRefusal)}` +
     `${fault},"requested_server_name":`;
-  return { tries, refusal: retryRefusal, routeId, backendId, before: logPiece(before), after: logPiece(endOf(record)) };
+  const name = { authority: ' ', serverName: '', whole: null };
+  const pieces = { before: logPiece(before), after: logPiece(endOf(record)) };
+  return { tries, refusal: retryRefusal, routeId, backendId, ...pieces, ...name };
 }
 
 function endOf({ routeId, backendId, routeSource, service }: ExchangeRecord | FlowRecord): string {

@@ -15,6 +15,13 @@ export type RetryRefusal =
   | 'limit' // the backend has as many retries as it may have: max-retries
   | 'endpoint'; // there is none to try
 
+/** Who a connection's requests come from, as the access log says it. */
+export interface LoggedClient {
+  readonly clientAddress: string;
+  readonly userAgent: string;
+  readonly piece: Uint8Array;
+}
+
 /** One finished exchange. The engine's exchange object has these fields, and is passed itself: nothing is copied. */
 export interface ExchangeRecord {
   /** Since 1970. */
@@ -37,6 +44,8 @@ export interface ExchangeRecord {
   readonly requestId: string;
   readonly userAgent: string;
   readonly forwardedFor: string;
+  /** Kept with the connection by the log; null: it has kept nothing yet. */
+  loggedClient: LoggedClient | null;
   /** SNI, '' without TLS. */
   readonly serverName: string;
   /** `address:port` of the last try, '' when none. */

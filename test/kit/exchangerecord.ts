@@ -19,6 +19,7 @@ export function exchangeRecord(fields: Partial<ExchangeRecord>): ExchangeRecord 
     requestId: 'id-1',
     userAgent: 'curl/8',
     forwardedFor: '',
+    loggedClient: null,
     serverName: '',
     upstreamHost: '10.0.0.1:8080',
     tries: 1,
