@@ -147,6 +147,7 @@ export async function runController(settings: Settings): Promise<void> {
     plans,
     nowMs: Date.now,
     onPublished: ({ problems, view: published }) => {
+      if (!isReady) log.info({}, 'ready');
       isReady = true;
       view = published;
       problemLog.report(problems);

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { request } from 'node:http';
 import { chart } from '../kit/helm.ts';
 import { eventually } from '../kit/wait.ts';
 import { backend, pool } from './objects.ts';
@@ -26,6 +27,20 @@ export const skipWithoutCluster =
 export class Installation {
   readonly namespace = `sluice-test-${randomBytes(3).toString('hex')}`;
   readonly hosts = { web: 'echo.test', grpc: 'calls.test' };
+  readonly #values: Values;
+
+  /** @param values of the chart, each in place of the test's own of that name */
+  constructor(values: Record<string, object> = {}) {
+    this.#values = { ...installValues(), ...values };
+  }
+
+  get image(): string {
+    return settings.image;
+  }
+
+  get #hasEdge(): boolean {
+    return this.#values.edge.enabled;
+  }
 
   async addNamespace(): Promise<void> {
     await this.kubectl('create', 'namespace', this.namespace);
@@ -65,18 +80,40 @@ export class Installation {
 
   /** A Deployment of two that answer, their Service and Ingress, and with the edge a pool. */
   async addBackend(): Promise<void> {
-    await this.apply(...backend(settings.image, this.hosts), ...(hasPool ? pool(this.namespace, settings.pool) : []));
+    await this.apply(
+      ...backend(settings.image, this.hosts),
+      ...(this.#hasEdge ? pool(this.namespace, settings.pool) : []),
+    );
   }
 
-  async apply(...objects: object[]): Promise<void> {
+  /** @returns what is said to that, warnings of the API server among it */
+  async apply(...objects: object[]): Promise<string> {
     const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
-    await run('kubectl', ['--namespace', this.namespace, 'apply', '--filename', '-'], list);
+    const { out, said } = await spoken('kubectl', ['--namespace', this.namespace, 'apply', '--filename', '-'], list);
+    return said + out;
+  }
+
+  /** For many at once, of which nothing need be remembered. */
+  async create(objects: readonly object[]): Promise<void> {
+    const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
+    await run('kubectl', ['--namespace', this.namespace, 'create', '--filename', '-'], list);
   }
 
   /** Replaces all pods of a component, and waits until that is done. */
   async restart(workload: string): Promise<void> {
     await this.kubectl('rollout', 'restart', workload);
     await this.kubectl('rollout', 'status', workload, '--timeout', '9m');
+  }
+
+  /** What Helm has made for it. */
+  async manifests(): Promise<string> {
+    return await this.#helm('get', 'manifest', 'sluice');
+  }
+
+  /** A page of the admin port of one of the pods. */
+  async page(workload: string, path: string, port = 10_254): Promise<string> {
+    const ask = `fetch('http://127.0.0.1:${port}${path}').then((answer) => answer.text()).then((text) => process.stdout.write(text))`;
+    return await this.kubectl('exec', workload, '--', 'node', '-e', ask);
   }
 
   /** Names of its pods that are there to stay, sorted. */
@@ -102,7 +139,8 @@ export class Installation {
         const portOf = (name: string, key: 'port' | 'nodePort') =>
           spec?.ports?.find((port) => port.name === name)?.[key] ?? 0;
         const given = status?.loadBalancer?.ingress?.[0]?.ip;
-        if (hasPool) return given && { address: given, http: portOf('http', 'port'), https: portOf('https', 'port') };
+        if (this.#hasEdge)
+          return given && { address: given, http: portOf('http', 'port'), https: portOf('https', 'port') };
         const { items = [] } = await this.json('nodes');
         const address = items[0]?.status?.addresses?.find(({ type }) => type === 'InternalIP')?.address;
         return address && { address, http: portOf('http', 'nodePort'), https: portOf('https', 'nodePort') };
@@ -110,6 +148,26 @@ export class Installation {
       'an entrance',
       300_000,
     ).then((found) => found || Promise.reject(new Error('no entrance')));
+  }
+
+  /** The node that has the address of the proxies, as its edge says; undefined while none says so. */
+  async holder(): Promise<string | undefined> {
+    const { items = [] } = await this.json('pods', '--selector', 'app.kubernetes.io/component=edge');
+    for (const { metadata, spec } of items) {
+      const metrics = await this.page(`pod/${metadata?.name}`, '/metrics', 10_252).catch(() => '');
+      if (/^sluice_layer2_addresses_held [1-9]/m.test(metrics)) return spec?.nodeName;
+    }
+    return undefined;
+  }
+
+  /** Whether a request over HTTP/1.1 gets this status, once it does. */
+  async answers(host: string, status: number): Promise<void> {
+    const { address, http } = await this.entrance();
+    await eventually(
+      async () => ((await statusOf(address, http, host)) === status ? true : undefined),
+      `${status} of ${host}`,
+      120_000,
+    );
   }
 
   /** What the command says on each node, as root of it: the edge's image, whether the edge is there or not. */
@@ -130,7 +188,7 @@ export class Installation {
   /** Whatever a test has left. */
   async remove(): Promise<void> {
     await this.#helm('uninstall', 'sluice', '--ignore-not-found', '--no-hooks').catch(() => undefined);
-    if (hasPool)
+    if (this.#hasEdge)
       await this.kubectl('delete', 'addresspool,announcement', this.namespace, '--ignore-not-found').catch(
         () => undefined,
       );
@@ -140,7 +198,7 @@ export class Installation {
   async #helm(...args: (string | object)[]): Promise<string> {
     const more = args.find((each) => typeof each === 'object') ?? {};
     const words = args.filter((each) => typeof each === 'string');
-    const input = JSON.stringify({ ...installValues(), ...more });
+    const input = JSON.stringify({ ...this.#values, ...more });
     return await run('helm', ['--namespace', this.namespace, ...words], words.includes('--values') ? input : '');
   }
 }
@@ -154,14 +212,23 @@ interface Found {
     finalizers?: string[];
     annotations?: Record<string, string>;
   };
-  spec?: { ports?: { name: string; port: number; nodePort?: number }[] };
+  spec?: { nodeName?: string; ports?: { name: string; port: number; nodePort?: number }[] };
   status?: {
+    podIP?: string;
+    hostIP?: string;
     loadBalancer?: { ingress?: { ip?: string }[] };
     addresses?: { type: string; address: string }[];
+    conditions?: { type: string; lastTransitionTime: string }[];
+    containerStatuses?: { state?: { running?: { startedAt: string } } }[];
   };
 }
 
-function installValues(): object {
+interface Values {
+  readonly edge: { readonly enabled: boolean };
+  readonly [name: string]: object;
+}
+
+function installValues(): Values {
   const imageOf = (name: string) => {
     const [, repository, tag] = /^(.*):([^:]+)$/.exec(name) ?? [];
     return { registry: '', repository, tag };
@@ -179,8 +246,12 @@ function installValues(): object {
   };
 }
 
+async function run(program: string, args: readonly string[], input: string): Promise<string> {
+  return (await spoken(program, args, input)).out;
+}
+
 /** @throws What the program says, when it fails. */
-function run(program: string, args: readonly string[], input: string): Promise<string> {
+function spoken(program: string, args: readonly string[], input: string): Promise<{ out: string; said: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: 'pipe' });
     const said: string[] = [];
@@ -189,10 +260,21 @@ function run(program: string, args: readonly string[], input: string): Promise<s
     child.stderr.on('data', (bytes: Buffer) => said.push(bytes.toString()));
     child.on('error', reject);
     child.on('close', (code) => {
-      if (code === 0) resolve(out.join(''));
+      if (code === 0) resolve({ out: out.join(''), said: said.join('') });
       else
         reject(new Error(`${program} ${args.join(' ')}: ${said.join('').slice(-2_000)}${out.join('').slice(-2_000)}`));
     });
     child.stdin.end(input);
+  });
+}
+
+/** 0: there is no answer. */
+function statusOf(address: string, port: number, host: string): Promise<number> {
+  return new Promise((resolve) => {
+    const options = { host: address, port, headers: { host }, timeout: 2_000, agent: false };
+    const asked = request(options, (answer) => resolve(answer.resume().statusCode ?? 0));
+    asked.on('timeout', () => asked.destroy());
+    asked.on('error', () => resolve(0));
+    asked.end();
   });
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { request } from 'node:http';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { eventually } from '../kit/wait.ts';
 import { hasPool, Installation, skipWithoutCluster } from './installation.ts';
+import { Talks } from './talks.ts';
 import { type Entrance, Traffic, type TrafficReport } from './traffic.ts';
 
 /** On a real cluster, in order: each test goes on where the one before has stopped. */
@@ -19,7 +19,7 @@ describe('the life of an installation', { skip: skipWithoutCluster, timeout: 3_6
     await sluice.addBackend();
     entrance = await sluice.entrance();
     t.diagnostic(`address ${entrance.address} after ${seconds(beganMs)}`);
-    await eventually(async () => ((await statusOf()) === 200 ? true : undefined), 'the first 200', 120_000);
+    await sluice.answers(sluice.hosts.web, 200);
     t.diagnostic(`first 200 after ${seconds(beganMs)}`);
   });
 
@@ -29,6 +29,20 @@ describe('the life of an installation', { skip: skipWithoutCluster, timeout: 3_6
 
   test('proxies are replaced, and no request fails', (t) =>
     underLoad(t, () => sluice.restart('deployment/sluice-proxy')));
+
+  test('proxies are replaced, and every WebSocket is told to go and served until then', async (t) => {
+    const count = 40;
+    const talks = await Talks.start(entrance, sluice.hosts.web, count);
+    try {
+      await sluice.restart('deployment/sluice-proxy');
+      await eventually(async () => talks.toldAfterMs.length === count || undefined, 'all to be told', 120_000);
+    } finally {
+      talks.stop();
+    }
+    const told = talks.toldAfterMs.map((ms) => ms / 1_000).sort((a, b) => a - b);
+    t.diagnostic(`told after ${told[0]?.toFixed(1)} to ${told.at(-1)?.toFixed(1)} s; ${talks.answered} answers`);
+    assert.deepEqual(talks.failures, []);
+  });
 
   test('controllers are replaced, and no request fails', (t) =>
     underLoad(t, () => sluice.restart('deployment/sluice-controller')));
@@ -42,12 +56,25 @@ describe('the life of an installation', { skip: skipWithoutCluster, timeout: 3_6
   test('the chart is upgraded and rolled back, and no request fails', async (t) => {
     const podAnnotations = { 'test.sluice.dev/revision': 'another' };
     const changed = {
-      controller: { logLevel: 'debug', config: { 'proxy-read-timeout': '50' }, podAnnotations },
-      proxy: { logLevel: 'debug', podAnnotations },
+      controller: { config: { 'proxy-read-timeout': '50' }, podAnnotations },
+      proxy: { podAnnotations },
       edge: { podAnnotations },
     };
     await underLoad(t, () => replacing(() => sluice.upgrade(changed)));
     await underLoad(t, () => replacing(() => sluice.rollback()));
+  });
+
+  test('log levels change, and no pod is replaced for that', async () => {
+    const before = await sluice.pods();
+    await sluice.upgrade({ proxy: { logLevel: 'debug' }, controller: { logLevel: 'debug' } });
+    for (const component of ['proxy', 'controller'])
+      await eventually(
+        async () => /"level":20/.test(await sluice.kubectl('logs', `deployment/sluice-${component}`)) || undefined,
+        `a line of level debug of a ${component}`,
+        // The kubelet brings changed ConfigMaps in its own time.
+        180_000,
+      );
+    assert.deepEqual(await sluice.pods(), before);
   });
 
   test('helm uninstall leaves nothing', async () => {
@@ -119,17 +146,6 @@ describe('the life of an installation', { skip: skipWithoutCluster, timeout: 3_6
       [],
     );
     assert.equal(after.length, before.length);
-  }
-
-  function statusOf(): Promise<number> {
-    const { address, http } = entrance;
-    return new Promise((resolve) => {
-      const options = { host: address, port: http, headers: { host: sluice.hosts.web }, timeout: 2_000 };
-      const asked = request(options, (answer) => resolve(answer.resume().statusCode ?? 0));
-      asked.on('timeout', () => asked.destroy());
-      asked.on('error', () => resolve(0));
-      asked.end();
-    });
   }
 });
 

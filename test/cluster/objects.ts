@@ -72,3 +72,43 @@ export function pool(name: string, range: string): object[] {
     { apiVersion: 'sluice.dev/v1', kind: 'Announcement', metadata: { name }, spec: { pools: [name], l2: {} } },
   ];
 }
+
+/** Where the killer listens on its node: beside what clusters use. */
+export const handPort = 30_999;
+
+/**
+ * Somebody on a node who, without the API server, kills all processes of a proxy's pod (`/kill?pod=`), so that the kubelet
+ * starts its container again; and says whether a proxy is ready and answers (`/ready?at=`).
+ */
+export function killer(image: string, nodeName: string): object {
+  const code = `
+    const { readdirSync, readFileSync } = require('fs');
+    const status = (url, host) => new Promise((done) => require('http').get(url, { headers: { host }, agent: false }, (a) => done(a.resume().statusCode)).on('error', () => done(0)));
+    const of = (pod) => readdirSync('/proc').filter((pid) => {
+      try { return readFileSync('/proc/' + pid + '/environ', 'latin1').split('\\0').includes('SLUICE_NAME=' + pod); } catch { return false; }
+    });
+    require('http').createServer(async (asked, answer) => {
+      const { pathname, searchParams } = new URL(asked.url, 'http://here');
+      if (pathname === '/kill') {
+        const pids = of(searchParams.get('pod'));
+        for (const pid of pids) try { process.kill(pid, 'SIGKILL'); } catch {}
+        answer.end('ended ' + pids.length);
+      } else {
+        const at = searchParams.get('at');
+        answer.end(await status('http://' + at + ':10254/readyz', 'x') + ' ' + await status('http://' + at + ':8080/', 'echo.test'));
+      }
+    }).listen(${handPort});`;
+  const container = {
+    name: 'killer',
+    image,
+    command: ['node', '-e', code],
+    securityContext: { privileged: true, runAsUser: 0 },
+    readinessProbe: { tcpSocket: { port: handPort }, periodSeconds: 1 },
+  };
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'killer' },
+    spec: { nodeName, hostNetwork: true, hostPID: true, terminationGracePeriodSeconds: 1, containers: [container] },
+  };
+}
