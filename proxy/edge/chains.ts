@@ -21,7 +21,7 @@ export interface Chain {
  * of a map, so a table of ten thousand Services has as many rules as one of ten.
  *
  * Our translation goes before that of others (-100): beside another Service proxy the addresses that we announce are ours.
- * Chains of type nat see the first packet of a connection only; nothing else is on the way of the rest but UDP's check.
+ * Chains of type nat see the first packet of a connection only; on the way of the rest are UDP's check and that of strays.
  */
 export function fixedChains({ masqueradeBit, podInterfaces }: ChainOptions): Chain[] {
   const bit = hex(masqueradeBit);
@@ -106,6 +106,13 @@ export function fixedChains({ masqueradeBit, podInterfaces }: ChainOptions): Cha
         'ct status dnat accept',
         ...both((ip, n) => `meta l4proto != { icmp, icmpv6 } ${ip} daddr @address${n} drop`),
       ],
+    },
+    {
+      name: 'forward_astray',
+      hook: 'type filter hook forward priority 0',
+      // What no rule translates, as a ping, or the end of a connection that nobody remembers, goes where the default route leads:
+      // to the router that brought it here, where the address is known to routers alone. It would come back until it is too old.
+      rules: both((ip, n) => `ct state invalid,new ${ip} daddr @address${n} fib daddr . iif oif exists drop`),
     },
     ...udpChains(),
   ];
