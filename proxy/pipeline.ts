@@ -17,6 +17,7 @@ import { refusals } from './listen/refusals.ts';
 import type { SocketHandle } from './listen/sockets.ts';
 import { draw } from './match/weighted.ts';
 import type { Observer } from './observe/record.ts';
+import { traceContextOf } from './observe/tracecontext.ts';
 import type { LiveTables } from './receive/live.ts';
 
 export interface GatewayOptions {
@@ -70,6 +71,11 @@ export class Gateway implements Engine {
     if (answerMaxForwards(this, exchange)) return;
 
     const { route, host } = this.tables.match(exchange.listenerId, exchange);
+    const peer = exchange.client?.peer;
+    if (peer?.door.tracing) {
+      const parent = exchange.header('traceparent');
+      exchange.trace = traceContextOf(peer.door.tracing, route?.filters.tracing ?? null, parent, peer.isTrusted);
+    }
     if (exchange.isTls && refuseUnproven(this, exchange, host)) return;
     if (route === null) {
       answer(this, exchange, 404, 'NR', 'No route matches this host and path.');

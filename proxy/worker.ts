@@ -7,6 +7,7 @@ import { regexEngineIsLinear } from './match/regex.ts';
 import { AccessLog } from './observe/accesslog.ts';
 import { CompatMetrics } from './observe/compatmetrics.ts';
 import type { Observer } from './observe/record.ts';
+import { Spans } from './observe/spans.ts';
 import { WorkerMetrics } from './observe/workermetrics.ts';
 import { Gateway } from './pipeline.ts';
 import { Live } from './receive/apply.ts';
@@ -22,6 +23,7 @@ interface Parts {
   readonly gateway: Gateway;
   readonly metrics: WorkerMetrics;
   readonly accessLog: AccessLog;
+  readonly spans: Spans;
 }
 
 /** How long a worker without its primary goes on with what is in flight, ms. */
@@ -113,27 +115,33 @@ function assemble({ limits, zone, node, accessLog: target, metricsCompat }: Work
   });
   const live = new Live(selector, (row, reason) => log('error', { row, reason }, 'certificate cannot be used'));
   const accessLog = new AccessLog({ target });
-  const metrics = new WorkerMetrics(accessLog, metricsCompat === 'none' ? null : new CompatMetrics());
-  const observer = target === 'off' ? metrics : both(metrics, accessLog);
+  const spans = new Spans((endpoint, reason) => {
+    if (reason === null) log('warn', { endpoint }, 'the collector takes spans again');
+    else log('warn', { endpoint, reason }, 'the collector takes no spans: they are dropped');
+  });
+  const metrics = new WorkerMetrics({ accessLog, spans }, metricsCompat === 'none' ? null : new CompatMetrics());
+  const observer = observerOf(metrics, target === 'off' ? null : accessLog, spans);
   return {
     live,
     selector,
     memory,
     metrics,
     accessLog,
+    spans,
     gateway: new Gateway({ tables: live, observer, limits }),
   };
 }
 
-function both(metrics: WorkerMetrics, accessLog: AccessLog): Observer {
+function observerOf(metrics: WorkerMetrics, accessLog: AccessLog | null, spans: Spans): Observer {
   return {
     finished(record) {
       metrics.finished(record);
-      accessLog.finished(record);
+      accessLog?.finished(record);
+      spans.finished(record);
     },
     flowEnded(record) {
       metrics.flowEnded(record);
-      accessLog.flowEnded(record);
+      accessLog?.flowEnded(record);
     },
     datagramDropped: () => metrics.datagramDropped(),
     connectionOpened: (listenerId) => metrics.connectionOpened(listenerId),
@@ -155,6 +163,7 @@ function tellSiblings(entry: AffinityEntry): void {
 async function leave(graceMs: number): Promise<void> {
   await parts?.gateway.drain(graceMs);
   await parts?.accessLog.close();
+  await parts?.spans.close();
   process.exit(0);
 }
 

@@ -10,6 +10,7 @@ import { retryFamily } from './retry.ts';
 import { rewriteFamily } from './rewrite.ts';
 import { sourceFamily } from './sources.ts';
 import { deadlineFamily, proxyTimeoutFamily } from './timeouts.ts';
+import { tracingFamily } from './tracing.ts';
 import { trafficFamily } from './traffic.ts';
 import { subjectNamesFamily, upstreamTlsFamily } from './upstreamtls.ts';
 
@@ -38,6 +39,7 @@ export const registry = {
   ...clientAuthFamily,
   ...sourceFamily,
   ...suitesFamily,
+  ...tracingFamily,
   ...ownFamilies,
 } as const;
 

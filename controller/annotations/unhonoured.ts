@@ -186,15 +186,9 @@ const groups: readonly {
     names: ['enable-global-auth'],
   },
   {
-    advice: 'Logs and traces are set for the whole gateway, not by Ingress.',
+    advice: 'Logs are set for the whole gateway, and spans are called by method and path of their route.',
     denies: never,
-    names: [
-      'enable-access-log',
-      'enable-rewrite-log',
-      'enable-opentelemetry',
-      'opentelemetry-trust-incoming-span',
-      'opentelemetry-operation-name',
-    ],
+    names: ['enable-access-log', 'enable-rewrite-log', 'opentelemetry-operation-name'],
   },
   {
     advice: 'Mirror inside the cluster for now.',
@@ -220,7 +214,6 @@ export const harmlessWhenOff: ReadonlySet<string> = new Set([
   'enable-cors',
   'enable-global-auth',
   'enable-modsecurity',
-  'enable-opentelemetry',
   'enable-owasp-core-rules',
   'enable-rewrite-log',
   'from-to-www-redirect',

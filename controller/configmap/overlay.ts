@@ -3,6 +3,7 @@ import type { TranslateOptions } from '../translate/options.ts';
 import { retryOf, timeoutsOf } from '../translate/waits.ts';
 import { compressionOf } from './compression.ts';
 import type { ConfigSettings } from './registry.ts';
+import { tracingOf } from './tracing.ts';
 
 /**
  * Puts what the ConfigMap says over what the command line says. Annotations are put over both where rows are made, so that
@@ -42,6 +43,7 @@ export function withConfigMap(options: TranslateOptions, settings: ConfigSetting
     bodyLimit: bodyLimitOf(settings['proxy-body-size'], options.bodyLimit),
     http2: settings['use-http2'] ?? options.http2,
     compression: compressionOf(settings) ?? options.compression,
+    tracing: tracingOf(settings) ?? options.tracing,
     balance: balances[settings['load-balance'] ?? ''] ?? options.balance,
     allowsOtherNamespaces: settings['allow-cross-namespace-resources'] ?? options.allowsOtherNamespaces,
     usesClusterIp: settings['service-upstream'] ?? options.usesClusterIp,

@@ -7,6 +7,7 @@ import { sourceKeys } from './sources.ts';
 import { streamKeys } from './streams.ts';
 import { timeoutKeys } from './timeouts.ts';
 import { tlsKeys } from './tls.ts';
+import { tracingKeys } from './tracing.ts';
 import { trafficKeys } from './traffic.ts';
 
 /** Every key that is honoured. Most are those of ingress-nginx. */
@@ -21,6 +22,7 @@ export const configKeys = {
   ...tlsKeys,
   ...compressionKeys,
   ...streamKeys,
+  ...tracingKeys,
 } as const;
 
 export type ConfigKeyName = keyof typeof configKeys;

@@ -167,7 +167,10 @@ export const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ...refuse('There is no template; annotations and controller.config say all there is.', 'controller.customTemplate'),
   ...ignore('hints of topology are honoured where Services ask for them', 'controller.enableTopologyAwareRouting'),
   ...refuse('There are no modules.', 'controller.extraModules'),
-  ...refuse('There are no traces yet; the headers of W3C pass through.', 'controller.opentelemetry'),
+  ...ignore(
+    'nothing has to be loaded for traces; their keys of controller.config are honoured',
+    'controller.opentelemetry',
+  ),
   ...refuse('There is no GeoIP.', 'controller.maxmindLicenseKey'),
   ...refuse('Headers are set by the backends for now.', 'controller.proxySetHeaders', 'controller.addHeaders'),
 

@@ -125,6 +125,7 @@ function listenerRow(
     hsts: null,
     clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null },
     compression: null,
+    tracing: null,
   };
 }
 

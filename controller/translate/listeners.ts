@@ -3,7 +3,7 @@ import type { TranslateOptions } from './options.ts';
 
 /** The two listeners that serve every Ingress. @param usableCertificateId of the default Secret; null while it is unusable */
 export function listenerRows(options: TranslateOptions, usableCertificateId: string | null): Row[] {
-  const { clients, compression, http2 } = options;
+  const { clients, compression, tracing, http2 } = options;
   const proxyProtocol = options.usesProxyProtocol ? options.proxyProtocol : null;
   const { http, https } = options.listeners;
   const { tls, hsts, ...bind } = https;
@@ -22,6 +22,7 @@ export function listenerRows(options: TranslateOptions, usableCertificateId: str
         http2,
         clients: { ...clients },
         compression,
+        tracing,
       },
     },
     {
@@ -37,6 +38,7 @@ export function listenerRows(options: TranslateOptions, usableCertificateId: str
         http2,
         clients: { ...clients },
         compression,
+        tracing,
       },
     },
   ];

@@ -63,6 +63,8 @@ export interface TranslateOptions {
   forceSslRedirect: boolean;
   /** Of all responses that no annotation decides about; null: none is compressed. */
   compression: Listener['compression'];
+  /** Spans of requests; null: trace context passes through. */
+  tracing: Listener['tracing'];
   http2: boolean;
   /** Of http → https redirects. */
   httpRedirectStatus: RedirectStatus;
@@ -125,6 +127,7 @@ export const defaultTranslateOptions: TranslateOptions = {
   sslRedirect: true,
   forceSslRedirect: false,
   compression: null,
+  tracing: null,
   http2: true,
   httpRedirectStatus: 308,
   noTlsRedirectPrefixes: ['/.well-known/acme-challenge'],

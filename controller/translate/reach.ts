@@ -22,6 +22,7 @@ const reachByOption: { readonly [K in keyof TranslateOptions]: Reach } = {
   sources: 'hosts',
   closedBy: 'hosts',
   compression: 'listeners',
+  tracing: 'listeners',
   http2: 'listeners',
   sslRedirect: 'hosts',
   forceSslRedirect: 'hosts',

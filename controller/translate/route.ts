@@ -149,6 +149,11 @@ function filtersOf(draft: Draft, path: DraftPath, facts: HostFacts, options: Tra
     const edits = { set: [{ name: 'X-Forwarded-Prefix', value: prefix }], add: [], remove: [] };
     filters.push({ type: 'request-headers', edits });
   }
+  const tracing = {
+    isOn: settings['enable-opentelemetry'] ?? null,
+    continues: settings['opentelemetry-trust-incoming-span'] ?? null,
+  };
+  if (tracing.isOn !== null || tracing.continues !== null) filters.push({ type: 'tracing', ...tracing });
   const { compression } = settings;
   if (compression !== undefined) filters.push({ type: 'compression', compression });
   return filters;

@@ -18,6 +18,7 @@ const noFilters: CompiledFilters = {
   requestHeaders: null,
   responseHeaders: null,
   compression: null,
+  tracing: null,
 };
 
 /**
@@ -34,6 +35,7 @@ export function compileFilters(filters: readonly Filter[], match: Route['match']
   let path: CompiledFilters['path'] = null;
   let host: CompiledFilters['host'] = null;
   let compression: CompiledFilters['compression'] = null;
+  let tracing: CompiledFilters['tracing'] = null;
   for (const filter of inOrder(filters)) {
     switch (filter.type) {
       case 'https-redirect':
@@ -58,6 +60,9 @@ export function compileFilters(filters: readonly Filter[], match: Route['match']
       case 'compression':
         compression = compileCompression(filter.compression);
         break;
+      case 'tracing':
+        tracing = filter;
+        break;
       default:
         assertNever(filter, 'filter');
     }
@@ -69,6 +74,7 @@ export function compileFilters(filters: readonly Filter[], match: Route['match']
     requestHeaders: compileEdits(requestEdits),
     responseHeaders: compileEdits(responseEdits),
     compression,
+    tracing,
   };
 }
 

@@ -1,5 +1,6 @@
 import type { RequestFacts } from '../match/facts.ts';
 import type { ResponseFlag } from '../observe/record.ts';
+import type { RouteTracing } from '../observe/tracecontext.ts';
 import type { CompiledCompression } from './compression.ts';
 
 /** An answer that the gateway gives itself. */
@@ -36,4 +37,6 @@ export interface CompiledFilters {
   readonly responseHeaders: CompiledEdits | null;
   /** In place of the listener's. */
   readonly compression: CompiledCompression | null;
+  /** In place of what the listener says. */
+  readonly tracing: RouteTracing | null;
 }

@@ -11,6 +11,7 @@ const order: Readonly<Record<Filter['type'], number>> = {
   'request-headers': 4,
   'response-headers': 5,
   compression: 6,
+  tracing: 7,
 };
 
 /** Filters in order of effect; those of one type keep the row's order. */

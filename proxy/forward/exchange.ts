@@ -4,6 +4,7 @@ import { clock } from '../listen/clock.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { CompiledRoute } from '../match/match.ts';
 import type { ExchangeRecord, LoggedClient, ResponseFlag, RetryRefusal } from '../observe/record.ts';
+import type { TraceContext } from '../observe/tracecontext.ts';
 import { bodyNone } from '../parse/framing.ts';
 import { Head } from '../parse/head.ts';
 import { nameIds } from '../parse/names.ts';
@@ -61,6 +62,9 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   setCookie: string | null = null;
   /** Fields for the backend that say what the client's certificate is worth; '' where its host does not ask for one. */
   proofLines = '';
+
+  /** null: not traced; then trace context passes through as it is. */
+  trace: TraceContext | null = null;
 
   // How far it has come.
   upstream: UpstreamSide | null = null;
@@ -127,6 +131,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.webSocketKey = '';
     this.maxForwards = this.grpcTimeoutMs = -1;
     this.nominated = null;
+    this.trace = null;
     this.route = this.backend = this.backendFilters = this.endpoint = this.setCookie = null;
     // Setting a length is a call into the runtime, even to what it is.
     if (this.tried.length > 0) this.tried.length = 0;

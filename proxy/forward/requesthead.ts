@@ -1,5 +1,6 @@
 import type { CompiledEdits } from '../filters/compiled.ts';
 import { forwardedForOf, forwardedHostOf, forwardedPortOf } from '../listen/forwarded.ts';
+import { traceparentOf } from '../observe/tracecontext.ts';
 import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
 import { nameIds } from '../parse/names.ts';
@@ -51,6 +52,12 @@ for (const name of ['ssl-client-verify', 'ssl-client-subject-dn', 'ssl-client-is
   isDropped[nameIds[name]] = asserted;
 }
 
+/** Of requests that are traced, the gateway says what their place in the trace is. */
+const placed = 3;
+const placedWithState = 4;
+isDropped[nameIds.traceparent] = placed;
+isDropped[nameIds.tracestate] = placedWithState;
+
 /** Nominating these does not remove them: they are end-to-end, or the gateway's own word (RFC 9110 §7.6.1). */
 const keptThoughNominated: ReadonlySet<string> = new Set(['authorization', 'cookie', 'cache-control', 'content-type']);
 
@@ -85,6 +92,7 @@ export function buildRequestHead(exchange: Exchange): string {
   const edits = requestEdits(exchange);
   let text = `${exchange.method} ${targetOf(exchange)} HTTP/1.1\r\nHost: ${hostOf(exchange)}\r\n`;
   text += forwardingLines(exchange, edits) + exchange.proofLines;
+  if (exchange.trace !== null) text += `Traceparent: ${traceparentOf(exchange.trace)}\r\n`;
   if (exchange.bodyKind === bodyLength) text += `Content-Length: ${exchange.contentLength}\r\n`;
   else if (exchange.bodyKind === bodyChunked) text += 'Transfer-Encoding: chunked\r\n';
   else if (needsZeroLength(exchange.method)) text += 'Content-Length: 0\r\n';
@@ -111,6 +119,7 @@ export function requestPseudos(exchange: Exchange, scheme: 'http' | 'https'): re
 export function buildRequestFields(exchange: Exchange): string {
   const edits = requestEdits(exchange);
   let text = forwardingLines(exchange, edits) + exchange.proofLines;
+  if (exchange.trace !== null) text += `traceparent: ${traceparentOf(exchange.trace)}\r\n`;
   if (exchange.bodyKind === bodyLength) text += `content-length: ${exchange.contentLength}\r\n`;
   else if (exchange.bodyKind === bodyNone && needsZeroLength(exchange.method)) text += 'content-length: 0\r\n';
   // gRPC servers ask for it; it is the one value that may pass (RFC 9113 §8.2.2).
@@ -142,7 +151,7 @@ function passedLines(exchange: Exchange, edits: readonly CompiledEdits[]): strin
   for (let field = 0; field < head.count; field++) {
     const start = head.nameStarts[field] as number;
     const drop = isDropped[head.ids[field] as number] as number;
-    const isAllowed = drop === 0 || (drop === asserted && isBelieved);
+    const isAllowed = drop === 0 || (drop === asserted && isBelieved) || (drop >= placed && isOfClient(exchange, drop));
     const isKept = isAllowed && (isPlain || isPassed(exchange, edits, field));
     if (isKept && head.isCanonical(field)) {
       if (runStart === -1) runStart = start;
@@ -155,6 +164,11 @@ function passedLines(exchange: Exchange, edits: readonly CompiledEdits[]): strin
     if (isKept) text += `${head.name(field)}: ${head.value(field)}\r\n`;
   }
   return runStart === -1 ? text : text + head.text.slice(runStart, last);
+}
+
+/** Trace context that says what the client said: of a request that is not traced, and the state of a trace that goes on. */
+function isOfClient({ trace }: Exchange, drop: number): boolean {
+  return trace === null || (drop === placedWithState && trace.parentId !== '');
 }
 
 function isPassed(exchange: Exchange, edits: readonly CompiledEdits[], field: number): boolean {

@@ -1,4 +1,5 @@
 import type { Listener } from '#table/listener.ts';
+import type { Tracing } from '#table/tracing.ts';
 import { type CompiledCompression, compileCompression } from '../filters/compression.ts';
 import { rangeTest } from '../match/ranges.ts';
 import { type Limits, withoutZeroes } from './limits.ts';
@@ -14,6 +15,7 @@ export interface Door {
   readonly publicPort: number;
   readonly hsts: string | null;
   readonly compression: CompiledCompression | null;
+  readonly tracing: Tracing | null;
   readonly http2: boolean;
   /** The worker's, with what the listener has of its own. */
   readonly limits: Limits;
@@ -36,6 +38,7 @@ export function doorOf(listener: Listener, port: number, limits: Limits): Door {
     publicPort: listener.publicPort ?? port,
     hsts: isTls ? listener.hsts : null,
     compression: listener.compression === null ? null : compileCompression(listener.compression),
+    tracing: listener.tracing,
     http2: listener.http2,
     limits: limitsOf(listener, limits),
     isTrusted: rangeTest(listener.trustedProxies),

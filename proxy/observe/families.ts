@@ -60,6 +60,12 @@ export const trafficFamilies = {
     help: 'Lines that the access log could not write.',
     labels: [],
   },
+  sluice_spans_exported_total: { type: 'counter', help: 'Spans that the collector took.', labels: [] },
+  sluice_spans_dropped_total: {
+    type: 'counter',
+    help: 'Spans that were not sent: the collector did not take them, or more came than wait for it.',
+    labels: [],
+  },
   sluice_route_requests_total: {
     type: 'counter',
     help: 'Requests of a route that ended, by class of the status sent.',

@@ -87,6 +87,7 @@ export interface MetricsSnapshot extends SeriesTable, WorkerDoings {
   readonly totals: Float64Array;
   /** Lines that the access log could not write. */
   readonly droppedLogLines: number;
+  readonly spans: { readonly exported: number; readonly dropped: number };
   readonly flows: FlowSnapshot;
   /** Empty without --metrics-compat. */
   readonly compat: readonly CompatSeries[];
@@ -102,11 +103,14 @@ export function mergeSnapshots(snapshots: readonly MetricsSnapshot[]): MetricsSn
   const listenersById = new Map<string, { listenerId: string; open: number; opened: number }>();
   let inFlight = 0;
   let droppedLogLines = 0;
+  const spans = { exported: 0, dropped: 0 };
   const turnedAway = noneTurnedAway();
   for (const snapshot of snapshots) {
     addInto(totals, snapshot.totals);
     inFlight += snapshot.inFlight;
     droppedLogLines += snapshot.droppedLogLines;
+    spans.exported += snapshot.spans.exported;
+    spans.dropped += snapshot.spans.dropped;
     for (const reason of turnAwayReasons) turnedAway[reason] += snapshot.turnedAway[reason];
     for (const { listenerId, open, opened } of snapshot.listeners) {
       const known = listenersById.get(listenerId);
@@ -122,6 +126,7 @@ export function mergeSnapshots(snapshots: readonly MetricsSnapshot[]): MetricsSn
     totals,
     inFlight,
     droppedLogLines,
+    spans,
     turnedAway,
     listeners: [...listenersById.values()],
     flows: mergeFlows(snapshots.map(({ flows }) => flows)),

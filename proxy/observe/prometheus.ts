@@ -65,6 +65,8 @@ export function renderMetrics(snapshot: MetricsSnapshot): string {
       turnAwayReasons.map((reason) => [{ reason }, turnedAway[reason]]),
     ),
     show.single('sluice_access_log_dropped_lines_total', snapshot.droppedLogLines),
+    show.single('sluice_spans_exported_total', snapshot.spans.exported),
+    show.single('sluice_spans_dropped_total', snapshot.spans.dropped),
     ...routesText(snapshot),
     ...flowsText(snapshot.flows),
   ].join('');

@@ -1,6 +1,7 @@
 import type { Source } from '#table/problem.ts';
 import type { CircuitLimit } from '../select/circuit.ts';
 import type { flagMeanings } from './flags.ts';
+import type { TraceContext } from './tracecontext.ts';
 
 /** Why the gateway, and not the backend, decided how a request ended. One per request; flags.ts says what each means. */
 export type ResponseFlag = keyof typeof flagMeanings;
@@ -34,6 +35,7 @@ export interface ExchangeRecord {
   readonly connectMs: number;
   readonly method: string;
   readonly target: string;
+  readonly scheme: 'http' | 'https';
   readonly protocol: string;
   readonly authority: string;
   readonly status: number;
@@ -58,9 +60,13 @@ export interface ExchangeRecord {
   /** Why TLS with the backend failed, in OpenSSL's words, of the last try that it failed for; '' when there was none. */
   readonly upstreamFault: string;
   readonly routeId: string;
+  /** What its path match says; '/' without a route. */
+  readonly routePath: string;
   /** Dense number of the route (CompiledRoute.index), -1 without a route. */
   readonly routeIndex: number;
   readonly routeSource: Source | null;
+  /** null: not traced. */
+  readonly trace: TraceContext | null;
   readonly backendId: string;
   readonly service: { readonly namespace: string; readonly name: string; readonly port: string } | null;
 }

@@ -17,6 +17,11 @@ import type { ExchangeRecord, FlowRecord, Observer, ResponseFlag, TurnAwayReason
 import { RouteSeries } from './routeseries.ts';
 import { tableOf } from './series.ts';
 
+interface Sinks {
+  readonly accessLog: { readonly droppedLines: number };
+  readonly spans: { readonly exported: number; readonly dropped: number };
+}
+
 /** Counters of one worker. Per request a few additions in typed arrays; a series is made at its first request only. */
 export class WorkerMetrics implements Observer {
   readonly #totals = new Float64Array(totalsLayout.size);
@@ -25,15 +30,15 @@ export class WorkerMetrics implements Observer {
   readonly #listenersById = new Map<string, { open: number; opened: number }>();
   readonly #routes = new RouteSeries();
   readonly #flows = new FlowMetrics();
-  readonly #log: { readonly droppedLines: number };
+  readonly #sinks: Sinks;
   readonly #compat: CompatMetrics | null;
 
   /**
-   * @param log the access log of the same worker, which counts what it could not write
+   * @param sinks of the same worker, which count what they could not write or send
    * @param compat null: nobody wants the series of ingress-nginx
    */
-  constructor(log: { readonly droppedLines: number }, compat: CompatMetrics | null = null) {
-    this.#log = log;
+  constructor(sinks: Sinks, compat: CompatMetrics | null = null) {
+    this.#sinks = sinks;
     this.#compat = compat;
   }
 
@@ -104,7 +109,8 @@ export class WorkerMetrics implements Observer {
   snapshot(): MetricsSnapshot {
     return {
       totals: this.#totals.slice(),
-      droppedLogLines: this.#log.droppedLines,
+      droppedLogLines: this.#sinks.accessLog.droppedLines,
+      spans: { exported: this.#sinks.spans.exported, dropped: this.#sinks.spans.dropped },
       ...this.doings(),
       flows: this.#flows.snapshot(),
       compat: this.#compat?.snapshot() ?? [],

@@ -41,6 +41,8 @@ export const nameIds = {
   'ssl-client-subject-dn': 35,
   'ssl-client-issuer-dn': 36,
   'ssl-client-cert': 37,
+  traceparent: 38,
+  tracestate: 39,
 } as const;
 
 /** Candidates by (length, first letter); almost every bucket is empty or has one entry. */

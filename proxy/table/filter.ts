@@ -47,6 +47,8 @@ export const Filter = z.discriminatedUnion('type', [
   z.object({ type: z.literal('response-headers'), edits: HeaderEdits }),
   /** In place of the listener's. */
   z.object({ type: z.literal('compression'), compression: Compression }),
+  /** In place of what the listener says; null: as there. */
+  z.object({ type: z.literal('tracing'), isOn: z.boolean().nullable(), continues: z.boolean().nullable() }),
 ]);
 export type Filter = z.infer<typeof Filter>;
 export type HeaderEdits = z.infer<typeof HeaderEdits>;

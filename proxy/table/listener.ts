@@ -3,6 +3,7 @@ import { ClientAuth } from './clientauth.ts';
 import { Compression } from './compression.ts';
 import { Source } from './problem.ts';
 import { ServerTls } from './servertls.ts';
+import { Tracing } from './tracing.ts';
 
 /** A port that clients connect to. */
 export const Listener = z.object({
@@ -51,6 +52,8 @@ export const Listener = z.object({
   }),
   /** null: bodies go as they are, unless a route says otherwise. */
   compression: Compression.nullable(),
+  /** null: trace context passes through as it is. */
+  tracing: Tracing.nullable().default(null),
 });
 export type Listener = z.infer<typeof Listener>;
 

@@ -69,6 +69,7 @@ function usualRows(options: TranslateOptions): Record<RowKind, Record<string, un
       http2: true,
       tls: null,
       compression: null,
+      tracing: null,
     },
     host: {
       listenerIds: ['http', 'https'],

@@ -126,6 +126,7 @@ const plainRows: { readonly [K in RowKind]: object } = {
     http2: true,
     clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null },
     compression: null,
+    tracing: null,
   },
   host: {
     source: null,

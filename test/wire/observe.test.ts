@@ -15,7 +15,11 @@ import { exchangeRecord } from '../kit/exchangerecord.ts';
 const folder = mkdtempSync(join(tmpdir(), 'sluice-observe-'));
 after(() => rmSync(folder, { recursive: true }));
 
-const noLog = { droppedLines: 0 };
+const sinks = (droppedLines: number) => ({
+  accessLog: { droppedLines },
+  spans: { exported: 0, dropped: droppedLines },
+});
+const noLog = sinks(0);
 
 function count(metrics: WorkerMetrics, ...records: Partial<ExchangeRecord>[]): void {
   for (const fields of records) {
@@ -35,7 +39,7 @@ const routeLabels = (id: string) =>
 
 test('workers are summed, and the text is what Prometheus reads', () => {
   const first = new WorkerMetrics(noLog);
-  const second = new WorkerMetrics({ droppedLines: 3 });
+  const second = new WorkerMetrics(sinks(3));
   first.connectionOpened('http');
   first.connectionOpened('http');
   first.connectionClosed('http');

@@ -1,0 +1,95 @@
+import type { ExchangeRecord } from './record.ts';
+import type { TraceContext } from './tracecontext.ts';
+
+/** A span as OTLP over HTTP has it in JSON (opentelemetry-proto, trace.proto). */
+export interface Span {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId?: string;
+  readonly name: string;
+  readonly kind: number;
+  readonly startTimeUnixNano: string;
+  readonly endTimeUnixNano: string;
+  readonly attributes: readonly Attribute[];
+  readonly status: { readonly code?: number };
+}
+
+type Attribute = { key: string; value: { stringValue: string } | { intValue: string } };
+
+const server = 2;
+const failed = 2;
+
+/** Names by the semantic conventions for HTTP server spans; what is ours alone begins with `sluice.`. */
+export function spanOf(record: ExchangeRecord, { traceId, spanId, parentId }: TraceContext): Span {
+  const { status, flag, tries, upstreamHost, backendId } = record;
+  const isKnown = knownMethods.has(record.method);
+  const method = isKnown ? record.method : '_OTHER';
+  const name = isKnown ? method : 'HTTP';
+  const host = hostOf(record.authority);
+  const route = record.routeId === '' ? '' : record.routePath;
+  const isFailure = status >= 500 || status === 0;
+  return {
+    traceId,
+    spanId,
+    ...(parentId === '' ? {} : { parentSpanId: parentId }),
+    name: route === '' ? name : `${name} ${route}`,
+    kind: server,
+    startTimeUnixNano: nanos(record.startMs),
+    endTimeUnixNano: nanos(record.startMs + record.durationMs),
+    attributes: [
+      text('http.request.method', method),
+      ...(isKnown ? [] : [text('http.request.method_original', record.method)]),
+      text('url.scheme', record.scheme),
+      text('url.path', pathOf(record.target)),
+      ...(host === '' ? [] : [text('server.address', host)]),
+      text('network.protocol.name', 'http'),
+      text('network.protocol.version', versionOf(record.protocol)),
+      ...(status === 0 ? [] : [int('http.response.status_code', status)]),
+      ...(isFailure ? [text('error.type', flag === '-' ? String(status) : flag)] : []),
+      ...(route === '' ? [] : [text('http.route', route)]),
+      text('client.address', record.clientAddress),
+      ...(record.userAgent === '' ? [] : [text('user_agent.original', record.userAgent)]),
+      ...(record.routeId === '' ? [] : [text('sluice.route', record.routeId)]),
+      ...(backendId === '' ? [] : [text('sluice.backend', backendId)]),
+      ...(upstreamHost === '' ? [] : [text('sluice.upstream.address', upstreamHost)]),
+      int('sluice.upstream.tries', tries),
+      ...(flag === '-' ? [] : [text('sluice.response_flag', flag)]),
+      text('sluice.request_id', record.requestId),
+    ],
+    status: isFailure ? { code: failed } : {},
+  };
+}
+
+/** Of the conventions; others are `_OTHER`, so that no client makes names without end. */
+const knownMethods: ReadonlySet<string> = new Set([
+  ...['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH', 'QUERY'],
+]);
+
+/** A query may hold what is not for everybody. */
+function pathOf(target: string): string {
+  const question = target.indexOf('?');
+  return (question === -1 ? target : target.slice(0, question)).slice(0, longest);
+}
+
+function hostOf(authority: string): string {
+  return authority.replace(/:\d*$/, '').replace(/^\[|\]$/g, '');
+}
+
+function versionOf(protocol: string): string {
+  return protocol === 'HTTP/2.0' ? '2' : protocol.replace('HTTP/', '');
+}
+
+function nanos(ms: number): string {
+  return `${BigInt(Math.round(ms * 1_000)) * 1_000n}`;
+}
+
+const longest = 1_024;
+
+/** Heads are bytes, one a character; what is no UTF-8 becomes signs that say so. */
+function text(key: string, value: string): Attribute {
+  return { key, value: { stringValue: Buffer.from(value.slice(0, longest), 'latin1').toString('utf8') } };
+}
+
+function int(key: string, value: number): Attribute {
+  return { key, value: { intValue: String(value) } };
+}
