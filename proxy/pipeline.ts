@@ -15,6 +15,7 @@ import { answerMaxForwards } from './listen/maxforwards.ts';
 import type { Pressure } from './listen/pressure.ts';
 import { refusals } from './listen/refusals.ts';
 import type { SocketHandle } from './listen/sockets.ts';
+import type { Spreading } from './listen/spreading.ts';
 import { draw } from './match/weighted.ts';
 import type { Observer } from './observe/record.ts';
 import { traceContextOf } from './observe/tracecontext.ts';
@@ -143,6 +144,10 @@ export class Gateway implements Engine {
 
   connectionClosed(connection: Connection): void {
     this.#doors.forget(connection);
+  }
+
+  get spreading(): Spreading {
+    return this.#doors.spreading;
   }
 
   /** Accepts no more, ends idle connections now and others after their request; resolves when all are closed or time is up. */

@@ -55,6 +55,9 @@ async function hear(message: ToWorker, handle: unknown): Promise<void> {
     case 'reopen':
       parts?.accessLog.reopen();
       return;
+    case 'spread':
+      parts?.gateway.spreading.sendAway(message.connections);
+      return;
     case 'drain':
       await leave(message.graceMs);
       return;
@@ -84,6 +87,9 @@ async function answer(question: Ask & { readonly sequence: number }, handle: unk
       const { live, metrics } = parts;
       say({ type: 'done', sequence, snapshot: metrics.snapshot() });
       metrics.letGo((routeId) => live.hasRoute(routeId));
+      return;
+    } else if (question.type === 'ping') {
+      say({ type: 'done', sequence, load: parts.gateway.spreading.look() });
       return;
     } else if (question.type === 'look') {
       const endpoints = parts.selector.look(question.backendId, performance.now());

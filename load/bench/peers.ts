@@ -40,6 +40,8 @@ export const peers: readonly Peer[] = [
   { ...sluice('Sluice, one route', oneWorker), hasOneRoute: true },
   sluice('Sluice, access log', [...oneWorker, '--access-log', 'stdout']),
   sluice('Sluice, two workers', ['--workers', '2']),
+  sluice('Sluice, four workers', ['--workers', '4']),
+  sluice('Sluice, eight workers', ['--workers', '8']),
   ...(beside === undefined ? [] : [sluice(besideName ?? '', oneWorker, beside)]),
   {
     name: 'http-proxy-3',

@@ -59,6 +59,19 @@ const toBetter = (most: number, aim: number): Bar => ({ to: natives, most, aim }
 const toHaproxy: Bar = { to: ['HAProxy'], most: 1.15, aim: 1 };
 /** The natives show what many routes cost them: where theirs lie, no cache holds them either. */
 const oneRoute = [...nativesAndOurs, ...nativesAndOurs.map((name) => `${name}, one route`)];
+
+const fleet = (workers: string): Row => ({
+  ...base,
+  name: `${workers}, 256 connections`,
+  kind: 'fleet',
+  load: { ...get, connections: 256 },
+  peers: [`Sluice, ${workers}`],
+  bars: {
+    'requests per backend connection made': [{ least: 1000 }],
+    'busiest worker ÷ mean': [{ most: 1.2 }],
+  },
+});
+
 export const rows: readonly Row[] = [
   {
     ...base,
@@ -180,15 +193,7 @@ export const rows: readonly Row[] = [
     load: { ...get, connections: 6_000, isUpgraded: true },
     bars: { [memoryUnit]: [{ most: 10_240 }] },
   },
-  {
-    ...base,
-    name: 'two workers, 256 connections',
-    kind: 'fleet',
-    load: { ...get, connections: 256 },
-    peers: ['Sluice, two workers'],
-    bars: {
-      'requests per backend connection made': [{ least: 1000 }],
-      'busiest worker ÷ mean': [{ most: 1.2 }],
-    },
-  },
+  fleet('two workers'),
+  fleet('four workers'),
+  fleet('eight workers'),
 ];

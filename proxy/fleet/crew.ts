@@ -1,12 +1,14 @@
 import type { Log } from '#kit/log.ts';
 import type { Listener } from '#table/listener.ts';
 import type { BoundAddress } from '../listen/sockets.ts';
+import type { WorkerLoad } from '../listen/spreading.ts';
 import type { MetricsSnapshot } from '../observe/metrics.ts';
 import type { Delta } from '../receive/changes.ts';
 import type { AffinityEntry } from '../share/affinity.ts';
 import { KnownClients } from './clients.ts';
 import { Member, type MemberExit, WorkerGone, WorkerRefused } from './member.ts';
 import type { HealthWord, Tell, WorkerLook, WorkerStart } from './messages.ts';
+import { tooMany } from './spread.ts';
 
 export interface CrewOptions {
   readonly size: number;
@@ -37,6 +39,8 @@ interface Seat {
   /** Settles when the member has the whole table and listens; rejects when it ended first. */
   ready: Promise<void>;
   isReady: boolean;
+  /** As it was at the last pulse; null: it has not said. */
+  load: WorkerLoad | null;
   /** Ends in a row that came soon after the start. */
   earlyEnds: number;
 }
@@ -61,11 +65,27 @@ export class Crew {
     for (let index = 0; index < options.size; index++) this.#seats.push(this.#seat(index));
     // A worker that hangs keeps its share of the connections waiting, and nothing else would notice.
     this.#pulse = setInterval(() => {
+      this.#spread();
       for (const seat of this.#seats) {
-        if (seat.isReady) this.#atSeat(seat, (member) => member.ask({ type: 'ping' })).catch(() => {});
+        seat.load = null;
+        if (seat.isReady) this.#atSeat(seat, (member) => this.#ping(seat, member)).catch(() => {});
       }
     }, pulseMs);
     this.#pulse.unref();
+  }
+
+  async #ping(seat: Seat, member: Member): Promise<void> {
+    const { load } = await member.ask({ type: 'ping' });
+    if (seat.member === member) seat.load = load ?? null;
+  }
+
+  /** By what workers have said at the last pulse. When one has not, its share is not known, and everybody stays. */
+  #spread(): void {
+    const loads = this.#seats.flatMap(({ load }) => load ?? []);
+    if (loads.length < this.#seats.length) return;
+    for (const [index, connections] of tooMany(loads).entries()) {
+      if (connections > 0) this.#seats[index]?.member.tell({ type: 'spread', connections });
+    }
   }
 
   /** Workers that have the tables in force and listen. */
@@ -198,7 +218,7 @@ export class Crew {
   }
 
   #seat(index: number): Seat {
-    const seat: Seat = { index, earlyEnds: 0, isReady: false, ...this.#recruit(index, () => seat) };
+    const seat: Seat = { index, earlyEnds: 0, isReady: false, load: null, ...this.#recruit(index, () => seat) };
     this.#watchReadiness(seat);
     return seat;
   }
@@ -244,6 +264,7 @@ export class Crew {
   #ended(seat: Seat, exit: MemberExit): void {
     const { member } = seat;
     seat.isReady = false;
+    seat.load = null;
     if (member.snapshot !== null) this.#options.onLastWords(member.snapshot);
     member.snapshot = null;
     if (this.#isStopping) {
@@ -287,7 +308,7 @@ export class Crew {
   }
 }
 
-const pulseMs = 2_000;
+const pulseMs = 1_000;
 const lastChanceMs = 500;
 const maxSuccessors = 3;
 /** A worker that ends sooner than this after its start is part of a crash loop, ms. */

@@ -1,5 +1,6 @@
 import type { Listener } from '#table/listener.ts';
 import type { Limits } from '../listen/limits.ts';
+import type { WorkerLoad } from '../listen/spreading.ts';
 import type { MetricsSnapshot, WorkerDoings } from '../observe/metrics.ts';
 import type { Delta } from '../receive/changes.ts';
 import type { EndpointLook } from '../select/endpoint.ts';
@@ -34,7 +35,7 @@ export type Ask =
   | { readonly type: 'metrics' }
   /** For the pages of the proxy; endpoints of one backend, '' for none. */
   | { readonly type: 'look'; readonly backendId: string }
-  /** Only whether it answers. */
+  /** Whether it answers, and what it has to do. */
   | { readonly type: 'ping' };
 
 /** What a worker shows of itself. */
@@ -49,6 +50,8 @@ export type Tell =
   | { readonly type: 'affinity'; readonly entries: readonly AffinityEntry[] }
   | { readonly type: 'health'; readonly words: readonly HealthWord[] }
   | { readonly type: 'reopen' }
+  /** So many connections are to find another worker. */
+  | { readonly type: 'spread'; readonly connections: number }
   /** Finish what is in flight within graceMs, then exit. */
   | { readonly type: 'drain'; readonly graceMs: number };
 
@@ -60,6 +63,7 @@ export type FromWorker =
       readonly sequence: number;
       readonly snapshot?: MetricsSnapshot;
       readonly look?: WorkerLook;
+      readonly load?: WorkerLoad;
     }
   /** The question could not be answered; the message holds no secret. */
   | { readonly type: 'failed'; readonly sequence: number; readonly message: string }

@@ -30,6 +30,9 @@ export class TcpFlow extends Flow implements Connection {
   sweepIndex = -1;
   readonly proof = null;
   readonly requestsInFlight = 0;
+  readonly requests = 0;
+  requestsSeen = 0;
+  idleLooks = 0;
   readonly isIdle = false;
   readonly door: Door;
   readonly #client: FlowEnd;

@@ -38,6 +38,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   /** Where the next read goes, when a body is being read (relay.ts). */
   chunk: Buffer | null = null;
   requests = 0;
+  requestsSeen = 0;
+  idleLooks = 0;
   readonly #seat: H2Taker | null;
   #isConsuming = false;
   #held: Buffer | null = null;

@@ -15,6 +15,11 @@ export interface Connection extends Expiring {
   /** What its client showed; null: it was not asked for a certificate. */
   readonly proof: ClientProof | null;
   readonly requestsInFlight: number;
+  /** That have come on it so far. */
+  readonly requests: number;
+  /** As many as there were when the worker was last looked at, and at how many looks there was none more (spreading.ts). */
+  requestsSeen: number;
+  idleLooks: number;
   /** Waits for a request: to end it costs the client a connection and nothing else. */
   readonly isIdle: boolean;
   /** Closes as soon as no exchange is in progress. */

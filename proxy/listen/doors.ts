@@ -9,6 +9,7 @@ import { connectionsByOpenFiles } from './openfiles.ts';
 import type { Pressure } from './pressure.ts';
 import { createPlainServer, type ServerOptions } from './server.ts';
 import type { SocketHandle } from './sockets.ts';
+import { Spreading } from './spreading.ts';
 import { Sweep } from './sweep.ts';
 import { createTcpServer } from './tcp.ts';
 import { createTlsServer } from './tlsserver.ts';
@@ -28,6 +29,7 @@ export class Doors {
   readonly #engine: Engine;
   readonly #doorsById = new Map<string, OpenDoor>();
   readonly #connections = new Sweep<Connection>();
+  readonly spreading = new Spreading(this.#connections);
   readonly #gate: Gate;
   #onEmpty: (() => void) | null = null;
   /** Port for redirects to https. */

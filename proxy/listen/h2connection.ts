@@ -37,7 +37,9 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   readonly #link: Link;
   /** Streams whose request is not started. */
   #starting: H2Stream[] = [];
-  #requests = 0;
+  requests = 0;
+  requestsSeen = 0;
+  idleLooks = 0;
   #isTurnDue = false;
   /** A stream was reset since the last turn. */
   #sawReset = false;
@@ -215,7 +217,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     if (refused !== null) own.refuseAtStart(refused);
     this.#starting.push(own);
     this.#awaitTurnEnd();
-    if (++this.#requests === this.door.limits.requestsPerConnection) this.drain();
+    if (++this.requests === this.door.limits.requestsPerConnection) this.drain();
   }
 
   data(stream: Stream<H2Stream>, bytes: Buffer, start: number, end: number, isEnd: boolean): void {

@@ -34,6 +34,9 @@ export class Preamble implements Connection, Receiver {
   readonly chunk = null;
   readonly proof = null;
   readonly requestsInFlight = 0;
+  readonly requests = 0;
+  requestsSeen = 0;
+  idleLooks = 0;
   readonly isIdle = false;
   sweepIndex = -1;
   expiresAtMs: number;
