@@ -16,8 +16,9 @@ export class Gratuitous {
   readonly #figures = { arp: 0, ndp: 0 };
   /** By address. */
   readonly #told = new Map<string, { target: Target; round: number; dueMs: number }>();
-  readonly #queue: { readonly address: string; readonly command: readonly string[] }[] = [];
   readonly #running = new Set<ChildProcess>();
+  /** How many addresses are being told. */
+  #telling = 0;
 
   get figures(): GratuitousFigures {
     return this.#figures;
@@ -26,70 +27,81 @@ export class Gratuitous {
   /** Begins with the first telling, or begins again. */
   start(target: Target): void {
     this.#told.set(target.address, { target, round: 0, dueMs: 0 });
-    this.look();
+    // Those that are begun together are told together.
+    queueMicrotask(() => this.look());
   }
 
   stop(address: string): void {
     this.#told.delete(address);
   }
 
-  /** Tells what is due. To be called several times a second. */
+  /** Tells what is due, and first of all what was not told yet. To be called several times a second. */
   look(): void {
     const nowMs = performance.now();
-    for (const telling of this.#told.values()) {
-      if (telling.dueMs > nowMs) continue;
+    const due = [...this.#told.values()].filter(({ dueMs }) => dueMs <= nowMs).sort((a, b) => a.round - b.round);
+    const now = due.slice(0, atOnce - this.#telling);
+    for (const telling of now) {
       telling.dueMs = nowMs + (pausesMs[telling.round++] ?? laterPauseMs);
-      this.#tell(telling.target);
+      if (telling.target.address.includes(':')) this.#figures.ndp++;
+      else this.#figures.arp += 2;
     }
+    if (now.length > 0) this.#tell(now.map(({ target }) => target));
   }
 
   close(): void {
     this.#told.clear();
-    this.#queue.length = 0;
     for (const child of this.#running) child.kill('SIGKILL');
   }
 
-  #tell({ address, link }: Target): void {
-    if (address.includes(':')) {
-      this.#figures.ndp++;
-      this.#queue.push({ address, command: ['ndptool', '-t', 'na', '-U', '-T', address, '-i', link, 'send'] });
-    } else {
-      this.#figures.arp += 2;
-      for (const mode of ['-U', '-A']) {
-        this.#queue.push({ address, command: ['arping', '-q', mode, '-c', '1', '-I', link, address] });
-      }
-    }
-    this.#next();
+  #tell(targets: readonly Target[]): void {
+    const words = targets.flatMap(({ link, address }) => [link, address]);
+    const child = spawn('sh', ['-c', script, 'sh', ...words], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: longEnoughMs,
+      killSignal: 'SIGKILL',
+    });
+    this.#running.add(child);
+    this.#telling += targets.length;
+    let missing = '';
+    child.stdout.on('data', (names: Buffer) => {
+      missing += names.toString();
+    });
+    child.on('error', () => this.#ended(child, targets, ''));
+    child.on('close', () => this.#ended(child, targets, missing));
   }
 
-  #next(): void {
-    while (this.#running.size < atOnce) {
-      const due = this.#queue.shift();
-      if (due === undefined) return;
-      const [program, ...args] = due.command;
-      // It may have gone to another node while it waited.
-      if (program === undefined || !this.#told.has(due.address)) continue;
-      // arping would wait for a second for answers that nobody wants.
-      const child = spawn(program, args, { stdio: 'ignore', timeout: longEnoughMs, killSignal: 'SIGKILL' });
-      this.#running.add(child);
-      child.on('error', (error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') this.missing.add(program);
-        this.#ended(child);
-      });
-      child.on('close', () => {
-        if (child.pid !== undefined) this.missing.delete(program);
-        this.#ended(child);
-      });
+  #ended(child: ChildProcess, targets: readonly Target[], missing: string): void {
+    if (!this.#running.delete(child)) return;
+    this.#telling -= targets.length;
+    for (const { address } of targets) {
+      const program = address.includes(':') ? 'ndptool' : 'arping';
+      if (missing.includes(program)) this.missing.add(program);
+      else this.missing.delete(program);
     }
-  }
-
-  #ended(child: ChildProcess): void {
-    if (this.#running.delete(child)) this.#next();
+    this.look();
   }
 }
+
+/**
+ * Takes links and addresses in turn. One shell starts them all, because a start costs the agent several milliseconds in which
+ * it hears nobody, and a shell hardly any. arping sends at once and then waits for a second for answers that nobody wants,
+ * which no option of it shortens: whole seconds are the least that it takes.
+ */
+const script = `
+for program in arping ndptool; do command -v $program >/dev/null || echo $program; done
+while [ $# -gt 0 ]; do
+  case $2 in
+    *:*) ndptool -t na -U -T "$2" -i "$1" send >/dev/null & ;;
+    *) for mode in -U -A; do arping -q $mode -c 1 -I "$1" "$2" >/dev/null & done ;;
+  esac
+  shift 2
+done
+wait
+`;
 
 /** After each telling until the next. */
 const pausesMs = [1_000, 1_000, 2_000];
 const laterPauseMs = 30_000;
-const atOnce = 16;
-const longEnoughMs = 250;
+/** Each takes a second, and two processes that sleep. */
+const atOnce = 256;
+const longEnoughMs = 10_000;
