@@ -19,7 +19,7 @@ export function schemaDocument(): string {
 /** values.yaml: every value with its default, and what it is for. */
 export function valuesDocument(): string {
   const head = ['# Generated from charts/values; do not edit.', '# The same as a table: README.md.', ''];
-  return [...head, ...linesOf(schemaOfValues(), 0)].join('\n').concat('\n');
+  return [...head, ...linesOf(schemaOfValues(), 0)].join('\n').trimEnd().concat('\n');
 }
 
 /** README.md of the chart. */

@@ -30,6 +30,11 @@ export const catalogue = {
     text: '{message}',
     hint: 'Remove the document, or check its kind and apiVersion; it is skipped.',
   },
+  FieldUnknown: {
+    severity: 'warning',
+    text: '{message}',
+    hint: 'Check the spelling: docs/kinds.md lists all fields; an API server drops this one.',
+  },
   IngressEmpty: {
     severity: 'warning',
     text: 'The Ingress has neither rules nor a defaultBackend, so it routes nothing.',

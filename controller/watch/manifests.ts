@@ -1,12 +1,15 @@
 import { type Document, LineCounter, parseAllDocuments } from 'yaml';
 import { type AnyObject, apiVersions, isObjectKind, type ObjectKind } from './objects.ts';
 import { identityOf, propertyOf, readObject } from './read.ts';
+import { unknownFields } from './unknownfields.ts';
 import type { ReadProblem } from './view.ts';
 
 export interface Manifests {
   objects: AnyObject[];
   /** Objects that were skipped. */
   problems: ReadProblem[];
+  /** What is left out of objects that are read. */
+  dropped: ReadProblem[];
   /** Set when the text itself cannot be read: then `objects` is empty and says nothing. */
   syntax: ReadProblem | null;
 }
@@ -23,7 +26,7 @@ const clusterScoped: ReadonlySet<string> = new Set([
 
 /** Reads one file of YAML documents or JSON (which is YAML 1.2). `fileName` is only for problems. Never throws. */
 export function readManifests(text: string, fileName: string): Manifests {
-  const found: Manifests = { objects: [], problems: [], syntax: null };
+  const found: Manifests = { objects: [], problems: [], dropped: [], syntax: null };
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge: true });
   for (const document of Array.isArray(documents) ? documents : []) {
@@ -60,7 +63,7 @@ function malformed(fileName: string, lines: LineCounter, offset: number, what: s
     field: `${line}:${col}`,
     message: `${fileName} line ${line}, column ${col}: ${what}`,
   };
-  return { objects: [], problems: [], syntax: problem };
+  return { objects: [], problems: [], dropped: [], syntax: problem };
 }
 
 /** The parser quotes the text it stumbled over, which may be the value of a Secret. */
@@ -94,6 +97,10 @@ function unfold(raw: object, listKind: string, fileName: string, found: Manifest
   const { object, problem } = readObject(kind, folded(raw, kind));
   if (problem) found.problems.push({ ...problem, message: `${fileName}: ${problem.message}` });
   else found.objects.push(object);
+  for (const field of unknownFields(kind, raw)) {
+    const message = `${fileName}: the kind ${kind} has no field ${field}.`;
+    found.dropped.push({ code: 'FieldUnknown', kind, ...identityOf(raw), field, message });
+  }
 }
 
 function unknownKind(raw: object, kind: string, message: string): ReadProblem {

@@ -30,7 +30,7 @@ export interface ViewChange {
  * FileMalformed has kind `File`, the path below the folder as name, and `line:column` as field.
  */
 export interface ReadProblem {
-  code: 'ObjectMalformed' | 'ObjectDuplicate' | 'FileMalformed' | 'KindUnknown';
+  code: 'ObjectMalformed' | 'ObjectDuplicate' | 'FileMalformed' | 'KindUnknown' | 'FieldUnknown';
   kind: string;
   namespace: string;
   name: string;

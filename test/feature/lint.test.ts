@@ -23,6 +23,12 @@ const rows: [about: string, input: string, status: number, stdout: RegExp][] = [
   ],
   ['an error', toYaml(good.slice(-1)), 1, /^error {3}ServiceNotFound: Ingress default\/web \S+: .+\n$/],
   ['another class', toYaml(good.slice(-1)).replaceAll('ingressClassName: sluice', 'ingressClassName: other'), 0, /^$/],
+  [
+    'a field that one of our kinds does not have',
+    'apiVersion: sluice.dev/v1\nkind: AddressPool\nmetadata: {name: main}\nspec: {addresses: [192.0.2.0/24], autoasign: false}\n',
+    0,
+    /^warning FieldUnknown: AddressPool main spec\.autoasign: -: the kind AddressPool has no field spec\.autoasign\. .+\n$/,
+  ],
   ['no YAML', 'a: [', 1, /^error {3}FileMalformed: File - 1:\d+: .+\n$/],
 ];
 for (const [about, input, status, stdout] of rows) {
