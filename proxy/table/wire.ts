@@ -168,12 +168,16 @@ function parseJson(line: string): unknown {
 
 /** Most lists of most rows are empty, and one empty list does for all of them: it is a tenth of what a table weighs. */
 function shareNothing<T>(value: T): T {
-  if (typeof value !== 'object' || value === null) return value;
-  const members: Record<string, unknown> = value as Record<string, unknown>;
-  for (const key of Object.keys(members)) {
-    const member = members[key];
-    if (Array.isArray(member) && member.length === 0) members[key] = nothing;
-    else shareNothing(member);
+  if (Array.isArray(value)) {
+    for (const member of value) shareNothing(member);
+  } else if (typeof value === 'object' && value !== null) {
+    const members = value as Record<string, unknown>;
+    for (const key in members) {
+      const member = members[key];
+      if (typeof member !== 'object') continue;
+      if (Array.isArray(member) && member.length === 0) members[key] = nothing;
+      else shareNothing(member);
+    }
   }
   return value;
 }
