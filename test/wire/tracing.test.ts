@@ -1,15 +1,26 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:http2';
 import { after, before, test } from 'node:test';
 import { Collector } from '../kit/collector.ts';
+import { testGateway } from '../kit/gateway.ts';
+import { H2Backend, h2Answer } from '../kit/h2backend.ts';
 import { ingress, ingressClass, type Manifest, service } from '../kit/manifests.ts';
 import { exchange } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
+import { plainTable, row } from '../kit/rows.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { eventually } from '../kit/wait.ts';
 
 const traceId = '0af7651916cd43dd8448eb211c80319c';
 const parentId = 'b7ad6b7169203331';
 const sampled = `00-${traceId}-${parentId}-01`;
+
+/** As a row has it. */
+const tracing = {
+  ...{ serviceName: 'edge', isOn: true, continues: true, ratio: 1, sampledBy: 'trusted-proxies' as const },
+  ...{ queue: 1, batch: 1, delayMs: 1 },
+};
 
 let collector: Collector;
 let recorder: Recorder;
@@ -175,6 +186,33 @@ test("a client's word that its trace is sampled forces nothing, unless the opera
   await ask('web.test', '/trusted', [`traceparent: ${sampled}`]);
   await collector.spanOf('/trusted');
   assert.ok(!collector.spans.some(({ attributes }) => attributes['url.path'] === '/forced'));
+});
+
+test('the same over HTTP/2, from its client and to its backend', async () => {
+  const backend = await H2Backend.start({
+    onEnd: ({ stream, headers }) => h2Answer(stream, String(headers['traceparent'])),
+  });
+  const endpoints = [{ address: '127.0.0.1', port: backend.port }];
+  const h2c = plainTable(endpoints).map((each) => {
+    if (each.kind === 'listener') return row('listener', { id: 'http', tracing: { ...tracing, endpoint: '' } });
+    return each.kind === 'backend' ? row('backend', { id: 'b', protocol: 'h2c' }) : each;
+  });
+  const other = await testGateway(h2c);
+  const session = connect(`http://127.0.0.1:${gateway.httpPort}`);
+  try {
+    const request = `GET / HTTP/1.1\r\nHost: gw.test\r\nConnection: close\r\ntraceparent: ${sampled}\r\n\r\n`;
+    const { body } = await exchange({ port: other.port }, request);
+    assert.match(body.toString(), new RegExp(`^00-${traceId}-(?!${parentId})[0-9a-f]{16}-01$`));
+    await gateway.apply(manifests(on()));
+    const stream = session.request({ ':path': '/h2', ':authority': 'web.test', traceparent: sampled });
+    await once(stream.resume(), 'end');
+    const span = await collector.spanOf('/h2');
+    assert.deepEqual([span.parentSpanId, span.attributes['network.protocol.version']], [parentId, '2']);
+  } finally {
+    session.close();
+    await other.stop();
+    await backend.stop();
+  }
 });
 
 test('a ratio is drawn by the id of the trace: the same here and everywhere', async () => {
