@@ -1,5 +1,6 @@
 import type { Log } from '#kit/log.ts';
 import type { Cluster } from './api.ts';
+import { Doubt } from './doubt.ts';
 import { HeldView } from './held.ts';
 import { IngressStatuses } from './ingressstatus.ts';
 import { baseKinds, configMapKind, definitionKind, type WatchedKind } from './kinds.ts';
@@ -21,6 +22,8 @@ export interface ClusterSourceOptions {
   configMaps: readonly ObjectKey[];
   onUpdate: (update: ViewUpdate) => void;
   log: Log;
+  /** How long after all nodes were silent at once it is doubted that all pods are unready, ms; 30,000 when absent. */
+  doubtMs?: number;
   /** In [0, 1): spreads the ends of watches and the waits after failures. */
   random?: () => number;
 }
@@ -57,6 +60,8 @@ export class ClusterSource implements Source {
   readonly #scopes: Scope[] = [];
   readonly #secrets: SecretLookups;
   readonly #definitions: Reflector | null = null;
+  readonly #doubt: Doubt<Staged>;
+  #doubtTimer: NodeJS.Timeout | undefined;
   #staged: Staged[] = [];
   readonly #unreadable = new Map<string, ReadProblem>();
   readonly #seen: Record<string, number> = {};
@@ -69,6 +74,7 @@ export class ClusterSource implements Source {
   constructor(options: ClusterSourceOptions) {
     this.#options = options;
     const { cluster, log, namespaces, kinds, configMaps, random = Math.random } = options;
+    this.#doubt = new Doubt(options.doubtMs ?? 30_000);
     for (const kind of [...baseKinds, ...kinds]) {
       for (const namespace of kind.isNamespaced && namespaces.length > 0 ? namespaces : [null]) {
         this.#scopes.push(this.#scope(kind, namespace, random));
@@ -127,6 +133,7 @@ export class ClusterSource implements Source {
     this.#definitions?.stop();
     this.#secrets.stop();
     if (this.#flush) clearImmediate(this.#flush);
+    clearTimeout(this.#doubtTimer);
   }
 
   #scope(kind: WatchedKind, namespace: string | null, random: () => number): Scope {
@@ -187,7 +194,10 @@ export class ClusterSource implements Source {
   #hearing(kind: ObjectKind): Pick<ReflectorSink, 'isNews' | 'put' | 'remove' | 'seen' | 'bookmarked'> {
     return {
       isNews: ({ key, result }) =>
-        result.object === null || this.#unreadable.has(`${kind} ${key}`) || this.#view.isNews(result.object),
+        result.object === null ||
+        this.#unreadable.has(`${kind} ${key}`) ||
+        (kind === 'EndpointSlice' && this.#doubt.has(key)) ||
+        this.#view.isNews(result.object),
       put: (arrival) => this.#put(kind, arrival),
       remove: (key, version) => this.#remove(kind, key, version),
       seen: (version) => {
@@ -236,17 +246,34 @@ export class ClusterSource implements Source {
     });
   }
 
+  /** What was staged, without what says of all endpoints of a slice what is to be doubted (doubt.ts). */
+  #believed(): Staged[] {
+    const nowMs = performance.now();
+    const nodes = new Map([...this.#view.all('Node')].map((node) => [node.metadata.name, node]));
+    for (const { object } of this.#staged) if (object?.kind === 'Node') nodes.set(object.metadata.name, object);
+    this.#doubt.look(nodes.values(), nowMs);
+    const staged = this.#staged.filter((each) => {
+      const slice = each.object?.kind === 'EndpointSlice' ? each.object : null;
+      return each.kind !== 'EndpointSlice' || !this.#doubt.withholds(each, each.key, slice, this.#view, nowMs);
+    });
+    this.#staged = [];
+    const waitMs = this.#doubt.waitMs(nowMs);
+    clearTimeout(this.#doubtTimer);
+    if (waitMs === 0) staged.push(...this.#doubt.release());
+    else if (waitMs !== null) this.#doubtTimer = setTimeout(() => this.#tellSoon(), waitMs);
+    return staged;
+  }
+
   #tell(): void {
     if (!this.#isStarted && !this.#scopes.every(isReady)) return;
     this.#isStarted = true;
     const changes = new Map<string, ViewChange>();
-    for (const { kind, key, object, version } of this.#staged) {
+    for (const { kind, key, object, version } of this.#believed()) {
       const isChange = object ? this.#view.put(object) : this.#view.remove(kind, key);
       if (!isChange) continue;
       changes.set(`${kind} ${key}`, { kind, key });
       this.#holds[kind] = Math.max(this.#holds[kind] ?? 0, version);
     }
-    this.#staged = [];
     if (changes.size === 0 && !this.#isDue) return;
     this.#isDue = false;
     // A table that needs no Secret or ConfigMap is as new as the objects that need none.

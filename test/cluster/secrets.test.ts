@@ -41,7 +41,7 @@ describe('Secrets that nobody uses', { skip: skipWithoutCluster, timeout: 900_00
     const tls = { tls: [{ hosts: ['early.test'], secretName: 'missing' }] };
     const early = ingress('early', 'early.test', 80, {}) as { spec: object };
     await other.apply({ ...early, spec: { ...early.spec, ...tls } });
-    await sluice.answers('early.test', 503);
+    await sluice.answers('early.test', 308);
     assert.match(await metrics(), /^sluice_controller_watch_\w+\{kind="Secret"\}/m);
     const after = await footprint();
     t.diagnostic(`the same, when an Ingress in their namespace names another: ${mib(after)} MiB`);

@@ -20,6 +20,7 @@ interface WatchingOptions {
   namespaces?: string[];
   configMaps?: string[];
   kinds?: readonly WatchedKind[];
+  doubtMs?: number;
 }
 
 /** Sources that follow one API server, all ended by `stop`. */
@@ -38,7 +39,14 @@ export class Watchers {
   }
 
   /** Watches; nothing has been listed yet. */
-  async begin({ user, url, namespaces = [], configMaps = [], kinds = [] }: WatchingOptions = {}): Promise<Watching> {
+  async begin({
+    user,
+    url,
+    namespaces = [],
+    configMaps = [],
+    kinds = [],
+    doubtMs = 30_000,
+  }: WatchingOptions = {}): Promise<Watching> {
     const updates: ViewUpdate[] = [];
     const cluster = await this.cluster(user, url);
     const onUpdate = (update: ViewUpdate) => updates.push(update);
@@ -46,6 +54,7 @@ export class Watchers {
       cluster,
       namespaces,
       kinds,
+      doubtMs,
       ownNamespace: 'own',
       configMaps,
       log: quiet,

@@ -107,9 +107,9 @@ livenessProbe:
   failureThreshold: 12
 readinessProbe:
   httpGet: { path: /readyz, port: {{ .port }} }
-  periodSeconds: 2
+  periodSeconds: 1
   timeoutSeconds: 2
-  failureThreshold: 3
+  failureThreshold: 6
 {{- end }}
 
 {{/* What a component needs that follows controllers: the authority by which it knows them, and the token that they know. */}}

@@ -1,0 +1,77 @@
+import type { ObjectOf } from './objects.ts';
+import type { ClusterView, ObjectKey } from './view.ts';
+
+/**
+ * Whether it is to be believed that all endpoints of a slice are unready. When the API server has been away, all nodes are silent
+ * for the node controller before they can speak again: it calls every pod unready, though none has changed, and takes it back
+ * some seconds later. Kubernetes evicts nobody then, for the same reason (full disruption). Until such a doubt has passed, a
+ * slice that loses its last ready endpoint stays as it was; single endpoints come and go as always.
+ */
+export class Doubt<T> {
+  readonly #patienceMs: number;
+  /** Since then somebody knows nodes again; Infinity while nobody does. */
+  #passedAtMs = Number.NEGATIVE_INFINITY;
+  readonly #withheld = new Map<ObjectKey, T>();
+
+  /** @param patienceMs how long pods take to say that they are ready, once their nodes are heard */
+  constructor(patienceMs: number) {
+    this.#patienceMs = patienceMs;
+  }
+
+  /** To be told before slices are asked for, with the nodes as they are now. */
+  look(nodes: Iterable<ObjectOf<'Node'>>, nowMs: number): void {
+    if (isNobodyHeard(nodes)) this.#passedAtMs = Number.POSITIVE_INFINITY;
+    else if (this.#passedAtMs === Number.POSITIVE_INFINITY) this.#passedAtMs = nowMs;
+  }
+
+  has(key: ObjectKey): boolean {
+    return this.#withheld.has(key);
+  }
+
+  /** Keeps the news of a slice back, if it is to be doubted; what was kept back of it before is forgotten in any case. */
+  withholds(
+    news: T,
+    key: ObjectKey,
+    slice: ObjectOf<'EndpointSlice'> | null,
+    view: ClusterView,
+    nowMs: number,
+  ): boolean {
+    this.#withheld.delete(key);
+    if (slice === null || this.#restMs(nowMs) <= 0) return false;
+    const held = view.get('EndpointSlice', key);
+    if (held === undefined || !held.endpoints.some(isReady) || slice.endpoints.some(isReady)) return false;
+    this.#withheld.set(key, news);
+    return true;
+  }
+
+  /** After how long withheld news have to be taken; null: there are none, or nobody knows yet. */
+  waitMs(nowMs: number): number | null {
+    const restMs = this.#restMs(nowMs);
+    return this.#withheld.size === 0 || restMs === Number.POSITIVE_INFINITY ? null : Math.max(0, restMs);
+  }
+
+  release(): T[] {
+    const all = [...this.#withheld.values()];
+    this.#withheld.clear();
+    return all;
+  }
+
+  #restMs(nowMs: number): number {
+    return this.#passedAtMs + this.#patienceMs - nowMs;
+  }
+}
+
+/** All are unready at once, which says more about who watches them than about them (KEP-3458). */
+function isNobodyHeard(nodes: Iterable<ObjectOf<'Node'>>): boolean {
+  let count = 0;
+  for (const { status } of nodes) {
+    const ready = status.conditions.find(({ type }) => type === 'Ready')?.status ?? 'True';
+    if (ready === 'True') return false;
+    count++;
+  }
+  return count > 0;
+}
+
+function isReady({ conditions }: ObjectOf<'EndpointSlice'>['endpoints'][number]): boolean {
+  return conditions?.ready ?? true;
+}

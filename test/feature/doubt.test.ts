@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type ApiServer, type Manifest, startApiServer } from '../kit/apiserver.ts';
+import { skipWithoutApiServer } from '../kit/assets.ts';
+import { waitUntil } from '../kit/wait.ts';
+import { Watchers } from '../kit/watching.ts';
+
+const skip = await skipWithoutApiServer();
+let api: ApiServer;
+let watchers: Watchers;
+
+before(async () => {
+  if (skip) return;
+  api = await startApiServer();
+  watchers = new Watchers(api);
+});
+
+after(async () => {
+  if (skip) return;
+  await watchers.stop();
+  await api.stop();
+});
+
+const slice = (...ready: boolean[]): Manifest => ({
+  apiVersion: 'discovery.k8s.io/v1',
+  kind: 'EndpointSlice',
+  metadata: { name: 'web', labels: { 'kubernetes.io/service-name': 'web' } },
+  addressType: 'IPv4',
+  ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
+  endpoints: ready.map((isReady, i) => ({ addresses: [`10.0.0.${i + 1}`], conditions: { ready: isReady } })),
+});
+
+test('after all nodes were silent at once, nobody believes that all pods are unready, for a while', {
+  skip,
+  timeout: 120_000,
+}, async () => {
+  for (const name of ['n1', 'n2']) await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name } });
+  await api.apply(slice(true, true));
+  // Too long to pass by itself within the test, and so short that its end is waited for.
+  const patient = await watchers.started({ doubtMs: 600_000 });
+  const hasty = await watchers.started({ doubtMs: 1 });
+  const all = [patient, hasty];
+  const readyOf = ({ updates }: typeof patient) =>
+    updates
+      .at(-1)
+      ?.view.get('EndpointSlice', 'default/web')
+      ?.endpoints.map(({ conditions }) => conditions?.ready);
+  const seen = (watch: typeof patient) => watch.updates.at(-1)?.seen['EndpointSlice'] ?? 0;
+  const say = async (status: string, ...names: string[]) => {
+    for (const name of names) {
+      const conditions = [{ type: 'Ready', status }];
+      await api.call('PATCH', `/api/v1/nodes/${name}/status`, { status: { conditions } });
+    }
+    const statusOf = (watch: typeof patient, name: string) =>
+      watch.updates
+        .at(-1)
+        ?.view.get('Node', `/${name}`)
+        ?.status.conditions.find(({ type }) => type === 'Ready')?.status;
+    await waitUntil(
+      () => all.every((watch) => names.every((name) => statusOf(watch, name) === status)),
+      `${status} of nodes`,
+    );
+  };
+  const put = async (...ready: boolean[]) => {
+    const before = all.map(seen);
+    await api.apply(slice(...ready));
+    // Something that comes after it, and changes what is told.
+    await api.apply({
+      ...slice(true),
+      metadata: { ...slice().metadata, name: 'later', labels: { at: String(Math.random()).slice(2) } },
+    });
+    await waitUntil(() => all.every((watch, i) => seen(watch) > (before[i] ?? 0) + 1), 'it to be seen');
+  };
+
+  await say('True', 'n1', 'n2');
+  await put(false, false);
+  assert.deepEqual(
+    all.map(readyOf),
+    [
+      [false, false],
+      [false, false],
+    ],
+    'nodes are well: it is so',
+  );
+  await put(true, true);
+
+  await say('Unknown', 'n1');
+  await put(false, true);
+  assert.deepEqual(readyOf(patient), [false, true], 'one node is silent: it is so');
+  await say('Unknown', 'n2');
+  await put(false, false);
+  assert.deepEqual(
+    all.map(readyOf),
+    [
+      [false, true],
+      [false, true],
+    ],
+    'nobody can know',
+  );
+
+  await say('True', 'n1');
+  await waitUntil(() => readyOf(hasty)?.[1] === false, 'the end of doubt');
+  assert.deepEqual(readyOf(patient), [false, true]);
+  await put(true, false);
+  assert.deepEqual(
+    all.map(readyOf),
+    [
+      [true, false],
+      [true, false],
+    ],
+    'one is ready: it is so',
+  );
+  await put(true, true);
+  await api.delete(slice(true, true));
+  await waitUntil(() => all.every((watch) => readyOf(watch) === undefined), 'it to be gone');
+});
