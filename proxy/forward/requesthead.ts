@@ -3,6 +3,7 @@ import { forwardedForOf, forwardedHostOf, forwardedPortOf } from '../listen/forw
 import { traceparentOf } from '../observe/tracecontext.ts';
 import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
+import { inOnePiece } from '../parse/latin1.ts';
 import { nameIds } from '../parse/names.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -212,7 +213,7 @@ function forwardingLinesOf(exchange: Exchange): string {
     return `${own}${host}\r\n${fixedLines(chain, exchange.clientAddress, exchange.scheme, port)}`;
   }
   if (peer.forwardedLines === '') {
-    peer.forwardedLines = fixedLines(peer.address, peer.address, peer.scheme, peer.port);
+    peer.forwardedLines = inOnePiece(fixedLines(peer.address, peer.address, peer.scheme, peer.port));
   }
   // What an untrusted client claims is told apart from what is known, as ingress-nginx does.
   const claimed = said === '' ? '' : `X-Original-Forwarded-For: ${said}\r\n`;

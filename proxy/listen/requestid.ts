@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { inOnePiece } from '../parse/latin1.ts';
 
 /**
  * 32 hex digits: 24 drawn at random by this process and 8 that count. Unique over the fleet like a random id, but without
@@ -12,7 +13,7 @@ export function newRequestId(): string {
   }
   const last = counter & 0xffff;
   // Of two parts, because joining three makes two strings.
-  if (last === 0 || start === '') start = prefix + hex16[counter >>> 16];
+  if (last === 0 || start === '') start = inOnePiece(prefix + hex16[counter >>> 16]);
   return start + hex16[last];
 }
 

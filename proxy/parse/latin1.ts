@@ -10,6 +10,14 @@ export function latin1(buffer: Buffer, start: number, end: number): string {
   return (buffer as unknown as Latin1Buffer).latin1Slice(start, end);
 }
 
+/**
+ * V8 keeps a text that was put together as a tree of its parts, and walks it whenever the text goes into a longer one that is
+ * written. Who asks for a character makes it one piece, for good.
+ */
+export function inOnePiece(text: string): string {
+  return text.charCodeAt(0) === -1 ? '' : text;
+}
+
 /** The other way round, for text that came so. @returns bytes written */
 export function writeLatin1(buffer: Buffer, text: string, offset: number): number {
   return (buffer as unknown as Latin1Buffer).latin1Write(text, offset);
