@@ -28,6 +28,12 @@ export const logFields = {
   client_address: { type: 'text', ofFlows: true, help: 'the client, behind trusted proxies' },
   user_agent: { type: 'text', ofFlows: true, help: 'as the client sent it' },
   request_id: { type: 'text', ofFlows: true, help: 'X-Request-Id, which the backend was told, too' },
+  trace_id: {
+    type: 'text',
+    ofFlows: false,
+    isOptional: true,
+    help: 'of requests that are traced: the trace, sampled or not',
+  },
   authority: { type: 'text', ofFlows: true, help: 'host that was asked for' },
   upstream_host: { type: 'text', ofFlows: true, help: 'address:port of the last try' },
   upstream_tries: { type: 'number', ofFlows: true, help: 'endpoints that were tried; 0: none' },

@@ -5,7 +5,7 @@ import type { ExchangeRecord, FlowRecord, LoggedClient } from './record.ts';
 /**
  * One request as a line of JSON, with its line feed. Names are those of Envoy's default access log, for which every log
  * pipeline has a parser, and the Kubernetes identity that ingress controllers add. Durations are in milliseconds. Absent is
- * null, but for upstream_transport_failure_reason, which next to no line has. Written by hand, because JSON.stringify of an
+ * null, but for trace_id and upstream_transport_failure_reason, which few lines have. Written by hand, because JSON.stringify of an
  * object costs several times as much; all text is escaped. What is mostly the same is one piece, made once.
  */
 export function writeRequestLine(page: LogPage, record: ExchangeRecord): void {
@@ -22,6 +22,10 @@ export function writeRequestLine(page: LogPage, record: ExchangeRecord): void {
   transfer(page, record, record.upstreamMs);
   client(page, record);
   page.text(record.requestId);
+  if (record.trace !== null) {
+    page.piece(pieces.traceId);
+    page.text(record.trace.traceId);
+  }
   end(page, record, whereTo(record));
 }
 
@@ -57,6 +61,7 @@ const pieces = {
   client: logPiece(',"client_address":'),
   userAgent: logPiece(',"user_agent":'),
   requestId: logPiece(',"request_id":'),
+  traceId: logPiece(',"trace_id":'),
   authority: logPiece(',"authority":'),
   flowProtocol: logPiece('Z","method":null,"path":null,"protocol":'),
   flowFlags: logPiece(',"response_code":0,"response_flags":'),

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { logFields } from '../../proxy/observe/logfields.ts';
 import { writeFlowLine, writeRequestLine } from '../../proxy/observe/logline.ts';
 import { LogPage } from '../../proxy/observe/logpage.ts';
+import { traceContextOf } from '../../proxy/observe/tracecontext.ts';
 import { exchangeRecord, flowRecord } from '../kit/exchangerecord.ts';
 import { dashboardFiles } from './dashboards.ts';
 import { logsDocument, metricsDocument, registers } from './observed.ts';
@@ -43,8 +44,20 @@ test('names follow the rules of Prometheus: base units, and _total for what only
   assert.deepEqual(wrong, []);
 });
 
+const trace = traceContextOf(
+  {
+    ...{ endpoint: '', serviceName: '', isOn: true, continues: true, ratio: 1, sampledBy: 'everybody' },
+    ...{ queue: 1, batch: 1, delayMs: 1 },
+  },
+  null,
+  undefined,
+  false,
+);
+
 test('a line of the access log has the fields of the register, in its order', () => {
-  const full = lineOf((page) => writeRequestLine(page, exchangeRecord({ upstreamFault: 'certificate has expired' })));
+  const full = lineOf((page) =>
+    writeRequestLine(page, exchangeRecord({ upstreamFault: 'certificate has expired', trace })),
+  );
   assert.deepEqual(Object.keys(full), Object.keys(logFields));
   const usual = lineOf((page) => writeRequestLine(page, exchangeRecord({})));
   const optional = Object.entries(logFields).flatMap(([name, field]) => ('isOptional' in field ? [name] : []));
@@ -63,7 +76,7 @@ test('a line of a flow has those that flows have', () => {
 });
 
 test('text and numbers of the access log are of the type that the register says, or null', () => {
-  const line = lineOf((page) => writeRequestLine(page, exchangeRecord({ upstreamFault: 'x' })));
+  const line = lineOf((page) => writeRequestLine(page, exchangeRecord({ upstreamFault: 'x', trace })));
   for (const [name, { type }] of Object.entries(logFields)) {
     if (line[name] === null) continue;
     if (type === 'time') assert.equal(new Date(String(line[name])).toISOString(), line[name], name);

@@ -71,7 +71,8 @@ const on = () => ({
 before(async () => {
   collector = await Collector.start();
   recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
-  gateway = await Standalone.start({ manifests: manifests({}), args: ['--configmap', 'sluice/settings'] });
+  const args = ['--configmap', 'sluice/settings', '--access-log', 'stdout'];
+  gateway = await Standalone.start({ manifests: manifests({}), args });
 });
 
 after(async () => {
@@ -96,6 +97,7 @@ test('where nothing is traced, trace context passes through as it is, malformed 
   assert.deepEqual((await ask('web.test', '/off', ['traceparent: nonsense'])).traceparent, ['nonsense']);
   assert.deepEqual((await ask('web.test', '/off')).traceparent, []);
   assert.equal(collector.posts, 0);
+  assert.ok(!gateway.process.stdout.includes('trace_id'));
 });
 
 test('a span has the names of the conventions, and goes on with the trace of the client', async () => {
@@ -131,6 +133,10 @@ test('a span has the names of the conventions, and goes on with the trace of the
     'sluice.upstream.tries': 1,
   });
   assert.deepEqual(span.status, {});
+  await eventually(
+    async () => gateway.process.stdout.includes(`"trace_id":"${traceId}"`) || undefined,
+    'the access log',
+  );
   assert.ok(BigInt(span.endTimeUnixNano) >= BigInt(span.startTimeUnixNano));
   assert.ok(Math.abs(Number(BigInt(span.startTimeUnixNano) / 1_000_000n) - Date.now()) < 600_000);
 });
