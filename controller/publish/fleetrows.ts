@@ -1,7 +1,7 @@
 import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
+import { fleetSecretId } from '#table/fleetsecret.ts';
 import { heartbeatSecretId, type PlanRow } from '#table/plan.ts';
 import type { Row } from '#table/rows.ts';
-import { fleetSecretId } from '#table/secret.ts';
 import { type KeyPair, makeAuthority, makeDefaultCertificate } from './certificates.ts';
 import { loadOrCreate, type Store } from './store.ts';
 

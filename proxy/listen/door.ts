@@ -2,7 +2,8 @@ import type { Listener } from '#table/listener.ts';
 import type { Tracing } from '#table/tracing.ts';
 import { type CompiledCompression, compileCompression } from '../filters/compression.ts';
 import { rangeTest } from '../match/ranges.ts';
-import { type Limits, withoutZeroes } from './limits.ts';
+import type { Limits } from './limits.ts';
+import { withoutZeroes } from './withoutzeroes.ts';
 
 /** What connections need to know of the listener that they came through. */
 export interface Door {

@@ -1,8 +1,9 @@
 import { hkdfSync } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
 import type { Backend, Endpoints } from '#table/backend.ts';
+import { fleetSecretId } from '#table/fleetsecret.ts';
 import type { Listener } from '#table/listener.ts';
-import { type Certificate, fleetSecretId } from '#table/secret.ts';
+import type { Certificate } from '#table/secret.ts';
 import { type TlsMaterial, TlsProfile, tlsContent } from '../forward/tlsprofile.ts';
 import { Certificates } from '../listen/certificates.ts';
 import type { ClientTrust } from '../listen/clienttrust.ts';

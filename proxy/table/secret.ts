@@ -19,6 +19,3 @@ export type Certificate = z.infer<typeof Certificate>;
 /** Other secret text: CA bundles, the fleet's affinity key (fleetSecretId, base64 of 32 bytes). */
 export const Secret = z.object({ id: z.string(), value: z.string() });
 export type Secret = z.infer<typeof Secret>;
-
-/** Id of the secret row that all keys of a fleet are derived from. */
-export const fleetSecretId = 'fleet/affinity';

@@ -9,6 +9,8 @@ export interface SourceFile {
   text: string;
   /** What it imports: files as paths from the root, packages and node: modules by name. */
   imports: readonly string[];
+  /** Those that are loaded with the file: no types, and nothing that it loads when it needs it. */
+  loads: readonly string[];
 }
 
 /** Every TypeScript file below the given top-level folders, and those at the root. */
@@ -21,7 +23,8 @@ export function sourceFiles(folders: readonly string[]): SourceFile[] {
   }
   return paths.map((path) => {
     const text = readFileSync(join(root, path), 'utf8');
-    return { path, text, imports: importsOf(path, text) };
+    const loaded = text.replace(/import type[^;]*?from\s*'[^']+'/g, '').replace(/\bimport\(\s*'[^']+'\s*\)/g, '');
+    return { path, text, imports: importsOf(path, text), loads: importsOf(path, loaded) };
   });
 }
 

@@ -5,7 +5,8 @@ import { after, test } from 'node:test';
 
 import type { Route } from '#table/route.ts';
 import { TryClock } from '../../proxy/forward/tryclock.ts';
-import { Limits, withoutZeroes } from '../../proxy/listen/limits.ts';
+import { Limits } from '../../proxy/listen/limits.ts';
+import { withoutZeroes } from '../../proxy/listen/withoutzeroes.ts';
 import type { ResponseFlag } from '../../proxy/observe/record.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
