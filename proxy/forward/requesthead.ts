@@ -6,6 +6,7 @@ import type { Head } from '../parse/head.ts';
 import { inOnePiece } from '../parse/latin1.ts';
 import { nameIds } from '../parse/names.ts';
 import type { Exchange } from './exchange.ts';
+import type { Peer } from './sides.ts';
 
 /** What the gateway says of a request's way to it (forwardingLines). */
 const forwardingNames = [
@@ -91,8 +92,7 @@ const noEdits: readonly CompiledEdits[] = [];
 /** The head that an HTTP/1.1 backend gets, built from validated parts. Lines that pass unchanged are taken over in runs. */
 export function buildRequestHead(exchange: Exchange): string {
   const edits = requestEdits(exchange);
-  let text = `${exchange.method} ${targetOf(exchange)} HTTP/1.1\r\nHost: ${hostOf(exchange)}\r\n`;
-  text += forwardingLines(exchange, edits) + exchange.proofLines;
+  let text = `${exchange.method} ${targetOf(exchange)}${linesOfHost(exchange, edits)}${exchange.proofLines}`;
   if (exchange.trace !== null) text += `Traceparent: ${traceparentOf(exchange.trace)}\r\n`;
   if (exchange.bodyKind === bodyLength) text += `Content-Length: ${exchange.contentLength}\r\n`;
   else if (exchange.bodyKind === bodyChunked) text += 'Transfer-Encoding: chunked\r\n';
@@ -104,6 +104,30 @@ export function buildRequestHead(exchange: Exchange): string {
   text += passedLines(exchange, edits);
   for (const edit of edits) text += edit.lines;
   return `${text}\r\n`;
+}
+
+/**
+ * What follows the target, with Host and X-Forwarded-* and kin. Clients mostly ask for one host: from the second time in a row on,
+ * all of it but the id is one piece.
+ */
+function linesOfHost(exchange: Exchange, edits: readonly CompiledEdits[]): string {
+  const host = hostOf(exchange);
+  const peer = exchange.client?.peer;
+  const isPlain = host === exchange.authority && edits.length === 0 && exchange.forwardedFor === '';
+  if (isPlain && peer?.isTrusted === false) {
+    if (peer.host === host) {
+      if (peer.hostLines === '') peer.hostLines = hostLinesOf(host, peer);
+      return `${peer.hostLines}${exchange.requestId}\r\n`;
+    }
+    peer.host = host;
+    peer.hostLines = '';
+  }
+  return ` HTTP/1.1\r\nHost: ${host}\r\n${forwardingLines(exchange, edits)}`;
+}
+
+function hostLinesOf(host: string, peer: Peer): string {
+  const start = ` HTTP/1.1\r\nHost: ${host}\r\nX-Forwarded-Host: ${host}\r\n`;
+  return inOnePiece(`${start}${linesOfPeer(peer)}X-Request-ID: `);
 }
 
 /** Pseudo-header fields of the request, as an HTTP/2 backend gets them (RFC 9113 §8.3.1). */
@@ -212,12 +236,16 @@ function forwardingLinesOf(exchange: Exchange): string {
     const chain = forwardedForOf(peer.address, said, peer.door.isTrusted);
     return `${own}${host}\r\n${fixedLines(chain, exchange.clientAddress, exchange.scheme, port)}`;
   }
+  // What an untrusted client claims is told apart from what is known, as ingress-nginx does.
+  const claimed = said === '' ? '' : `X-Original-Forwarded-For: ${said}\r\n`;
+  return `${own}${exchange.authority}\r\n${linesOfPeer(peer)}${claimed}`;
+}
+
+function linesOfPeer(peer: Peer): string {
   if (peer.forwardedLines === '') {
     peer.forwardedLines = inOnePiece(fixedLines(peer.address, peer.address, peer.scheme, peer.port));
   }
-  // What an untrusted client claims is told apart from what is known, as ingress-nginx does.
-  const claimed = said === '' ? '' : `X-Original-Forwarded-For: ${said}\r\n`;
-  return `${own}${exchange.authority}\r\n${peer.forwardedLines}${claimed}`;
+  return peer.forwardedLines;
 }
 
 function fixedLines(chain: string, address: string, scheme: string, port: number): string {

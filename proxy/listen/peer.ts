@@ -26,6 +26,8 @@ export function peerOf(
     // Where the port that the client came to is told, the operator need not have said it.
     port: origin?.isTold === true ? origin.localPort : door.publicPort,
     forwardedLines: '',
+    host: '',
+    hostLines: '',
     loggedClient: null,
   };
 }

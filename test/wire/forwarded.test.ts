@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { errorPage } from '../../proxy/listen/errorpage.ts';
 import {
   clientAddressOf,
@@ -9,6 +9,15 @@ import {
   forwardedProtoOf,
 } from '../../proxy/listen/forwarded.ts';
 import { plainAddress, rangeTest } from '../../proxy/match/ranges.ts';
+import { testGateway } from '../kit/gateway.ts';
+import { get, RawClient } from '../kit/rawclient.ts';
+import { answer, Recorder } from '../kit/recorder.ts';
+import { plainTable } from '../kit/rows.ts';
+
+const opened: { stop(): Promise<unknown> }[] = [];
+after(async () => {
+  for (const each of opened.reverse()) await each.stop();
+});
 
 test('rangeTest covers exactly the ranges that it was given', () => {
   const isTrusted = rangeTest(['10.0.0.0/8', '192.0.2.7', 'fd00::/9', '::ffff:172.16.0.0/108', '2001:db8::1']);
@@ -82,4 +91,41 @@ test('an error page names the gateway and the request, escapes what it shows, an
     assert.equal(errorPage({ ...facts, accept }).contentType, 'text/html; charset=utf-8', accept);
   }
   assert.equal(errorPage({ ...facts, accept: 'application/problem+json' }).contentType, 'application/json');
+});
+
+test('each request of a connection brings its own host and id, and the same of everything else', async () => {
+  const backend = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: backend.port }]));
+  opened.push(backend, gateway);
+  const client = await RawClient.open({ port: gateway.port });
+  const asked: [host: string, claimed: string][] = [
+    ['a', ''],
+    ['a', ''],
+    ['a', ''],
+    ['b', ''],
+    ['b', '192.0.2.1'],
+    ['b', ''],
+    ['a', ''],
+  ];
+  for (const [i, [host, claimed]] of asked.entries()) {
+    client.send(get('/', host, [`X-Request-ID: id-${i}`, ...(claimed === '' ? [] : [`X-Forwarded-For: ${claimed}`])]));
+    assert.equal((await client.response(i)).status, 200);
+    const claim = claimed === '' ? [] : [`x-original-forwarded-for: ${claimed}`];
+    assert.deepEqual(
+      backend.requests[i]?.fields.map(([name, value]) => `${name.toLowerCase()}: ${value}`).sort(),
+      [
+        `host: ${host}`,
+        'x-forwarded-for: 127.0.0.1',
+        `x-forwarded-host: ${host}`,
+        `x-forwarded-port: ${gateway.port}`,
+        'x-forwarded-proto: http',
+        'x-forwarded-scheme: http',
+        'x-real-ip: 127.0.0.1',
+        `x-request-id: id-${i}`,
+        'x-scheme: http',
+        ...claim,
+      ].sort(),
+    );
+  }
+  client.destroy();
 });
