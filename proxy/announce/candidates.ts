@@ -73,16 +73,22 @@ function candidacyOf(plan: EdgePlan, address: string): Candidacy | null {
   const services = row.serviceIds.flatMap((id) => plan.service.get(id) ?? []);
   const locals = services.filter(({ externalTrafficPolicy }) => externalTrafficPolicy === 'local');
   for (const service of locals) {
-    const having = nodesOf(plan, service);
+    const having = nodesOf(plan, service, address);
     for (const node of waysByNode.keys()) if (!having.has(node)) waysByNode.delete(node);
   }
   const candidates = [...waysByNode].map(([node, ways]) => ({ node, rank: rankOf(node, address), ways }));
   return { candidates: candidates.sort(byRank), isLocal: locals.length > 0 };
 }
 
-/** Nodes with ready endpoints of a Service; where no node has one, those whose endpoints serve while they end (KEP-1669). */
-function nodesOf(plan: EdgePlan, { ports }: EdgeService): Set<string | null> {
-  const endpoints = ports.flatMap(({ endpointsId }) => plan.endpoints.get(endpointsId)?.endpoints ?? []);
+/**
+ * Nodes with ready endpoints of a Service, of the family of the address; where no node has one, those whose endpoints serve while
+ * they end (KEP-1669).
+ */
+function nodesOf(plan: EdgePlan, { ports }: EdgeService, address: string): Set<string | null> {
+  const isSix = address.includes(':');
+  const endpoints = ports
+    .flatMap(({ endpointsId }) => plan.endpoints.get(endpointsId)?.endpoints ?? [])
+    .filter((endpoint) => endpoint.address.includes(':') === isSix);
   const ready = endpoints.filter((endpoint) => endpoint.ready);
   const ending = endpoints.filter(({ serving, terminating }) => serving && terminating);
   return new Set((ready.length > 0 ? ready : ending).map(({ node }) => node));

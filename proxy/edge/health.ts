@@ -38,13 +38,14 @@ export class HealthPorts {
     for (const { healthCheckNodePort: port, namespace, name, ports } of this.#services.values()) {
       if (port === null) continue;
       wanted.add(port);
-      const addresses = new Set<string>();
+      // A pod of both families is one endpoint.
+      const byFamily = [new Set<string>(), new Set<string>()] as const;
       for (const { endpointsId } of ports) {
         for (const { address, node, ready } of plan.endpoints.get(endpointsId)?.endpoints ?? []) {
-          if (ready && node === this.#options.node) addresses.add(address);
+          if (ready && node === this.#options.node) byFamily[address.includes(':') ? 1 : 0].add(address);
         }
       }
-      const state = { service: { namespace, name }, localEndpoints: addresses.size };
+      const state = { service: { namespace, name }, localEndpoints: Math.max(byFamily[0].size, byFamily[1].size) };
       const open = this.#ports.get(port);
       if (open === undefined) this.#ports.set(port, this.#open(port, state));
       else open.state = state;
