@@ -68,10 +68,11 @@ export class Renderer {
 
   /** @param plan as it is after the change */
   apply(plan: EdgePlan, delta: Delta<PlanRows>): Transaction {
-    const step: Step = { transaction: new Transaction(), claimed: new Map(), udp: new Map() };
     const { isNew } = this;
+    const step: Step = { transaction: new Transaction(), claimed: isNew ? null : new Map(), udp: new Map() };
     for (const id of this.#touched(plan, delta, step.transaction)) this.#replace(plan, id, step);
-    for (const [element, before] of step.claimed) {
+    if (isNew) this.#addClaimed(step.transaction);
+    for (const [element, before] of step.claimed ?? []) {
       const after = this.#claims.best(element)?.value ?? null;
       if (before === after) continue;
       if (before !== null) step.transaction.remove(element);
@@ -93,9 +94,7 @@ export class Renderer {
     const transaction = new Transaction();
     transaction.addChains(this.#choosers.all());
     for (const element of this.#nodeElements ?? []) transaction.add(element, '');
-    for (const element of this.#claims.elements()) {
-      transaction.add(element, this.#claims.best(element)?.value ?? '');
-    }
+    this.#addClaimed(transaction);
     for (const rendered of this.#rendered.values()) {
       for (const [element, value] of this.#again(rendered).own) transaction.add(element, value);
     }
@@ -196,7 +195,7 @@ export class Renderer {
 
   #claim(id: string, before: Rendering['claims'], after: Rendering['claims'], claimed: Step['claimed']): void {
     const note = (element: string): void => {
-      if (!claimed.has(element)) claimed.set(element, this.#claims.best(element)?.value ?? null);
+      if (claimed !== null && !claimed.has(element)) claimed.set(element, this.#claims.best(element)?.value ?? null);
     };
     for (const element of before.keys()) {
       if (after.has(element)) continue;
@@ -208,6 +207,12 @@ export class Renderer {
       if (old?.rank === rank && old.value === value) continue;
       note(element);
       this.#claims.put(element, { owner: id, rank, value });
+    }
+  }
+
+  #addClaimed(transaction: Transaction): void {
+    for (const element of this.#claims.elements()) {
+      transaction.add(element, this.#claims.best(element)?.value ?? '');
     }
   }
 
@@ -248,7 +253,8 @@ export class Renderer {
 /** What one change does, with what was before it: only the difference goes to the kernel, whoever did what in between. */
 interface Step {
   readonly transaction: Transaction;
-  readonly claimed: Map<string, string | null>;
+  /** null: there was nothing. */
+  readonly claimed: Map<string, string | null> | null;
   readonly udp: Map<string, number>;
 }
 
