@@ -94,9 +94,9 @@ addCommand(
   'lint',
   'Say what would come of manifests; exit code 1: something would not be honoured.',
   lintFlags,
-  async ({ file, ingressClass }) => {
+  async ({ file, ...words }) => {
     const { lint, problemLine } = await import('./controller/explain/lint.ts');
-    const problems = await lint(file, ingressClass, Date.now());
+    const problems = await lint(file, words, Date.now());
     process.stdout.write(problems.map(problemLine).join(''));
     if (problems.some(({ severity }) => severity === 'error')) process.exitCode = 1;
   },
@@ -105,12 +105,11 @@ addCommand(
   'explain <URL>',
   'Say what becomes of a request, and why; exit code 1: it is not served.',
   explainFlags,
-  async ({ file, tables, namespace, selector, ingressClass, configmap, ...values }, url) => {
+  async ({ file, tables, method, header, client, listener, ...values }, url) => {
     const { explain } = await import('./controller/explain/explain.ts');
-    const { method, header, client, listener } = values;
     const { text, isServed } = await explain(
       { url, method, headers: header, client, listener },
-      { files: file, tables, namespace, selector, ingressClass, configmap },
+      { ...values, files: file, tables },
       () => reach(values),
     );
     process.stdout.write(text);
@@ -121,9 +120,9 @@ addCommand(
   'diff',
   'Say what would change in the tables; exit code 0: nothing, 1: something, 2: it cannot be told.',
   diffFlags,
-  async ({ from, to, ingressClass, configmap, ...values }) => {
+  async (values) => {
     const { diff } = await import('./controller/explain/diff.ts');
-    const text = await diff({ from, to, ingressClass, configmap }, () => reach(values)).catch((error: unknown) => {
+    const text = await diff(values, () => reach(values)).catch((error: unknown) => {
       throw new SettingError(reasonOf(error));
     });
     process.stdout.write(text);

@@ -1,6 +1,6 @@
 import type { Problem } from '#table/problem.ts';
 import { HeldView } from '../watch/held.ts';
-import { optionsOf, putFiles, stateOf } from './state.ts';
+import { optionsOf, putFiles, stateOf, type Words } from './state.ts';
 
 /**
  * What would come of manifests, by the code that a controller translates them with, and as if there was nothing else.
@@ -8,10 +8,10 @@ import { optionsOf, putFiles, stateOf } from './state.ts';
  * @param files paths of files, or of folders with all manifests below; `-` is what comes on stdin
  * @throws when a file cannot be read; the message is for a person
  */
-export async function lint(files: readonly string[], ingressClass: string, nowMs: number): Promise<readonly Problem[]> {
+export async function lint(files: readonly string[], words: Words, nowMs: number): Promise<readonly Problem[]> {
   const view = new HeldView();
   const unreadable = await putFiles(view, files);
-  return stateOf(view, unreadable, optionsOf({ ingressClass, configmap: null }), nowMs).problems;
+  return stateOf(view, unreadable, optionsOf(words), nowMs).problems;
 }
 
 /** A line for a person, and for grep. */

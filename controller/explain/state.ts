@@ -19,12 +19,23 @@ export interface State {
 /** What of a controller's command line decides what becomes of objects. */
 export interface Words {
   readonly ingressClass: string;
+  readonly controllerClass: string;
+  readonly adoptControllerClass: readonly string[];
+  readonly watchIngressWithoutClass: boolean;
   /** `namespace/name`; null: none. */
   readonly configmap: string | null;
 }
 
-export function optionsOf({ ingressClass, configmap }: Words): TranslateOptions {
-  return { ...defaultTranslateOptions, ingressClass, configMap: configmap, allowsLoopbackEndpoints: true };
+export function optionsOf(words: Words): TranslateOptions {
+  return {
+    ...defaultTranslateOptions,
+    ingressClass: words.ingressClass,
+    controllerName: words.controllerClass,
+    adoptedControllerNames: words.adoptControllerClass,
+    servesClassless: words.watchIngressWithoutClass,
+    configMap: words.configmap,
+    allowsLoopbackEndpoints: true,
+  };
 }
 
 /** What becomes of a view, by the code of the controller. */

@@ -18,19 +18,25 @@ export const statusFlags = {
   timeout: flag(duration.default(300_000), 'TIME', 'with --wait: no longer than this (default: 5m)'),
 };
 
+/** What of a controller's settings decides what becomes of objects. */
+const wordFlags = {
+  ingressClass: controllerFlags.ingressClass,
+  controllerClass: controllerFlags.controllerClass,
+  adoptControllerClass: controllerFlags.adoptControllerClass,
+  watchIngressWithoutClass: controllerFlags.watchIngressWithoutClass,
+  configmap: controllerFlags.configmap,
+};
+
 export const lintFlags = {
   file: flag(
     list(text).refine((files) => files.length > 0, 'is needed'),
     'FILE',
     'file or folder of manifests, - for what comes on stdin; may be repeated',
   ),
-  ingressClass: controllerFlags.ingressClass,
+  ...wordFlags,
 };
 
 const reachFlags = { kubeconfig: controllerFlags.kubeconfig, context: controllerFlags.context };
-
-/** What of a controller's settings decides what becomes of objects. */
-const wordFlags = { ingressClass: controllerFlags.ingressClass, configmap: controllerFlags.configmap };
 
 const manifests = list(text).default([]);
 

@@ -169,6 +169,18 @@ test('who may come is not guessed; a rewritten path is told', () => {
   assert.match(sluice('explain', 'a.wide.example/x', ...all).stdout, /^backend +sees the path \/inside$/m);
 });
 
+test('classes of another controller are served when the flag says so, as by a controller', () => {
+  const file = join(folder, 'adopted.yaml');
+  const text = toYaml(manifests(recorder.port)).replaceAll('sluice.dev/ingress-controller', 'k8s.io/ingress-nginx');
+  writeFileSync(
+    file,
+    text.replaceAll('ingressClassName: sluice', 'ingressClassName: nginx').replace(/name: sluice$/m, 'name: nginx'),
+  );
+  assert.match(sluice('explain', 'shop.example', '--file', file).stdout, /^answer +404 /m);
+  const adopted = sluice('explain', 'shop.example', '--file', file, '--adopt-controller-class', 'k8s.io/ingress-nginx');
+  assert.match(adopted.stdout, /^answer +of default\/web\/80$/m);
+});
+
 test('what cannot be asked is one line', () => {
   const cases: [args: string[], line: RegExp][] = [
     [['ftp://x/'], /^error: ftp:\/\/x\/ is no URL of http or https\n$/],
