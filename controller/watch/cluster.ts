@@ -251,7 +251,11 @@ export class ClusterSource implements Source {
     const nowMs = performance.now();
     const nodes = new Map([...this.#view.all('Node')].map((node) => [node.metadata.name, node]));
     for (const { object } of this.#staged) if (object?.kind === 'Node') nodes.set(object.metadata.name, object);
-    this.#doubt.look(nodes.values(), nowMs);
+    // Kinds come back one by one after an outage, and slices may be before the nodes.
+    const isBlind = this.#scopes.some(
+      ({ kind, reflector, isRefused }) => kind.kind === 'Node' && !isRefused && reflector.state().failure !== null,
+    );
+    this.#doubt.look(isBlind ? null : nodes.values(), nowMs);
     const staged = this.#staged.filter((each) => {
       const slice = each.object?.kind === 'EndpointSlice' ? each.object : null;
       return each.kind !== 'EndpointSlice' || !this.#doubt.withholds(each, each.key, slice, this.#view, nowMs);

@@ -18,9 +18,9 @@ export class Doubt<T> {
     this.#patienceMs = patienceMs;
   }
 
-  /** To be told before slices are asked for, with the nodes as they are now. */
-  look(nodes: Iterable<ObjectOf<'Node'>>, nowMs: number): void {
-    if (isNobodyHeard(nodes)) this.#passedAtMs = Number.POSITIVE_INFINITY;
+  /** To be told before slices are asked for, with the nodes as they are now; null: the API server does not tell us of them. */
+  look(nodes: Iterable<ObjectOf<'Node'>> | null, nowMs: number): void {
+    if (nodes === null || isNobodyHeard(nodes)) this.#passedAtMs = Number.POSITIVE_INFINITY;
     else if (this.#passedAtMs === Number.POSITIVE_INFINITY) this.#passedAtMs = nowMs;
   }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Doubt } from '../../controller/watch/doubt.ts';
 import { type ApiServer, type Manifest, startApiServer } from '../kit/apiserver.ts';
 import { skipWithoutApiServer } from '../kit/assets.ts';
 import { waitUntil } from '../kit/wait.ts';
@@ -19,6 +20,27 @@ after(async () => {
   if (skip) return;
   await watchers.stop();
   await api.stop();
+});
+
+test('while nothing is heard of the nodes, and a while after, it is doubted, too', { skip }, async () => {
+  await api.apply({ ...slice(true), metadata: { ...slice().metadata, name: 'known' } });
+  const { updates } = await watchers.started();
+  const view = updates.at(-1)?.view;
+  const known = view?.get('EndpointSlice', 'default/known');
+  assert.ok(view && known);
+  const gone = { ...known, endpoints: known.endpoints.map((each) => ({ ...each, conditions: { ready: false } })) };
+  const doubt = new Doubt<string>(1_000);
+  const isWithheld = (nowMs: number) => doubt.withholds('news', 'default/known', gone, view, nowMs);
+  doubt.look([], 0);
+  assert.equal(isWithheld(0), false);
+  doubt.look(null, 10);
+  assert.equal(isWithheld(10), true);
+  assert.equal(doubt.waitMs(10), null);
+  doubt.look([], 20);
+  assert.equal(doubt.waitMs(20), 1_000);
+  assert.equal(isWithheld(1_019), true);
+  assert.deepEqual(doubt.release(), ['news']);
+  assert.equal(isWithheld(1_020), false);
 });
 
 const slice = (...ready: boolean[]): Manifest => ({
