@@ -1,6 +1,6 @@
-import { writeFile } from 'node:fs/promises';
 import type { Log } from '#kit/log.ts';
 import type { AnnouncedBy } from '#table/announced.ts';
+import type { ArpSettings } from './arp.ts';
 import { runIp } from './ip.ts';
 import type { Lease } from './links.ts';
 import type { Target } from './prober.ts';
@@ -19,14 +19,15 @@ interface Holding extends Target {
  */
 export class Holdings {
   readonly #lifetimeS: number;
+  readonly #arp: ArpSettings;
   readonly #log: Log;
   readonly #held = new Map<string, Holding>();
-  readonly #prepared = new Set<string>();
   #turn: Promise<unknown> = Promise.resolve();
 
   /** @param lifetimeS how long the kernel keeps an address that is not renewed */
-  constructor(lifetimeS: number, log: Log) {
+  constructor(lifetimeS: number, arp: ArpSettings, log: Log) {
     this.#lifetimeS = lifetimeS;
+    this.#arp = arp;
     this.#log = log;
   }
 
@@ -95,7 +96,7 @@ export class Holdings {
 
   async #add(targets: readonly Target[], seconds: number): Promise<string[]> {
     if (targets.length === 0) return [];
-    for (const { link } of targets) await this.#prepare(link);
+    for (const link of new Set(targets.map((target) => target.link))) await this.#arp.bring(link);
     const startMs = performance.now();
     const { failures } = await runIp(
       targets.map(
@@ -113,20 +114,6 @@ export class Holdings {
       this.#log.error({ address, link, err: failure }, 'an address cannot be put on its interface');
       return [];
     });
-  }
-
-  /** An interface answers for its own addresses only, and asks by its own: else every one would answer for an address. */
-  async #prepare(link: string): Promise<void> {
-    if (this.#prepared.has(link)) return;
-    this.#prepared.add(link);
-    for (const [name, value] of [
-      ['arp_ignore', '1'],
-      ['arp_announce', '2'],
-    ] as const) {
-      await writeFile(`/proc/sys/net/ipv4/conf/${link}/${name}`, value).catch((error: NodeJS.ErrnoException) => {
-        this.#log.warn({ link, err: error.code }, `${name} cannot be set`);
-      });
-    }
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -3,6 +3,7 @@ import type { EdgePlan, PlanRows } from '#table/plan.ts';
 import type { Problem } from '#table/problem.ts';
 import { changesOf, type Delta } from '../receive/changes.ts';
 import type { Announcer, AnnouncerStatus } from './announcer.ts';
+import { ArpSettings } from './arp.ts';
 import { Candidates } from './candidates.ts';
 import { type Contender, type Decision, decide, type Grade } from './election.ts';
 import { Gratuitous } from './gratuitous.ts';
@@ -64,7 +65,7 @@ export class Layer2 implements Announcer {
   ) {
     this.#options = options;
     this.#heartbeat = heartbeat;
-    this.#holdings = new Holdings(options.addressLifetimeS, options.log);
+    this.#holdings = new Holdings(options.addressLifetimeS, new ArpSettings(options.runDir, options.log), options.log);
     this.#strays = new Strays(options.log);
     this.#links = links;
     this.#leftovers = { leases, readMs: performance.now() };

@@ -1,3 +1,4 @@
+import { restoreArp } from '../announce/arp.ts';
 import { removeAddresses } from '../announce/holdings.ts';
 import { readLinks } from '../announce/links.ts';
 import { strayTables } from '../announce/strays.ts';
@@ -17,6 +18,8 @@ export async function cleanUp({ runDir }: { runDir: string }): Promise<string[]>
   const { leases } = await readLinks();
   await removeAddresses(leases);
   removed.push(...leases.map(({ address, link }) => `the address ${address} from ${link}`));
+  const restored = await restoreArp(runDir);
+  removed.push(...restored.map((link) => `the settings of ARP of ${link}, which are what they were`));
   const tables = (await runNft(['list', 'tables'])).split('\n');
   for (const each of [table, ...strayTables]) {
     if (!tables.includes(`table ${each}`)) continue;

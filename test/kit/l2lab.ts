@@ -243,6 +243,12 @@ export class L2Agent {
     await this.kill();
   }
 
+  /** @returns what `sluice edge cleanup` says */
+  cleanUp(): Promise<string> {
+    const sluice = join(import.meta.dirname, '..', '..', 'sluice.ts');
+    return this.node.netns.exec(process.execPath, sluice, 'edge', 'cleanup', '--run-dir', this.#runDir);
+  }
+
   async kill(): Promise<void> {
     const process = this.#process;
     this.#process = null;

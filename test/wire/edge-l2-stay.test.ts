@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { L2Lab } from '../kit/l2lab.ts';
 import { skipWithoutNetns } from '../kit/netns.ts';
+import { eventually } from '../kit/wait.ts';
 
 const skip = await skipWithoutNetns(['nft', 'sysctl', 'arping']);
 const vip = '172.30.0.200';
@@ -17,6 +18,11 @@ describe('layer 2: a holder that is well, or comes back in time', { skip, timeou
   });
 
   after(() => lab?.close());
+
+  const settingsOf = async (node: string) => {
+    const names = ['net.ipv4.conf.eth0.arp_ignore', 'net.ipv4.conf.eth0.arp_announce'];
+    return (await lab.agent(node).node.netns.exec('sysctl', '-n', ...names)).trim().split('\n');
+  };
 
   test('behaviour 19: an agent that crashes and comes back at once goes on with its address', async () => {
     const old = await lab.holder(vip);
@@ -54,5 +60,19 @@ describe('layer 2: a holder that is well, or comes back in time', { skip, timeou
       lab.service('web', [vip], ['pod-1a', 'pod-2a', 'pod-3a']),
       many.map((id) => ({ kind: 'address', id })),
     );
+  });
+
+  test('an interface that has other settings has ours again soon, and its own after cleanup', async () => {
+    const holder = await lab.holder(vip);
+    const { netns } = lab.agent(holder).node;
+    assert.deepEqual(await settingsOf(holder), ['1', '2']);
+    await netns.sysctl('net.ipv4.conf.eth0.arp_ignore=0');
+    await eventually(async () => ((await settingsOf(holder))[0] === '1' ? true : undefined), 'arp_ignore=1');
+    await lab.agent(holder).kill();
+    assert.match(await lab.agent(holder).cleanUp(), /the settings of ARP of eth0/);
+    assert.deepEqual(await settingsOf(holder), ['0', '0']);
+    assert.deepEqual(await lab.holders(vip), []);
+    await lab.agent(holder).start();
+    await lab.tell(lab.agent(holder));
   });
 });
