@@ -14,7 +14,7 @@ export const proxy = group('the fleet that moves the bytes', {
     .describe('access log: off, stdout, or the path of a file'),
   workers: count(0, 'worker processes of a pod; 0: one for each CPU that it may use'),
   drainDelaySeconds: count(
-    5,
+    10,
     'how long a pod that has to leave serves as before, unready, until those who send traffic know, seconds; the rest of the grace period is for requests in flight',
   ),
   containerPort: group('ports of the container', {
