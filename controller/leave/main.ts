@@ -23,8 +23,11 @@ export async function runLeave(settings: ValuesOf<typeof leaveFlags>): Promise<v
   const removal = new Removal(cluster, namespace, performance.now() + settings.timeout, log);
   try {
     await removal.endWorkload('deployments', settings.controllerWorkload);
-    if (settings.edgeWorkload !== null) await cleanNodes(removal, settings.edgeWorkload);
-    await releaseServices(cluster, log);
+    // Without an edge the records in Services, if there are any, are those of another installation.
+    if (settings.edgeWorkload !== null) {
+      await cleanNodes(removal, settings.edgeWorkload);
+      await releaseServices(cluster, log);
+    }
     for (const name of ownSecrets) await removal.delete(`/api/v1/namespaces/${namespace}/secrets/${name}`);
     await removal.delete(
       `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${encodeURIComponent(settings.leaderElectionId)}`,

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { finalizer } from '../../controller/addresses/claim.ts';
+import { recordAnnotation } from '../../controller/addresses/record.ts';
+import { type ApiServer, startApiServer } from '../kit/apiserver.ts';
+import { skipWithoutApiServer } from '../kit/assets.ts';
+import { SluiceProcess } from '../kit/sluice.ts';
+
+const path = '/api/v1/namespaces/default/services/web';
+
+/** Nothing ends pods here, so there are no workloads: what they have left is. */
+describe('sluice leave', { skip: await skipWithoutApiServer(), timeout: 240_000 }, () => {
+  let api: ApiServer;
+
+  before(async () => {
+    api = await startApiServer();
+    await api.apply({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: {
+        name: 'web',
+        namespace: 'default',
+        annotations: { [recordAnnotation]: '{}' },
+        finalizers: [finalizer, 'others.test/keep'],
+      },
+      spec: { type: 'LoadBalancer', loadBalancerClass: 'sluice.dev/edge', ports: [{ port: 80 }] },
+    });
+    await api.call('PATCH', `${path}/status`, { status: { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } } });
+  });
+
+  after(() => api?.stop());
+
+  async function leave(...args: string[]): Promise<void> {
+    const flags = ['--kubeconfig', await api.kubeconfig(), '--controller-namespace', 'default', ...args];
+    const process = new SluiceProcess(['leave', ...flags]);
+    assert.deepEqual(await process.ended(), { code: 0, signal: null }, process.stderr);
+  }
+
+  async function service(): Promise<unknown> {
+    const { body } = await api.call('GET', path);
+    const { annotations = {}, finalizers = [] } = Object(body.metadata);
+    const { ingress = [] } = Object(Object(body['status']).loadBalancer);
+    return {
+      addresses: ingress.map(({ ip }: { ip: string }) => ip),
+      record: annotations[recordAnnotation],
+      finalizers,
+    };
+  }
+
+  test('an installation without an edge leaves the addresses of another alone', async () => {
+    await leave();
+    const finalizers = [finalizer, 'others.test/keep'];
+    assert.deepEqual(await service(), { addresses: ['192.0.2.1'], record: '{}', finalizers });
+  });
+
+  test('with its edge go the addresses, the record and our finalizer', async () => {
+    await leave('--edge-workload', 'sluice-edge');
+    assert.deepEqual(await service(), { addresses: [], record: undefined, finalizers: ['others.test/keep'] });
+  });
+});
