@@ -58,10 +58,14 @@ export const Values = z.strictObject({
     enabled: toggle(true, 'install and upgrade them with the chart'),
     keep: toggle(true, 'leave them, and all pools and peers, when the chart is uninstalled'),
   }),
-  rbac: group('permissions', { create: toggle(true, 'create roles and bindings') }),
+  rbac: group('permissions', {
+    create: toggle(true, 'create roles and bindings; false: they are there, for the service account NAME-leave, too'),
+  }),
   networkPolicy: group('a NetworkPolicy for each component', {
     enabled: toggle(false, 'create them; traffic that the components do not need is refused'),
-    adminFrom: parts('who may ask the admin ports, as peers of a NetworkPolicy; empty: everybody'),
+    adminFrom: parts(
+      'who may ask the admin ports, as peers of a NetworkPolicy: Prometheus, and the API server for `sluice status`; empty: everybody',
+    ),
   }),
   priorityClass: group('a PriorityClass of our own for controllers and proxies', {
     create: toggle(false, 'create it'),

@@ -92,6 +92,8 @@ describe('what is rendered, before a real API server', { skip: helm.skip || (awa
   for (const { file, each } of cases.filter(({ each }) => !isFailing(each.expect))) {
     test(`${file}: every object is taken, with no field that it does not know`, async () => {
       const { objects } = renderChart(each.values);
+      const names = objects.map((object) => `${nameOf(object)} ${object.metadata.namespace ?? ''}`);
+      assert.deepEqual(names.toSorted(), [...new Set(names)].sort());
       const refused: string[] = [];
       for (const object of objects.filter(({ apiVersion }) => !foreign.test(apiVersion))) {
         const { status, body } = await api.dryRun(object);
@@ -100,6 +102,58 @@ describe('what is rendered, before a real API server', { skip: helm.skip || (awa
       assert.deepEqual(refused, []);
     });
   }
+
+  test('a class of load balancers that cannot be changed is told before anything is', async () => {
+    const service = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'gateway-sluice-proxy', namespace: 'edge-system' },
+    };
+    const spec = { type: 'LoadBalancer', ports: [{ port: 80 }] };
+    await api.apply({ ...service, spec });
+    const { status } = await api.call('PATCH', '/api/v1/namespaces/edge-system/services/gateway-sluice-proxy', {
+      spec: { loadBalancerClass: 'sluice.dev/edge' },
+    });
+    assert.equal(status, 422, 'the API server would refuse it');
+    const kubeconfig = await api.kubeconfig();
+    assert.equal(renderChart({}, kubeconfig).failure, '');
+    assert.match(
+      renderChart({ edge: { enabled: true } }, kubeconfig).failure,
+      /has no loadBalancerClass, .* kubectl --namespace edge-system delete service gateway-sluice-proxy$/m,
+    );
+    await api.delete(service);
+    assert.equal(renderChart({ edge: { enabled: true } }, kubeconfig).failure, '');
+  });
+
+  test('definitions that somebody else has installed are left alone, and taken over by what the notes say', async () => {
+    const documents = readFileSync(join(chart, 'files/crds.yaml'), 'utf8').split('\n---\n');
+    const definitions = documents.map((each) => parse(each)).filter((each) => each !== null) as Manifest[];
+    await api.apply(...definitions);
+    const kubeconfig = await api.kubeconfig();
+    const before = renderChart({}, kubeconfig);
+    assert.deepEqual(
+      before.objects.filter(({ kind }) => kind === 'CustomResourceDefinition'),
+      [],
+    );
+    const commands = [...before.warnings.matchAll(/^ {2}kubectl (label|annotate) --overwrite crd (.+)$/gm)];
+    for (const [, verb, words = ''] of commands) {
+      const given = words.split(' ').filter((word) => word.includes('='));
+      const names = words.split(' ').filter((word) => !word.includes('='));
+      const field = verb === 'label' ? 'labels' : 'annotations';
+      const values = Object.fromEntries(given.map((each) => each.split('=')));
+      for (const name of names) {
+        const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`;
+        assert.equal((await api.call('PATCH', path, { metadata: { [field]: values } })).status, 200, name);
+      }
+    }
+    const { objects, warnings } = renderChart({}, kubeconfig);
+    assert.equal(warnings, '');
+    const ours = objects.filter(({ kind }) => kind === 'CustomResourceDefinition').map(({ metadata }) => metadata.name);
+    assert.deepEqual(ours.sort(), definitions.map(({ metadata }) => metadata.name).sort());
+    // By these Helm knows what it may take over.
+    const { body } = await api.call('GET', `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${ours[0]}`);
+    assert.equal(Object(Object(body.metadata)['labels'])['app.kubernetes.io/managed-by'], 'Helm');
+  });
 });
 
 /** Kinds that this API server does not have. */

@@ -27,14 +27,22 @@ export interface Rendering {
   readonly failure: string;
 }
 
-/** The chart as `helm install gateway --namespace edge-system` would send it with these values. */
-export function renderChart(values: { extraObjects?: unknown[]; [key: string]: unknown }): Rendering {
+/**
+ * The chart as `helm install gateway --namespace edge-system` would send it with these values.
+ *
+ * @param kubeconfig of the cluster that templates look into; null: there is none
+ */
+export function renderChart(
+  values: { extraObjects?: unknown[]; [key: string]: unknown },
+  kubeconfig: string | null = null,
+): Rendering {
   // Without a cluster Helm tells no notes, but an object may ask for the same.
   const extraObjects = [
     ...(values.extraObjects ?? []),
     { warnings: '{{ include "sluice.warnings" . | trim | b64enc }}' },
   ];
-  const args = ['template', 'gateway', chart, '--namespace', 'edge-system', '--values', '-', ...kubeVersion];
+  const cluster = kubeconfig === null ? kubeVersion : ['--dry-run=server', '--kubeconfig', kubeconfig, ...kubeVersion];
+  const args = ['template', 'gateway', chart, '--namespace', 'edge-system', '--values', '-', ...cluster];
   const rendered = run(args, JSON.stringify({ ...values, extraObjects }));
   if (rendered.status !== 0) return { objects: [], warnings: '', failure: rendered.stderr.trim() };
   const documents = parseAllDocuments(rendered.stdout).flatMap((document) => {

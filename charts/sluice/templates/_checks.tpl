@@ -37,6 +37,13 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- range $path, $labels := dict "commonLabels" .Values.commonLabels "controller.podLabels" .Values.controller.podLabels "proxy.podLabels" .Values.proxy.podLabels "edge.podLabels" .Values.edge.podLabels }}
+{{- range $name := list "name" "instance" "component" "managed-by" }}
+{{- if hasKey $labels (printf "app.kubernetes.io/%s" $name) }}
+{{- fail (printf "%s: app.kubernetes.io/%s says whose an object is, and Services find pods by it: use another label, or nameOverride for the name." $path $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and .Values.edge.enabled .Values.controller.scope.enabled }}
 {{- fail "edge.enabled needs all namespaces, or an address could be given twice: disable controller.scope." }}
 {{- end }}
@@ -82,7 +89,8 @@
 {{- with include "sluice.ownerofcrd" (dict "root" . "name" "addresspools.sluice.dev") }}
 - The definitions of AddressPool and the others are there already and belong to {{ . }}: this release neither changes nor
   upgrades them. To let it, upgrade once more after
-  kubectl annotate --overwrite crd -l app.kubernetes.io/part-of={{ include "sluice.name" $ }} meta.helm.sh/release-name={{ $.Release.Name }} meta.helm.sh/release-namespace={{ $.Release.Namespace }}
+  kubectl label --overwrite crd {{ include "sluice.crdnames" $ }} app.kubernetes.io/managed-by=Helm
+  kubectl annotate --overwrite crd {{ include "sluice.crdnames" $ }} meta.helm.sh/release-name={{ $.Release.Name }} meta.helm.sh/release-namespace={{ $.Release.Namespace }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -64,5 +64,5 @@
 {{- end }}
 
 {{- define "sluice.webhookname" -}}
-{{- printf "%s-%s" (include "sluice.namespace" .) (include "sluice.fullname" .) | trunc 63 -}}
+{{- printf "%s-%s" (include "sluice.namespace" .) (include "sluice.fullname" .) -}}
 {{- end }}

@@ -30,16 +30,11 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .name }}
 {{- end }}
 
+{{/* Those of commonLabels go before what selects nothing. */}}
 {{- define "sluice.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
-app.kubernetes.io/name: {{ include "sluice.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: {{ include "sluice.name" . }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- range $name, $value := .Values.commonLabels }}
-{{ $name }}: {{ $value | quote }}
-{{- end }}
+{{- $usual := dict "helm.sh/chart" (printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_")) "app.kubernetes.io/version" .Chart.AppVersion "app.kubernetes.io/part-of" (include "sluice.name" .) }}
+{{- $fixed := dict "app.kubernetes.io/name" (include "sluice.name" .) "app.kubernetes.io/instance" .Release.Name "app.kubernetes.io/managed-by" .Release.Service }}
+{{- toYaml (merge $fixed .Values.commonLabels $usual) }}
 {{- end }}
 
 {{/* metadata of an object without a component: dict root, name, optionally namespaced (true), labels, annotations. */}}
@@ -48,14 +43,10 @@ name: {{ .name }}
 {{- if .namespaced }}
 namespace: {{ default (include "sluice.namespace" .root) .namespace }}
 {{- end }}
+{{- $labels := merge (dict) (default dict .labels) (include "sluice.labels" .root | fromYaml) }}
+{{- with .component }}{{ $_ := set $labels "app.kubernetes.io/component" . }}{{ end }}
 labels:
-  {{- include "sluice.labels" .root | nindent 2 }}
-  {{- with .component }}
-  app.kubernetes.io/component: {{ . }}
-  {{- end }}
-  {{- range $name, $value := .labels }}
-  {{ $name }}: {{ $value | quote }}
-  {{- end }}
+  {{- toYaml $labels | nindent 2 }}
 {{- $annotations := merge (dict) (default dict .annotations) .root.Values.commonAnnotations }}
 {{- if $annotations }}
 annotations:

@@ -2,15 +2,17 @@
 {{/* What the pods of every component have in common: dict root, name, values, hostNetwork. */}}
 {{- define "sluice.podmetadata" -}}
 labels:
-  {{- include "sluice.selector" . | nindent 2 }}
-  {{- range $name, $value := merge (dict) .values.podLabels .root.Values.commonLabels }}
-  {{ $name }}: {{ $value | quote }}
-  {{- end }}
+  {{- toYaml (merge (include "sluice.selector" . | fromYaml) .values.podLabels .root.Values.commonLabels) | nindent 2 }}
 annotations:
-  kubectl.kubernetes.io/default-container: sluice
-  {{- range $name, $value := .values.podAnnotations }}
-  {{ $name }}: {{ $value | quote }}
-  {{- end }}
+  {{- toYaml (merge (dict) .values.podAnnotations (dict "kubectl.kubernetes.io/default-container" "sluice")) | nindent 2 }}
+{{- end }}
+
+{{/* Of pods that are not root: dict values, sysctls. What the values say goes before what is usual; both lists of sysctls count. */}}
+{{- define "sluice.podsecurity" -}}
+{{- $said := .values.podSecurityContext }}
+{{- $context := merge (dict) $said (dict "runAsNonRoot" true "fsGroup" 65532) }}
+{{- with concat (default list .sysctls) (default list $said.sysctls) }}{{ $_ := set $context "sysctls" . }}{{ end }}
+{{- toYaml $context }}
 {{- end }}
 
 {{- define "sluice.podsettings" -}}
