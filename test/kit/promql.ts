@@ -40,6 +40,6 @@ export function readingsOf(query: string): { readings: Reading[]; grouping: stri
 
 /** Functions, aggregations and operators that queries of this project use. */
 const words = new Set([
-  ...['sum', 'min', 'max', 'count', 'topk', 'bottomk', 'rate', 'increase', 'histogram_quantile', 'time', 'vector'],
+  ...['sum', 'min', 'max', 'count', 'topk', 'bottomk', 'rate', 'increase', 'histogram_quantile', 'time', 'absent'],
   ...['and', 'or', 'unless'],
 ]);
