@@ -31,8 +31,9 @@ export function selectedNodes(nodes: readonly Node[], selector: LabelSelector | 
 }
 
 /**
- * Nodes that may announce. Excluded ones and those without network never do. Those that are about to leave or not ready
- * do only when no other is left: that all are not ready says more about who watches them than about them (KEP-3458).
+ * Nodes that may announce. Excluded ones and those without network never do; those that are about to leave do only when no
+ * other is left (KEP-3836). Readiness does not count (KEP-3458): it says whether a kubelet is heard, and a node that cannot be
+ * reached is missed by other edges and by routers long before.
  */
 export function announcingNodes(nodes: readonly Node[], selector: LabelSelector | undefined): string[] {
   const eligible = nodes.filter(
@@ -42,8 +43,7 @@ export function announcingNodes(nodes: readonly Node[], selector: LabelSelector 
       (selector === undefined || selects(selector, labels)),
   );
   const staying = eligible.filter(({ spec }) => !isLeaving(spec));
-  const ready = staying.filter(({ status }) => (conditionOf(status, 'Ready') ?? 'True') === 'True');
-  return namesOf([ready, staying, eligible].find((some) => some.length > 0) ?? []);
+  return namesOf(staying.length > 0 ? staying : eligible);
 }
 
 /** The reader keeps of all taints only the one that says so (KEP-3836). */
