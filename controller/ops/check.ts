@@ -1,5 +1,7 @@
+import { connect as connectTcp } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Agent, request } from 'undici';
+import { connect as connectTls } from 'node:tls';
+import { Agent, type buildConnector, request } from 'undici';
 import { z } from 'zod';
 import { reasonOf } from '#kit/reason.ts';
 
@@ -9,6 +11,8 @@ export interface CheckSettings {
   /** What the proxies answer at; each must answer with `status`, or null: with anything below 500. */
   readonly url: readonly string[];
   readonly status: number | null;
+  /** Proxies demand a PROXY header of every connection. */
+  readonly proxyHeader: boolean;
   /** How long what is not well yet may take, ms. */
   readonly timeout: number;
 }
@@ -26,13 +30,14 @@ export async function checkFleet(settings: CheckSettings): Promise<Outcome> {
   const giveUpMs = performance.now() + settings.timeout;
   // Whose certificate is shown to a host that nobody has is not the question here.
   const agent = new Agent({ connect: { rejectUnauthorized: false, timeout: callTimeoutMs } });
+  const client = settings.proxyHeader ? new Agent({ connect: connectWithHeader }) : agent;
   try {
     for (;;) {
       const steps = [
         await step('the controller is ready', () => isReady(settings, agent)),
         await step('all proxies have applied the tables', () => haveApplied(settings, agent)),
         ...(await Promise.all(
-          settings.url.map((url) => step(`${url} answers`, () => answers(url, settings.status, agent))),
+          settings.url.map((url) => step(`${url} answers`, () => answers(url, settings.status, client))),
         )),
       ];
       const isWell = steps.every(({ failure }) => failure === null);
@@ -46,6 +51,7 @@ export async function checkFleet(settings: CheckSettings): Promise<Outcome> {
     }
   } finally {
     await agent.destroy();
+    await client.destroy();
   }
 }
 
@@ -87,6 +93,20 @@ async function answers(url: string, expected: number | null, agent: Agent): Prom
   const isExpected = expected === null ? status < 500 : status === expected;
   return isExpected ? null : `with ${status}`;
 }
+
+/** "UNKNOWN" of PROXY version 1: the connection is its own, as that of a health check. */
+const header = 'PROXY UNKNOWN\r\n';
+
+const connectWithHeader: buildConnector.connector = ({ hostname, port, protocol }, done) => {
+  const isTls = protocol === 'https:';
+  const socket = connectTcp({ host: hostname, port: Number(port) || (isTls ? 443 : 80), timeout: callTimeoutMs });
+  socket.write(header);
+  socket.on('timeout', () => socket.destroy(new Error('it does not answer')));
+  // No name: as without a header, whose certificate is shown is not the question.
+  const stream = isTls ? connectTls({ socket, rejectUnauthorized: false }) : socket;
+  stream.once('error', (error) => done(error, null));
+  stream.once(isTls ? 'secureConnect' : 'connect', () => done(null, stream));
+};
 
 /** RFC 2606: nobody has it. */
 const unknownHost = 'sluice-check.invalid';

@@ -291,6 +291,7 @@ export const checkFlags = {
     'where proxies answer, for a host that nobody has; may be repeated',
   ),
   status: flag(integer(100, 599).nullable().default(null), 'CODE', 'what they answer (default: anything below 500)'),
+  proxyHeader: flag(toggle.default(false), null, 'begin each connection with the PROXY header that proxies demand'),
   timeout: flag(duration.default(30_000), 'TIME', 'how long what is not well yet may take (default: 30s)'),
 };
 

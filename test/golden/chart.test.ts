@@ -125,6 +125,19 @@ describe('what is rendered, before a real API server', { skip: helm.skip || (awa
     assert.equal(renderChart({ edge: { enabled: true } }, kubeconfig).failure, '');
   });
 
+  test('two releases in one namespace, which would share their keys, are refused', async () => {
+    const kubeconfig = await api.kubeconfig();
+    const there = renderChart({}).objects.filter(({ metadata: { name } }) => name === 'gateway-sluice-controller');
+    const [deployment] = there.filter(({ kind }) => kind === 'Deployment');
+    assert.ok(deployment);
+    await api.apply(deployment);
+    assert.equal(renderChart({}, kubeconfig).failure, '', 'its own');
+    const labels = { ...Object(deployment.metadata['labels']), 'app.kubernetes.io/instance': 'first' };
+    await api.apply({ ...deployment, metadata: { ...deployment.metadata, labels } });
+    assert.match(renderChart({}, kubeconfig).failure, /Release first is in namespace edge-system already\./);
+    await api.delete(deployment);
+  });
+
   test('definitions that somebody else has installed are left alone, and taken over by what the notes say', async () => {
     const documents = readFileSync(join(chart, 'files/crds.yaml'), 'utf8').split('\n---\n');
     const definitions = documents.map((each) => parse(each)).filter((each) => each !== null) as Manifest[];

@@ -16,6 +16,12 @@
 {{- if and .hostPort.enabled .hostNetwork }}
 {{- fail "proxy.hostNetwork opens proxy.containerPort on the node already: disable proxy.hostPort." }}
 {{- end }}
+{{- if and .enabled .hostNetwork $.Values.controller.hostNetwork (eq (int .containerPort.admin) (int $.Values.controller.containerPort.admin)) }}
+{{- fail (printf "controller.hostNetwork and proxy.hostNetwork: port %d of a node would be the admin port of both, so no node could run both: change proxy.containerPort.admin." (int .containerPort.admin)) }}
+{{- end }}
+{{- if and .enabled .service.enabled (not (or .service.enableHttp .service.enableHttps $.Values.tcp $.Values.udp)) }}
+{{- fail "proxy.service has no port left: enable enableHttp or enableHttps, or disable proxy.service." }}
+{{- end }}
 {{- if lt (int .terminationGracePeriodSeconds) (add (int .drainDelaySeconds) 10 | int) }}
 {{- fail (printf "proxy.terminationGracePeriodSeconds (%d) leaves no time after proxy.drainDelaySeconds (%d): it must be at least 10 seconds more." (int .terminationGracePeriodSeconds) (int .drainDelaySeconds)) }}
 {{- end }}
@@ -42,6 +48,13 @@
 {{- if hasKey $labels (printf "app.kubernetes.io/%s" $name) }}
 {{- fail (printf "%s: app.kubernetes.io/%s says whose an object is, and Services find pods by it: use another label, or nameOverride for the name." $path $name) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- range (lookup "apps/v1" "Deployment" (include "sluice.namespace" .) "").items }}
+{{- $labels := default dict .metadata.labels }}
+{{- $isController := and (hasPrefix "sluice-" (default "" (index $labels "helm.sh/chart"))) (eq "controller" (default "" (index $labels "app.kubernetes.io/component"))) }}
+{{- if and $isController (ne $.Release.Name (default "" (index $labels "app.kubernetes.io/instance"))) }}
+{{- fail (printf "Release %s is in namespace %s already. Both would keep their keys in the same Secrets, and the end of one would be that of the other: give each release a namespace of its own." (index $labels "app.kubernetes.io/instance") .metadata.namespace) }}
 {{- end }}
 {{- end }}
 {{- if and .Values.edge.enabled .Values.controller.scope.enabled }}
