@@ -35,6 +35,8 @@ const introduction = [
   '',
   'Controllers, proxies, and with `edge.enabled` an agent on each node that gives addresses to Services of type LoadBalancer.',
   '',
+  '<!-- not run: needs a cluster -->',
+  '',
   '```sh',
   'helm install sluice charts/sluice --namespace sluice --create-namespace',
   'helm test sluice --namespace sluice',

@@ -37,7 +37,12 @@ function blocksOf(file: string): Block[] {
 }
 
 const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'));
-const blocks = ['README.md', 'ARCHITECTURE.md', ...docs.map((name) => `docs/${name}`)].flatMap(blocksOf);
+const blocks = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'charts/sluice/README.md',
+  ...docs.map((name) => `docs/${name}`),
+].flatMap(blocksOf);
 
 let recorder: Recorder;
 let sluice: Standalone;

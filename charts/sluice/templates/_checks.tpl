@@ -63,6 +63,9 @@
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor would both collect every sample: enable one of them." }}
 {{- end }}
+{{- if regexMatch "^[a-z]+://[^/@]*:[^/@]+@" .Values.redis.url }}
+{{- fail "redis.url: everybody who may see pods would see the password in it: keep it in a Secret, and name that in redis.existingSecret." }}
+{{- end }}
 {{- if and (not .Values.redis.url) (or .Values.redis.existingSecret.name .Values.redis.existingCa.name) }}
 {{- fail "redis.existingSecret and redis.existingCa are for a Redis: give redis.url." }}
 {{- end }}
