@@ -21,7 +21,7 @@ export interface Sharing {
   key: string | null;
   /** `TCP/80`. */
   ports: readonly string[];
-  /** Equal where traffic may reach the same nodes: empty for the policy Cluster, else the selector. */
+  /** Equal where traffic may reach the same nodes: empty for the policy Cluster, else which pods it goes to. */
   backend: string;
 }
 
@@ -106,7 +106,9 @@ export function readClaim(service: ObjectOf<'Service'>): Claim {
       key: key?.value ?? null,
       ports: spec.ports.map(({ protocol, port }) => `${protocol}/${port}`),
       backend:
-        spec.externalTrafficPolicy === 'Local' ? `local ${JSON.stringify(Object.entries(spec.selector).sort())}` : '',
+        spec.externalTrafficPolicy === 'Local'
+          ? `local ${namespace} ${JSON.stringify(Object.entries(spec.selector).sort())}`
+          : '',
     },
     recorded: readRecord(annotations),
     hasFinalizer: metadata.finalizers.includes(finalizer),

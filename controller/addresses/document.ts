@@ -43,7 +43,7 @@ const ofServices = [
   ['`sluice.dev/pool`', 'The only pool that it takes addresses from; also `metallb.io/address-pool`.'],
   [
     '`sluice.dev/sharing-key`',
-    'Services with one key may have one address, if no port is in two of them and, with externalTrafficPolicy Local, the selectors are equal; also `metallb.io/allow-shared-ip`.',
+    'Services with one key may have one address, if no port is in two of them and, with externalTrafficPolicy Local, namespace and selector are equal; also `metallb.io/allow-shared-ip`.',
   ],
   ['`sluice.dev/allocation`', 'Written by the controller: what the Service has, as pool/address.'],
 ];

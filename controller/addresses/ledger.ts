@@ -196,7 +196,7 @@ export function sharingFault(one: Sharing, other: Sharing): string | null {
   const port = one.ports.find((each) => other.ports.includes(each));
   if (port !== undefined) return `, which has ${port}, too`;
   if (one.backend === other.backend) return null;
-  return ', and with externalTrafficPolicy Local both need the same policy and selector';
+  return ', and with externalTrafficPolicy Local both need the same policy, namespace and selector';
 }
 
 function isSameSharing(one: Sharing, other: Sharing): boolean {
