@@ -16,9 +16,6 @@
 {{- if and .hostPort.enabled .hostNetwork }}
 {{- fail "proxy.hostNetwork opens proxy.containerPort on the node already: disable proxy.hostPort." }}
 {{- end }}
-{{- if and .enabled .hostNetwork $.Values.controller.hostNetwork (eq (int .containerPort.admin) (int $.Values.controller.containerPort.admin)) }}
-{{- fail (printf "controller.hostNetwork and proxy.hostNetwork: port %d of a node would be the admin port of both, so no node could run both: change proxy.containerPort.admin." (int .containerPort.admin)) }}
-{{- end }}
 {{- if and .enabled .service.enabled (not (or .service.enableHttp .service.enableHttps $.Values.tcp $.Values.udp)) }}
 {{- fail "proxy.service has no port left: enable enableHttp or enableHttps, or disable proxy.service." }}
 {{- end }}
@@ -76,6 +73,10 @@
 {{- if and .enabled .hostNetwork (include "sluice.lowports" $) }}
 - proxy.hostNetwork: ports below 1024 ({{ include "sluice.lowports" $ | trim }}) can be opened by root only, unless
   net.ipv4.ip_unprivileged_port_start of the nodes says otherwise. proxy.hostPort opens them without.
+{{- end }}
+{{- if and .enabled .hostNetwork $.Values.controller.hostNetwork (eq (int .containerPort.admin) (int $.Values.controller.containerPort.admin)) }}
+- controller.hostNetwork and proxy.hostNetwork: port {{ .containerPort.admin }} of a node would be the admin port of both, so no node runs both. Another
+  proxy.containerPort.admin lets it.
 {{- end }}
 {{- if and .enabled (not .service.enabled) (not .hostPort.enabled) (not .hostNetwork) }}
 - Nothing leads to the proxies: enable proxy.service, proxy.hostPort or proxy.hostNetwork.
