@@ -6,7 +6,7 @@ import type { Problem } from '#table/problem.ts';
 import type { Delta } from '../receive/changes.ts';
 import type { ChainOptions } from './chains.ts';
 import { keyText } from './key.ts';
-import { layoutText, layoutVersion, table } from './layout.ts';
+import { chainsRemovedText, layoutText, layoutVersion, table } from './layout.ts';
 import { runNft } from './nft.ts';
 import { readStamp, recallTable } from './recall.ts';
 import { Renderer, type RendererOptions } from './renderer.ts';
@@ -91,10 +91,10 @@ export class DataPlane {
     });
   }
 
-  /** Writes the table again if somebody else has been at it. Costs a few milliseconds where all is well. */
+  /** Writes the table again if somebody else has been at it, else tidies it. Costs a few milliseconds where all is well. */
   verify(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#isInSync && (await readStamp()) === this.#stamp) return;
+      if (this.#isInSync && (await readStamp()) === this.#stamp) return this.#tidy();
       if (this.#isInSync) this.#options.log.warn({}, 'somebody else has changed our table; it is written anew');
       await this.#sync(this.#renderer.whole());
     });
@@ -124,6 +124,19 @@ export class DataPlane {
     await this.#run([`table ${table} {}\ndelete table ${table}\n`, layout, ...rest]);
     this.#canAdopt = true;
     this.#isInSync = true;
+  }
+
+  /** Removes chains that nothing uses any more. */
+  async #tidy(): Promise<void> {
+    const { choosers } = this.#renderer;
+    const { idle } = choosers;
+    try {
+      if (idle.length > 0) await this.#run([chainsRemovedText(idle)]);
+      choosers.forget(idle);
+    } catch (error) {
+      this.#options.log.warn({ err: reasonOf(error) }, 'chains that nothing uses stay until they are tried again');
+    }
+    choosers.lookForIdle();
   }
 
   async #run(texts: readonly string[]): Promise<void> {

@@ -13,6 +13,11 @@ export function layoutText(options: ChainOptions): string {
   return `table ${table} {\n${sets.join('')}}\n${chainsText(fixedChains(options))}`;
 }
 
+/** Removes chains that nothing goes to, whether they are there or not. */
+export function chainsRemovedText(names: readonly string[]): string {
+  return names.flatMap((name) => ['add', 'flush', 'delete'].map((verb) => `${verb} chain ${table} ${name}\n`)).join('');
+}
+
 /** Makes chains, or makes them anew. Rules may point at any of them, so all are there before the first rule. */
 export function chainsText(chains: readonly Chain[]): string {
   const frames = chains.map(({ name, hook }) => `  chain ${name} {${hook === null ? '' : `\n    ${hook}\n `} }\n`);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isChooser } from './choosers.ts';
 import { numberMask, parseKey, portIdOf } from './key.ts';
 import { layoutVersion, table } from './layout.ts';
 import { runNft } from './nft.ts';
@@ -12,13 +13,13 @@ export interface KernelTable {
   readonly recalled: Recalled;
 }
 
-/** What the kernel holds of an agent before this one: what affinity needs, where there is affinity, and UDP endpoints that went. */
+/** What the kernel holds of an agent before this one: what affinity needs, where there is affinity, UDP endpoints that went, and chains. */
 export async function recallTable(): Promise<KernelTable> {
   const stamp = await readStamp();
   const portIdByElement = new Map<string, number>();
   const numbersByList = new Map<number, Map<string, number>>();
   if (stamp === null || parseKey(stamp) >>> 16 !== layoutVersion) {
-    return { isUsable: false, recalled: { portIdByElement, numbersByList, gone: [] } };
+    return { isUsable: false, recalled: { portIdByElement, numbersByList, gone: [], choosers: [] } };
   }
   for (const family of families) {
     for (const [[keyOf], target] of await listMap(`sticky${family}`)) {
@@ -41,7 +42,8 @@ export async function recallTable(): Promise<KernelTable> {
   for (const name of ['gone4', 'gone6'] as const) {
     for (const key of await listSet(name)) gone.push(elementOf(name, key.join(' . ')));
   }
-  return { isUsable: true, recalled: { portIdByElement, numbersByList, gone } };
+  const choosers = (await listChains()).filter(isChooser);
+  return { isUsable: true, recalled: { portIdByElement, numbersByList, gone, choosers } };
 }
 
 /** The element of the set `state`: who wrote the table. null: there is no table of ours. */
@@ -69,6 +71,13 @@ async function listSet(name: SetName): Promise<Parts[]> {
   return nftables.flatMap(({ set }) => set?.elem ?? []).map((element) => partsOf(Value.parse(element)));
 }
 
+/** nft lists those of a family at once, without their rules. */
+async function listChains(): Promise<string[]> {
+  const [family = '', name] = table.split(' ');
+  const { nftables } = Chains.parse(JSON.parse(await runNft(['-j', 'list', 'chains', family])));
+  return nftables.flatMap(({ chain }) => (chain !== undefined && chain.table === name ? [chain.name] : []));
+}
+
 /** Keys with a comment or an end are wrapped, and those of several parts. */
 function partsOf(value: z.infer<typeof Value>): Parts {
   if (typeof value !== 'object') return [value];
@@ -81,3 +90,6 @@ const Value = z.union([Atom, Concat, z.object({ elem: z.object({ val: z.union([A
 const Pair = z.tuple([Value, Value]);
 const Elements = z.object({ elem: z.array(z.unknown()).optional() }).optional();
 const Listing = z.object({ nftables: z.array(z.object({ set: Elements, map: Elements })) });
+const Chains = z.object({
+  nftables: z.array(z.object({ chain: z.object({ table: z.string(), name: z.string() }).optional() })),
+});

@@ -32,13 +32,15 @@ export interface Recalled {
   readonly numbersByList: ReadonlyMap<number, ReadonlyMap<string, number>>;
   /** UDP endpoints that went, as elements. */
   readonly gone: readonly string[];
+  /** Names of chains that choose. */
+  readonly choosers: readonly string[];
 }
 
 /** Follows the plan and says what changes in the table of the node. A change costs what the Services that it touches cost. */
 export class Renderer {
+  readonly choosers: Choosers;
   readonly #options: RendererOptions;
   readonly #recalled: Recalled;
-  readonly #choosers = new Choosers();
   readonly #portIds: PortIds;
   readonly #claims = new Claims();
   readonly #numbersByList = new Map<number, Numbers>();
@@ -56,6 +58,7 @@ export class Renderer {
   constructor(options: RendererOptions, recalled: Recalled) {
     this.#options = options;
     this.#recalled = recalled;
+    this.choosers = new Choosers(recalled.choosers);
     this.#portIds = new PortIds(recalled.portIdByElement.values());
     this.#gone = new Gone(recalled.gone);
     this.#node = factsOf(undefined, options);
@@ -85,14 +88,14 @@ export class Renderer {
     const went = turned.filter((element) => !isIn(element));
     this.#gone.note(went, turned.filter(isIn), step.transaction);
     if (isNew) this.#gone.all(step.transaction);
-    step.transaction.addChains(this.#choosers.takeFresh());
+    step.transaction.addChains(this.choosers.takeFresh());
     return step.transaction;
   }
 
   /** All that a table must hold whose sets have been emptied. */
   whole(): Transaction {
     const transaction = new Transaction();
-    transaction.addChains(this.#choosers.all());
+    transaction.addChains(this.choosers.all());
     for (const element of this.#nodeElements ?? []) transaction.add(element, '');
     this.#addClaimed(transaction);
     for (const rendered of this.#rendered.values()) {
@@ -153,6 +156,8 @@ export class Renderer {
     for (const element of before.udpTargets) this.#countUdp(element, -1, step.udp);
     for (const element of after.udpTargets) this.#countUdp(element, 1, step.udp);
     for (const owner of before.ports) if (!after.ports.has(owner)) this.#release(owner);
+    this.choosers.use(after.chains);
+    this.choosers.leave(before.chains);
     this.#index(id, before.endpointsIds, after.endpointsIds);
     if (inputs === null) this.#rendered.delete(id);
     else this.#rendered.set(id, inputs);
@@ -172,7 +177,7 @@ export class Renderer {
     return renderService(service, endpoints, {
       node,
       scope: this.#options.scope,
-      choosers: this.#choosers,
+      choosers: this.choosers,
       portId,
       numbers: (listKey) => this.#numbers(listKey),
     });
@@ -275,6 +280,7 @@ const nothing: Rendering = {
   claims: new Map(),
   udpTargets: new Set(),
   ports: new Set(),
+  chains: [],
   endpointsIds: [],
 };
 

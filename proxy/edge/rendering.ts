@@ -35,6 +35,8 @@ export interface Rendering {
   readonly udpTargets: Set<string>;
   /** What its ports are called in `portId`. */
   readonly ports: Set<string>;
+  /** The chains that its lists go to, one for each list. */
+  readonly chains: string[];
   /** Rows of endpoints that went into it. */
   readonly endpointsIds: readonly string[];
 }
@@ -53,6 +55,7 @@ export function renderService(
     claims: new Map(),
     udpTargets: new Set(),
     ports: new Set(),
+    chains: [],
     endpointsIds: service.ports.map(({ endpointsId }) => endpointsId),
   };
   for (const [i, port] of service.ports.entries()) {
@@ -152,7 +155,7 @@ function renderList(
   whenEmpty: string,
   { service, family }: PortOfFamily,
   { choosers, numbers }: RenderingContext,
-  { own }: Rendering,
+  { own, chains }: Rendering,
 ): void {
   // The order is the same on all nodes, so a hash leads to the same endpoint on all of them.
   const targets = [...new Set(endpoints.map(targetOf))].sort().slice(0, maxEndpoints);
@@ -163,12 +166,13 @@ function renderList(
     return;
   }
   const timeoutSeconds = service.affinityTimeoutSeconds;
+  const chain = timeoutSeconds === null ? choosers.pick(count) : choosers.stick(family, count, timeoutSeconds);
+  chains.push(chain);
+  own.set(element, `: goto ${chain}`);
   if (timeoutSeconds === null) {
-    own.set(element, `: goto ${choosers.pick(count)}`);
     putTargets(own, `endpoint${family}`, listKey, targets, (_, i) => i + 1);
     return;
   }
-  own.set(element, `: goto ${choosers.stick(family, count, timeoutSeconds)}`);
   const numberByTarget = numbers(listKey).follow(targets, maxEndpoints);
   const numberOf = (target: string) => numberByTarget.get(target) ?? 0;
   putTargets(own, `sticky${family}`, listKey, targets, numberOf);

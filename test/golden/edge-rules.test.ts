@@ -9,7 +9,7 @@ import type { Delta } from '../../proxy/receive/changes.ts';
 import { applyDelta, deltaFromNothing, deltaOf } from '../../proxy/receive/delta.ts';
 import { plainEndpoint, planRow } from '../kit/plans.ts';
 
-const nothingRecalled: Recalled = { portIdByElement: new Map(), numbersByList: new Map(), gone: [] };
+const nothingRecalled: Recalled = { portIdByElement: new Map(), numbersByList: new Map(), gone: [], choosers: [] };
 
 function renderer(scope: ServiceScope = 'all', recalled = nothingRecalled) {
   return new Renderer({ node: 'node-a', scope, podCidrs: null, hasPodInterfaces: false }, recalled);
@@ -209,6 +209,7 @@ test('edge rules: an affinity list keeps the keys of its endpoints, over changes
     portIdByElement: new Map([['service4 10.96.0.1 . tcp . 80', 1]]),
     numbersByList: new Map([[0x8000_2000, numbers]]),
     gone: [],
+    choosers: [],
   };
   const again = renderer('all', recalled);
   const other = service({
@@ -264,6 +265,39 @@ test('edge rules: UDP endpoints that went are remembered, the last ones, in a ne
   const restarted = new Elements();
   restarted.take(again.apply(plan, deltaFromNothing(plan)));
   assert.deepEqual(goneOf(restarted), ['gone4 10.0.156.64 . 53']);
+});
+
+test('edge rules: chains that no list goes to any more are idle, and are made again when one does', () => {
+  const plan = emptyPlan();
+  const rules = renderer('all', { ...nothingRecalled, choosers: ['pick_7', 'pick_2'] });
+  const change = (...upserts: PlanRow[]) => {
+    const delta = deltaOf(plan, { isSnapshot: false, upserts, deletes: [] });
+    applyDelta(plan, delta);
+    return rules.apply(plan, delta).texts().join('');
+  };
+  const tidy = () => {
+    const { idle } = rules.choosers;
+    rules.choosers.forget(idle);
+    rules.choosers.lookForIdle();
+    return idle;
+  };
+  const other = service({ id: 'shop/other', name: 'other', clusterIps: ['10.96.0.2'] });
+  change(node, service(), other, endpoints(11, 12));
+  assert.deepEqual(tidy(), ['pick_7'], 'nobody has asked for what a former life left');
+  for (const affinityTimeoutSeconds of [60, 61, 62]) change(service({ affinityTimeoutSeconds }));
+  assert.deepEqual(tidy(), [], 'the kernel may not have noticed yet');
+  change(service({ affinityTimeoutSeconds: 60 }));
+  assert.deepEqual(tidy(), ['sticky4_2_61']);
+  change(service({ affinityTimeoutSeconds: 61 }));
+  assert.deepEqual(tidy(), ['sticky4_2_62']);
+  assert.match(change(service({ affinityTimeoutSeconds: 62 })), /chain sticky4_2_62 \{/);
+  const names = rules.choosers.all().map(({ name }) => name);
+  assert.deepEqual(names.filter((name) => !name.startsWith('slot')).sort(), [
+    'pick_2',
+    'sticky4_2_60',
+    'sticky4_2_61',
+    'sticky4_2_62',
+  ]);
 });
 
 test('edge rules: what changes add up to is what the whole table is, whatever the order', () => {
@@ -323,6 +357,13 @@ test('edge rules: what changes add up to is what the whole table is, whatever th
         const whole = new Elements();
         whole.take(rules.whole());
         assert.deepEqual(elements.plain(), whole.plain());
+        rules.choosers.forget(rules.choosers.idle);
+        rules.choosers.lookForIdle();
+        const chains = new Set(rules.choosers.all().map(({ name }) => name));
+        for (const value of elements.values.values()) {
+          const [, chain] = /^: goto (\w+_\w+)$/.exec(value) ?? [];
+          if (chain !== undefined) assert.ok(chains.has(chain), chain);
+        }
       }
     }),
     { numRuns: 300 },

@@ -102,6 +102,30 @@ describe('edge: affinity of clients', { skip, timeout: 240_000 }, () => {
     assert.equal((await ask(client, '10.96.2.1', 80, 20)).length, 1);
   });
 
+  test('however often a tenant changes how long clients stay, chains do not heap up; clients stay meanwhile', async () => {
+    const [client = ''] = clients;
+    const pods = ['pod-1a', 'pod-1b', 'pod-2a'];
+    const sticky = async () => {
+      const listed = await lab.node.netns.exec('nft', 'list', 'chains', 'inet');
+      return [...listed.matchAll(/chain (sticky[46]_3_77\d) /g)].map(([, name]) => name).sort();
+    };
+    await set(pods, { affinityTimeoutSeconds: 770 });
+    const before = await ask(client);
+    for (let seconds = 771; seconds < 780; seconds++) await set(pods, { affinityTimeoutSeconds: seconds });
+    await lab.restartAgent();
+    await lab.resend();
+    const left = await eventually(
+      async () => {
+        const names = await sticky();
+        return names.length <= 2 ? names : undefined;
+      },
+      'chains that nothing uses to go',
+      60_000,
+    );
+    assert.deepEqual(left, ['sticky4_3_779', 'sticky6_3_779']);
+    assert.deepEqual(await ask(client), before);
+  });
+
   test('under Local, a client stays with an endpoint of the node', async () => {
     await set(['pod-1a', 'pod-1b', 'pod-2a', 'pod-2b'], { externalTrafficPolicy: 'local' });
     for (const client of clients.slice(0, 6)) {
