@@ -1,4 +1,5 @@
 import { clientOf, originalFlowOf, sentFlowOf } from './flow.ts';
+import type { ServiceScope } from './frontends.ts';
 import { entryFlags, listMask, localBit, numberMask, ourBit, portMask } from './key.ts';
 import { type Family, families, ipOf } from './sets.ts';
 
@@ -7,6 +8,7 @@ export interface ChainOptions {
   readonly masqueradeBit: number;
   /** Interfaces by which packets of this node's pods come in, `*` at the end for any rest. */
   readonly podInterfaces: readonly string[];
+  readonly scope: ServiceScope;
 }
 
 export interface Chain {
@@ -23,7 +25,7 @@ export interface Chain {
  * Our translation goes before that of others (-100): beside another Service proxy the addresses that we announce are ours.
  * Chains of type nat see the first packet of a connection only; on the way of the rest are UDP's check and that of strays.
  */
-export function fixedChains({ masqueradeBit, podInterfaces }: ChainOptions): Chain[] {
+export function fixedChains({ masqueradeBit, podInterfaces, scope }: ChainOptions): Chain[] {
   const bit = hex(masqueradeBit);
   const isFromPod = [
     ...families.map((family) => `${ipOf(family)} saddr @pod${family}`),
@@ -112,10 +114,27 @@ export function fixedChains({ masqueradeBit, podInterfaces }: ChainOptions): Cha
       hook: 'type filter hook forward priority 0',
       // What no rule translates, as a ping, or the end of a connection that nobody remembers, goes where the default route leads:
       // to the router that brought it here, where the address is known to routers alone. It would come back until it is too old.
-      rules: both((ip, n) => `ct state invalid,new ${ip} daddr @address${n} fib daddr . iif oif exists drop`),
+      rules: [
+        ...both((ip, n) => `ct state invalid,new ${ip} daddr @address${n} fib daddr . iif oif exists drop`),
+        ...(scope === 'all' ? invalidDrops(podInterfaces) : []),
+      ],
     },
     ...udpChains(),
   ];
+}
+
+/**
+ * What connection tracking takes for no part of a connection, as a segment that is outside of the window, is not translated back:
+ * a client gets it from the address of the pod, which it has never heard of, and ends the connection by a reset
+ * (kubernetes#74839). Beside another Service proxy this is for that one to see to.
+ */
+function invalidDrops(podInterfaces: readonly string[]): string[] {
+  const interfaces = `{ ${podInterfaces.map((name) => `"${name}"`).join(', ')} }`;
+  const ends = [
+    ...families.flatMap((n) => ['saddr', 'daddr'].map((end) => `${ipOf(n)} ${end} @inside${n}`)),
+    ...(podInterfaces.length > 0 ? [`iifname ${interfaces}`, `oifname ${interfaces}`] : []),
+  ];
+  return ends.map((end) => `ct state invalid meta l4proto { tcp, sctp } ${end} drop`);
 }
 
 /**

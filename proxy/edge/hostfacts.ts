@@ -54,10 +54,10 @@ export async function gatherFacts(admin: { adminAddress: string; adminPort: numb
       () => null,
     ),
     missingTools: await missingOf(['arping', 'ndptool']),
-    tableRefusal: await runNft(['-c', '-f', '-'], [layoutText({ masqueradeBit: 1, podInterfaces: [] })]).then(
-      () => null,
-      reasonOf,
-    ),
+    tableRefusal: await runNft(
+      ['-c', '-f', '-'],
+      [layoutText({ masqueradeBit: 1, podInterfaces: [], scope: 'all' })],
+    ).then(() => null, reasonOf),
     birdVersion: await run('bird', ['--version']).then(
       ({ stdout, stderr }) => /version (\S+)/.exec(stdout + stderr)?.[1] ?? '0.0.0',
       () => null,
