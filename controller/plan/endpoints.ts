@@ -71,3 +71,21 @@ function endpointOf(
 function rank({ ready, serving, terminating }: Endpoint): number {
   return (ready ? 4 : 0) + (serving ? 2 : 0) + (terminating ? 0 : 1);
 }
+
+/**
+ * Among how many endpoints a node chooses at most, as edges do it: ready ones, else those that serve and end (KEP-1669); where
+ * all are hinted, those of one node or zone (KEP-2433, KEP-3015).
+ */
+export function mostUsable(endpoints: readonly Endpoint[]): number {
+  const ready = endpoints.filter((each) => each.ready);
+  if (ready.length === 0) return endpoints.filter(({ serving, terminating }) => serving && terminating).length;
+  const byNode = ready.map(({ forNodes }) => forNodes);
+  const byZone = ready.map(({ forZones }) => forZones);
+  const hints = [byNode, byZone].find((all) => all.every(({ length }) => length > 0));
+  if (hints === undefined) return ready.length;
+  return Math.max(
+    ...Map.groupBy(hints.flat(), (place) => place)
+      .values()
+      .map(({ length }) => length),
+  );
+}

@@ -43,6 +43,11 @@ export const planCatalogue = {
     text: '"{range}" is not a range of addresses, so it admits nobody.',
     hint: 'Write CIDRs like 192.0.2.0/24.',
   },
+  TooManyEndpoints: {
+    severity: 'warning',
+    text: 'Port {port} has more than {most} {family} endpoints for a node to choose from: the rest take no traffic.',
+    hint: 'Split the pods among several Services, or let the Service prefer endpoints of the same zone (spec.trafficDistribution).',
+  },
 } as const satisfies Record<string, CatalogueEntry>;
 
 /** As `problem` of controller/translate, from the catalogue of this folder. */

@@ -1,14 +1,16 @@
 import type { PlanRow, PlanRows } from '#table/plan.ts';
 import type { Problem, Source } from '#table/problem.ts';
-import { canonicalAddress } from '../addresses/ranges.ts';
+import { maxListEndpoints } from '#table/service.ts';
+import { canonicalAddress, familyOf } from '../addresses/ranges.ts';
 import type { Allocation } from '../addresses/record.ts';
 import type { ObjectOf } from '../watch/objects.ts';
-import { edgeEndpoints } from './endpoints.ts';
+import { edgeEndpoints, mostUsable } from './endpoints.ts';
 import { canonicalPrefix } from './prefix.ts';
 import { planProblem } from './problems.ts';
 
 type Service = ObjectOf<'Service'>;
 type ServiceRow = PlanRows['service'];
+type Endpoints = PlanRows['endpoints']['endpoints'];
 
 export interface ServiceInput {
   service: Service;
@@ -64,6 +66,8 @@ export function planService({ service, slices, isOurs, allocations }: ServiceInp
   };
   const endpointRows = ports.map(({ port, protocol }): PlanRow => {
     const endpoints = edgeEndpoints(slices, service, port.name, port.protocol);
+    const at = { ...source, field: `spec.ports[${spec.ports.indexOf(port)}]` };
+    problems.push(...surplusOf(endpoints, at, port.port));
     return { kind: 'endpoints', row: { id: endpointsId(service, protocol, port.port), source, endpoints } };
   });
   return { rows: [{ kind: 'service', row }, ...endpointRows], problems };
@@ -81,6 +85,15 @@ function portsOf({ spec }: Service): { port: Service['spec']['ports'][number]; p
     if (protocol !== undefined && !byKey.has(key)) byKey.set(key, { port, protocol });
   }
   return [...byKey.values()];
+}
+
+function surplusOf(endpoints: Endpoints, source: Source, port: number): Problem[] {
+  if (endpoints.length <= maxListEndpoints) return [];
+  return (['IPv4', 'IPv6'] as const).flatMap((family) => {
+    const count = mostUsable(endpoints.filter(({ address }) => familyOf(address) === family));
+    const values = { port: String(port), family, most: String(maxListEndpoints) };
+    return count > maxListEndpoints ? planProblem('TooManyEndpoints', source, values) : [];
+  });
 }
 
 function endpointsId({ metadata: { namespace, name } }: Service, protocol: Transport, port: number): string {

@@ -4,7 +4,7 @@
  * by forwarding. The highest bit tells ours from priorities that sockets ask for.
  *
  *     31   30 … 13            12      11 … 0
- *     1    port of a Service  local   entry: flags · list: 0 · endpoint: a number from 1
+ *     1    port of a Service  local   entry: flags · list: 0 · endpoint: a number from 1 to maxListEndpoints
  */
 export const ourBit = 0x8000_0000;
 export const localBit = 0x1000;
@@ -17,8 +17,6 @@ export const entryFlags = { local: 1, external: 2, guarded: 4 } as const;
 
 /** Ports of Services, counted once per address family, that can be told apart. */
 export const maxPortId = (1 << 18) - 1;
-/** Endpoints that a list can hold. Of longer ones, the rest takes no traffic. */
-export const maxEndpoints = 4_095;
 
 /** @param id 1 to maxPortId */
 export function portKey(id: number): number {

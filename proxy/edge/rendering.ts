@@ -1,7 +1,7 @@
-import type { EdgeEndpoint, EdgeService, ServicePort } from '#table/service.ts';
+import { type EdgeEndpoint, type EdgeService, maxListEndpoints, type ServicePort } from '#table/service.ts';
 import type { Choosers } from './choosers.ts';
 import { type Frontend, frontendsOf, type ServiceScope } from './frontends.ts';
-import { entryFlags, keyText, localBit, maxEndpoints, portKey } from './key.ts';
+import { entryFlags, keyText, localBit, portKey } from './key.ts';
 import type { Numbers } from './numbers.ts';
 import { coverOf, familyOf, isWithin } from './prefix.ts';
 import { type Family, families, type SetName } from './sets.ts';
@@ -158,7 +158,7 @@ function renderList(
   { own, chains }: Rendering,
 ): void {
   // The order is the same on all nodes, so a hash leads to the same endpoint on all of them.
-  const targets = [...new Set(endpoints.map(targetOf))].sort().slice(0, maxEndpoints);
+  const targets = [...new Set(endpoints.map(targetOf))].sort().slice(0, maxListEndpoints);
   const element = elementOf('lists', keyText(listKey));
   const count = targets.length;
   if (count === 0) {
@@ -173,7 +173,7 @@ function renderList(
     putTargets(own, `endpoint${family}`, listKey, targets, (_, i) => i + 1);
     return;
   }
-  const numberByTarget = numbers(listKey).follow(targets, maxEndpoints);
+  const numberByTarget = numbers(listKey).follow(targets, maxListEndpoints);
   const numberOf = (target: string) => numberByTarget.get(target) ?? 0;
   putTargets(own, `sticky${family}`, listKey, targets, numberOf);
   targets.forEach((target, i) => {

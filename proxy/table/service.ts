@@ -67,6 +67,9 @@ const EdgeEndpoint = z.object({
 
 export type EdgeEndpoint = z.infer<typeof EdgeEndpoint>;
 
+/** Endpoints of one port and family among which a node can choose. Where more could take traffic, the rest takes none. */
+export const maxListEndpoints = 4_095;
+
 /** The endpoints of one port of a Service, of both families. They change most, so they are rows of their own. */
 export const EdgeEndpoints = z.object({
   /** `<ns>/<service>/<protocol>/<port>`: a Service may have one number for TCP and UDP. */

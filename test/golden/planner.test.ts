@@ -6,6 +6,7 @@ import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { checkPointers } from '#table/check.ts';
 import { type EdgePlan, emptyPlan, type PlanRow, planContract } from '#table/plan.ts';
+import { maxListEndpoints } from '#table/service.ts';
 import { Planner } from '../../controller/plan/planner.ts';
 import { planCatalogue } from '../../controller/plan/problems.ts';
 import { AddressWorld, claimOptions } from './allocating.ts';
@@ -57,6 +58,40 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith('.yaml')))
     } else assert.deepEqual(actual, golden.expect);
   });
 }
+
+test('a Service is told of endpoints that are more than a node can choose among, and no more when zones part them', () => {
+  const world = new AddressWorld();
+  const planner = new Planner({ ...claimOptions, secretNamespace: 'sluice' });
+  const changes = world.follow();
+  const slices = (count: number, zones: number) => {
+    for (let first = 0; first < count; first += 1_000) {
+      const hosts = Array.from({ length: Math.min(1_000, count - first) }, (_, i) => first + i);
+      world.put({
+        kind: 'EndpointSlice',
+        metadata: { name: `s${first}`, namespace: 'demo', labels: { 'kubernetes.io/service-name': 'crowd' } },
+        addressType: 'IPv4',
+        ports: [{ name: '', port: 8080, protocol: 'TCP' }],
+        endpoints: hosts.map((host) => ({
+          addresses: [`10.1.${host >> 8}.${host & 255}`],
+          ...(zones > 1 && { hints: { forZones: [{ name: `z${host % zones}` }] } }),
+        })),
+      });
+    }
+    return planner.apply(world.view(), changes.splice(0)).problems;
+  };
+  world.put({ kind: 'Service', metadata: { name: 'crowd', namespace: 'demo' }, spec: { ports: [{ port: 80 }] } });
+  assert.deepEqual(slices(maxListEndpoints, 1), []);
+  const problems = slices(maxListEndpoints + 1, 1);
+  assert.deepEqual(problems.map(briefProblem), [
+    {
+      code: 'warning TooManyEndpoints',
+      at: 'Service demo/crowd spec.ports[0]',
+      message: 'Port 80 has more than 4095 IPv4 endpoints for a node to choose from: the rest take no traffic.',
+    },
+  ]);
+  for (const { code } of problems) triggered.add(code);
+  assert.deepEqual(slices(maxListEndpoints + 1, 3), []);
+});
 
 test('each problem of the catalogue is triggered by a case, and says what to do', () => {
   assert.deepEqual(
