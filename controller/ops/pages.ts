@@ -1,7 +1,7 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type AdminPort, listenAdmin } from '#kit/listenadmin.ts';
 import type { Log } from '#kit/log.ts';
-import { openPassThrough } from './passthrough.ts';
+import { openPassThrough, type PassThrough } from './passthrough.ts';
 
 /** What a page shows: JSON of a value, or text as it is. */
 type Page = () => { status?: number; text: string } | { json: unknown };
@@ -24,19 +24,25 @@ export interface PagesOptions {
   readonly log: Log;
 }
 
-export interface AdminServer {
-  readonly port: number;
-  close(): Promise<void>;
-}
-
 /**
  * The controller's pages for probes, Prometheus and people, and those of whoever follows it. They only show, and none shows a
  * secret.
  *
  * @throws When the port cannot be bound.
  */
-export async function openPages({ address, port, pages, followers, log }: PagesOptions): Promise<AdminServer> {
-  const passThrough = openPassThrough(log);
+export async function openPages(options: PagesOptions): Promise<AdminPort> {
+  const passThrough = openPassThrough(options.log);
+  const open = await listenAdmin(() => pageServer(options, passThrough), options.address, options.port);
+  return {
+    port: open.port,
+    async close() {
+      await open.close();
+      passThrough.close();
+    },
+  };
+}
+
+function pageServer({ pages, followers }: PagesOptions, passThrough: PassThrough): Server {
   const server = createServer(
     { headersTimeout: 5_000, requestTimeout: 5_000, keepAliveTimeout: 30_000 },
     (request, response) => {
@@ -60,20 +66,7 @@ export async function openPages({ address, port, pages, followers, log }: PagesO
     },
   );
   server.on('clientError', (_error, socket) => socket.destroy());
-  await new Promise<void>((resolve, reject) => {
-    // Stays: a failed accept (out of descriptors) is told here later, and is not the end of the pages.
-    server.on('error', reject);
-    server.listen(port, address, () => resolve());
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-        passThrough.close();
-      }),
-  };
+  return server;
 }
 
 /** `/proxies/<name>/<page>` in its parts; null: it is below none of the lists. */

@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AdminPort, listenAdmin } from '#kit/listenadmin.ts';
 import type { Problem } from '#table/problem.ts';
 
 export interface AdminOptions {
@@ -15,13 +15,12 @@ export interface AdminOptions {
   readonly pages: { readonly [path: string]: (query: URLSearchParams) => unknown };
 }
 
-export interface Admin {
-  readonly port: number;
-  close(): Promise<void>;
+/** The pages for probes, Prometheus and people. Reads only: nothing can be changed here, and no page shows a secret. */
+export function openAdmin(options: AdminOptions): Promise<AdminPort> {
+  return listenAdmin(() => pageServer(options), options.address, options.port);
 }
 
-/** The pages for probes, Prometheus and people. Reads only: nothing can be changed here, and no page shows a secret. */
-export async function openAdmin(options: AdminOptions): Promise<Admin> {
+function pageServer(options: AdminOptions): Server {
   const server = createServer(limits, (request, response) => {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     (isRead ? answerOf(options, request.url ?? '/') : refuseMethod()).then(
@@ -44,16 +43,7 @@ export async function openAdmin(options: AdminOptions): Promise<Admin> {
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
     else socket.destroy();
   });
-  await listening(server, options);
-  return {
-    port: (server.address() as AddressInfo).port,
-    close() {
-      return new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      });
-    },
-  };
+  return server;
 }
 
 interface Answer {
@@ -104,15 +94,4 @@ function text(status: number, body: string): Answer {
 
 function json(value: unknown): Answer {
   return { status: 200, type: 'application/json', body: `${JSON.stringify(value, null, 2)}\n` };
-}
-
-function listening(server: Server, { port, address }: AdminOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    // Stays: a failed accept (out of descriptors) is told here later, and is not the end of the pages.
-    server.on('error', (error: NodeJS.ErrnoException) => {
-      const reason = error.code === 'EADDRINUSE' ? 'the port is in use by another process' : error.message;
-      reject(new Error(`cannot open the admin pages on ${address} port ${port}: ${reason}`));
-    });
-    server.listen(port, address, resolve);
-  });
 }
