@@ -19,7 +19,7 @@ export async function cleanUp({ runDir }: { runDir: string }): Promise<string[]>
   await removeAddresses(leases);
   removed.push(...leases.map(({ address, link }) => `the address ${address} from ${link}`));
   const restored = await restoreArp(runDir);
-  removed.push(...restored.map((link) => `the settings of ARP of ${link}, which are what they were`));
+  removed.push(...restored.map((link) => `our settings of ARP of ${link}`));
   const tables = (await runNft(['list', 'tables'])).split('\n');
   for (const each of [table, ...strayTables]) {
     if (!tables.includes(`table ${each}`)) continue;

@@ -69,7 +69,7 @@ describe('layer 2: a holder that is well, or comes back in time', { skip, timeou
     await netns.sysctl('net.ipv4.conf.eth0.arp_ignore=0');
     await eventually(async () => ((await settingsOf(holder))[0] === '1' ? true : undefined), 'arp_ignore=1');
     await lab.agent(holder).kill();
-    assert.match(await lab.agent(holder).cleanUp(), /the settings of ARP of eth0/);
+    assert.match(await lab.agent(holder).cleanUp(), /our settings of ARP of eth0/);
     assert.deepEqual(await settingsOf(holder), ['0', '0']);
     assert.deepEqual(await lab.holders(vip), []);
     await lab.agent(holder).start();

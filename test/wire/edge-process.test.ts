@@ -170,8 +170,11 @@ describe('sluice edge, as it is run', { skip, timeout: 240_000 }, () => {
       [first.code, first.stdout],
       [
         0,
-        ['inet sluice', 'ip sluice_strays', 'ip6 sluice_strays']
-          .map((each) => `removed the nftables table ${each}\n`)
+        [
+          'our settings of ARP of eth0',
+          ...['inet sluice', 'ip sluice_strays', 'ip6 sluice_strays'].map((each) => `the nftables table ${each}`),
+        ]
+          .map((each) => `removed ${each}\n`)
           .join(''),
       ],
     );
