@@ -172,8 +172,9 @@ function moveRules(family: Family): string[] {
   const flow = originalFlowOf(family);
   return [
     `delete @moved${family} { ${flow} : 0 }`,
-    `add @moved${family} { ${flow} timeout ${movedFor} : numgen inc mod ${zoneCount} offset ${firstZone} }`,
-    'drop',
+    // Where there is no room for one more, the rule ends here, and the packet goes on as it would without us.
+    `add @moved${family} { ${flow} timeout ${movedFor} : numgen inc mod ${zoneCount} offset ${firstZone} } drop`,
+    `counter name ${unmovedCounter}`,
   ];
 }
 
@@ -226,6 +227,9 @@ function choice(by: string, count: number): string {
 export function slotChain(number: number): Chain {
   return { name: `slot_${number}`, hook: null, rules: [`meta priority set meta priority | ${hex(number)}`] };
 }
+
+/** Packets of flows that ought to have left their endpoint, and could not be remembered. */
+export const unmovedCounter = 'unmoved';
 
 const transports = '{ tcp, udp, sctp }';
 const flagMask = entryFlags.local | entryFlags.external | entryFlags.guarded;

@@ -8,7 +8,7 @@ import type { ChainOptions } from './chains.ts';
 import { keyText } from './key.ts';
 import { chainsRemovedText, layoutText, layoutVersion, table } from './layout.ts';
 import { runNft } from './nft.ts';
-import { readStamp, recallTable } from './recall.ts';
+import { readStamp, readUnmoved, recallTable } from './recall.ts';
 import { Renderer, type RendererOptions } from './renderer.ts';
 import { setSpecs } from './sets.ts';
 import type { Transaction } from './transaction.ts';
@@ -26,6 +26,8 @@ export interface DataPlaneFigures {
   readonly syncs: number;
   /** Times that nft refused. */
   readonly failures: number;
+  /** Packets of UDP flows that went on to endpoints that they ought to have left. */
+  readonly unmoved: number;
 }
 
 /**
@@ -37,11 +39,13 @@ export class DataPlane {
   readonly #renderer: Renderer;
   /** Tells this agent's table from anybody else's. */
   readonly #stamp = keyText((layoutVersion << 16) | randomInt(1, 0x1_0000));
-  readonly #figures = { applied: 0, appliedMs: 0, lastMs: 0, syncs: 0, failures: 0 };
+  readonly #figures = { applied: 0, appliedMs: 0, lastMs: 0, syncs: 0, failures: 0, unmoved: 0 };
   /** The kernel has a table of this layout, and what it has learnt may stay. */
   #canAdopt: boolean;
   /** The kernel has what the renderer says. */
   #isInSync = false;
+  /** There were such packets between the last two looks. */
+  #leavesUnmoved = false;
   #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(options: DataPlaneOptions, canAdopt: boolean, renderer: Renderer) {
@@ -69,7 +73,7 @@ export class DataPlane {
   }
 
   problems(plan: EdgePlan): Problem[] {
-    return this.#renderer.problems(plan);
+    return [...this.#renderer.problems(plan), ...(this.#leavesUnmoved ? [flowsNotMoved] : [])];
   }
 
   /** @param plan as it is after the change. @throws when the kernel does not take it; it keeps the rules that it has */
@@ -94,7 +98,12 @@ export class DataPlane {
   /** Writes the table again if somebody else has been at it, else tidies it. Costs a few milliseconds where all is well. */
   verify(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#isInSync && (await readStamp()) === this.#stamp) return this.#tidy();
+      if (this.#isInSync && (await readStamp()) === this.#stamp) {
+        const unmoved = await readUnmoved();
+        this.#leavesUnmoved = unmoved > this.#figures.unmoved;
+        this.#figures.unmoved = unmoved;
+        return this.#tidy();
+      }
       if (this.#isInSync) this.#options.log.warn({}, 'somebody else has changed our table; it is written anew');
       await this.#sync(this.#renderer.whole());
     });
@@ -164,3 +173,12 @@ const flushes = [...setSpecs]
   .filter(([, { filledBy }]) => filledBy === 'plan')
   .map(([name, { form }]) => `flush ${form} ${table} ${name}\n`)
   .join('');
+
+const flowsNotMoved: Problem = {
+  code: 'UdpFlowsNotMoved',
+  severity: 'error',
+  source: { kind: 'Edge', namespace: '', name: '' },
+  message:
+    'More UDP flows have to leave their endpoints than the node can remember, so some go on to endpoints that went.',
+  hint: 'They move when others have ended, or when their clients take another port; replace fewer pods at a time.',
+};

@@ -11,6 +11,11 @@ export const edgeFamilies = {
   sluice_nft_last_apply_seconds: { type: 'gauge', help: 'Time of the last transaction.', labels: [] },
   sluice_nft_syncs_total: { type: 'counter', help: 'Times that the whole table was written.', labels: [] },
   sluice_nft_failures_total: { type: 'counter', help: 'Transactions that nft refused.', labels: [] },
+  sluice_udp_unmoved_packets_total: {
+    type: 'counter',
+    help: 'Packets of UDP flows that go on to endpoints that went, for want of room to move them.',
+    labels: [],
+  },
   sluice_conntrack_flows: { type: 'gauge', help: 'Flows that the kernel remembers.', labels: [] },
   sluice_conntrack_flows_max: { type: 'gauge', help: 'Flows that it can remember.', labels: [] },
   sluice_problems: { type: 'gauge', help: 'What is not honoured now, by code.', labels: ['code'] },

@@ -35,6 +35,7 @@ export function figuresText({ intake, rules, announcers, problems, conntrack }: 
     show.single('sluice_nft_last_apply_seconds', rules.lastMs / 1_000),
     show.single('sluice_nft_syncs_total', rules.syncs),
     show.single('sluice_nft_failures_total', rules.failures),
+    show.single('sluice_udp_unmoved_packets_total', rules.unmoved),
     ...(conntrack === null
       ? []
       : [

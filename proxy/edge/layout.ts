@@ -1,4 +1,4 @@
-import { type Chain, type ChainOptions, fixedChains } from './chains.ts';
+import { type Chain, type ChainOptions, fixedChains, unmovedCounter } from './chains.ts';
 import { setSpecs } from './sets.ts';
 
 /** Family and name of our table; no other is ever written. */
@@ -10,7 +10,7 @@ export const layoutVersion = 1;
 /** Brings a table of this layout to its sets and chains, whether it is there or not, and leaves the elements of sets alone. */
 export function layoutText(options: ChainOptions): string {
   const sets = [...setSpecs].map(([name, { form, spec }]) => `  ${form} ${name} { ${spec}; }\n`);
-  return `table ${table} {\n${sets.join('')}}\n${chainsText(fixedChains(options))}`;
+  return `table ${table} {\n${sets.join('')}  counter ${unmovedCounter} { }\n}\n${chainsText(fixedChains(options))}`;
 }
 
 /** Removes chains that nothing goes to, whether they are there or not. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { unmovedCounter } from './chains.ts';
 import { isChooser } from './choosers.ts';
 import { numberMask, parseKey, portIdOf } from './key.ts';
 import { layoutVersion, table } from './layout.ts';
@@ -55,6 +56,14 @@ export async function readStamp(): Promise<string | null> {
   return typeof stamp === 'string' ? stamp : null;
 }
 
+/** How many packets of UDP flows went on to endpoints that they ought to have left. */
+export async function readUnmoved(): Promise<number> {
+  const { nftables } = Counters.parse(
+    JSON.parse(await runNft(['-j', 'list', 'counter', ...table.split(' '), unmovedCounter])),
+  );
+  return nftables.reduce((sum, { counter }) => sum + (counter?.packets ?? 0), 0);
+}
+
 type Parts = readonly (string | number)[];
 
 async function listMap(name: SetName): Promise<[key: Parts, value: Parts][]> {
@@ -92,4 +101,7 @@ const Elements = z.object({ elem: z.array(z.unknown()).optional() }).optional();
 const Listing = z.object({ nftables: z.array(z.object({ set: Elements, map: Elements })) });
 const Chains = z.object({
   nftables: z.array(z.object({ chain: z.object({ table: z.string(), name: z.string() }).optional() })),
+});
+const Counters = z.object({
+  nftables: z.array(z.object({ counter: z.object({ packets: z.number() }).optional() })),
 });

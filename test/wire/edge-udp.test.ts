@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { EdgeLab, namesOf, type ServiceFields } from '../kit/edgelab.ts';
 import { skipWithoutNetns } from '../kit/netns.ts';
 import { Peer } from '../kit/peer.ts';
 import { plainEndpoint, planRow } from '../kit/plans.ts';
+import { eventually } from '../kit/wait.ts';
 
-const skip = await skipWithoutNetns();
+const skip = await skipWithoutNetns(['curl', 'nft']);
+const adminPort = 10_254;
 
 /** A client that keeps its source port has one flow, which the kernel translates as it did at first for as long as it lasts. */
 describe('edge: UDP clients with a fixed port', { skip, timeout: 240_000 }, () => {
@@ -14,7 +18,7 @@ describe('edge: UDP clients with a fixed port', { skip, timeout: 240_000 }, () =
 
   before(async () => {
     if (skip) return;
-    lab = await EdgeLab.start('udp', { podsPerNode: [2, 2] });
+    lab = await EdgeLab.start('udp', { podsPerNode: [2, 2], agent: { adminPort } });
     host = new Peer(lab.node.netns);
     await lab.apply(lab.nodeRows());
   });
@@ -122,6 +126,27 @@ describe('edge: UDP clients with a fixed port', { skip, timeout: 240_000 }, () =
     assert.equal((await lab.apply([], ids)).type, 'applied');
     await set(['pod-1a']);
     assert.deepEqual(namesOf(await flow(5_700, '10.96.3.1', 53, 1)), ['pod-1a']);
+  });
+
+  test('where no more flows can be moved, those that have to go on as they did, and this is told', async () => {
+    const { netns } = lab.node;
+    await set(['pod-1a']);
+    assert.deepEqual(namesOf(await flow(5_720, '10.96.3.1', 53, 2)).slice(-1), ['pod-1a']);
+    const others = Array.from({ length: 65_536 }, (_, i) => `10.9.${i >> 8}.${i & 255} . 1 . 10.9.9.9 . 53 : 40001`);
+    const script = join(lab.runDir, 'others.nft');
+    await netns.exec('nft', 'flush', 'map', 'inet', 'sluice', 'moved4');
+    writeFileSync(script, `add element inet sluice moved4 { ${others.join(',\n')} }\n`);
+    await netns.exec('nft', '-f', script);
+    await set(['pod-2a']);
+    assert.deepEqual(namesOf(await flow(5_720, '10.96.3.1', 53, 3)), ['pod-1a'], 'which is there still');
+    const told = () => netns.exec('curl', '-s', `http://127.0.0.1:${adminPort}/metrics`);
+    await eventually(
+      async () => (/^sluice_udp_unmoved_packets_total 3$/m.test(await told()) ? true : undefined),
+      'the packets to be counted',
+      60_000,
+    );
+    await netns.exec('nft', 'flush', 'map', 'inet', 'sluice', 'moved4');
+    assert.deepEqual(namesOf((await flow(5_720, '10.96.3.1', 53, 3)).slice(1)), ['pod-2a']);
   });
 
   test('an endpoint that went before the agent started is remembered', async () => {
