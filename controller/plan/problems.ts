@@ -43,6 +43,11 @@ export const planCatalogue = {
     text: '"{range}" is not a range of addresses, so it admits nobody.',
     hint: 'Write CIDRs like 192.0.2.0/24.',
   },
+  ExternalIpsDeprecated: {
+    severity: 'warning',
+    text: 'The Service has externalIPs, which Kubernetes has deprecated since 1.36 (KEP-5707); only edges that serve all Services serve them.',
+    hint: 'Use type LoadBalancer, with the addresses in an AddressPool.',
+  },
   TooManyEndpoints: {
     severity: 'warning',
     text: 'Port {port} has more than {most} {family} endpoints for a node to choose from: the rest take no traffic.',

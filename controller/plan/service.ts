@@ -37,6 +37,9 @@ export function planService({ service, slices, isOurs, allocations }: ServiceInp
   const { namespace, name } = metadata;
   const source: Source = { kind: 'Service', namespace, name };
   const problems: Problem[] = [];
+  if (spec.externalIPs.length > 0) {
+    problems.push(planProblem('ExternalIpsDeprecated', { ...source, field: 'spec.externalIPs' }, {}));
+  }
   const ports = portsOf(service);
   const isLocal = spec.externalTrafficPolicy === 'Local';
   const clientIP = spec.sessionAffinityConfig?.clientIP;
