@@ -192,7 +192,8 @@ export class Installation {
       await this.kubectl('delete', 'addresspool,announcement', this.namespace, '--ignore-not-found').catch(
         () => undefined,
       );
-    await this.kubectl('delete', 'namespace', this.namespace, '--wait=false', '--ignore-not-found');
+    // To its end: its Ingresses have the hosts of the next one.
+    await this.kubectl('delete', 'namespace', this.namespace, '--timeout', '3m', '--ignore-not-found');
   }
 
   async #helm(...args: (string | object)[]): Promise<string> {
