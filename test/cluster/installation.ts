@@ -185,9 +185,9 @@ export class Installation {
     return said.join('');
   }
 
-  /** Whatever a test has left. */
+  /** Whatever a test has left; with the hook of the chart, without which load balancers keep their finalizer. */
   async remove(): Promise<void> {
-    await this.#helm('uninstall', 'sluice', '--ignore-not-found', '--no-hooks').catch(() => undefined);
+    await this.#helm('uninstall', 'sluice', '--ignore-not-found').catch(() => undefined);
     if (this.#hasEdge)
       await this.kubectl('delete', 'addresspool,announcement', this.namespace, '--ignore-not-found').catch(
         () => undefined,
