@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { request } from 'node:http';
+import { get } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { eventually } from '../kit/wait.ts';
 import { hands, skipWithoutHands } from './hands.ts';
@@ -49,7 +49,7 @@ describe('the loss of a node', { skip: skipWithoutHands, timeout: 900_000 }, () 
 function firstAnswer({ address, http }: Entrance): Promise<number> {
   return new Promise((resolve) => {
     const timer = setInterval(() => {
-      const asked = request({ host: address, port: http, headers: { host: 'echo.test' }, agent: false }, (answer) => {
+      const asked = get({ host: address, port: http, headers: { host: 'echo.test' }, agent: false }, (answer) => {
         if (answer.resume().statusCode !== 200) return;
         clearInterval(timer);
         resolve(performance.now());
