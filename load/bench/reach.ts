@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { AddressRig, loadBalancer, node } from '../../test/feature/addressrig.ts';
-import type { Manifest } from '../../test/kit/apiserver.ts';
 import { skipWithoutApiServer } from '../../test/kit/assets.ts';
 import { EdgeLab } from '../../test/kit/edgelab.ts';
 import { skipWithoutNetns } from '../../test/kit/netns.ts';
@@ -64,7 +63,7 @@ export async function measureReach(services: number): Promise<ReachOutcome> {
       const beganMs = performance.now();
       await rig.api.apply(service);
       const told = rig.hasAddresses(service, address).then(() => statuses.push(performance.now() - beganMs));
-      await rig.api.apply(slice('shop', `web-${i}`, lab));
+      await rig.api.apply(lab.slice('shop', `web-${i}`));
       answers.push((await answered) - beganMs);
       await told;
     }
@@ -82,15 +81,4 @@ async function firstAnswer(lab: EdgeLab, address: string): Promise<number> {
     const [answer = ''] = await lab.client.ask({ protocol: 'tcp', address, port: 80, count: 1, timeoutMs: 50 });
     if (answer.startsWith('pod-')) return performance.now();
   }
-}
-
-function slice(namespace: string, service: string, lab: EdgeLab): Manifest {
-  return {
-    apiVersion: 'discovery.k8s.io/v1',
-    kind: 'EndpointSlice',
-    metadata: { name: service, namespace, labels: { 'kubernetes.io/service-name': service } },
-    addressType: 'IPv4',
-    ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
-    endpoints: lab.pods.map(({ address, node: nodeName }) => ({ addresses: [address], nodeName })),
-  };
 }

@@ -13,12 +13,7 @@ describe('the admission webhook', { skip: skipWithoutCluster, timeout: 900_000 }
   });
   const broken = (name: string) => ingress(name, `${name}.test`, 80, { 'sluice.dev/auth-type': 'digest' });
 
-  before(async () => {
-    await sluice.addNamespace();
-    await sluice.install();
-    await sluice.addBackend();
-    await sluice.answers(sluice.hosts.web, 200);
-  });
+  before(() => sluice.start());
   after(() => sluice.remove());
 
   test('what its author must correct is refused, and said', async () => {

@@ -15,10 +15,7 @@ describe('the API server is away for ten minutes', { skip: skipWithoutHands, tim
   let isAway = false;
 
   before(async () => {
-    await sluice.addNamespace();
-    await sluice.install();
-    await sluice.addBackend();
-    await sluice.answers(sluice.hosts.web, 200);
+    await sluice.start();
     await sluice.kubectl('rollout', 'status', 'daemonset/sluice-edge', '--timeout', '3m');
   });
   after(async () => {

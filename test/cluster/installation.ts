@@ -78,6 +78,14 @@ export class Installation {
     await this.#helm('uninstall', 'sluice', '--wait', '--timeout', '9m');
   }
 
+  /** All of it, to the first answer. */
+  async start(): Promise<void> {
+    await this.addNamespace();
+    await this.install();
+    await this.addBackend();
+    await this.answers(this.hosts.web, 200);
+  }
+
   /** A Deployment of two that answer, their Service and Ingress, and with the edge a pool. */
   async addBackend(): Promise<void> {
     await this.apply(

@@ -12,10 +12,7 @@ describe('the loss of a node', { skip: skipWithoutHands, timeout: 900_000 }, () 
   let lost: string | null = null;
 
   before(async () => {
-    await sluice.addNamespace();
-    await sluice.install();
-    await sluice.addBackend();
-    await sluice.answers(sluice.hosts.web, 200);
+    await sluice.start();
     await sluice.kubectl('rollout', 'status', 'daemonset/sluice-edge', '--timeout', '3m');
   });
   after(async () => {

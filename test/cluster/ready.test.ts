@@ -9,12 +9,7 @@ describe('pods are ready soon', { skip: skipWithoutCluster, timeout: 900_000 }, 
     proxy: { workers: 1, service: { type: 'NodePort', externalTrafficPolicy: 'Cluster' } },
   });
 
-  before(async () => {
-    await sluice.addNamespace();
-    await sluice.install();
-    await sluice.addBackend();
-    await sluice.answers(sluice.hosts.web, 200);
-  });
+  before(() => sluice.start());
   after(() => sluice.remove());
 
   // Of a rollout: the keys are there, and controllers are.

@@ -7,6 +7,7 @@ import type { PlanKind, PlanRow, PlanRows } from '#table/plan.ts';
 import type { EdgeEndpoint } from '#table/service.ts';
 import { silenceBird } from '../../proxy/speak/silence.ts';
 import { type AgentOptions, agentDefaults } from './agentoptions.ts';
+import type { Manifest } from './apiserver.ts';
 import { cable, Netns } from './netns.ts';
 import { Peer, RemoteProcess } from './peer.ts';
 import { plainEndpoint, planRow } from './plans.ts';
@@ -150,6 +151,19 @@ export class EdgeLab {
         ...rest,
       }),
     ];
+  }
+
+  /** What Kubernetes would say of the pods behind a Service: these, or all. */
+  slice(namespace: string, service: string, ...names: readonly string[]): Manifest {
+    const pods = names.length > 0 ? names.map((name) => this.pod(name)) : this.pods;
+    return {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name: service, namespace, labels: { 'kubernetes.io/service-name': service } },
+      addressType: 'IPv4',
+      ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+      endpoints: pods.map(({ address, node: nodeName }) => ({ addresses: [address], nodeName })),
+    };
   }
 
   /** Puts rows and drops others, and applies what changed as the plan stream would: as one batch. */

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { AddressRig, loadBalancer, node } from '../feature/addressrig.ts';
-import { type Manifest, pathOf } from '../kit/apiserver.ts';
+import { pathOf } from '../kit/apiserver.ts';
 import { skipWithoutApiServer } from '../kit/assets.ts';
 import { EdgeLab, namesOf } from '../kit/edgelab.ts';
 import { skipWithoutNetns } from '../kit/netns.ts';
@@ -57,7 +57,7 @@ describe('from an object to an answer: API server, controller, agent, kernel', {
   test('a Service gets an address, and whoever reads it in the status is answered there', async (t) => {
     const service = loadBalancer('shop', 'web');
     // The promise is about the address: endpoints that come later than the Service are in force later.
-    await rig.api.apply(slice('shop', 'web', lab, 'pod-1a', 'pod-1b'));
+    await rig.api.apply(lab.slice('shop', 'web', 'pod-1a', 'pod-1b'));
     const beganMs = performance.now();
     await rig.api.apply(service);
     await rig.hasAddresses(service, '192.0.2.1');
@@ -94,15 +94,3 @@ describe('from an object to an answer: API server, controller, agent, kernel', {
     assert.deepEqual(await ask('192.0.2.1', 80, 20), ['pod-1a', 'pod-1b']);
   });
 });
-
-function slice(namespace: string, service: string, lab: EdgeLab, ...pods: string[]): Manifest {
-  const endpoints = pods.map((name) => ({ addresses: [lab.pod(name).address], nodeName: lab.node.name }));
-  return {
-    apiVersion: 'discovery.k8s.io/v1',
-    kind: 'EndpointSlice',
-    metadata: { name: service, namespace, labels: { 'kubernetes.io/service-name': service } },
-    addressType: 'IPv4',
-    ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
-    endpoints,
-  };
-}
