@@ -34,7 +34,7 @@ export function parseAuthority(text: string): Authority | null {
   }
   const parsed = parse(text);
   if (parsed === null) return null;
-  known[place ^ 1] = first;
+  if (first !== undefined) known[place ^ 1] = first;
   latest = known[place] = parsed;
   return parsed;
 }
