@@ -159,11 +159,14 @@ function withoutContradictions(values: Tree): Note[] {
     for (const key of ['autoscaling', 'keda']) drop(key, 'Left out: a DaemonSet runs on each node, and is not scaled.');
   }
   if (Object(proxy['keda']).enabled === true) drop('autoscaling', 'Left out: KEDA scales.');
-  if (Number(proxy['terminationGracePeriodSeconds'] ?? 300) < 15) {
-    drop('terminationGracePeriodSeconds', 'Left out: a proxy needs 15 s at least to leave without failing a request.');
+  const { drainDelaySeconds, containerPort } = Values.parse({}).proxy;
+  const leastSeconds = drainDelaySeconds + 10;
+  if (Number(proxy['terminationGracePeriodSeconds'] ?? leastSeconds) < leastSeconds) {
+    const says = `Left out: a proxy needs ${leastSeconds} s at least to leave without failing a request.`;
+    drop('terminationGracePeriodSeconds', says);
   }
   const tcp = Object(values['tcp']) as Tree;
-  for (const port of ['8080', '8443', '10254'].filter((each) => Object.hasOwn(tcp, each))) {
+  for (const port of Object.values(containerPort).filter((each) => Object.hasOwn(tcp, each))) {
     delete tcp[port];
     notes.push(
       todo(`tcp.${port}`, 'Left out: proxies listen there themselves. Move proxy.containerPort, then add it.'),
