@@ -4,11 +4,11 @@ import { Doubt } from './doubt.ts';
 import { HeldView } from './held.ts';
 import { IngressStatuses } from './ingressstatus.ts';
 import { baseKinds, configMapKind, definitionKind, type WatchedKind } from './kinds.ts';
-import type { AnyObject, ObjectKind } from './objects.ts';
+import type { AnyObject, ObjectKind, ObjectOf } from './objects.ts';
 import { type Arrival, Reflector, type ReflectorSink } from './reflect.ts';
 import { SecretLookups } from './secrets.ts';
 import type { KindState, Source } from './source.ts';
-import { type ObjectKey, type ReadProblem, splitKey, type ViewChange, type ViewUpdate } from './view.ts';
+import { keyOf, type ObjectKey, type ReadProblem, splitKey, type ViewChange, type ViewUpdate } from './view.ts';
 
 export interface ClusterSourceOptions {
   cluster: Cluster;
@@ -249,13 +249,11 @@ export class ClusterSource implements Source {
   /** What was staged, without what says of all endpoints of a slice what is to be doubted (doubt.ts). */
   #believed(): Staged[] {
     const nowMs = performance.now();
-    const nodes = new Map([...this.#view.all('Node')].map((node) => [node.metadata.name, node]));
-    for (const { object } of this.#staged) if (object?.kind === 'Node') nodes.set(object.metadata.name, object);
     // Kinds come back one by one after an outage, and slices may be before the nodes.
     const isBlind = this.#scopes.some(
       ({ kind, reflector, isRefused }) => kind.kind === 'Node' && !isRefused && reflector.state().failure !== null,
     );
-    this.#doubt.look(isBlind ? null : nodes.values(), nowMs);
+    this.#doubt.look(isBlind ? null : this.#nodes(), nowMs);
     const staged = this.#staged.filter((each) => {
       const slice = each.object?.kind === 'EndpointSlice' ? each.object : null;
       return each.kind !== 'EndpointSlice' || !this.#doubt.withholds(each, each.key, slice, this.#view, nowMs);
@@ -266,6 +264,14 @@ export class ClusterSource implements Source {
     if (waitMs === 0) staged.push(...this.#doubt.release());
     else if (waitMs !== null) this.#doubtTimer = setTimeout(() => this.#tellSoon(), waitMs);
     return staged;
+  }
+
+  /** Nodes with what is staged of them, one by one: with every change it is asked of them, and most often the first is heard. */
+  *#nodes(): Iterable<ObjectOf<'Node'>> {
+    const staged = new Map<ObjectKey, AnyObject | null>();
+    for (const { kind, key, object } of this.#staged) if (kind === 'Node') staged.set(key, object);
+    for (const object of staged.values()) if (object?.kind === 'Node') yield object;
+    for (const node of this.#view.all('Node')) if (!staged.has(keyOf(node))) yield node;
   }
 
   #tell(): void {
