@@ -8,7 +8,7 @@ import type { ChainOptions } from './chains.ts';
 import { keyText } from './key.ts';
 import { chainsRemovedText, layoutText, layoutVersion, table } from './layout.ts';
 import { runNft } from './nft.ts';
-import { readStamp, readUnmoved, recallTable } from './recall.ts';
+import { readStamp, recallTable, takeUnmoved } from './recall.ts';
 import { Renderer, type RendererOptions } from './renderer.ts';
 import { setSpecs } from './sets.ts';
 import type { Transaction } from './transaction.ts';
@@ -46,7 +46,6 @@ export class DataPlane {
   #isInSync = false;
   /** There were such packets between the last two looks. */
   #leavesUnmoved = false;
-  #countAgainMs = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(options: DataPlaneOptions, canAdopt: boolean, renderer: Renderer) {
@@ -97,26 +96,17 @@ export class DataPlane {
   }
 
   /** Writes the table again if somebody else has been at it, else tidies it. Costs a few milliseconds where all is well. */
-  async verify(): Promise<void> {
-    await this.#inTurn(async () => {
-      if (this.#isInSync && (await readStamp()) === this.#stamp) return this.#tidy();
+  verify(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#isInSync && (await readStamp()) === this.#stamp) {
+        const unmoved = await takeUnmoved();
+        this.#leavesUnmoved = unmoved > 0;
+        this.#figures.unmoved += unmoved;
+        return this.#tidy();
+      }
       if (this.#isInSync) this.#options.log.warn({}, 'somebody else has changed our table; it is written anew');
       await this.#sync(this.#renderer.whole());
     });
-    await this.#countUnmoved();
-  }
-
-  /**
-   * nft reads the whole table to tell of one counter: a second beside 44,000 Services. So it is asked where UDP endpoints went at
-   * all, the more rarely the longer it takes, and no change waits for it.
-   */
-  async #countUnmoved(): Promise<void> {
-    const startMs = performance.now();
-    if (!this.#renderer.hasGone || startMs < this.#countAgainMs) return;
-    const unmoved = await readUnmoved();
-    this.#countAgainMs = startMs + pausePerCount * (performance.now() - startMs);
-    this.#leavesUnmoved = unmoved > this.#figures.unmoved;
-    this.#figures.unmoved = unmoved;
   }
 
   /** Writes the whole table, whatever the kernel has. */
@@ -178,9 +168,6 @@ export class DataPlane {
     return turn;
   }
 }
-
-/** From one count to the next, by how long it takes. */
-const pausePerCount = 50;
 
 const flushes = [...setSpecs]
   .filter(([, { filledBy }]) => filledBy === 'plan')

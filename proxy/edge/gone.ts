@@ -13,10 +13,6 @@ export class Gone {
     this.#elements = new Set(recalled.slice(-mostGone));
   }
 
-  get isEmpty(): boolean {
-    return this.#elements.size === 0;
-  }
-
   /** @param went elements that are in no list any more. @param back those that are in one again */
   note(went: readonly string[], back: readonly string[], transaction: Transaction): void {
     for (const element of back) if (this.#elements.delete(element)) transaction.clear(element);

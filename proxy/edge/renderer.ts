@@ -69,11 +69,6 @@ export class Renderer {
     return this.#nodeElements === null;
   }
 
-  /** Flows may have to leave UDP endpoints. */
-  get hasGone(): boolean {
-    return !this.#gone.isEmpty;
-  }
-
   /** @param plan as it is after the change */
   apply(plan: EdgePlan, delta: Delta<PlanRows>): Transaction {
     const { isNew } = this;
