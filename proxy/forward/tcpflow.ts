@@ -31,6 +31,7 @@ export class TcpFlow extends Flow implements Connection {
   readonly proof = null;
   readonly requestsInFlight = 0;
   readonly requests = 0;
+  lastRequest = 0;
   requestsSeen = 0;
   idleLooks = 0;
   readonly isIdle = false;

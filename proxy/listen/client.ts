@@ -38,6 +38,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   /** Where the next read goes, when a body is being read (relay.ts). */
   chunk: Buffer | null = null;
   requests = 0;
+  lastRequest: number;
   requestsSeen = 0;
   idleLooks = 0;
   readonly #seat: H2Taker | null;
@@ -50,6 +51,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   /** @param seat who takes over when the first bytes are of HTTP/2; null: nobody */
   constructor(engine: Engine, peer: Peer, link: Link, seat: H2Taker | null) {
     super(engine, peer, link);
+    this.lastRequest = peer.door.limits.requestsPerConnection;
     this.#seat = seat;
   }
 
@@ -148,7 +150,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     const length = exchange.contentLength;
     const isWhole = exchange.bodyKind === bodyLength && length <= end - after;
     if (isWhole) exchange.isRequestComplete = true;
-    const isLast = this.requests >= this.peer.door.limits.requestsPerConnection;
+    const isLast = this.requests >= this.lastRequest;
     if (!exchange.isKeepAlive || isLast || this.#isLeaving || engine.isDraining) exchange.willClose = true;
     engine.run(exchange);
     // Answered on the spot: a body that is here already is skipped, for one that is not the connection was given up.

@@ -17,6 +17,8 @@ export interface Connection extends Expiring {
   readonly requestsInFlight: number;
   /** That have come on it so far. */
   readonly requests: number;
+  /** The number of the one that it goes with. */
+  lastRequest: number;
   /** As many as there were when the worker was last looked at, and at how many looks there was none more (spreading.ts). */
   requestsSeen: number;
   idleLooks: number;

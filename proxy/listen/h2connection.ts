@@ -38,6 +38,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   /** Streams whose request is not started. */
   #starting: H2Stream[] = [];
   requests = 0;
+  lastRequest: number;
   requestsSeen = 0;
   idleLooks = 0;
   #isTurnDue = false;
@@ -62,6 +63,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     this.engine = engine;
     this.peer = peer;
     this.#link = link;
+    this.lastRequest = peer.door.limits.requestsPerConnection;
     readClock();
     const { limits } = engine;
     this.#settleByMs = this.expiresAtMs = clock.nowMs + limits.settingsMs;
@@ -217,7 +219,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     if (refused !== null) own.refuseAtStart(refused);
     this.#starting.push(own);
     this.#awaitTurnEnd();
-    if (++this.requests === this.door.limits.requestsPerConnection) this.drain();
+    if (++this.requests === this.lastRequest) this.drain();
   }
 
   data(stream: Stream<H2Stream>, bytes: Buffer, start: number, end: number, isEnd: boolean): void {

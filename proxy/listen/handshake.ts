@@ -35,6 +35,7 @@ export class Handshake implements Connection, Receiver, Secured {
   readonly proof = null;
   readonly requestsInFlight = 0;
   readonly requests = 0;
+  lastRequest = 0;
   requestsSeen = 0;
   idleLooks = 0;
   readonly isIdle = false;

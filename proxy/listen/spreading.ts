@@ -32,18 +32,23 @@ export class Spreading {
     this.#connections.forEach((connection) => {
       connection.idleLooks = connection.requests > connection.requestsSeen ? 0 : connection.idleLooks + 1;
       connection.requestsSeen = connection.requests;
-      if (connection.requests > 0 && connection.idleLooks < mostIdleLooks) connections++;
+      if (connection.requests > 0 && connection.idleLooks < mostIdleLooks && !isGoing(connection)) connections++;
     });
     return { connections, utilization };
   }
 
-  /** Of those that have had a request since the last look. */
+  /** Of those that have had a request since the last look. None is closed while it is idle: what its client sends just then would be lost. */
   sendAway(count: number): void {
     let left = count;
     this.#connections.forEach((connection) => {
-      if (left === 0 || connection.requests === connection.requestsSeen) return;
+      if (left === 0 || connection.requests === connection.requestsSeen || isGoing(connection)) return;
       left--;
-      connection.drain();
+      connection.lastRequest = connection.requests + 1;
     });
   }
+}
+
+/** It is no load any more: were it counted until its client asks again, others would be sent away in its place. */
+function isGoing({ requests, lastRequest }: Connection): boolean {
+  return requests + 1 >= lastRequest;
 }

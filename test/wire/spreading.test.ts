@@ -32,6 +32,11 @@ test('those who are sent away are told so with an answer, as many as there are t
   for (const client of talking) assert.equal(await ask(client), false);
 
   spreading.sendAway(2);
+  assert.equal(spreading.look().connections, 4, 'who goes with the next request is no load any more');
+  // Whoever is about to ask is not hung up on, however long that takes: here more than the second of a connection that drains.
+  const other = await testGateway(plainTable([{ address: '127.0.0.1', port: backend.port }]), { idleMs: 1_500 });
+  opened.push(other);
+  await (await RawClient.open({ port: other.port })).closed();
   const told: boolean[] = [];
   for (const client of talking) told.push(await ask(client));
   assert.equal(told.filter(Boolean).length, 2);
