@@ -61,15 +61,15 @@ export function changed(table: Table, upserts: readonly Row[], deletes: readonly
  * Puts manifests of files into a view, over what is there.
  *
  * @param files paths of files, or of folders with all manifests below; `-` is what comes on stdin
- * @returns what could not be read of them, and what would be dropped
+ * @returns what could not be read of them
  * @throws when a file cannot be read; the message is for a person
  */
 export async function putFiles(view: HeldView, files: readonly string[]): Promise<ReadProblem[]> {
   const unreadable: ReadProblem[] = [];
   for (const file of (await Promise.all(files.map(filesOf))).flat()) {
-    const { objects, problems, dropped, syntax } = readManifests(await inputOf(file), file);
+    const { objects, problems, syntax } = readManifests(await inputOf(file), file);
     for (const object of objects) view.put(object);
-    unreadable.push(...problems, ...dropped, ...(syntax === null ? [] : [syntax]));
+    unreadable.push(...problems, ...(syntax === null ? [] : [syntax]));
   }
   return unreadable;
 }

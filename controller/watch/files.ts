@@ -194,7 +194,7 @@ class FileSource implements FileWatch {
 /** Reads a file again if it moved. null: it is no file, or gone. */
 async function readRecord(dir: string, path: string, before: FileRecord | undefined): Promise<FileRecord | null> {
   const name = relative(dir, path);
-  const good = before?.good ?? { objects: [], problems: [], dropped: [], syntax: null };
+  const good = before?.good ?? { objects: [], problems: [], syntax: null };
   try {
     const found = await statOf(path);
     if (!found?.isFile()) return null;

@@ -6,10 +6,8 @@ import type { ReadProblem } from './view.ts';
 
 export interface Manifests {
   objects: AnyObject[];
-  /** Objects that were skipped. */
+  /** Objects that were skipped, and fields that were left out of others. */
   problems: ReadProblem[];
-  /** What is left out of objects that are read. */
-  dropped: ReadProblem[];
   /** Set when the text itself cannot be read: then `objects` is empty and says nothing. */
   syntax: ReadProblem | null;
 }
@@ -26,7 +24,7 @@ const clusterScoped: ReadonlySet<string> = new Set([
 
 /** Reads one file of YAML documents or JSON (which is YAML 1.2). `fileName` is only for problems. Never throws. */
 export function readManifests(text: string, fileName: string): Manifests {
-  const found: Manifests = { objects: [], problems: [], dropped: [], syntax: null };
+  const found: Manifests = { objects: [], problems: [], syntax: null };
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge: true });
   for (const document of Array.isArray(documents) ? documents : []) {
@@ -63,7 +61,7 @@ function malformed(fileName: string, lines: LineCounter, offset: number, what: s
     field: `${line}:${col}`,
     message: `${fileName} line ${line}, column ${col}: ${what}`,
   };
-  return { objects: [], problems: [], dropped: [], syntax: problem };
+  return { objects: [], problems: [], syntax: problem };
 }
 
 /** The parser quotes the text it stumbled over, which may be the value of a Secret. */
@@ -99,7 +97,7 @@ function unfold(raw: object, listKind: string, fileName: string, found: Manifest
   else found.objects.push(object);
   for (const field of unknownFields(kind, raw)) {
     const message = `${fileName}: the kind ${kind} has no field ${field}.`;
-    found.dropped.push({ code: 'FieldUnknown', kind, ...identityOf(raw), field, message });
+    found.problems.push({ code: 'FieldUnknown', kind, ...identityOf(raw), field, message });
   }
 }
 

@@ -121,13 +121,14 @@ test('a syntax error names file, line and column, and the last good state stays'
   assert.equal(portOf(mended, 'a'), 81);
 });
 
-test('wrong types and unknown kinds are problems of their own and hurt nothing else', async () => {
+test('wrong types, unknown kinds and unknown fields of ours are problems of their own and hurt nothing else', async () => {
   const bad = 'apiVersion: v1\nkind: Service\nmetadata: {name: bad}\nspec: {ports: [{port: eighty}]}\n';
   const old = 'apiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: old}\n';
   const deployment = 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n';
   const list = 'apiVersion: v1\nkind: List\nitems: [1]\n';
   const nameless = 'apiVersion: v1\nkind: Service\nmetadata: [1, 2]\n';
-  await write('a.yaml', [bad, old, deployment, list, nameless, service('good')].join('---\n'));
+  const pool = `apiVersion: sluice.dev/v1\nkind: AddressPool\nmetadata: {name: p}\nspec: {addresses: [192.0.2.0/24], typo: 1}\n`;
+  await write('a.yaml', [bad, old, deployment, list, nameless, pool, service('good')].join('---\n'));
   start();
   const update = await updateWhere(() => true);
   assert.deepEqual(
@@ -138,8 +139,10 @@ test('wrong types and unknown kinds are problems of their own and hurt nothing e
       ['KindUnknown', 'Deployment', 'd', 'kind'],
       ['KindUnknown', 'List', '', 'kind'],
       ['ObjectMalformed', 'Service', '', 'metadata'],
+      ['FieldUnknown', 'AddressPool', 'p', 'spec.typo'],
     ],
   );
+  assert.ok(update.view.get('AddressPool', '/p'));
   assert.equal(portOf(update, 'good'), 80);
 });
 
