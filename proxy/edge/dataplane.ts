@@ -56,8 +56,8 @@ export class DataPlane {
 
   /** Reads what an earlier agent has left; nothing is changed before the first plan. @throws when nft cannot be used */
   static async open(options: DataPlaneOptions): Promise<DataPlane> {
-    // Fails for want of nft, and of the right to use it.
-    await runNft(['list', 'tables']);
+    // Fails for want of nft, and of the right to use it. To list tables it would read all that they hold.
+    await runNft(['list', 'chains', 'inet']);
     const { isUsable, recalled } = await recallTable();
     const hasPodInterfaces = options.podInterfaces.length > 0;
     return new DataPlane(options, isUsable, new Renderer({ ...options, hasPodInterfaces }, recalled));
