@@ -12,10 +12,11 @@ export function latin1(buffer: Buffer, start: number, end: number): string {
 
 /**
  * V8 keeps a text that was put together as a tree of its parts, and walks it whenever the text goes into a longer one that is
- * written. Who asks for a character makes it one piece, for good.
+ * written. Who asks for a character makes it one piece, for good. The answer must be able to matter: that no text here has
+ * a character above 0xff V8 does not know; that none has -1 it does, and never looks once the caller is optimised.
  */
 export function inOnePiece(text: string): string {
-  return text.charCodeAt(0) === -1 ? '' : text;
+  return text.charCodeAt(0) > 0xff ? '' : text;
 }
 
 /** The other way round, for text that came so. @returns bytes written */
