@@ -9,6 +9,7 @@ import { type Contender, type Decision, decide, type Grade } from './election.ts
 import { Gratuitous } from './gratuitous.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { Holdings, removeAddresses, renewEveryMs } from './holdings.ts';
+import { Lasting } from './lasting.ts';
 import { type Layer2Facts, layer2Figures, layer2Problems, layer2Status } from './layer2report.ts';
 import { LinkMonitor } from './linkmonitor.ts';
 import { type Lease, type Link, linkFor, readLinks } from './links.ts';
@@ -18,6 +19,7 @@ import type { Target } from './prober.ts';
 import { rankOf } from './rank.ts';
 import { findRivals } from './rivals.ts';
 import { Strays } from './strays.ts';
+import { Waiters } from './waiters.ts';
 import { atOnce, Wishes } from './wishes.ts';
 
 /**
@@ -34,10 +36,10 @@ export class Layer2 implements Announcer {
   readonly #wishes = new Wishes(() => this.#look());
   readonly #monitor = new LinkMonitor(() => void this.#readLinks());
   readonly #strays: Strays;
-  /** Since when addresses are had that another should have, by the clock of the heartbeat. */
-  readonly #yieldingMs = new Map<string, number>();
-  /** Since when addresses are had by nodes that are less sure of their plan than this one. */
-  readonly #relieveSinceMs = new Map<string, number>();
+  /** What this node has, and another should have. */
+  readonly #yielding = new Lasting();
+  /** What nodes have that are less sure of their plan than this one. */
+  readonly #relieving = new Lasting();
   /** Addresses that are on their way into the kernel. */
   readonly #taking = new Set<string>();
   readonly #figures = { takeovers: 0, conflicts: 0, losses: 0 };
@@ -55,7 +57,7 @@ export class Layer2 implements Announcer {
   #renewedMs = 0;
   #isLookDue = false;
   readonly #timer: NodeJS.Timeout;
-  #waiters: { isDone: () => boolean; resolve: () => void; untilMs: number }[] = [];
+  readonly #waiters = new Waiters();
 
   private constructor(
     options: AnnounceOptions,
@@ -91,7 +93,8 @@ export class Layer2 implements Announcer {
     this.#look();
     // Its endpoints are about to go from this node: while the rules are there, another takes over.
     const leaving = held.filter((address) => this.#candidates.of(address)?.isLocal && this.#gradeOf(address) === 0);
-    await this.#wait(() => leaving.every((address) => this.#holdings.get(address) === null), localHandOverMs);
+    const untilMs = this.#heartbeat.nowMs + localHandOverMs;
+    await this.#waiters.wait(() => leaving.every((address) => this.#holdings.get(address) === null), untilMs);
   }
 
   async announce(_plan: EdgePlan, delta: Delta<PlanRows>): Promise<void> {
@@ -99,7 +102,8 @@ export class Layer2 implements Announcer {
     this.#wellMs = this.#heartbeat.nowMs;
     this.#look();
     const fresh = [...changesOf(delta, 'address').keys()];
-    await this.#wait(() => fresh.every((each) => !this.#taking.has(each) && !this.#wishes.isOpen(each)), sayMs);
+    const isSaid = () => fresh.every((each) => !this.#taking.has(each) && !this.#wishes.isOpen(each));
+    await this.#waiters.wait(isSaid, this.#heartbeat.nowMs + sayMs);
   }
 
   announced(): Iterable<AnnouncedBy> {
@@ -202,14 +206,14 @@ export class Layer2 implements Announcer {
       if (this.#taking.has(address)) continue;
       const held = this.#holdings.get(address);
       const decision = this.#decide(address, linked);
-      if (decision !== 'relieve') this.#relieveSinceMs.delete(address);
+      if (decision !== 'relieve') this.#relieving.end(address);
       const target = this.#targetOf(address);
       if (held !== null) {
         if (decision === 'release' || this.#mustYield(held, target)) releases.push(address);
       } else if (!this.#isInForce) continue;
       else if (target !== null && decision === 'move') takes.push(target);
       else if (target !== null && decision === 'relieve') {
-        if (this.#hasLasted(address)) takes.push(target);
+        if (this.#relieving.note(address, this.#heartbeat.nowMs) > relieveAfterMs) takes.push(target);
       }
       // One that has been silent for a while is not given up yet, but its address is asked for.
       else if (target !== null && (decision === 'take' || this.#decide(address, near) === 'take')) {
@@ -220,12 +224,7 @@ export class Layer2 implements Announcer {
     void this.#release(releases);
     if (takes.length > 0) void this.#take(takes);
     this.#say(false);
-    const nowMs = this.#heartbeat.nowMs;
-    this.#waiters = this.#waiters.filter(({ isDone, resolve, untilMs }) => {
-      if (!isDone() && untilMs > nowMs) return true;
-      resolve();
-      return false;
-    });
+    this.#waiters.look(this.#heartbeat.nowMs);
   }
 
   #decide(address: string, peers: readonly EdgePeer[]): Decision {
@@ -268,33 +267,22 @@ export class Layer2 implements Announcer {
     return enoughQuiet + 3 * Math.min(better.length, 2);
   }
 
-  /** When controllers come back, some nodes hear of it before others: that moves nothing. */
-  #hasLasted(address: string): boolean {
-    const nowMs = this.#heartbeat.nowMs;
-    const sinceMs = this.#relieveSinceMs.get(address) ?? nowMs;
-    this.#relieveSinceMs.set(address, sinceMs);
-    return nowMs - sinceMs > relieveAfterMs;
-  }
-
   /** It cannot be answered for here any more; or another should have it, and for a while none has taken it. */
   #mustYield({ address, link }: Target, target: Target | null): boolean {
     if (target?.link === link && this.#ownGrade() > 0) {
-      this.#yieldingMs.delete(address);
+      this.#yielding.end(address);
       return false;
     }
     if (!this.#links.some(({ name }) => name === link)) return true;
     if (target !== null && target.link !== link) return true;
-    const nowMs = this.#heartbeat.nowMs;
-    const sinceMs = this.#yieldingMs.get(address) ?? nowMs;
-    this.#yieldingMs.set(address, sinceMs);
-    return nowMs - sinceMs > handOverMs;
+    return this.#yielding.note(address, this.#heartbeat.nowMs) > handOverMs;
   }
 
   async #release(addresses: readonly string[]): Promise<void> {
     if (addresses.length === 0) return;
     for (const address of addresses) {
       this.#gratuitous.stop(address);
-      this.#yieldingMs.delete(address);
+      this.#yielding.end(address);
     }
     this.#options.log.info({ addresses: addresses.slice(0, 20), count: addresses.length }, 'addresses given up');
     await Promise.all([this.#strays.release(addresses), this.#holdings.release(addresses)]);
@@ -326,7 +314,7 @@ export class Layer2 implements Announcer {
     this.#watchMs = performance.now() + watchEveryMs;
     const linked = this.#heartbeat.linked();
     if (linked.length === this.#heartbeat.peers.length) return;
-    const held = [...this.#holdings.all()].filter(({ address }) => !this.#yieldingMs.has(address));
+    const held = [...this.#holdings.all()].filter(({ address }) => !this.#yielding.has(address));
     const start = (this.#ticks * atOnce) % Math.max(1, held.length);
     const asked = [...held.slice(start), ...held.slice(0, start)].slice(0, atOnce);
     const heard = new Set(linked.flatMap(({ links }) => links.map(({ mac }) => mac)));
@@ -361,12 +349,6 @@ export class Layer2 implements Announcer {
     return this.#options.isPlanLive() ? 2 : 1;
   }
 
-  #wait(isDone: () => boolean, boundMs: number): Promise<void> {
-    if (isDone()) return Promise.resolve();
-    const untilMs = this.#heartbeat.nowMs + boundMs;
-    return new Promise((resolve) => this.#waiters.push({ isDone, resolve, untilMs }));
-  }
-
   #facts(): Layer2Facts {
     return {
       node: this.#options.node,
@@ -391,7 +373,7 @@ const settleMs = 2_000;
 const watchEveryMs = 2_000;
 /** How long a node that should not have an address waits for another to take it. */
 const handOverMs = 2_000;
-/** Longer than it takes all edges to find controllers again. */
+/** Longer than it takes all edges to find controllers again: some hear of them before others, and that moves nothing. */
 const relieveAfterMs = 10_000;
 const localHandOverMs = 500;
 /** How long the beginning of an announcement may keep its plan from being called applied. */
