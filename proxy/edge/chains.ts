@@ -27,10 +27,8 @@ export interface Chain {
  */
 export function fixedChains({ masqueradeBit, podInterfaces, scope }: ChainOptions): Chain[] {
   const bit = hex(masqueradeBit);
-  const isFromPod = [
-    ...families.map((family) => `${ipOf(family)} saddr @pod${family}`),
-    ...(podInterfaces.length > 0 ? [`iifname { ${podInterfaces.map((name) => `"${name}"`).join(', ')} }`] : []),
-  ];
+  const isInByPod = byInterface('iifname', podInterfaces);
+  const isFromPod = [...families.map((family) => `${ipOf(family)} saddr @pod${family}`), ...isInByPod];
   return [
     {
       name: 'entry',
@@ -70,7 +68,7 @@ export function fixedChains({ masqueradeBit, podInterfaces, scope }: ChainOption
       hook: null,
       rules: [
         ...both((ip, n) => `${ip} saddr @inside${n} return`),
-        ...(podInterfaces.length > 0 ? isFromPod.slice(-1).map((test) => `${test} return`) : []),
+        ...isInByPod.map((test) => `${test} return`),
         `meta mark set meta mark | ${bit}`,
       ],
     },
@@ -129,12 +127,17 @@ export function fixedChains({ masqueradeBit, podInterfaces, scope }: ChainOption
  * (kubernetes#74839). Beside another Service proxy this is for that one to see to.
  */
 function invalidDrops(podInterfaces: readonly string[]): string[] {
-  const interfaces = `{ ${podInterfaces.map((name) => `"${name}"`).join(', ')} }`;
   const ends = [
     ...families.flatMap((n) => ['saddr', 'daddr'].map((end) => `${ipOf(n)} ${end} @inside${n}`)),
-    ...(podInterfaces.length > 0 ? [`iifname ${interfaces}`, `oifname ${interfaces}`] : []),
+    ...byInterface('iifname', podInterfaces),
+    ...byInterface('oifname', podInterfaces),
   ];
   return ends.map((end) => `ct state invalid meta l4proto { tcp, sctp } ${end} drop`);
+}
+
+/** Whether a packet comes in, or goes out, by one of these; nothing where there are none. */
+function byInterface(way: 'iifname' | 'oifname', names: readonly string[]): string[] {
+  return names.length > 0 ? [`${way} { ${names.map((name) => `"${name}"`).join(', ')} }`] : [];
 }
 
 /**

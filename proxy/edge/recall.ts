@@ -40,7 +40,8 @@ export async function recallTable(): Promise<KernelTable> {
     }
   }
   const gone: string[] = [];
-  for (const name of ['gone4', 'gone6'] as const) {
+  for (const family of families) {
+    const name = `gone${family}` as const;
     for (const key of await listSet(name)) gone.push(elementOf(name, key.join(' . ')));
   }
   const choosers = (await listChains()).filter(isChooser);
