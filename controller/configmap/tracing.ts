@@ -45,8 +45,7 @@ export const tracingKeys = {
     default: '0.01',
     flag: null,
     help: 'Share of requests that TraceIdRatioBased samples.',
-    parse: (value) =>
-      /^(?:0?\.\d{1,9}|0|1(?:\.0{1,9})?)$/.test(value) || /^0\.\d{1,9}$/.test(value) ? Number(value) : undefined,
+    parse: (value) => (/^(?:0?\.\d{1,9}|0|1(?:\.0{1,9})?)$/.test(value) ? Number(value) : undefined),
   } satisfies ConfigKey<number>,
   'otel-sampler-parent-based': {
     syntax: booleanSyntax,

@@ -16,7 +16,7 @@ export interface Known {
 
 /** An explanation as lines for a person, each with a word of what it is about in front. */
 export function explanationText(trace: Trace, known: Known): string {
-  const { request, hosts, route, passedOn, answer, behind, others } = trace;
+  const { request, hosts, route, passedOn, behind, others } = trace;
   const { facts, listener } = request;
   const lines: [word: string, text: string][] = [
     [
@@ -38,7 +38,9 @@ export function explanationText(trace: Trace, known: Known): string {
     ...(route === null ? [] : [{ kind: 'route' as const, row: route }]),
     ...behind.map(({ backend }) => ({ kind: 'backend' as const, row: backend })),
   ];
-  for (const row of answer?.status === 404 ? rows.slice(0, 0) : rows) lines.push(...settingLines(row, known.origins));
+  // Settings of what takes nothing explain nothing.
+  const takesIt = route !== null || passedOn !== null;
+  if (takesIt) for (const row of rows) lines.push(...settingLines(row, known.origins));
   for (const each of behind) lines.push(...backendLines(each, known.health.get(each.backend.id)));
   const involved = involvedOf(trace);
   const problems = known.problems.filter(({ source }) => involved.has(objectOf(source)));

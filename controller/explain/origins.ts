@@ -30,9 +30,10 @@ export function originsOf(
     for (const [field, text] of before) if (after.get(field) !== text) origins.set(field, name);
   };
   const settings = configMap === null ? undefined : state.view.get('ConfigMap', configMap);
-  for (const key of Object.keys(settings?.data ?? {})) {
-    if (settings === undefined) break;
-    tryWithout(settings, { ...settings, data: without(settings.data, key) }, `${key} of ConfigMap ${configMap}`);
+  if (settings !== undefined) {
+    for (const key of Object.keys(settings.data)) {
+      tryWithout(settings, { ...settings, data: without(settings.data, key) }, `${key} of ConfigMap ${configMap}`);
+    }
   }
   for (const { namespace, name } of ingresses) {
     const ingress = state.view.get('Ingress', `${namespace}/${name}`);

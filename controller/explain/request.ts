@@ -15,10 +15,11 @@ export interface Asked {
   readonly listener: string | null;
 }
 
-/** A request as the matcher sees it; `path` null: one that is refused before anything is matched. */
+/** A request as the matcher sees it. */
 export interface Request {
   readonly listener: Listener;
   readonly facts: RequestFacts;
+  /** Its path could be read in more than one way: nothing is matched. */
   readonly isRefused: boolean;
 }
 

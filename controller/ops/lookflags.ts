@@ -2,10 +2,11 @@ import { z } from 'zod';
 import { duration, flag, list, text, toggle } from './flag.ts';
 import { controllerFlags } from './flags.ts';
 
+const reachFlags = { kubeconfig: controllerFlags.kubeconfig, context: controllerFlags.context };
+
 /** Where an installation is, for a person who looks at it from outside. */
 const lookFlags = {
-  kubeconfig: controllerFlags.kubeconfig,
-  context: controllerFlags.context,
+  ...reachFlags,
   namespace: flag(text.nullable().default(null), 'NAME', 'namespace of the installation (default: wherever it is)'),
   selector: flag(text.default('app.kubernetes.io/name=sluice'), 'LABELS', 'labels that all pods of it have'),
   leaderElectionId: flag(text.default('sluice-controller'), 'NAME', 'name of the Lease of its controllers'),
@@ -35,8 +36,6 @@ export const lintFlags = {
   ),
   ...wordFlags,
 };
-
-const reachFlags = { kubeconfig: controllerFlags.kubeconfig, context: controllerFlags.context };
 
 const manifests = list(text).default([]);
 
