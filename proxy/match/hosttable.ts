@@ -85,40 +85,38 @@ export class HostTable {
       if (regex?.test(path) && (candidate.condition === null || candidate.condition(facts))) return candidate;
     }
     if (prefix > 0) return this.#findPrefix(facts, path);
-    return element === 0 ? null : this.#findElement(facts, path, hash);
+    return element === 0 ? null : this.#findElement(facts, path);
   }
 
-  /** @param hash of the path, which `slashes` are of, too */
-  #findElement(facts: RequestFacts, path: string, hash: number): Match | null {
+  #findElement(facts: RequestFacts, path: string): Match | null {
     // No key ends with a slash.
-    if (!path.endsWith('/')) {
-      const found = this.#elementOf(facts, path, path.length, hash);
-      if (found) return found;
-    }
-    for (let slash = slashCount - 1; slash >= 0; slash--) {
-      const found = this.#elementOf(facts, path, slashes[slash] as number, hashes[slash] as number);
+    for (let at = path.endsWith('/') ? endCount - 2 : endCount - 1; at >= 0; at--) {
+      const found = this.#elementOf(facts, path, at);
       if (found) return found;
     }
     return null;
   }
 
-  #elementOf(facts: RequestFacts, path: string, end: number, hash: number): Match | null {
-    return firstOf(this.#index.find(this.#owner + kindPlaces.element, hash, path, end), facts);
+  /** @param at place in `ends` */
+  #elementOf(facts: RequestFacts, path: string, at: number): Match | null {
+    const owner = this.#owner + kindPlaces.element;
+    return firstOf(this.#index.find(owner, hashes[at] as number, path, ends[at] as number), facts);
   }
 
   /** As #findElement, with the string prefixes between the element prefixes by length. */
   #findPrefix(facts: RequestFacts, path: string): Match | null {
-    let at = 0;
-    for (let end = path.length; end >= 0; end = end === 0 ? -1 : path.lastIndexOf('/', end - 1)) {
-      for (; at < this.#prefixLengths.length && (this.#prefixLengths[at] as number) > end; at++) {
-        const found = this.#findPrefixOf(this.#prefixLengths[at] as number, facts, path);
+    let longest = 0;
+    for (let at = this.#counts.element === 0 ? -1 : endCount - 1; at >= 0; at--) {
+      const end = ends[at] as number;
+      for (; longest < this.#prefixLengths.length && (this.#prefixLengths[longest] as number) > end; longest++) {
+        const found = this.#findPrefixOf(this.#prefixLengths[longest] as number, facts, path);
         if (found) return found;
       }
-      const found = this.#elementOf(facts, path, end, hashOf(path, end));
+      const found = this.#elementOf(facts, path, at);
       if (found) return found;
     }
-    for (; at < this.#prefixLengths.length; at++) {
-      const found = this.#findPrefixOf(this.#prefixLengths[at] as number, facts, path);
+    for (; longest < this.#prefixLengths.length; longest++) {
+      const found = this.#findPrefixOf(this.#prefixLengths[longest] as number, facts, path);
       if (found) return found;
     }
     return null;
@@ -141,32 +139,35 @@ export class HostTable {
 
 const none: readonly never[] = [];
 
-/** Where the slashes of the last path are, and the hashes of what is before each. */
-let slashes = new Int32Array(64);
+/** Where the elements of the last path end, the whole of it last, and the hashes of what is before. */
+let ends = new Int32Array(64);
 let hashes = new Int32Array(64);
-let slashCount = 0;
+let endCount = 0;
 
-/** @returns the hash of the whole path */
+/** Sets `ends` and `hashes`: each character is looked at once, however many elements there are. @returns the hash of the whole path */
 function hashPath(path: string): number {
   let hash = noHash;
-  slashCount = 0;
+  endCount = 0;
   for (let i = 0; i < path.length; i++) {
     const code = path.charCodeAt(i);
-    if (code === 0x2f) {
-      if (slashCount === slashes.length) makeRoom();
-      slashes[slashCount] = i;
-      hashes[slashCount++] = hash;
-    }
+    if (code === 0x2f) endAt(i, hash);
     hash = hashFurther(hash, code);
   }
+  endAt(path.length, hash);
   return hash;
 }
 
+function endAt(end: number, hash: number): void {
+  if (endCount === ends.length) makeRoom();
+  ends[endCount] = end;
+  hashes[endCount++] = hash;
+}
+
 function makeRoom(): void {
-  const [fewSlashes, fewHashes] = [slashes, hashes];
-  slashes = new Int32Array(fewSlashes.length * 2);
-  hashes = new Int32Array(fewSlashes.length * 2);
-  slashes.set(fewSlashes);
+  const [fewEnds, fewHashes] = [ends, hashes];
+  ends = new Int32Array(fewEnds.length * 2);
+  hashes = new Int32Array(fewHashes.length * 2);
+  ends.set(fewEnds);
   hashes.set(fewHashes);
 }
 

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import type { Host } from '#table/listener.ts';
 import type { Condition } from './conditions.ts';
 import type { CompiledRoute, Match } from './match.ts';
@@ -131,8 +132,11 @@ function isSame(key: string, path: string, end: number): boolean {
   return true;
 }
 
-/** Of no text (FNV-1a). */
-export const noHash = 0x811c9dc5 | 0;
+/**
+ * Of no text (FNV-1a). It begins where nobody knows: whoever may write an Ingress could make thousands of paths with one hash, and
+ * every host whose paths lie near those in the index would wait for them.
+ */
+export const noHash = randomInt(2 ** 32) | 0;
 
 /** The hash of a text that is one character longer. */
 export function hashFurther(hash: number, code: number): number {

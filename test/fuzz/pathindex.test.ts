@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Candidate, hashOf, PathIndex } from '../../proxy/match/pathindex.ts';
+import { type Candidate, hashFurther, hashOf, PathIndex } from '../../proxy/match/pathindex.ts';
 import type { Rule } from '../../proxy/match/rule.ts';
 
 /** Few keys and owners, so that they meet; enough for the index to grow, and to close gaps over the end of it. */
@@ -43,6 +43,33 @@ test('the index answers as a map of sorted lists does, whatever came and went', 
     }),
     { numRuns: 50 },
   );
+});
+
+test('paths that were made to have one hash have many', () => {
+  // As FNV-1a begins by itself. Two texts that lead to one hash, one pair after the other: every choice of one of each does.
+  let hash = 0x811c9dc5 | 0;
+  let paths = ['/'];
+  hash = hashFurther(hash, 0x2f);
+  for (let pair = 0; pair < 10; pair++) {
+    const seen = new Map<number, string>();
+    for (let number = 0; ; number++) {
+      const text = number.toString(36).padStart(5, '0');
+      const further = [...text].reduce((each, char) => hashFurther(each, char.charCodeAt(0)), hash);
+      const other = seen.get(further);
+      seen.set(further, text);
+      if (other === undefined) continue;
+      paths = paths.flatMap((path) => [path + other, path + text]);
+      hash = further;
+      break;
+    }
+  }
+  assert.equal(
+    new Set(
+      paths.map((path) => [...path].reduce((each, char) => hashFurther(each, char.charCodeAt(0)), 0x811c9dc5 | 0)),
+    ).size,
+    1,
+  );
+  assert.ok(new Set(paths.map((path) => hashOf(path, path.length))).size > 1_000, 'of 1,024');
 });
 
 function listOf(known: ReadonlyMap<string, Candidate>, owner: number, key: string): Candidate[] {
