@@ -11,7 +11,7 @@
  *                                 of all kinds or of one: gone, cut, frozen
  *   npm run bench -- reach        instead: how soon a new load balancer answers outside (reach.ts)
  *   npm run bench -- moves        instead: what clients notice of a node that is drained (moves.ts)
- *   BENCH_ROUNDS=9 BENCH_SECONDS=3 BENCH_WARMUP=4
+ *   BENCH_ROUNDS=9 BENCH_SECONDS=3 BENCH_WARMUP=12
  *   BENCH_BESIDE=/a/checkout      another Sluice in every row
  *
  * Proxies run on core 0, generator and backend on core 1; each has one worker.
