@@ -234,5 +234,6 @@ export function giveExchange(exchange: Exchange): void {
   exchange.replay = exchange.requestTrailers = null;
   // Substrings of a head keep all of it alive.
   exchange.target = exchange.rawPath = exchange.path = exchange.query = exchange.requestId = '';
+  exchange.authority = exchange.hostname = '';
   if (spares.length < 1024) spares.push(exchange);
 }

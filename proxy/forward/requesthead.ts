@@ -1,5 +1,6 @@
 import type { CompiledEdits } from '../filters/compiled.ts';
 import { forwardedForOf, forwardedHostOf, forwardedPortOf } from '../listen/forwarded.ts';
+import { hashOf } from '../match/textindex.ts';
 import { traceparentOf } from '../observe/tracecontext.ts';
 import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
@@ -114,20 +115,19 @@ function linesOfHost(exchange: Exchange, edits: readonly CompiledEdits[]): strin
   const host = hostOf(exchange);
   const peer = exchange.client?.peer;
   const isPlain = host === exchange.authority && edits.length === 0 && exchange.forwardedFor === '';
-  if (isPlain && peer?.isTrusted === false) {
-    if (peer.host === host) {
-      if (peer.hostLines === '') peer.hostLines = hostLinesOf(host, peer);
-      return `${peer.hostLines}${exchange.requestId}\r\n`;
+  const line = ` HTTP/1.1\r\nHost: ${host}\r\n`;
+  if (!isPlain || peer?.isTrusted !== false) return line + forwardingLines(exchange, edits);
+  if (peer.host !== host) {
+    const hash = hashOf(host, host.length);
+    if (peer.hostHash !== hash) {
+      peer.hostHash = hash;
+      return `${line}X-Forwarded-Host: ${host}\r\n${linesOfPeer(peer)}${exchange.requestId}\r\n`;
     }
-    peer.host = host;
-    peer.hostLines = '';
+    // A part of a head would keep the whole of it.
+    peer.host = Buffer.from(host, 'latin1').toString('latin1');
+    peer.hostLines = inOnePiece(`${line}X-Forwarded-Host: ${host}\r\n${linesOfPeer(peer)}`);
   }
-  return ` HTTP/1.1\r\nHost: ${host}\r\n${forwardingLines(exchange, edits)}`;
-}
-
-function hostLinesOf(host: string, peer: Peer): string {
-  const start = ` HTTP/1.1\r\nHost: ${host}\r\nX-Forwarded-Host: ${host}\r\n`;
-  return inOnePiece(`${start}${linesOfPeer(peer)}X-Request-ID: `);
+  return `${peer.hostLines}${exchange.requestId}\r\n`;
 }
 
 /** Pseudo-header fields of the request, as an HTTP/2 backend gets them (RFC 9113 §8.3.1). */
@@ -228,17 +228,17 @@ function forwardingLinesOf(exchange: Exchange): string {
   const client = exchange.client as NonNullable<Exchange['client']>;
   const { peer } = client;
   const said = exchange.forwardedFor;
-  const own = `X-Request-ID: ${exchange.requestId}\r\nX-Forwarded-Host: `;
   if (peer.isTrusted) {
     const head = exchange.head;
     const port = forwardedPortOf(head.get('x-forwarded-port') ?? '') ?? peer.port;
     const host = forwardedHostOf(head.get('x-forwarded-host') ?? '') ?? exchange.authority;
     const chain = forwardedForOf(peer.address, said, peer.door.isTrusted);
-    return `${own}${host}\r\n${fixedLines(chain, exchange.clientAddress, exchange.scheme, port)}`;
+    const lines = fixedLines(chain, exchange.clientAddress, exchange.scheme, port);
+    return `X-Forwarded-Host: ${host}\r\n${lines}${exchange.requestId}\r\n`;
   }
   // What an untrusted client claims is told apart from what is known, as ingress-nginx does.
   const claimed = said === '' ? '' : `X-Original-Forwarded-For: ${said}\r\n`;
-  return `${own}${exchange.authority}\r\n${linesOfPeer(peer)}${claimed}`;
+  return `X-Forwarded-Host: ${exchange.authority}\r\n${claimed}${linesOfPeer(peer)}${exchange.requestId}\r\n`;
 }
 
 function linesOfPeer(peer: Peer): string {
@@ -248,9 +248,10 @@ function linesOfPeer(peer: Peer): string {
   return peer.forwardedLines;
 }
 
+/** All but the id, for which the last one waits. */
 function fixedLines(chain: string, address: string, scheme: string, port: number): string {
   return (
     `X-Forwarded-For: ${chain}\r\nX-Real-IP: ${address}\r\nX-Forwarded-Proto: ${scheme}\r\n` +
-    `X-Forwarded-Scheme: ${scheme}\r\nX-Scheme: ${scheme}\r\nX-Forwarded-Port: ${port}\r\n`
+    `X-Forwarded-Scheme: ${scheme}\r\nX-Scheme: ${scheme}\r\nX-Forwarded-Port: ${port}\r\nX-Request-ID: `
   );
 }

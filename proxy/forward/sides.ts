@@ -19,7 +19,9 @@ export interface Peer {
   readonly proof: ClientProof | null;
   /** Forwarding fields that are the same for every request of the connection; made at the first. */
   forwardedLines: string;
-  /** The host that was asked for last, and what is the same for every request to it (requesthead.ts). */
+  /** Of the host that was asked for last. */
+  hostHash: number;
+  /** One that was asked for twice in a row, and what is the same for every request to it (requesthead.ts). */
   host: string;
   hostLines: string;
   loggedClient: LoggedClient | null;

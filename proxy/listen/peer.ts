@@ -26,6 +26,7 @@ export function peerOf(
     // Where the port that the client came to is told, the operator need not have said it.
     port: origin?.isTold === true ? origin.localPort : door.publicPort,
     forwardedLines: '',
+    hostHash: 0,
     host: '',
     hostLines: '',
     loggedClient: null,

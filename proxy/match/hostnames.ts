@@ -1,8 +1,23 @@
 import type { Host } from '#table/listener.ts';
+import { hashOf, type Indexed, TextIndex } from './textindex.ts';
 
 /** What can be found by a name. */
 interface Named {
   readonly host: Pick<Host, 'id' | 'hostname' | 'wildcard'>;
+}
+
+/** Kinds of names, which are the owners in the index. */
+const exact = 0;
+/** By `.example.com`; `*.` stands for exactly one label (Ingress). */
+const oneLabel = 1;
+/** By `.example.com`; `*.` stands for one label or more (Gateway API). */
+const manyLabels = 2;
+/** `*`, by no text. */
+const every = 3;
+
+/** Of several of one name the lowest id is in force. */
+interface Claim<T> extends Indexed<Claim<T>> {
+  readonly table: T;
 }
 
 /**
@@ -10,43 +25,34 @@ interface Named {
  * the left, then the catch-all. Costs one lookup per label.
  */
 export class HostNames<T extends Named> {
-  /** By name. Several of one name only if several rows claim it, and then the lowest id is in force. */
-  readonly #exact = new Map<string, T[]>();
-  /** By `.example.com`; `*.` stands for exactly one label (Ingress). */
-  readonly #oneLabel = new Map<string, T[]>();
-  /** By `.example.com`; `*.` stands for one label or more (Gateway API). */
-  readonly #manyLabels = new Map<string, T[]>();
-  readonly #every: T[] = [];
+  readonly #index = new TextIndex<Claim<T>>();
+  readonly #counts = [0, 0, 0, 0];
+  #hasWildcards = false;
 
   add(table: T): void {
-    const map = this.#mapFor(table.host);
-    if (map === null) {
-      claim(this.#every, table);
-      return;
-    }
-    const key = keyOf(table.host);
-    const claimants = map.get(key);
-    if (claimants) claim(claimants, table);
-    else map.set(key, [table]);
+    const owner = kindOf(table.host);
+    this.#index.add({ owner, key: keyOf(table.host), next: null, table }, isBefore);
+    this.#count(owner, 1);
   }
 
   remove(table: T): void {
-    const map = this.#mapFor(table.host);
-    const key = keyOf(table.host);
-    const claimants = map === null ? this.#every : map.get(key);
-    const at = claimants?.indexOf(table) ?? -1;
-    if (!claimants || at < 0) return;
-    claimants.splice(at, 1);
-    if (claimants.length === 0) map?.delete(key);
+    const owner = kindOf(table.host);
+    const left = this.#index.remove(owner, keyOf(table.host), (claim) => claim.table === table);
+    if (left !== null) this.#count(owner, -1);
+  }
+
+  #count(kind: number, by: 1 | -1): void {
+    this.#counts[kind] = (this.#counts[kind] as number) + by;
+    this.#hasWildcards = (this.#counts[oneLabel] as number) + (this.#counts[manyLabels] as number) > 0;
   }
 
   isEmpty(): boolean {
-    return this.#exact.size + this.#oneLabel.size + this.#manyLabels.size + this.#every.length === 0;
+    return this.#counts.every((count) => count === 0);
   }
 
   /** The narrowest table that covers a name (lower case, no port, no trailing dot; '' when the request has none). */
   first(hostname: string): T | undefined {
-    return this.#exact.get(hostname)?.[0] ?? this.#widerFrom(hostname, -1, 'one');
+    return this.#find(exact, hostname) ?? this.#widerFrom(hostname, -1, 'one');
   }
 
   /** The next wider table after `table`, for a host that lets requests fall through. */
@@ -60,25 +66,33 @@ export class HostNames<T extends Named> {
 
   /** @param after only wildcards whose dot is right of this position; `from`: which of two equal wildcards is next there */
   #widerFrom(hostname: string, after: number, from: 'one' | 'many'): T | undefined {
-    if (this.#oneLabel.size + this.#manyLabels.size > 0) {
+    if (this.#hasWildcards) {
       let isOneNext = from === 'one';
       const firstDot = hostname.indexOf('.');
       for (let dot = hostname.indexOf('.', after + 1); dot >= 0; dot = hostname.indexOf('.', dot + 1)) {
         const suffix = hostname.slice(dot);
-        const one = isOneNext && dot === firstDot && dot > 0 ? this.#oneLabel.get(suffix) : undefined;
+        const one = isOneNext && dot === firstDot && dot > 0 ? this.#find(oneLabel, suffix) : undefined;
         isOneNext = true;
-        const found = one ?? (dot > 0 ? this.#manyLabels.get(suffix) : undefined);
-        if (found) return found[0];
+        const found = one ?? (dot > 0 ? this.#find(manyLabels, suffix) : undefined);
+        if (found) return found;
       }
     }
-    return this.#every[0];
+    return this.#find(every, '');
   }
 
-  #mapFor(host: Named['host']): Map<string, T[]> | null {
-    if (host.hostname === '*') return null;
-    if (!host.hostname.startsWith('*.')) return this.#exact;
-    return host.wildcard === 'one' ? this.#oneLabel : this.#manyLabels;
+  #find(kind: number, name: string): T | undefined {
+    return this.#index.find(kind, hashOf(name, name.length), name, name.length)?.table;
   }
+}
+
+function kindOf({ hostname, wildcard }: Named['host']): number {
+  if (hostname === '*') return every;
+  if (!hostname.startsWith('*.')) return exact;
+  return wildcard === 'one' ? oneLabel : manyLabels;
+}
+
+function isBefore<T extends Named>(a: Claim<T>, b: Claim<T>): boolean {
+  return a.table.host.id < b.table.host.id;
 }
 
 /** Whether a name is found before another one that covers the same text. */
@@ -94,9 +108,7 @@ function widthOf(hostname: string): number {
   return hostname.startsWith('*.') ? hostname.length : Number.POSITIVE_INFINITY;
 }
 
-const keyOf = (host: Named['host']) => (host.hostname.startsWith('*.') ? host.hostname.slice(1) : host.hostname);
-
-function claim<T extends Named>(claimants: T[], table: T): void {
-  const at = claimants.findIndex((other) => table.host.id < other.host.id);
-  claimants.splice(at < 0 ? claimants.length : at, 0, table);
+function keyOf({ hostname }: Named['host']): string {
+  if (hostname === '*') return '';
+  return hostname.startsWith('*.') ? hostname.slice(1) : hostname;
 }

@@ -1,9 +1,19 @@
 import type { Host } from '#table/listener.ts';
 import type { Route } from '#table/route.ts';
+import type { Condition } from './conditions.ts';
 import type { RequestFacts } from './facts.ts';
-import type { Match } from './match.ts';
-import { type Candidate, hashFurther, hashOf, noHash, type PathIndex } from './pathindex.ts';
+import type { CompiledRoute, Match } from './match.ts';
 import type { Rule } from './rule.ts';
+import { hashFurther, hashOf, type Indexed, noHash, type TextIndex } from './textindex.ts';
+
+/** A rule as one host tries it. It is the answer and its route, too, so that a hit allocates nothing and touches little memory. */
+export interface Candidate extends Match, CompiledRoute, Indexed<Candidate> {
+  readonly condition: Condition | null;
+  /** This object. */
+  route: CompiledRoute;
+  readonly host: Host;
+  readonly rule: Rule;
+}
 
 /** Owners of a host in the index: its number times `kinds`, and these. */
 const kinds = 4;
@@ -15,43 +25,44 @@ const kindPlaces = { exact: 0, element: 1, prefix: 2 } as const;
  * regexes before prefixes, too; the Gateway API leaves their place open.) Among equals the order is `compareRoutes`.
  */
 export class HostTable {
+  // What every request needs comes first, in one line of memory.
+  readonly #owner: number;
+  /** Paths in the index, by kind. Keys of elements are without trailing slash; '' covers everything. */
+  #exact = 0;
+  #element = 0;
+  #prefix = 0;
+  /** In order. */
+  #regexes: readonly Candidate[] = none;
+  readonly #index: TextIndex<Candidate>;
   host: Host;
   /** Answer when this host covers the name and no route accepts. */
   miss: Match;
-  readonly #index: PathIndex;
-  readonly #owner: number;
-  /** Paths in the index, by kind. Keys of elements are without trailing slash; '' covers everything. */
-  readonly #counts = { exact: 0, element: 0, prefix: 0 };
   /** Distinct lengths of the string prefixes, longest first. Few, however many routes there are. */
   #prefixLengths: readonly number[] = none;
   /** How many string prefixes have each of these lengths; null: none was there yet, as of most hosts. A map weighs 400 bytes, empty as it is. */
   #prefixesByLength: Map<number, number> | null = null;
-  /** In order. */
-  #regexes: readonly Candidate[] = none;
 
   /**
    * @param index of all hosts
    * @param number no other host of the index has it
    */
-  constructor(host: Host, index: PathIndex, number: number) {
+  constructor(host: Host, index: TextIndex<Candidate>, number: number) {
+    this.#owner = number * kinds;
+    this.#index = index;
     this.host = host;
     this.miss = { route: null, host };
-    this.#index = index;
-    this.#owner = number * kinds;
   }
 
   /** Adds a rule that is not in this table. */
   add(rule: Rule): void {
-    const { kind, key, condition, route } = rule;
-    const owner = kind === 'regex' ? this.#owner : this.#owner + kindPlaces[kind];
-    const candidate: Candidate = { route, host: this.host, rule, condition, owner, key, next: null };
+    const { kind, key } = rule;
+    const candidate = candidateOf(rule, this.host, kind === 'regex' ? this.#owner : this.#owner + kindPlaces[kind]);
     if (kind === 'regex') {
       this.#regexes = inserted(this.#regexes, candidate);
       return;
     }
     if (!this.#index.add(candidate, isBefore)) return;
-    this.#counts[kind]++;
-    if (kind === 'prefix') this.#countPrefix(key.length, 1);
+    this.#count(kind, key, 1);
   }
 
   /** Takes out a rule that was added. @returns whether it was there */
@@ -63,20 +74,16 @@ export class HostTable {
       this.#regexes = left;
       return wasThere;
     }
-    const left = this.#index.remove(this.#owner + kindPlaces[kind], rule);
-    if (left === 'nothing') {
-      this.#counts[kind]--;
-      if (kind === 'prefix') this.#countPrefix(key.length, -1);
-    }
+    const left = this.#index.remove(this.#owner + kindPlaces[kind], key, (candidate) => candidate.rule === rule);
+    if (left === 'nothing') this.#count(kind, key, -1);
     return left !== null;
   }
 
   /** @returns the match of the first route that accepts, or null */
   find(facts: RequestFacts): Match | null {
     const { path } = facts;
-    const { exact, element, prefix } = this.#counts;
-    const hash = exact + element === 0 ? noHash : hashPath(path);
-    if (exact > 0) {
+    const hash = this.#exact + this.#element === 0 ? noHash : hashPath(path);
+    if (this.#exact > 0) {
       const found = firstOf(this.#index.find(this.#owner + kindPlaces.exact, hash, path, path.length), facts);
       if (found) return found;
     }
@@ -84,8 +91,8 @@ export class HostTable {
       const { regex } = candidate.rule;
       if (regex?.test(path) && (candidate.condition === null || candidate.condition(facts))) return candidate;
     }
-    if (prefix > 0) return this.#findPrefix(facts, path);
-    return element === 0 ? null : this.#findElement(facts, path);
+    if (this.#prefix > 0) return this.#findPrefix(facts, path);
+    return this.#element === 0 ? null : this.#findElement(facts, path);
   }
 
   #findElement(facts: RequestFacts, path: string): Match | null {
@@ -106,7 +113,7 @@ export class HostTable {
   /** As #findElement, with the string prefixes between the element prefixes by length. */
   #findPrefix(facts: RequestFacts, path: string): Match | null {
     let longest = 0;
-    for (let at = this.#counts.element === 0 ? -1 : endCount - 1; at >= 0; at--) {
+    for (let at = this.#element === 0 ? -1 : endCount - 1; at >= 0; at--) {
       const end = ends[at] as number;
       for (; longest < this.#prefixLengths.length && (this.#prefixLengths[longest] as number) > end; longest++) {
         const found = this.#findPrefixOf(this.#prefixLengths[longest] as number, facts, path);
@@ -127,6 +134,15 @@ export class HostTable {
     return firstOf(this.#index.find(this.#owner + kindPlaces.prefix, hashOf(path, length), path, length), facts);
   }
 
+  #count(kind: keyof typeof kindPlaces, key: string, by: 1 | -1): void {
+    if (kind === 'exact') this.#exact += by;
+    else if (kind === 'element') this.#element += by;
+    else {
+      this.#prefix += by;
+      this.#countPrefix(key.length, by);
+    }
+  }
+
   #countPrefix(length: number, by: 1 | -1): void {
     this.#prefixesByLength ??= new Map();
     const before = this.#prefixesByLength.get(length) ?? 0;
@@ -138,6 +154,16 @@ export class HostTable {
 }
 
 const none: readonly never[] = [];
+
+/** What every request needs of it comes first: one line of memory in the place of three. */
+function candidateOf(rule: Rule, host: Host, owner: number): Candidate {
+  const { key, condition, route } = rule;
+  const { id, index, filters, timeouts, bodyLimit, backends, row } = route;
+  const compiled = { owner, key, condition, route, filters, timeouts, bodyLimit, backends, index, id };
+  const candidate: Candidate = { ...compiled, host, next: null, rule, row };
+  candidate.route = candidate;
+  return candidate;
+}
 
 /** Where the elements of the last path end, the whole of it last, and the hashes of what is before. */
 let ends = new Int32Array(64);

@@ -2,10 +2,10 @@ import type { Host } from '#table/listener.ts';
 import type { Route } from '#table/route.ts';
 import type { RequestFacts } from './facts.ts';
 import { HostNames } from './hostnames.ts';
-import { HostTable } from './hosttable.ts';
+import { type Candidate, HostTable } from './hosttable.ts';
 import type { Match } from './match.ts';
-import { PathIndex } from './pathindex.ts';
 import { compileRule, type Rule } from './rule.ts';
+import { TextIndex } from './textindex.ts';
 
 /** Changed rows by id; null: the row is gone. */
 export interface MatcherChange {
@@ -27,7 +27,7 @@ export class Matcher {
   readonly #routesById = new Map<string, { row: Route; index: number; rule: Rule | null }>();
   readonly #routeIdsByHostId = new Map<string, Set<string>>();
   readonly #freeIndexes: number[] = [];
-  readonly #paths = new PathIndex();
+  readonly #paths = new TextIndex<Candidate>();
   #tablesMade = 0;
 
   /** Takes a batch into use. Between two calls of `match` everything is of one version. Never throws on a row's content. */

@@ -7,12 +7,7 @@ export interface Authority {
   readonly hostname: string;
 }
 
-/**
- * Clients repeat the same few names. By a hash of the text, and not in a Map, because for that V8 looks into its table of all
- * strings first. A name has two places, of which a new one takes the first and what stood there the other, so that a scan of
- * random names cannot fill the worker.
- */
-const known: (Authority | undefined)[] = new Array(8192).fill(undefined);
+/** Clients repeat the same name. One only is kept: where many are asked for, what is known of one lies in memory that no cache holds. */
 let latest: Authority = { sent: ' ', text: '', hostname: '' };
 
 /**
@@ -25,33 +20,32 @@ let latest: Authority = { sent: ' ', text: '', hostname: '' };
 export function parseAuthority(text: string): Authority | null {
   if (text === latest.sent) return latest;
   if (text.length > longestAuthority) return null;
-  const place = placeOf(text);
-  const first = known[place];
-  const found = first?.sent === text ? first : known[place ^ 1];
-  if (found?.sent === text) {
-    latest = found;
-    return found;
-  }
-  const parsed = parse(text);
-  if (parsed === null) return null;
-  if (first !== undefined) known[place ^ 1] = first;
-  latest = known[place] = parsed;
+  const parsed = isPlainName(text) ? { sent: text, text, hostname: text } : parse(text);
+  if (parsed !== null) latest = parsed;
   return parsed;
 }
 
 const longestAuthority = 262;
 
-function placeOf(text: string): number {
-  let hash = 0;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x9e3779b1);
-  return (hash ^ (hash >>> 15)) & (known.length - 1);
+/** Whether it is a name as most are: labels in lower case, and neither a port nor a last dot. */
+function isPlainName(text: string): boolean {
+  let label = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x2e) {
+      if (label === 0) return false;
+      label = 0;
+    } else if (isPlain[code] !== 1 || ++label > 63) return false;
+  }
+  return label > 0;
 }
+
+const isPlain = new Uint8Array(256);
+for (const char of 'abcdefghijklmnopqrstuvwxyz0123456789_-') isPlain[char.charCodeAt(0)] = 1;
 
 const pattern = /^(?:((?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?)|\[([0-9a-f:.]{2,45})\])(?::(\d{0,5}))?$/;
 
-function parse(text: string): Authority | null {
-  // A substring keeps the whole head alive behind it: what is remembered must be a copy.
-  const sent = Buffer.from(text, 'latin1').toString('latin1');
+function parse(sent: string): Authority | null {
   const lower = sent.toLowerCase();
   const parts = pattern.exec(lower);
   if (parts === null) return null;

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Candidate, hashFurther, hashOf, PathIndex } from '../../proxy/match/pathindex.ts';
-import type { Rule } from '../../proxy/match/rule.ts';
+import { hashFurther, hashOf, type Indexed, TextIndex } from '../../proxy/match/textindex.ts';
+
+interface Entry extends Indexed<Entry> {
+  readonly rank: number;
+}
 
 /** Few keys and owners, so that they meet; enough for the index to grow, and to close gaps over the end of it. */
 const step = fc.record({ isGone: fc.boolean(), owner: fc.nat(2), key: fc.nat(150), rank: fc.nat(3) });
@@ -10,8 +13,8 @@ const step = fc.record({ isGone: fc.boolean(), owner: fc.nat(2), key: fc.nat(150
 test('the index answers as a map of sorted lists does, whatever came and went', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 500, size: 'max' }), (steps) => {
-      const index = new PathIndex();
-      const known = new Map<string, Candidate>();
+      const index = new TextIndex<Entry>();
+      const known = new Map<string, Entry>();
       for (const { isGone, owner, key: number, rank } of steps) {
         const key = `/k${number}`;
         const name = `${owner} ${key} ${rank}`;
@@ -19,13 +22,16 @@ test('the index answers as a map of sorted lists does, whatever came and went', 
         if (isGone) {
           known.delete(name);
           const left = before === undefined ? null : listOf(known, owner, key).length > 0 ? 'some' : 'nothing';
-          assert.equal(index.remove(owner, before?.rule ?? ({ key } as Rule)), left);
+          assert.equal(
+            index.remove(owner, key, (entry) => entry === before),
+            left,
+          );
         } else if (before === undefined) {
           const isFirst = listOf(known, owner, key).length === 0;
-          const candidate = { owner, key, condition: rank, rule: { key } as Rule, next: null } as unknown as Candidate;
-          known.set(name, candidate);
+          const entry: Entry = { owner, key, next: null, rank };
+          known.set(name, entry);
           assert.equal(
-            index.add(candidate, (a, b) => Number(a.condition) < Number(b.condition)),
+            index.add(entry, (a, b) => a.rank < b.rank),
             isFirst,
           );
         }
@@ -34,7 +40,7 @@ test('the index answers as a map of sorted lists does, whatever came and went', 
         for (let number = 0; number <= 150; number++) {
           const key = `/k${number}`;
           const path = `${key}/rest`;
-          const found: Candidate[] = [];
+          const found: Entry[] = [];
           const first = index.find(owner, hashOf(path, key.length), path, key.length);
           for (let each = first; each !== null; each = each.next) found.push(each);
           assert.deepEqual(found, listOf(known, owner, key));
@@ -73,6 +79,6 @@ function furtherBy(hash: number, text: string): number {
   return further;
 }
 
-function listOf(known: ReadonlyMap<string, Candidate>, owner: number, key: string): Candidate[] {
+function listOf(known: ReadonlyMap<string, Entry>, owner: number, key: string): Entry[] {
   return [0, 1, 2, 3].flatMap((rank) => known.get(`${owner} ${key} ${rank}`) ?? []);
 }
