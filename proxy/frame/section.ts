@@ -67,6 +67,7 @@ export class FieldSection {
     this.method = this.scheme = this.authority = this.path = this.protocol = '';
     this.status = 0;
     this.contentLength = -1;
+    this.head.forget();
     this.head.count = 0;
     this.head.text = '';
     this.isMalformed = this.isTooLarge = false;

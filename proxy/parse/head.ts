@@ -1,4 +1,5 @@
 import { isValueByte, nameClass } from './chars.ts';
+import { latin1 } from './latin1.ts';
 import { nameIdOf, nameIds } from './names.ts';
 
 /** More fields than this fit in no head; Limits cannot allow more. */
@@ -24,6 +25,12 @@ export class Head {
   readonly nameEnds: Int32Array;
   readonly valueStarts: Int32Array;
   readonly valueEnds: Int32Array;
+  /** The head whose fields are in these arrays, where they began, and how many they are; '': none that may come again. */
+  #before = '';
+  #sectionStart = 0;
+  #sectionCount = 0;
+  /** Sections in a row that were not the one before. */
+  #misses = 0;
 
   /** @param room fields that it can hold: 17 bytes each */
   constructor(room: number = mostFields) {
@@ -51,6 +58,57 @@ export class Head {
     copy.valueStarts.set(this.valueStarts.subarray(0, count));
     copy.valueEnds.set(this.valueEnds.subarray(0, count));
     return copy;
+  }
+
+  /** What is in the arrays will be of something else. */
+  forget(): void {
+    this.#before = '';
+  }
+
+  /** Keeps in mind what was read, should it come again. @param start of the section in `text` */
+  remember(start: number): void {
+    // Where no section is like the one before, hardly any is looked at.
+    const isHopeful = this.#misses < 32 || (++this.#misses & 1023) < 32;
+    if (this.text.length > longestRepeated || !isHopeful) return;
+    this.#before = this.text;
+    this.#sectionStart = start;
+    this.#sectionCount = this.count;
+  }
+
+  /**
+   * Whether a head's section is the one that was read last: then this head is set.
+   *
+   * @param at offset of the section in `bytes`, `base` that of the head; `end` and `limit` as parseFields has them
+   * @returns the offset after it; -1: it is another one
+   */
+  repeat(bytes: Buffer, base: number, at: number, end: number, limit: number): number {
+    const before = this.#before;
+    const start = at - base;
+    const after = base + before.length + start - this.#sectionStart;
+    if (before === '' || after > end || after - base > longestRepeated || this.#sectionCount > limit) return -1;
+    const text = latin1(bytes, base, after);
+    // Whole heads are compared in a third of the time that parts of them take.
+    if (text !== before && text.slice(start) !== before.slice(this.#sectionStart)) {
+      this.#misses++;
+      return -1;
+    }
+    this.#misses = 0;
+    this.text = text;
+    this.count = this.#sectionCount;
+    this.#before = text;
+    this.#move(start - this.#sectionStart);
+    return after;
+  }
+
+  #move(by: number): void {
+    if (by === 0) return;
+    this.#sectionStart += by;
+    for (let field = 0; field < this.count; field++) {
+      this.nameStarts[field] = (this.nameStarts[field] as number) + by;
+      this.nameEnds[field] = (this.nameEnds[field] as number) + by;
+      this.valueStarts[field] = (this.valueStarts[field] as number) + by;
+      this.valueEnds[field] = (this.valueEnds[field] as number) + by;
+    }
   }
 
   name(field: number): string {
@@ -105,6 +163,24 @@ export class Head {
 /** The trailer section of a body that has none. */
 export const noTrailers: Head = new Head();
 
+/** Heads that wait for their next request are many. */
+const longestRepeated = 2048;
+
+/**
+ * The rest of a head, as parseFields reads it, and its text. Clients and backends repeat themselves: a section that is byte for byte
+ * the one that was read into this head last is not read again.
+ */
+export function readSection(head: Head, bytes: Buffer, base: number, at: number, end: number, limit: number): number {
+  const repeated = head.repeat(bytes, base, at, end, limit);
+  if (repeated > 0) return repeated;
+  const after = parseFields(head, bytes, base, at, end, limit);
+  if (after > 0) {
+    head.text = latin1(bytes, base, after);
+    head.remember(at - base);
+  }
+  return after;
+}
+
 /**
  * Field lines up to and including the empty line (RFC 9112 §5), strictly: token names, no space before the colon,
  * no folding, CRLF only, no control bytes in values. Trailers have the same grammar.
@@ -120,6 +196,7 @@ export function parseFields(
   end: number,
   limit: number,
 ): number {
+  head.forget();
   let i = at;
   let count = 0;
   for (;;) {

@@ -1,6 +1,6 @@
 import type { Limits } from '../listen/limits.ts';
 import { httpOne, isTargetByte } from './chars.ts';
-import { badSyntax, type Head, needsMore, parseFields, tooManyFields } from './head.ts';
+import { badSyntax, type Head, needsMore, readSection, tooManyFields } from './head.ts';
 import { latin1 } from './latin1.ts';
 
 /** Further refusals of a request head, beside those of head.ts. */
@@ -91,10 +91,8 @@ export function parseRequestHead(
     return badVersionOf(buffer, i - 7, end);
   }
   line.version = 10 + minor;
-  const after = parseFields(head, buffer, base, i + 3, Math.min(end, base + limits.headBytes), limits.headFields);
-  if (after === needsMore) return end - base >= limits.headBytes ? headTooLong : needsMore;
-  if (after > 0) head.text = latin1(buffer, base, after);
-  return after;
+  const after = readSection(head, buffer, base, i + 3, Math.min(end, base + limits.headBytes), limits.headFields);
+  return after === needsMore && end - base >= limits.headBytes ? headTooLong : after;
 }
 
 function isMethodByte(byte: number): boolean {

@@ -1,8 +1,7 @@
 import type { Limits } from '../listen/limits.ts';
 import { httpOne, isValueByte } from './chars.ts';
 import { bodyChunked, bodyLength, bodyNone, bodyUntilClose, isChunked, parseLength } from './framing.ts';
-import { badSyntax, type Head, needsMore, parseFields } from './head.ts';
-import { latin1 } from './latin1.ts';
+import { badSyntax, type Head, needsMore, readSection } from './head.ts';
 import { nameIds } from './names.ts';
 
 /** What a response head says about its message. Reused. */
@@ -57,10 +56,8 @@ export function parseResponseHead(
   line.status = status;
   line.minor = minor;
   line.lineEnd = i - start;
-  const after = parseFields(head, buffer, start, i + 2, limit, limits.responseHeadFields);
-  if (after === needsMore) return end - start >= limits.responseHeadBytes ? badSyntax : needsMore;
-  if (after > 0) head.text = latin1(buffer, start, after);
-  return after;
+  const after = readSection(head, buffer, start, i + 2, limit, limits.responseHeadFields);
+  return after === needsMore && end - start >= limits.responseHeadBytes ? badSyntax : after;
 }
 
 /**
