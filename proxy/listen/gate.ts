@@ -35,13 +35,15 @@ export class Gate {
   #ready = 0;
   /** Connections of TLS listeners. */
   secure = 0;
-  #answersLeft = answersPerPeriod;
+  #answersLeft = fewAnswers;
   /** Places that connections are leaving, and which are not taken yet. */
   #freed = 0;
   /** Nobody is left to be sent away. */
   #isFreedForNow = false;
   /** In this period. */
   #knocks = 0;
+  /** Of these, how many were let in. */
+  #letIn = 0;
   /** Turned away in this period because of the throttle. */
   #throttled = 0;
 
@@ -73,6 +75,7 @@ export class Gate {
     this.#owe(source);
     source.connections++;
     this.#open++;
+    this.#letIn++;
     return source;
   }
 
@@ -173,7 +176,9 @@ export class Gate {
     this.#throttled = 0;
     const knocks = this.#knocks;
     this.#knocks = 0;
-    this.#answersLeft = answersPerPeriod;
+    // Of what the worker could do just now: one that has little time has less for answers.
+    this.#answersLeft = Math.min(mostAnswers, Math.max(fewAnswers, this.#letIn >> 3));
+    this.#letIn = 0;
     this.#freed = 0;
     this.#isFreedForNow = false;
     this.#sources.endPeriod(performance.now());
@@ -182,8 +187,9 @@ export class Gate {
   }
 }
 
-/** 2 % of the worker's time. */
-const answersPerPeriod = 100;
+/** Answers in a period. The most are 2 % of the worker's time. */
+const mostAnswers = 100;
+const fewAnswers = 10;
 
 /** Whether one who asks for more of something scarce has his share. */
 function isGreedy(has: number, taken: number, whole: number): boolean {

@@ -2,17 +2,22 @@
  * `npm run hostile -- 1000 3 [words]`: what honest clients notice of so many connections of each kind of attack and flood (or
  * of those named with the words): waits without and with it in turn, so many seconds each, and the growth of the worker.
  *
- * The gateway runs on core 0; clients, their backend and attackers on core 1, the attackers behind everybody else there, so
- * that what is seen is the gateway's doing. Figures mean something on a quiet machine only.
+ * The gateway runs on core 0; clients, their backend and attackers on core 1, honest ones before everybody else and attackers only
+ * while nobody else has anything to do there, so that what is seen is the gateway's doing. Figures mean something on a quiet
+ * machine only. Needs to be root, for these priorities.
  */
-import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { setPriority } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { largeBackend, startAttacked } from '../kit/attacked.ts';
+import type { LoadPlan, LoadResult } from '../../load/bench/generator.ts';
+import { startGenerator } from '../../load/bench/load.ts';
+import { backendConfig } from '../../load/bench/nginx.ts';
+import { startAttacked } from '../kit/attacked.ts';
 import { attacks } from '../kit/attacks.ts';
 import { floods } from '../kit/floods.ts';
-import { Load, type LoadReport } from '../kit/load.ts';
+import { freePorts } from '../kit/ports.ts';
 import { childrenOf, residentBytes } from '../kit/procfs.ts';
 import type { Order } from './attackers.ts';
 
@@ -22,6 +27,8 @@ const wanted = process.argv.slice(4);
 const rounds = 3;
 /** Connections that the attackers open in a second: what one machine does that has better things to do. */
 const perSecond = 1_000;
+/** Until what runs is compiled, here and in the gateway. */
+const warmUpSeconds = 12;
 
 interface Pair {
   readonly quiet: Seen;
@@ -30,15 +37,18 @@ interface Pair {
 
 /** What clients see who keep their connection, and who do not. */
 interface Seen {
-  readonly kept: LoadReport;
-  readonly fresh: LoadReport;
+  readonly kept: LoadResult;
+  readonly fresh: LoadResult;
 }
 
 pin(process.pid, '1');
-const backend = await largeBackend();
+schedule(process.pid, '--rr', '1');
+const folder = mkdtempSync(join(tmpdir(), 'sluice-hostile-'));
+const [backendPort = 0] = await freePorts(1);
+const backend = spawn('taskset', ['-c', '1', 'nginx', '-c', backendConfig(folder, backendPort)], { stdio: 'inherit' });
 const attackers = fork(join(import.meta.dirname, 'attackers.ts'), { execArgv: [] });
 pin(attackers.pid ?? 0, '1');
-setPriority(attackers.pid ?? 0, 19);
+schedule(attackers.pid ?? 0, '--idle', '0');
 const [{ port: attackedPort }] = (await once(attackers, 'message')) as [{ port: number }];
 
 try {
@@ -47,35 +57,42 @@ try {
   }
 } finally {
   attackers.disconnect();
-  await backend.stop();
+  backend.kill();
+  await once(backend, 'exit');
+  rmSync(folder, { recursive: true });
 }
 
 /** With a new gateway: what one attack has left behind is not the next one's. */
 async function measureAttack(what: string, isTls: boolean): Promise<void> {
-  const sluice = await startAttacked({ 'gw.test': attackedPort, 'honest.test': backend.port });
+  const sluice = await startAttacked({ 'gw.test': attackedPort, 'h0.bench': backendPort });
   const [worker = 0] = childrenOf(sluice.process.pid);
-  for (const pid of [sluice.process.pid, worker]) pin(pid, '0');
+  for (const pid of [sluice.process.pid, worker]) {
+    pin(pid, '0');
+    schedule(pid, '--other', '0');
+  }
   const port = isTls ? sluice.httpsPort : sluice.httpPort;
-  await see(port, isTls);
+  const honest = await startHonest(port, isTls);
+  await honest.see(3_000, warmUpSeconds);
   const startBytes = residentBytes(worker);
   let mostBytes = startBytes;
   const pairs: Pair[] = [];
   for (let round = 0; round < rounds; round++) {
-    const quiet = await see(port, isTls);
+    const quiet = await honest.see(1_000, seconds);
     tell(attackers, { what, port, connections, perSecond });
     await new Promise((resolve) => setTimeout(resolve, 1_000));
-    const attacked = await see(port, isTls);
+    const attacked = await honest.see(1_000, seconds);
     mostBytes = Math.max(mostBytes, residentBytes(worker));
     tell(attackers, { what: null, port, connections, perSecond });
     await once(attackers, 'message');
     pairs.push({ quiet, attacked });
     await new Promise((resolve) => setTimeout(resolve, 1_000));
   }
+  await honest.stop();
   await sluice.stop();
-  const failures = pairs.flatMap(({ attacked }) => [...attacked.kept.failures, ...attacked.fresh.failures]);
+  const failed = pairs.reduce((sum, { attacked: { kept, fresh } }) => sum + kept.failed + fresh.failed, 0);
   console.log(
     `${what}: p99 ${shown(pairs, 'kept')} on kept connections, ${shown(pairs, 'fresh')} on new ones;`,
-    `${failures.length} failed${failures.length > 0 ? ` (${failures[0]})` : ''}, +${(mostBytes - startBytes) >> 20} MiB`,
+    `${failed} failed, +${(mostBytes - startBytes) >> 20} MiB`,
   );
 }
 
@@ -83,28 +100,40 @@ function tell(child: ChildProcess, order: Order): void {
   child.send(order);
 }
 
-async function see(port: number, isTls: boolean): Promise<Seen> {
-  const common = { port, host: 'honest.test', connections: 4, isTls };
-  const kept = Load.start({ ...common, requestsPerSecond: 300 });
-  const fresh = Load.start({ ...common, requestsPerSecond: 100, keepsAlive: false });
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-  return { kept: await kept.stop(), fresh: await fresh.stop() };
+/** Clients that keep their connections, and others that do not. */
+async function startHonest(port: number, isTls: boolean) {
+  const plan: LoadPlan = {
+    ...{ port, isTls, connections: 4, hosts: 1, paths: 1, path: '/', bodyBytes: 0 },
+    ...{ isFreshEach: false, isResumed: false, isUpgraded: false },
+  };
+  const kept = await startGenerator(plan, '1');
+  const fresh = await startGenerator({ ...plan, isFreshEach: true }, '1');
+  return {
+    /** @param rate requests per second of those that keep their connections; the others make a third as many */
+    async see(rate: number, time: number): Promise<Seen> {
+      const both = [kept.run({ rate, seconds: time }), fresh.run({ rate: rate / 3, seconds: time })] as const;
+      const [ofKept, ofFresh] = await Promise.all(both);
+      return { kept: ofKept, fresh: ofFresh };
+    },
+    stop: () => Promise.all([kept.stop(), fresh.stop()]),
+  };
 }
 
 /** The 99th percentile without and with the attack, and how many times as long it is: medians of the rounds. */
 function shown(pairs: readonly Pair[], kind: keyof Seen): string {
-  const quiet = pairs.map((pair) => p99(pair.quiet[kind]));
-  const attacked = pairs.map((pair) => p99(pair.attacked[kind]));
+  const quiet = pairs.map((pair) => pair.quiet[kind].p99Ms);
+  const attacked = pairs.map((pair) => pair.attacked[kind].p99Ms);
   const times = attacked.map((value, round) => value / (quiet[round] ?? 1));
   return `${median(quiet).toFixed(2)} → ${median(attacked).toFixed(2)} ms (${median(times).toFixed(2)} ×)`;
 }
 
-function p99({ waitsMs }: LoadReport): number {
-  return waitsMs.toSorted((one, other) => one - other)[Math.floor(waitsMs.length * 0.99)] ?? 0;
-}
-
 function median(values: readonly number[]): number {
   return values.toSorted((one, other) => one - other)[values.length >> 1] ?? 0;
+}
+
+/** Of all of its threads; children inherit it. */
+function schedule(pid: number, policy: string, priority: string): void {
+  execFileSync('chrt', ['--all-tasks', policy, '--pid', priority, String(pid)], { stdio: 'ignore' });
 }
 
 function pin(pid: number, core: string): void {
