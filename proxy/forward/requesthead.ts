@@ -4,7 +4,7 @@ import { hashOf } from '../match/textindex.ts';
 import { traceparentOf } from '../observe/tracecontext.ts';
 import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
-import { inOnePiece } from '../parse/latin1.ts';
+import { copyOf, inOnePiece } from '../parse/latin1.ts';
 import { nameIds } from '../parse/names.ts';
 import type { Exchange } from './exchange.ts';
 import type { Peer } from './sides.ts';
@@ -123,8 +123,7 @@ function linesOfHost(exchange: Exchange, edits: readonly CompiledEdits[]): strin
       peer.hostHash = hash;
       return `${line}X-Forwarded-Host: ${host}\r\n${linesOfPeer(peer)}${exchange.requestId}\r\n`;
     }
-    // A part of a head would keep the whole of it.
-    peer.host = Buffer.from(host, 'latin1').toString('latin1');
+    peer.host = copyOf(host);
     peer.hostLines = inOnePiece(`${line}X-Forwarded-Host: ${host}\r\n${linesOfPeer(peer)}`);
   }
   return `${peer.hostLines}${exchange.requestId}\r\n`;

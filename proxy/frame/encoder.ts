@@ -1,3 +1,4 @@
+import { copyOf } from '../parse/latin1.ts';
 import { type FieldName, fieldNameOf } from './fieldname.ts';
 import { encodeHuffman, huffmanLength } from './huffman.ts';
 import { mostStaticIndex, staticIndexByLine } from './statictable.ts';
@@ -102,8 +103,7 @@ export class Encoder {
     const size = line.length - 2 + entryOverhead;
     this.#evict(this.#capacity - size);
     this.#ring ??= new Array<string>(ringLength);
-    // A substring keeps the whole head alive behind it.
-    const copy = Buffer.from(line, 'latin1').toString('latin1');
+    const copy = copyOf(line);
     this.#ring[this.#insertions & (ringLength - 1)] = copy;
     this.#added.set(copy, this.#insertions++);
     this.#count++;

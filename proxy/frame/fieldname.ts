@@ -1,3 +1,4 @@
+import { copyOf } from '../parse/latin1.ts';
 import { staticIndexByName } from './statictable.ts';
 
 /** How the encoder treats a field by its name. */
@@ -38,7 +39,6 @@ export function fieldNameOf(name: string): FieldName {
     isConnectionSpecific: connectionSpecific.has(lower),
   };
   if (known.size >= mostKnown) known.clear();
-  // A substring keeps the whole head alive behind it: what is remembered must be a copy.
-  known.set(Buffer.from(name, 'latin1').toString('latin1'), made);
+  known.set(copyOf(name), made);
   return made;
 }

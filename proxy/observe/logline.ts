@@ -1,4 +1,6 @@
 import type { Source } from '#table/problem.ts';
+import { hashOf } from '../match/textindex.ts';
+import { copyOf } from '../parse/latin1.ts';
 import { asciiJson, type LogPage, logPiece } from './logpage.ts';
 import type { ExchangeRecord, FlowRecord, LoggedClient } from './record.ts';
 
@@ -130,7 +132,8 @@ function transfer(page: LogPage, record: ExchangeRecord | FlowRecord, answerMs: 
 }
 
 /** Of a connection that has had one request: another may follow. */
-const oneSeen: LoggedClient = { clientAddress: '', userAgent: '', piece: new Uint8Array() };
+const nothing = new Uint8Array();
+const oneSeen: LoggedClient = { clientAddress: '', userAgent: '', piece: nothing };
 
 /** Who asked. Mostly the same for all requests of a connection: from the second on it is one piece. */
 function client(page: LogPage, record: ExchangeRecord): void {
@@ -156,26 +159,28 @@ function client(page: LogPage, record: ExchangeRecord): void {
 
 function loggedAs(clientAddress: string, userAgent: string): LoggedClient {
   const fields = `,"x_forwarded_for":null,"client_address":${asciiJson(clientAddress)},"user_agent":${asciiJson(userAgent)}`;
-  // A piece of a head would keep all of it.
-  const copy = Buffer.from(userAgent, 'latin1').toString('latin1');
-  return { clientAddress, userAgent: copy, piece: logPiece(`${fields},"request_id":`) };
+  return { clientAddress, userAgent: copyOf(userAgent), piece: logPiece(`${fields},"request_id":`) };
 }
 
 /** Where it went, under which name. */
 function end(page: LogPage, { authority, serverName }: ExchangeRecord, where: WhereTo): void {
-  if (where.authority === authority && where.serverName === serverName) {
-    where.whole ??= joined(authority, serverName, where);
-    page.piece(where.whole);
-    return;
+  if (where.authority !== authority || where.serverName !== serverName) {
+    const hash = hashOf(authority, authority.length);
+    if (where.latestHash !== hash || where.latestServerName !== serverName) {
+      where.latestHash = hash;
+      where.latestServerName = serverName;
+      page.piece(pieces.authority);
+      page.text(authority);
+      page.piece(where.before);
+      page.text(serverName);
+      page.piece(where.after);
+      return;
+    }
+    where.authority = copyOf(authority);
+    where.serverName = serverName;
+    where.whole = joined(authority, serverName, where);
   }
-  where.authority = authority;
-  where.serverName = serverName;
-  where.whole = null;
-  page.piece(pieces.authority);
-  page.text(authority);
-  page.piece(where.before);
-  page.text(serverName);
-  page.piece(where.after);
+  page.piece(where.whole);
 }
 
 function joined(authority: string, serverName: string, { before, after }: WhereTo): Uint8Array {
@@ -191,10 +196,13 @@ interface WhereTo {
   readonly backendId: string;
   readonly before: Uint8Array;
   readonly after: Uint8Array;
-  /** The names that it came with last, and all in one once they have come twice in a row. */
+  /** Of the names that it came with last. */
+  latestHash: number;
+  latestServerName: string;
+  /** Names that it came with twice in a row, and all in one. */
   authority: string;
   serverName: string;
-  whole: Uint8Array | null;
+  whole: Uint8Array;
 }
 
 /** The same for nearly all requests of a route to one endpoint: the last one is kept. None of it is a piece of a request's head. */
@@ -235,9 +243,9 @@ function makeWhereTo(record: ExchangeRecord): WhereTo {
   const before =
     `,"upstream_host":${asciiJson(upstreamHost)},"upstream_tries":${tries},"retry_refused":${asciiJson(retryRefusal)}` +
     `${fault},"requested_server_name":`;
-  const name = { authority: ' ', serverName: '', whole: null };
+  const names = { latestHash: 0, latestServerName: '', authority: ' ', serverName: '', whole: nothing };
   const pieces = { before: logPiece(before), after: logPiece(endOf(record)) };
-  return { tries, refusal: retryRefusal, routeId, backendId, ...pieces, ...name };
+  return { tries, refusal: retryRefusal, routeId, backendId, ...pieces, ...names };
 }
 
 function endOf({ routeId, backendId, routeSource, service }: ExchangeRecord | FlowRecord): string {

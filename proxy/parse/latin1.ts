@@ -19,6 +19,11 @@ export function inOnePiece(text: string): string {
   return text.charCodeAt(0) > 0xff ? '' : text;
 }
 
+/** A text of its own: a part of a head, kept, would keep all of it. */
+export function copyOf(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
+}
+
 /** The other way round, for text that came so. @returns bytes written */
 export function writeLatin1(buffer: Buffer, text: string, offset: number): number {
   return (buffer as unknown as Latin1Buffer).latin1Write(text, offset);

@@ -67,6 +67,20 @@ test('a line of the access log has the fields of the register, in its order', ()
   );
 });
 
+test('a line says its names, whoever of the same route asked before and however often', () => {
+  const routeSource = { kind: 'Ingress', namespace: 'shop', name: 'many' } as const;
+  const names = ['shop.example', 'shop.example', 'other.example', 'shop.example', 'shop.example', 'shop.example'];
+  for (const authority of [...names, 'other.example', 'other.example', ...names]) {
+    for (const serverName of ['', 'sni.example']) {
+      const line = lineOf((page) => writeRequestLine(page, exchangeRecord({ routeSource, authority, serverName })));
+      assert.equal(line['authority'], authority);
+      assert.equal(line['requested_server_name'], serverName === '' ? null : serverName);
+    }
+    const again = lineOf((page) => writeRequestLine(page, exchangeRecord({ routeSource, authority })));
+    assert.equal(again['authority'], authority);
+  }
+});
+
 test('a line of a flow has those that flows have', () => {
   const line = lineOf((page) => writeFlowLine(page, flowRecord({})));
   assert.deepEqual(
