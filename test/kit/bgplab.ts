@@ -8,6 +8,7 @@ import type { EdgeStatus } from '../../proxy/edge/status.ts';
 import { Control } from '../../proxy/speak/control.ts';
 import { birdFolder, files } from '../../proxy/speak/files.ts';
 import { silenceBird } from '../../proxy/speak/silence.ts';
+import type { SessionState } from '../../proxy/speak/states.ts';
 import { agentDefaults } from './agentoptions.ts';
 import { BirdRouter } from './birdrouter.ts';
 import { cable, Netns } from './netns.ts';
@@ -127,10 +128,10 @@ export class BgpLab {
     });
   }
 
-  async established(protocol = 'node1'): Promise<string> {
+  async established(protocol = 'node1'): Promise<SessionState> {
     return eventually(async () => {
-      const { state, since } = await this.router.session(protocol);
-      return state === 'Established' ? since : undefined;
+      const session = await this.router.session(protocol);
+      return session.state === 'Established' ? session : undefined;
     }, `the session ${protocol}`);
   }
 

@@ -20,9 +20,19 @@ export interface RouterRoute {
   readonly localPreference: string;
 }
 
+/** Whether two times that BIRD tells are of one event: neither a route nor a session comes back so soon. */
+function isSameMoment(one: number, other: number): boolean {
+  return Math.abs(one - other) < 100;
+}
+
+/** Whether a session that is up has not been down since it was that one. */
+export function isSameSession(one: SessionState, other: SessionState): boolean {
+  return isSameMoment(Date.parse(one.since), Date.parse(other.since));
+}
+
 /** Whether a route is one that was there before and was not lost meanwhile: it would be back seconds later. */
 export function isSameRoute(one: RouterRoute | undefined, other: RouterRoute | undefined): boolean {
-  return one?.prefix === other?.prefix && Math.abs((one?.sinceMs ?? 0) - (other?.sinceMs ?? 0)) < 100;
+  return one?.prefix === other?.prefix && isSameMoment(one?.sinceMs ?? 0, other?.sinceMs ?? 0);
 }
 
 /** A router of the network: a BIRD of its own in a namespace. */
