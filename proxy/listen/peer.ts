@@ -27,7 +27,8 @@ export function peerOf(
     port: origin?.isTold === true ? origin.localPort : door.publicPort,
     forwardedLines: '',
     hostHash: 0,
-    host: '',
+    // None is that, where a request of HTTP/1.0 may name none at all.
+    host: ' ',
     hostLines: '',
     loggedClient: null,
   };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { everythingTo } from '../kit/manifests.ts';
+import { everythingTo, ingress } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, answerBytes, type RecordedRequest, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
@@ -13,7 +13,7 @@ let sluice: Standalone;
 before(async () => {
   recorder = await Recorder.start();
   sluice = await Standalone.start({
-    manifests: everythingTo(recorder.port),
+    manifests: [...everythingTo(recorder.port), ingress({ name: 'nameless', paths: { '/nameless': 'recorder' } })],
   });
 });
 
@@ -149,6 +149,21 @@ test('a 1.0 client gets no chunks, and keeps its connection only when it asks', 
   assert.equal(response.body.toString(), 'hello');
   assert.equal(response.framing === 'chunked', false);
   assert.equal(recorder.requests[0]?.version, 'HTTP/1.1');
+  client.destroy();
+});
+
+test('requests of 1.0 that name no host reach the backend whole, and those that do with the name', async () => {
+  const client = await open((request) => answer(request, 'ok'));
+  const hosts = ['', '', '', 'gw.test', '', 'gw.test', 'gw.test', ''];
+  for (const [nth, host] of hosts.entries()) {
+    client.send(`GET /nameless/${nth} HTTP/1.0\r\n${host && `Host: ${host}\r\n`}Connection: keep-alive\r\n\r\n`);
+    assert.equal((await client.response(nth)).status, 200);
+  }
+  const seen = recorder.requests.map((request) => [request.version, request.target, fieldValue(request, 'host')]);
+  assert.deepEqual(
+    seen,
+    hosts.map((host, nth) => ['HTTP/1.1', `/nameless/${nth}`, host]),
+  );
   client.destroy();
 });
 
