@@ -177,11 +177,11 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   }
 
   get userAgent(): string {
-    return this.head.joined(nameIds['user-agent']);
+    return this.head.get('user-agent') ?? '';
   }
 
   get forwardedFor(): string {
-    return this.head.joined(nameIds['x-forwarded-for']);
+    return this.head.find(nameIds['x-forwarded-for']) === -1 ? '' : (this.head.get('x-forwarded-for') ?? '');
   }
 
   get loggedClient(): LoggedClient | null {

@@ -125,15 +125,6 @@ export class Head {
     return -1;
   }
 
-  /** @returns values of all fields with that id joined by `, `; '' without any */
-  joined(id: number): string {
-    let joined = '';
-    for (let field = 0; field < this.count; field++) {
-      if (this.ids[field] === id) joined = joined === '' ? this.value(field) : `${joined}, ${this.value(field)}`;
-    }
-    return joined;
-  }
-
   /** @param name lower case. @returns values of all such fields joined by `, `; undefined without any */
   get(name: string): string | undefined {
     let joined: string | undefined;

@@ -43,7 +43,6 @@ export const nameIds = {
   'ssl-client-cert': 37,
   traceparent: 38,
   tracestate: 39,
-  'user-agent': 40,
 } as const;
 
 /** Candidates by (length, first letter); almost every bucket is empty or has one entry. */
