@@ -232,7 +232,7 @@ export function giveExchange(exchange: Exchange): void {
   }
   exchange.route = exchange.backend = exchange.backendFilters = exchange.endpoint = null;
   exchange.replay = exchange.requestTrailers = null;
-  // Substrings of a head keep all of it alive.
+  // Substrings of a head keep all of it alive. A head of up to 2 KB stays where the next may be like it (Head.repeat).
   exchange.target = exchange.rawPath = exchange.path = exchange.query = exchange.requestId = '';
   exchange.authority = exchange.hostname = '';
   if (spares.length < 1024) spares.push(exchange);

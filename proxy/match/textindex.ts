@@ -134,15 +134,19 @@ function isSame(key: string, text: string, end: number): boolean {
   return true;
 }
 
-/**
- * Of no text (FNV-1a). It begins where nobody knows: whoever may write an Ingress could make thousands of paths with one hash, and
- * every host whose paths lie near those in the index would wait for them.
- */
+/** Of no text. */
 export const noHash = randomInt(2 ** 32) | 0;
+
+/**
+ * As FNV-1a, with a number that nobody knows in the place of its prime: whoever may write an Ingress could make thousands of names or
+ * paths with one hash, and everybody whose own lie near those in the index would wait for them. To begin where nobody knows is not
+ * enough: letters change the low seven bits alone, so that texts which meet do so for one beginning of 128.
+ */
+const step = randomInt(2 ** 32) | 1;
 
 /** The hash of a text that is one character longer. */
 export function hashFurther(hash: number, code: number): number {
-  return Math.imul(hash ^ code, 0x01000193);
+  return Math.imul(hash ^ code, step);
 }
 
 export function hashOf(text: string, end: number): number {

@@ -4,8 +4,8 @@ import { type Series, type SeriesName, seriesName } from './series.ts';
 
 /** Values from one series to the next: two lines of the processor's cache. */
 const stride = 16;
-/** Where few are used, few of its lines are: the rest of a page is not there until somebody writes to it. */
-const routesPerPage = 8192;
+/** So many that the objects of all pages stay in the processor's cache, and few enough to be made within a request. */
+const routesPerPage = 1024;
 /** A route number is used again after its route is gone; a slot holds this many series at most, so it cannot grow for ever. */
 const mostSeriesPerSlot = 64;
 
