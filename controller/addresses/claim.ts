@@ -35,7 +35,7 @@ export interface Claim {
   families: readonly Family[];
   /** RequireDualStack: all or nothing. */
   needsAll: boolean;
-  /** Canonical. Empty: any. null: what it asks for is not usable. */
+  /** Canonical. Empty: whichever is free. null: what it asks for is not usable. */
   requested: readonly string[] | null;
   /** The only pool that it wants, and where it says so. */
   pool: { name: string; field: string } | null;

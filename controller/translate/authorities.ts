@@ -3,7 +3,7 @@ import { createSecureContext } from 'node:tls';
 import type { ObjectOf } from '../watch/objects.ts';
 import { certificatesOf, decode } from './certificates.ts';
 
-/** What ca.crt of a Secret yields: a bundle in PEM form, with the lists of ca.crl if it has any, or why there is none. */
+/** What ca.crt of a Secret yields: a bundle in PEM form, with the lists of ca.crl if it has one, or why there is none. */
 export type AuthoritiesState =
   | { type: 'good'; pem: string; crl: string | null }
   | { type: 'missing' }

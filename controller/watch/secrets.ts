@@ -28,7 +28,7 @@ const patienceMs = 2_000;
 const firstPatienceMs = 15_000;
 
 /**
- * Secrets in use, and no others: one reflector for each namespace that has any, which drops the rest unread, and one
+ * Secrets in use, and no others: one reflector for each namespace that has some, which drops the rest unread, and one
  * list of one name for a Secret that comes into use later. So the verbs list and watch are enough, in the namespaces that have
  * Secrets for us.
  */
