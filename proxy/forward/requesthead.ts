@@ -115,16 +115,16 @@ function linesOfHost(exchange: Exchange, edits: readonly CompiledEdits[]): strin
   const host = hostOf(exchange);
   const peer = exchange.client?.peer;
   const isPlain = host === exchange.authority && edits.length === 0 && exchange.forwardedFor === '';
-  const line = ` HTTP/1.1\r\nHost: ${host}\r\n`;
-  if (!isPlain || peer?.isTrusted !== false) return line + forwardingLines(exchange, edits);
+  if (!isPlain || peer?.isTrusted !== false) return ` HTTP/1.1\r\nHost: ${host}\r\n${forwardingLines(exchange, edits)}`;
   if (peer.host !== host) {
+    const lines = ` HTTP/1.1\r\nHost: ${host}\r\nX-Forwarded-Host: ${host}\r\n${linesOfPeer(peer)}`;
     const hash = hashOf(host, host.length);
     if (peer.hostHash !== hash) {
       peer.hostHash = hash;
-      return `${line}X-Forwarded-Host: ${host}\r\n${linesOfPeer(peer)}${exchange.requestId}\r\n`;
+      return `${lines}${exchange.requestId}\r\n`;
     }
     peer.host = copyOf(host);
-    peer.hostLines = inOnePiece(`${line}X-Forwarded-Host: ${host}\r\n${linesOfPeer(peer)}`);
+    peer.hostLines = inOnePiece(lines);
   }
   return `${peer.hostLines}${exchange.requestId}\r\n`;
 }
