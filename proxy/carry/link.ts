@@ -12,8 +12,11 @@ export interface Receiver {
   closed(): void;
 }
 
-/** Is told last of all that a connection is over. */
+/** Where a connection is counted. */
 export interface Counter {
+  /** Its peer broke the rules of its protocol. */
+  offended(): void;
+  /** Told last of all: it is over. */
   left(): void;
 }
 

@@ -117,7 +117,9 @@ function takeRequest<T>(session: Session<T>, streamId: number, isEnd: boolean, d
   stream.isRemoteClosed = isEnd;
   stream.expected = section.contentLength;
   session.streams.set(streamId, stream);
+  const { isTooLarge } = section;
   session.owner.headers(stream, section, isEnd);
+  if (isTooLarge) session.spend(costs.tooLarge);
 }
 
 function takeResponse<T>(session: Session<T>, stream: Stream<T>, isEnd: boolean): void {

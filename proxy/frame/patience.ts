@@ -9,6 +9,8 @@ export const costs = {
   reset: 50,
   /** A stream that ended because the peer broke a rule on it (CVE-2025-8671). */
   violation: 200,
+  /** A request whose fields are too many or too long: a hundred at once, all that may be open, are told so. */
+  tooLarge: 100,
   /** One stream too many. */
   refused: 100,
   /** DATA without a byte that ends nothing (CVE-2019-9518). */

@@ -36,6 +36,10 @@ export class Admission implements Counter {
     return null;
   }
 
+  offended(): void {
+    this.#gate.offended(this.#source);
+  }
+
   left(): void {
     if (this.#isSecure) this.#gate.secure--;
     if (this.#isReady) this.#gate.unready(this.#source);

@@ -3,6 +3,7 @@ import { clock, readClock } from './clock.ts';
 import type { Limits } from './limits.ts';
 import { type PeriodCounts, Pressure } from './pressure.ts';
 import { type Source, Sources } from './sources.ts';
+import { few } from './throttle.ts';
 
 export interface GateOptions {
   readonly limits: Limits;
@@ -92,12 +93,10 @@ export class Gate {
    */
   recount(before: Source, address: string, isTrusted: boolean): Source | TurnAwayReason {
     const source = this.#sources.knock(address);
-    if (
-      !isTrusted &&
-      (this.#isOverItsLimits(source) || isGreedy(source.connections, this.#open, this.#options.capacity))
-    ) {
-      this.#options.observer.connectionTurnedAway('source');
-      return 'source';
+    const reason = isTrusted ? null : this.#reasonAgainstOne(source);
+    if (reason !== null) {
+      this.#options.observer.connectionTurnedAway(reason);
+      return reason;
     }
     this.#owe(source);
     source.connections++;
@@ -108,6 +107,14 @@ export class Gate {
   /** Where connections of a peer are counted while it has any. */
   find(address: string): Source | undefined {
     return this.#sources.get(address);
+  }
+
+  /**
+   * Somebody broke the rules of HTTP/2. His connection is ended for it, and with TLS the next one costs the worker more than
+   * him: who does so again and again, or shares the address of one who does, is let in as a few until he has stopped.
+   */
+  offended(source: Source): void {
+    source.forgivenMs = Math.min(Math.max(source.forgivenMs, clock.nowMs) + offenceMs, clock.nowMs + 2 * toleratedMs);
   }
 
   /** The connection is past its TLS handshake, or needs none. */
@@ -141,13 +148,20 @@ export class Gate {
     const { limits, capacity } = this.#options;
     if (this.pressure.isFull) return 'memory';
     if (source.fresh > this.pressure.throttle.allowance) return 'overload';
-    if (!isTrusted && this.#isOverItsLimits(source)) return 'source';
+    const reason = isTrusted ? null : this.#reasonAgainstOne(source);
+    if (reason !== null) return reason;
     if (this.#open >= capacity && !this.#takeFreed()) return 'full';
-    if (!isTrusted && isGreedy(source.connections, this.#open, capacity)) return 'source';
     const handshakes = this.#open - this.#ready;
     if (handshakes >= limits.handshakes) return 'handshakes';
     if (!isTrusted && isGreedy(source.connections - source.ready, handshakes, limits.handshakes)) return 'handshakes';
     return null;
+  }
+
+  /** Of those that lie with him alone. */
+  #reasonAgainstOne(source: Source): TurnAwayReason | null {
+    if (isOffender(source)) return 'offender';
+    const isGreedyOne = isGreedy(source.connections, this.#open, this.#options.capacity);
+    return isGreedyOne || this.#isOverItsLimits(source) ? 'source' : null;
   }
 
   /** A place that its connection is leaving. When there is none it is looked for again in the next period only. */
@@ -190,6 +204,16 @@ export class Gate {
 /** Answers in a period. The most are 2 % of the worker's time. */
 const mostAnswers = 100;
 const fewAnswers = 10;
+
+/** An offence weighs as long as this, ms: twenty in a second may be as many as clients of one network do that know no better. */
+const offenceMs = 50;
+/** What weighs less in all is tolerated, ms: a hundred offences at once. */
+const toleratedMs = 5_000;
+
+/** Whether one is to be let in no more for now. */
+function isOffender(source: Source): boolean {
+  return source.forgivenMs > clock.nowMs + toleratedMs && source.fresh > few;
+}
 
 /** Whether one who asks for more of something scarce has his share. */
 function isGreedy(has: number, taken: number, whole: number): boolean {

@@ -257,6 +257,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   }
 
   failed(): void {
+    this.#link.counter?.offended();
     this.#isClosing = true;
     this.#settleByMs = this.#requestByMs = this.#blockByMs = never;
   }

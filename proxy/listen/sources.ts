@@ -11,6 +11,8 @@ export interface Source {
   fresh: number;
   /** When it may open the next one if it keeps its rate to the letter, ms (GCRA); see Gate. */
   dueMs: number;
+  /** When the rules that its clients have broken will be forgotten, ms. */
+  forgivenMs: number;
 }
 
 /**
@@ -34,7 +36,7 @@ export class Sources {
     const key = sourceKeyOf(address);
     let source = this.#byKey.get(key);
     if (source === undefined) {
-      source = { key, connections: 0, ready: 0, period: this.#period, fresh: 0, dueMs: 0 };
+      source = { key, connections: 0, ready: 0, period: this.#period, fresh: 0, dueMs: 0, forgivenMs: 0 };
       this.#byKey.set(key, source);
       this.#idle.push(source);
     }
@@ -64,7 +66,7 @@ export class Sources {
     this.#idle = [];
     for (const source of idle) {
       if (source.connections > 0) continue;
-      if (source.dueMs > nowMs) this.#idle.push(source);
+      if (source.dueMs > nowMs || source.forgivenMs > nowMs) this.#idle.push(source);
       else this.#byKey.delete(source.key);
     }
   }

@@ -1,5 +1,5 @@
 /** What honest clients of one address need in a tenth of a second. */
-const few = 8;
+export const few = 8;
 
 /** What a tenth of a second has shown. */
 export interface Period {

@@ -94,7 +94,7 @@ export interface MetricsSnapshot extends SeriesTable, WorkerDoings {
 }
 
 export function noneTurnedAway(): Record<TurnAwayReason, number> {
-  return { full: 0, handshakes: 0, source: 0, overload: 0, memory: 0 };
+  return { full: 0, handshakes: 0, source: 0, offender: 0, overload: 0, memory: 0 };
 }
 
 /** Sums snapshots of several workers. */

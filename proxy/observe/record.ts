@@ -97,7 +97,7 @@ export interface FlowRecord {
 }
 
 /** Why a connection is turned away before anything is read of it. */
-export const turnAwayReasons = ['full', 'handshakes', 'source', 'overload', 'memory'] as const;
+export const turnAwayReasons = ['full', 'handshakes', 'source', 'offender', 'overload', 'memory'] as const;
 export type TurnAwayReason = (typeof turnAwayReasons)[number];
 
 /** What the engine tells about itself. Implemented by workermetrics.ts; called on the hot path. */

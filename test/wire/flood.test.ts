@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Attack, type AttackOptions } from '../kit/attack.ts';
+import { h2Preface } from '../kit/attacks.ts';
 import { certificateFor } from '../kit/certificate.ts';
 import { Load } from '../kit/load.ts';
 import { ingress, ingressClass, type Manifest, service, tlsSecret } from '../kit/manifests.ts';
@@ -38,6 +40,9 @@ after(() => recorder?.stop());
 /** Addresses of attackers; honest clients come from 127.0.0.1. */
 const one = ['127.0.66.1'];
 const many = Array.from({ length: 16 }, (_, nth) => `127.0.66.${nth + 1}`);
+
+/** RFC 9113 §6.9: an increment of nothing is an error. */
+const zeroWindowUpdate = '\0\0\x04\x08\0\0\0\0\0\0\0\0\0';
 
 /** One worker with limits, `connections` of 64 among them. */
 async function gateway(limits: Record<string, number>, args: readonly string[] = []): Promise<Standalone> {
@@ -124,6 +129,43 @@ test('connections per second of one address are as many as somebody has set, a s
     await waitUntil(() => load.report.answered >= 20 || load.report.failures.length > 0, 'an honest client');
     return (await load.stop()).failures.length === 0 ? true : undefined;
   }, 'an honest client to be served');
+});
+
+describe('who breaks the rules of HTTP/2 again and again', () => {
+  const breaksRules = { behave: (socket: Socket) => void socket.write(h2Preface('') + zeroWindowUpdate, 'latin1') };
+
+  test('is let in as a few, until he has stopped', async () => {
+    const sluice = await gateway({ connections: 1_000 });
+    const own = ['127.0.0.1'];
+    const flood = attack({ port: sluice.httpPort, from: own, connections: 400, ...breaksRules });
+    await flood.allEnded();
+    assert.ok((await turnedAway(sluice, 'offender')) > 0);
+    assert.ok(flood.ended >= 400);
+    await eventually(async () => {
+      const load = Load.start({
+        ...{ port: sluice.httpPort, host: 'gw.test', connections: 2 },
+        ...{ requestsPerSecond: 500, keepsAlive: false },
+      });
+      await waitUntil(() => load.report.answered >= 200 || load.report.failures.length > 0, 'an honest client');
+      return (await load.stop()).failures.length === 0 ? true : undefined;
+    }, 'an honest client of that address to be served');
+  });
+
+  test('does not hurt others', async () => {
+    const sluice = await gateway({ connections: 1_000 });
+    const flood = attack({ port: sluice.httpPort, from: one, connections: 200, perSecond: 1_000, ...breaksRules });
+    const isMany = async () => (await turnedAway(sluice, 'offender')) > 50 || undefined;
+    await eventually(isMany, 'many to be turned away');
+    await assertAllServed(honest(sluice));
+    flood.stop();
+  });
+
+  test('is not known to be one who is behind a trusted proxy', async () => {
+    const sluice = await gateway({ connections: 1_000 }, ['--trusted-proxies', '127.0.66.0/24']);
+    const flood = attack({ port: sluice.httpPort, from: one, connections: 400, ...breaksRules });
+    await flood.allEnded();
+    assert.equal(await turnedAway(sluice, 'offender'), 0);
+  });
 });
 
 describe('TLS handshakes', () => {
