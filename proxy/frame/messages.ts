@@ -80,6 +80,10 @@ function takeBlock<T>(
     session.fail(errorCodes.compressionError);
     return;
   }
+  if (section.isExcessive) {
+    session.fail(errorCodes.enhanceYourCalm);
+    return;
+  }
   section.end();
   if (isOpening) {
     takeRequest(session, streamId, isEnd, dependsOnItself);

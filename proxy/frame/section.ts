@@ -17,6 +17,9 @@ export const mostBlockBytes = 65_536;
 /** The decoder writes a line behind the accepted ones before it is known whether that is accepted, too. */
 const lineRoom = Math.ceil((mostBlockBytes * 8) / 5) + 8;
 
+/** Who has some Cookies too many is told so. */
+const excess = 8;
+
 /** Limits of one decoded field section. */
 export interface SectionLimits {
   /** Names, values and 32 for each field (RFC 9113 §6.5.2); at most mostListBytes. */
@@ -58,6 +61,11 @@ export class FieldSection {
   #pseudos = 0;
   #count = 0;
   #lengths = 0;
+
+  /** So many times more than allowed that nobody means it (CVE-2016-6581). */
+  get isExcessive(): boolean {
+    return this.#listBytes > this.#limit * excess;
+  }
 
   /** @param kind of sectionKinds */
   begin(kind: number, limits: SectionLimits): void {

@@ -47,6 +47,9 @@ function headers(streamId: number, lines = get, flags: number = bothEnds): Buffe
   return frame(frameTypes.headers, flags, streamId, block(lines));
 }
 
+/** A field of 3,000 bytes for the table, which 0xbe names from then on. */
+const entry = Buffer.from(`\x40\x01x\x7f\xb9\x16${'y'.repeat(3_000)}`, 'latin1');
+
 function word(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value);
@@ -257,6 +260,10 @@ describe('a server', () => {
       [headers(1, get, 0), ...Array.from({ length: 9 }, () => frame(frameTypes.continuation, 0, 1))],
       errorCodes.enhanceYourCalm,
     ],
+    'fields that are eight times too many, by the table': [
+      [frame(frameTypes.headers, bothEnds, 1, Buffer.concat([block(get), entry, Buffer.alloc(100, 0xbe)]))],
+      errorCodes.enhanceYourCalm,
+    ],
     'padding longer than its frame': [
       [headers(1, post, 4), frame(frameTypes.data, frameFlags.padded, 1, '\x05abc')],
       errorCodes.protocolError,
@@ -358,6 +365,20 @@ describe('floods end the connection with ENHANCE_YOUR_CALM', () => {
       assert.ok(units <= 4_000, `${units} were taken`);
     });
   }
+
+  test('requests whose fields are too many, though each is answered', () => {
+    const { server, send } = rig();
+    const tooMany = [...get, ...Array.from({ length: 101 }, () => 'x: y')];
+    let requests = 0;
+    while (!server.session.isOver && requests < 1_000) {
+      const id = 2 * requests++ + 1;
+      send(headers(id, tooMany));
+      const stream = server.streams.get(id);
+      if (stream !== undefined) server.session.respond(stream, 431, '', true);
+    }
+    assert.match(said(server).at(-1) ?? '', /^goaway \d+ 11$/);
+    assert.ok(requests > 100 && requests <= 300, `${requests} were taken`);
+  });
 
   test('but not honest work: cancelled streams among answered ones, pings among data', () => {
     const { server, send } = rig();
