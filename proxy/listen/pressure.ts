@@ -92,8 +92,9 @@ export class Pressure {
     this.#grown = 0;
     let share = heldBytes(process.memoryUsage(), this.#secure) / this.#mostBytes;
     const nowMs = performance.now();
-    if (share > fullUntil && nowMs - this.#collectedMs > collectEveryMs && globalThis.gc !== undefined) {
-      // Nobody is turned away for garbage.
+    const isNear = share > (this.isTight ? fullUntil : tightFrom);
+    if (isNear && nowMs - this.#collectedMs > collectEveryMs && globalThis.gc !== undefined) {
+      // Nobody is sent or turned away for garbage, of which there may be three times what is in use (fleet/member.ts).
       globalThis.gc();
       this.#collectedMs = performance.now();
       share = heldBytes(process.memoryUsage(), this.#secure) / this.#mostBytes;
