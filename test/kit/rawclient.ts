@@ -6,6 +6,8 @@ import { waitUntil } from './wait.ts';
 export interface RawClientOptions {
   port: number;
   address?: string;
+  /** Address of 127.0.0.0/8 that it comes from; 127.0.0.1 unless told. */
+  from?: string;
   /** Given: TLS with these options (servername, ca, …). */
   tls?: ConnectionOptions;
 }
@@ -39,7 +41,8 @@ export class RawClient {
   }
 
   static async open(options: RawClientOptions): Promise<RawClient> {
-    const target = { port: options.port, host: options.address ?? '127.0.0.1' };
+    const { port, address = '127.0.0.1', from } = options;
+    const target = { port, host: address, ...(from === undefined ? {} : { localAddress: from }) };
     const socket = options.tls
       ? connectTls({ ...target, rejectUnauthorized: false, ...options.tls })
       : connect({ ...target, allowHalfOpen: true });
