@@ -15,7 +15,7 @@ export class PortIds {
     this.#last = [...remembered].reduce((last, id) => Math.max(last, id), 0);
   }
 
-  /** @param wanted the number that it had in a former life; null: any. @returns null when there are no more */
+  /** @param wanted the number that it had in a former life; null: whichever is next. @returns null when there are no more */
   take(owner: string, wanted: number | null): number | null {
     const own = this.#idsByOwner.get(owner);
     if (own !== undefined) return own;

@@ -17,7 +17,7 @@ export const mostBlockBytes = 65_536;
 /** The decoder writes a line behind the accepted ones before it is known whether that is accepted, too. */
 const lineRoom = Math.ceil((mostBlockBytes * 8) / 5) + 8;
 
-/** Who has some Cookies too many is told so. */
+/** A section so many times too large is an attack; up to there it may be some Cookies too many, of which the client is told: 431. */
 const excess = 8;
 
 /** Limits of one decoded field section. */

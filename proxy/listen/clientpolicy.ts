@@ -8,7 +8,7 @@ import { type Refusal, refusals } from './refusals.ts';
 export class ClientPolicy {
   readonly row: ClientAuth;
   readonly trust: ClientTrust;
-  /** null: any subject will do. */
+  /** null: every subject will do. */
   readonly #subject: CompiledRegex | null;
 
   constructor(row: ClientAuth, trust: ClientTrust) {

@@ -104,7 +104,7 @@ export class Gate {
     return source;
   }
 
-  /** Where connections of a peer are counted while it has any. */
+  /** Where connections of a peer are counted while it has one. */
   find(address: string): Source | undefined {
     return this.#sources.get(address);
   }
