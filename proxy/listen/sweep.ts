@@ -17,6 +17,8 @@ export interface Expiring {
 export class Sweep<T extends Expiring> {
   readonly #items: T[] = [];
   #timer: NodeJS.Timeout | null = null;
+  /** Where the sweep that is under way goes on in the next turn. */
+  #next: number | null = null;
 
   get size(): number {
     return this.#items.length;
@@ -49,15 +51,33 @@ export class Sweep<T extends Expiring> {
   }
 
   #sweep(): void {
+    if (this.#next === null) this.#sweepFrom(this.#items.length - 1);
+  }
+
+  readonly #sweepOn = (): void => this.#sweepFrom(this.#next ?? -1);
+
+  #sweepFrom(start: number): void {
     readClock();
     readWallClock();
     const nowMs = clock.nowMs;
-    for (let i = this.#items.length - 1; i >= 0; i--) {
+    let left = mostInATurn;
+    let i = start;
+    for (; i >= 0 && left > 0; i--) {
       const item = this.#items[i];
-      if (item !== undefined && item.expiresAtMs <= nowMs) item.expired(nowMs);
+      if (item === undefined || item.expiresAtMs > nowMs) continue;
+      item.expired(nowMs);
+      left--;
     }
+    this.#next = i < 0 ? null : i;
+    if (this.#next !== null) setImmediate(this.#sweepOn);
   }
 }
 
 /** Resolution of every deadline. */
 const sweepEveryMs = 200;
+
+/**
+ * What came together expires together, and the end of a connection costs up to 50 µs: a thousand that are left by their clients at
+ * once must not keep everybody else waiting until the last of them is closed.
+ */
+const mostInATurn = 16;
