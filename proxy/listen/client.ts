@@ -18,9 +18,10 @@ import type { SocketConnection } from './connection.ts';
 import { bodyDueMs } from './drip.ts';
 import { H1Waits } from './h1waits.ts';
 import { beginsH2, type H2Taker } from './h2preface.ts';
+import { Held, mostHeldBytes } from './held.ts';
 import { interpretRequest } from './interpret.ts';
+import { awaitTurn, isLongHead, type LongHeaded } from './longheads.ts';
 import {
-  mostHeldBytes,
   phaseBody,
   phaseClosed,
   phaseFlushing,
@@ -28,12 +29,13 @@ import {
   phaseIdle,
   phaseLinger,
   phaseTunnel,
+  phaseTurn,
   phaseWaiting,
 } from './phase.ts';
 import { type Refusal, refusalOf, refusals } from './refusals.ts';
 
 /** One client's HTTP/1.1 connection: reads requests one after the other and lets each be answered before the next (RFC 9112 §9.3.2). */
-export class ClientConnection extends H1Waits implements ClientSide, SocketConnection {
+export class ClientConnection extends H1Waits implements ClientSide, SocketConnection, LongHeaded {
   sweepIndex = -1;
   /** Where the next read goes, when a body is being read (relay.ts). */
   chunk: Buffer | null = null;
@@ -43,9 +45,10 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   idleLooks = 0;
   readonly #seat: H2Taker | null;
   #isConsuming = false;
-  #held: Buffer | null = null;
+  #held: Held | null = null;
   /** The next answer is the last. */
   #isLeaving = false;
+  #hasTurn = false;
   readonly #body = new BodyReader();
 
   /** @param seat who takes over when the first bytes are of HTTP/2; null: nobody */
@@ -62,18 +65,19 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   receive(buffer: Buffer, start: number, end: number): void {
     readClock();
     if (this.#held !== null && this.phase <= phaseHead) {
-      const held = this.#held;
-      this.#held = null;
-      const joined = Buffer.concat([held, buffer.subarray(start, end)]);
+      this.#held.add(buffer, start, end);
       // A head is looked at again only when another line of it has ended, or dripping clients would cost their square.
-      if (joined.length < this.engine.limits.headBytes && !buffer.subarray(start, end).includes(0x0a)) {
-        this.#held = joined;
-        return;
-      }
-      this.#consume(joined, 0, joined.length);
+      const isLonger = this.#held.length < this.engine.limits.headBytes && !buffer.subarray(start, end).includes(0x0a);
+      if (!isLonger) this.#consumeHeld(this.#held);
     } else {
       this.#consume(buffer, start, end);
     }
+  }
+
+  #consumeHeld(held: Held): void {
+    this.#held = null;
+    this.#consume(held.bytes, 0, held.length);
+    held.release();
   }
 
   #consume(buffer: Buffer, start: number, end: number): void {
@@ -83,10 +87,10 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
       if (this.phase <= phaseHead) at = this.#readHead(buffer, at, end);
       else if (this.phase === phaseBody) at = this.#readBody(buffer, at, end);
       else if (this.phase === phaseTunnel) {
-        tunnelFromClient(this.exchange as Exchange, buffer, at, end, buffer !== sharedClientBuffer);
+        tunnelFromClient(this.exchange as Exchange, buffer, at, end, buffer === this.chunk);
         at = end;
       } else {
-        if (this.phase === phaseWaiting || this.phase === phaseFlushing) this.#hold(buffer, at, end);
+        if (this.phase !== phaseLinger && this.phase !== phaseClosed) this.#holdNext(buffer, at, end);
         at = end;
       }
     }
@@ -109,14 +113,23 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   }
 
   #hold(buffer: Buffer, start: number, end: number): void {
-    const bytes = buffer.subarray(start, end);
-    this.#held = this.#held === null ? Buffer.from(bytes) : Buffer.concat([this.#held, bytes]);
-    if (this.#held.length >= mostHeldBytes) this.pause();
+    this.#held = (this.#held ?? new Held()).add(buffer, start, end);
+  }
+
+  /** Of the next requests. */
+  #holdNext(buffer: Buffer, start: number, end: number): void {
+    this.#hold(buffer, start, end);
+    if ((this.#held as Held).length >= mostHeldBytes) this.pause();
   }
 
   /** @returns the offset after what was used */
   #readHead(buffer: Buffer, start: number, end: number): number {
     const engine = this.engine;
+    if (!this.#hasTurn && isLongHead(buffer, start, end) && engine.pressure.hasRoomFor(end - start)) {
+      this.#awaitTurn(buffer, start, end);
+      return end;
+    }
+    this.#hasTurn = false;
     const exchange = takeExchange();
     const after = parseRequestHead(exchange.line, exchange.head, buffer, start, end, engine.limits);
     if (after === needsMore) {
@@ -160,6 +173,22 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     return after;
   }
 
+  #awaitTurn(buffer: Buffer, start: number, end: number): void {
+    this.engine.halfOpen.delete(this);
+    this.#hold(buffer, start, end);
+    this.phase = phaseTurn;
+    this.expiresAtMs = clock.nowMs + this.peer.door.limits.headMs;
+    this.pause();
+    awaitTurn(this);
+  }
+
+  turnCame(): void {
+    if (this.phase !== phaseTurn) return;
+    readClock();
+    this.#hasTurn = true;
+    this.#next();
+  }
+
   #begin(exchange: Exchange): void {
     exchange.begin(this, clock.nowMs);
     this.exchange = exchange;
@@ -188,7 +217,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     }
     if (body.isDone || body.payloadEnd > body.payloadStart) {
       const trailers = body.isDone ? body.trailers : null;
-      const isLent = buffer !== sharedClientBuffer;
+      const isLent = buffer === this.chunk;
       requestBody(this.engine, exchange, buffer, body.payloadStart, body.payloadEnd, trailers, isLent);
     }
     return after;
@@ -227,8 +256,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
       else if (this.#isLeaving || this.engine.isDraining) this.rest();
       return;
     }
-    this.#held = null;
-    this.#consume(held, 0, held.length);
+    this.#consumeHeld(held);
     // The FIN came while these bytes waited: a body among them that is cut will never be whole.
     if (this.hasEnded) this.ended();
   }
@@ -260,7 +288,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     exchange.requestDeadlineMs = this.expiresAtMs = Number.POSITIVE_INFINITY;
     const held = this.#held;
     this.#held = null;
-    if (held !== null) tunnelFromClient(exchange, held, 0, held.length, true);
+    if (held !== null) tunnelFromClient(exchange, held.bytes, 0, held.length, false);
+    held?.release();
     if (exchange.upstream?.isFull === false) this.resume();
   }
 

@@ -12,6 +12,5 @@ export const phaseLinger = 5;
 /** Answered, but the client has not read it yet: whoever pipelines without reading must not fill the worker. */
 export const phaseFlushing = 6;
 export const phaseClosed = 7;
-
-/** Bytes of further requests that are kept while an answer is in progress. */
-export const mostHeldBytes = 65_536;
+/** A long head is here and waits for its turn (longheads.ts). */
+export const phaseTurn = 8;
