@@ -1,12 +1,15 @@
 import { certificateFor } from './certificate.ts';
 import { ingress, ingressClass, type Manifest, service, tlsSecret } from './manifests.ts';
-import { answer, Recorder } from './recorder.ts';
+import { answer, answerBytes, Recorder } from './recorder.ts';
 import { Standalone } from './sluice.ts';
 
 /** A backend for clients of any kind: 4 MiB for `/large`, else `ok`. */
 export function largeBackend(): Promise<Recorder> {
-  const large = 'x'.repeat(4 << 20);
-  return Recorder.start({ onRequest: (request) => answer(request, request.target === '/large' ? large : 'ok') });
+  // The same bytes for all: a thousand copies of them would be the flood that is measured.
+  const large = Buffer.from(`HTTP/1.1 200 X\r\nContent-Length: ${4 << 20}\r\n\r\n${'x'.repeat(4 << 20)}`);
+  return Recorder.start({
+    onRequest: (request) => (request.target === '/large' ? answerBytes(request, large) : answer(request, 'ok')),
+  });
 }
 
 /**
