@@ -130,7 +130,7 @@ export class Gateway implements Engine {
   }
 
   /**
-   * @param target a port to bind on the listener's addresses (0: any), or a bound socket of another process
+   * @param target a port to bind on the listener's addresses (0: one that is free), or a bound socket of another process
    * @returns the bound port
    * @throws the system's error when the port cannot be had
    */

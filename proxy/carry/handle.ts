@@ -192,7 +192,7 @@ class UnknownNode extends Error {
 /**
  * At start, before anything is accepted: a Node without what is used here is to be noticed by its operator and not by clients.
  *
- * @param context any
+ * @param context whichever
  * @throws UnknownNode
  */
 export function checkHandles(context: SecureContext): void {

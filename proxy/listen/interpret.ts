@@ -75,7 +75,7 @@ export function interpretRequest(exchange: Exchange): Refusal | null {
     if (head.value(expect).toLowerCase() !== '100-continue') return refusals.expectation;
     exchange.expectsContinue = exchange.bodyKind !== 0;
   }
-  // Only websocket, only as a plain GET on 1.1: any other protocol is stripped and the request stays plain HTTP.
+  // Only websocket, only as a plain GET on 1.1: other protocols are stripped and the request stays plain HTTP.
   exchange.wantsWebSocket =
     upgrade !== -1 &&
     hasUpgradeOption &&

@@ -19,7 +19,7 @@ export const Limits = z.object({
   connections: z.int().min(1).default(20_000),
   /** Of these, those of one source: an IPv4 address or an IPv6 /64. 0: what is fair (gate.ts). */
   connectionsPerSource: z.int().min(0).default(0),
-  /** Connections that one source may open per second; 0: any number. */
+  /** Connections that one source may open per second; 0: as many as it likes. */
   newConnectionsPerSource: z.int().min(0).default(0),
   /** Request heads of one worker that are partly there; of more the one that waits longest is given up: 408. */
   halfOpenHeads: z.int().min(1).default(5_000),

@@ -74,7 +74,7 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
   let connected: Connected | null = null;
   let lastAck: Ack | null = null;
   let failures = 0;
-  /** Origin of a controller that is to be followed next; null: any. */
+  /** Origin of a controller that is to be followed next; null: whichever it is. */
   let preferred: string | null = null;
   const lag = new LagWatch();
   const tidings = options.announced ? new Tidings(() => options.announced?.() ?? []) : null;

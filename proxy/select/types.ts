@@ -2,7 +2,7 @@ import type { Endpoint } from '#table/backend.ts';
 import type { Circuit } from './circuit.ts';
 
 /**
- * How a try at an endpoint ended. `success`: any answer below 500. `server-error`: another 5xx than 502, 503, 504, which are
+ * How a try at an endpoint ended. `success`: an answer below 500. `server-error`: another 5xx than 502, 503, 504, which are
  * `gateway-error`. `local-failure`: no answer, or none that is HTTP. `unreachable`: the same, for want of a connection and at
  * once. `abandoned`: it was not the endpoint that ended it.
  */

@@ -3,8 +3,8 @@ import { z } from 'zod';
 /** What TLS clients of a host are asked to prove. */
 export const ClientAuth = z.object({
   /**
-   * `require`: without a certificate that is trusted, 400. `optional`: one that is sent has to be trusted. `optional-no-ca`: any
-   * will do; the backend judges by what it is told.
+   * `require`: without a certificate that is trusted, 400. `optional`: one that is sent has to be trusted. `optional-no-ca`: every
+   * one will do; the backend judges by what it is told.
    */
   mode: z.enum(['require', 'optional', 'optional-no-ca']),
   /** Secret row that holds the bundle of authorities. */
@@ -13,7 +13,7 @@ export const ClientAuth = z.object({
   crlSecretId: z.string().nullable(),
   /** Most intermediate authorities between the certificate and a trusted one. */
   depth: z.int().min(0),
-  /** Regular expression that the subject (RFC 2253) has to match somewhere, else 403; null: any subject will do. */
+  /** Regular expression that the subject (RFC 2253) has to match somewhere, else 403; null: every subject will do. */
   subject: z.string().nullable(),
   /** URL that clients are sent to (302) instead of 400; null: they get 400. */
   errorPage: z.string().nullable(),

@@ -5,7 +5,7 @@ import { TlsVersion } from './servertls.ts';
 export const UpstreamTls = z.object({
   /** Sent as SNI (RFC 6066 §3); null: none is sent. */
   serverName: z.string().nullable(),
-  /** What the backend has to prove; null: any certificate will do. */
+  /** What the backend has to prove; null: every certificate will do. */
   verify: z
     .object({
       /** Secret row that holds the bundle of authorities; null: those that Node ships. */
