@@ -17,8 +17,8 @@ export interface Expiring {
 export class Sweep<T extends Expiring> {
   readonly #items: T[] = [];
   #timer: NodeJS.Timeout | null = null;
-  /** Where the sweep that is under way goes on in the next turn. */
-  #next: number | null = null;
+  /** Where the sweep that is under way goes on in the next turn; -1: none is. */
+  #next = -1;
 
   get size(): number {
     return this.#items.length;
@@ -51,10 +51,10 @@ export class Sweep<T extends Expiring> {
   }
 
   #sweep(): void {
-    if (this.#next === null) this.#sweepFrom(this.#items.length - 1);
+    if (this.#next === -1) this.#sweepFrom(this.#items.length - 1);
   }
 
-  readonly #sweepOn = (): void => this.#sweepFrom(this.#next ?? -1);
+  readonly #sweepOn = (): void => this.#sweepFrom(this.#next);
 
   #sweepFrom(start: number): void {
     readClock();
@@ -68,8 +68,8 @@ export class Sweep<T extends Expiring> {
       item.expired(nowMs);
       left--;
     }
-    this.#next = i < 0 ? null : i;
-    if (this.#next !== null) setImmediate(this.#sweepOn);
+    this.#next = i;
+    if (i >= 0) setImmediate(this.#sweepOn);
   }
 }
 

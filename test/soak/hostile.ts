@@ -7,8 +7,8 @@
  * machine only.
  *
  * In a network namespace of its own, where a packet has 1,500 bytes as between machines (package.json). The kernel lets a
- * connection hold ten packets and what they take at once: with the 64 KiB of a loopback that is 2.6 MB, and a thousand answers
- * that nobody reads take all memory that TCP may have on the machine, which no flood from elsewhere does. Needs to be root.
+ * connection hold ten packets and what they take before anything is read: with the 64 KiB of a loopback that is 2.6 MB, which no
+ * client from elsewhere brings about. Needs to be root.
  */
 import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';

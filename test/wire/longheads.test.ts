@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { certificateFor } from '../kit/certificate.ts';
-import { ingress, ingressClass, service, tlsSecret } from '../kit/manifests.ts';
+import { startAttacked } from '../kit/attacked.ts';
 import { RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
-import { Standalone } from '../kit/sluice.ts';
+import type { Standalone } from '../kit/sluice.ts';
 import { fieldValue } from '../kit/splitter.ts';
 
 let recorder: Recorder;
@@ -18,21 +17,7 @@ before(async () => {
       answer(request, `${fieldValue(request, 'x-nth')} ${long.length} ${new Set(long).size} ${request.body.length}`);
     },
   });
-  sluice = await Standalone.start({
-    manifests: [
-      ingressClass(),
-      tlsSecret('cert', await certificateFor(['gw.test'])),
-      ingress({
-        name: 'all',
-        host: 'gw.test',
-        paths: { '/': 'recorder' },
-        tlsSecret: 'cert',
-        annotations: { 'ssl-redirect': 'false' },
-      }),
-      ...service('recorder', [recorder.port]),
-    ],
-    args: ['--limit-head-bytes', '65536'],
-  });
+  sluice = await startAttacked({ 'gw.test': recorder.port }, ['--limit-head-bytes', '65536']);
 });
 
 after(async () => {
