@@ -200,6 +200,14 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     return this.route === null ? -1 : this.route.index;
   }
 
+  get routeSerial(): number {
+    return this.route === null ? 0 : this.route.serial;
+  }
+
+  get backendSerial(): number {
+    return this.backend === null ? 0 : this.backend.serial;
+  }
+
   get routeSource(): Source | null {
     return this.route === null ? null : this.route.row.source;
   }

@@ -13,7 +13,9 @@ import { refusals } from './refusals.ts';
  * @returns true when the request has been refused
  */
 export function refuseUnproven(engine: Engine, exchange: Exchange, host: Host | null): boolean {
-  const policy = host === null ? undefined : engine.tables.clientPolicies.get(host.id);
+  const policies = engine.tables.clientPolicies;
+  // While there are none, nothing of the host is looked at: one more that no cache may hold.
+  const policy = host === null || policies.size === 0 ? undefined : policies.get(host.id);
   const { proof } = (exchange.client as ClientSide).peer;
   if (policy === undefined && proof === null) return false;
   if (policy !== undefined && !exchange.isTls) {

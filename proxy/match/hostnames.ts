@@ -31,7 +31,7 @@ export class HostNames<T extends Named> {
 
   add(table: T): void {
     const owner = kindOf(table.host);
-    this.#index.add({ owner, key: keyOf(table.host), next: null, table }, isBefore);
+    this.#index.add({ owner, keyAt: 0, keyEnd: 0, table, next: null, key: keyOf(table.host) }, isBefore);
     this.#count(owner, 1);
   }
 

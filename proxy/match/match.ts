@@ -12,6 +12,8 @@ export interface CompiledRoute {
   readonly bodyLimit: number | null;
   /** Dense number, stable while the row's id lives in this process: index into metric arrays. */
   readonly index: number;
+  /** No other route has it, nor had. */
+  readonly serial: number;
   readonly filters: CompiledFilters;
   readonly backends: readonly WeightedBackend[];
 }

@@ -35,6 +35,8 @@ function keyOf(row: Route): string {
   return path.type === 'element' && key.endsWith('/') ? key.slice(0, -1) : key;
 }
 
+let lastSerial = 0;
+
 function compileRoute(row: Route, index: number): CompiledRoute {
   const { id, timeouts, bodyLimit } = row;
   return {
@@ -43,6 +45,7 @@ function compileRoute(row: Route, index: number): CompiledRoute {
     timeouts: shared(timeoutsByContent, JSON.stringify(timeouts), () => timeouts),
     bodyLimit,
     index,
+    serial: ++lastSerial,
     filters: compileFilters(row.filters, row.match),
     backends: compileBackends(row),
   };

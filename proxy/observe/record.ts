@@ -64,6 +64,9 @@ export interface ExchangeRecord {
   readonly routePath: string;
   /** Dense number of the route (CompiledRoute.index), -1 without a route. */
   readonly routeIndex: number;
+  /** Of the compiled route and of the live backend: where both are as before, so are the ids. 0: there is none. */
+  readonly routeSerial: number;
+  readonly backendSerial: number;
   readonly routeSource: Source | null;
   /** null: not traced. */
   readonly trace: TraceContext | null;

@@ -65,7 +65,7 @@ export class WorkerMetrics implements Observer {
     if (this.#compat !== null) this.#compat.finished(record);
     if (record.routeIndex < 0) return;
     const routes = this.#routes;
-    routes.find(record, record.routeIndex, record.routeId, record.backendId);
+    routes.find(record);
     const { values, at } = routes;
     bump(values, at + seriesLayout.classes + statusClass, 1);
     bump(values, at + seriesLayout.durationSeconds, seconds);

@@ -42,6 +42,7 @@ export class Live implements LiveTables {
   readonly #goneTrusts: ClientTrust[] = [];
   readonly #trustGone: ((trust: ClientTrust) => void)[] = [];
   readonly #backends = new Map<string, LiveBackend>();
+  #lastSerial = 0;
   readonly #endpointGone: ((key: string) => void)[] = [];
   readonly #tlsGone: ((profile: TlsProfile) => void)[] = [];
   readonly #listenersChanged: (() => void)[] = [];
@@ -183,7 +184,7 @@ export class Live implements LiveTables {
         this.#tlsProfiles.use(id, null, null);
         continue;
       }
-      this.#backends.set(id, { row, state, tls: this.#tlsOf(row) });
+      this.#backends.set(id, { row, state, tls: this.#tlsOf(row), serial: ++this.#lastSerial });
     }
   }
 }

@@ -16,6 +16,8 @@ export interface LiveBackend {
   readonly state: BackendState;
   /** How TLS is spoken to it; null: in the clear. */
   readonly tls: TlsProfile | null;
+  /** No other one has it, nor had. */
+  readonly serial: number;
 }
 
 /**

@@ -28,7 +28,7 @@ test('the index answers as a map of sorted lists does, whatever came and went', 
           );
         } else if (before === undefined) {
           const isFirst = listOf(known, owner, key).length === 0;
-          const entry: Entry = { owner, key, next: null, rank };
+          const entry: Entry = { owner, keyAt: 0, keyEnd: 0, key, next: null, rank };
           known.set(name, entry);
           assert.equal(
             index.add(entry, (a, b) => a.rank < b.rank),

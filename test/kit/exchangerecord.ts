@@ -2,7 +2,7 @@ import type { ExchangeRecord, FlowRecord } from '../../proxy/observe/record.ts';
 
 /** A finished exchange of which a test cares about a few fields only. */
 export function exchangeRecord(fields: Partial<ExchangeRecord>): ExchangeRecord {
-  return {
+  const record: Omit<ExchangeRecord, 'routeSerial' | 'backendSerial'> = {
     startMs: Date.UTC(2026, 0, 2, 3, 4, 5, 67),
     durationMs: 2.34567,
     upstreamMs: 2.5,
@@ -36,7 +36,17 @@ export function exchangeRecord(fields: Partial<ExchangeRecord>): ExchangeRecord 
     service: { namespace: 'shop', name: 'web', port: '80' },
     ...fields,
   };
+  return { ...record, routeSerial: serialOf(`route ${record.routeId}`), backendSerial: serialOf(record.backendId) };
 }
+
+/** One for each id, as in a table that does not change. */
+function serialOf(id: string): number {
+  const serial = serials.get(id) ?? serials.size + 1;
+  serials.set(id, serial);
+  return serial;
+}
+
+const serials = new Map<string, number>();
 
 /** An ended TCP connection of which a test cares about a few fields only. */
 export function flowRecord(fields: Partial<FlowRecord>): FlowRecord {
