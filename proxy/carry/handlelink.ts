@@ -20,6 +20,7 @@ export class HandleLink implements Link {
   counter: Counter | null = null;
   unsentBytes = 0;
   isFull = false;
+  holdsLent = false;
   isConnecting = false;
   isEnding = false;
   isDestroyed = false;
@@ -140,17 +141,22 @@ export class HandleLink implements Link {
     else this.#dispatched(this.stream.writeLatin1String(null, text), text, text.length);
   }
 
-  writeAround(before: string, bytes: Buffer, after: string): void {
-    if (before === '' && after === '') this.write(bytes);
-    else if (this.#isWriting) {
+  writeLent(before: string, bytes: Buffer, after: string): void {
+    if (this.#isWriting) {
       this.writeText(before);
       this.write(bytes);
       this.writeText(after);
+      this.isFull = this.holdsLent = true;
+      return;
+    }
+    if (before === '' && after === '') {
+      this.write(bytes);
     } else if (!this.isDestroyed && !this.isEnding) {
       const chunks = [before, 'latin1', bytes, 'buffer', after, 'latin1'];
       const length = before.length + bytes.length + after.length;
       this.#dispatched(this.stream.writev(null, chunks, false), chunks, length);
     }
+    this.holdsLent = this.#isWriting && !this.copies;
   }
 
   #wait(bytes: Buffer): void {
@@ -199,9 +205,10 @@ export class HandleLink implements Link {
     if (waiting !== none) {
       const length = waiting.reduce((sum, bytes) => sum + bytes.length, 0);
       this.#dispatched(this.stream.writev(null, waiting, true), waiting, length);
+      if (this.copies) this.holdsLent = false;
       if (this.#isWriting || this.isDestroyed) return;
     }
-    this.isFull = false;
+    this.isFull = this.holdsLent = false;
     if (this.isEnding) this.#shutDown();
     else this.receiver.emptied();
   }
@@ -269,6 +276,7 @@ export class HandleLink implements Link {
   /** The handle is closed. */
   gone(): void {
     this.unsentBytes = 0;
+    this.holdsLent = false;
     this.receiver.closed();
     this.receiver = nobody;
     this.counter?.left();

@@ -31,6 +31,8 @@ export interface Link {
   readonly unsentBytes: number;
   /** More waits to be sent than should, since the last time that nothing did. */
   readonly isFull: boolean;
+  /** Bytes of writeLent() wait where they lie. */
+  readonly holdsLent: boolean;
   /** What is written while nothing waits is copied within the call, whatever becomes of it. */
   readonly copies: boolean;
   /** Before the dialled one is there. */
@@ -45,8 +47,11 @@ export interface Link {
   write(bytes: Buffer): void;
   /** As Latin-1. */
   writeText(text: string): void;
-  /** Both texts as Latin-1, around the bytes. */
-  writeAround(before: string, bytes: Buffer, after: string): void;
+  /**
+   * Both texts as Latin-1, around bytes that are lent. Where these have to wait, the link is full until they are gone: who lends
+   * them leaves them as they are for so long.
+   */
+  writeLent(before: string, bytes: Buffer, after: string): void;
   /** FIN follows what waits; reading goes on. */
   end(): void;
   /** The same, and then it is closed. */

@@ -7,11 +7,14 @@ export class SocketLink implements Link {
   receiver: Receiver = nobody;
   counter: Counter | null = null;
   readonly copies = true;
+  holdsLent = false;
   isEnding = false;
   fault = '';
   readonly #socket: Socket;
   readonly #written = (): void => {
-    if (this.#socket.writableLength === 0 && !this.isEnding) this.receiver.emptied();
+    if (this.#socket.writableLength > 0) return;
+    this.holdsLent = false;
+    if (!this.isEnding) this.receiver.emptied();
   };
 
   constructor(socket: Socket) {
@@ -39,7 +42,7 @@ export class SocketLink implements Link {
   }
 
   get isFull(): boolean {
-    return this.#socket.writableNeedDrain && this.#socket.writableLength > 0;
+    return this.holdsLent || (this.#socket.writableNeedDrain && this.#socket.writableLength > 0);
   }
 
   get isConnecting(): boolean {
@@ -58,7 +61,8 @@ export class SocketLink implements Link {
     this.#socket.write(text, 'latin1', this.#written);
   }
 
-  writeAround(before: string, bytes: Buffer, after: string): void {
+  writeLent(before: string, bytes: Buffer, after: string): void {
+    this.holdsLent ||= this.#socket.writableLength > 0;
     this.#socket.cork();
     if (before !== '') this.writeText(before);
     this.write(bytes);

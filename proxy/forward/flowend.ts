@@ -42,7 +42,7 @@ export class FlowEnd implements Receiver {
 
   #dropChunk(other: FlowEnd): void {
     // An unfinished write may still point into it: then the collector has it.
-    if (this.chunk !== null && other.link.unsentBytes === 0) giveChunk(this.chunk);
+    if (this.chunk !== null && !other.link.holdsLent) giveChunk(this.chunk);
     this.chunk = null;
   }
 

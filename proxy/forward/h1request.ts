@@ -17,8 +17,8 @@ export abstract class H1Request {
     return this.link.isFull;
   }
 
-  get hasUnsent(): boolean {
-    return this.link.unsentBytes > 0;
+  get holdsLent(): boolean {
+    return this.link.holdsLent;
   }
 
   /** Request bytes were written. */

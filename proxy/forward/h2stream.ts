@@ -55,7 +55,7 @@ export class H2Stream implements UpstreamSide, Expiring {
   }
 
   /** A session copies what it cannot send. */
-  get hasUnsent(): boolean {
+  get holdsLent(): boolean {
     return false;
   }
 

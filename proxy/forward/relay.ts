@@ -54,13 +54,11 @@ export function relay(
   isLent: boolean,
 ): void {
   const length = end - start;
-  // TLS is full at 64 KiB and not at `shortBytes`: behind bytes that wait, a lent range would wait in a link that does not
-  // count as full, and its reader would overwrite it. Alone, it is encrypted at once.
-  const isFirst = link.unsentBytes === 0;
-  if (isLent && isFirst && length > shortBytes) {
-    link.writeAround(prefix, buffer.subarray(start, end), suffix);
+  if (isLent && length > shortBytes) {
+    link.writeLent(prefix, buffer.subarray(start, end), suffix);
     return;
   }
+  const isFirst = link.unsentBytes === 0;
   if (length === 0) {
     link.writeText(prefix + suffix);
     return;

@@ -35,8 +35,8 @@ export interface ClientSide {
   readonly peer: Peer;
   /** The client does not take more for now; the exchange's upstream is resumed when it does. */
   readonly isFull: boolean;
-  /** Written bytes wait in memory that was lent for it (relay.ts). */
-  readonly hasUnsent: boolean;
+  /** Written bytes wait where they lie, in memory that was lent for it (relay.ts). */
+  readonly holdsLent: boolean;
   /** The client will send no more: FIN, or END_STREAM. */
   readonly hasEnded: boolean;
 
@@ -85,8 +85,8 @@ export interface UpstreamSide {
   readonly hasEnded: boolean;
   /** The backend does not take more for now; the exchange's client is resumed when it does. */
   readonly isFull: boolean;
-  /** Written bytes wait in memory that was lent for it (relay.ts). */
-  readonly hasUnsent: boolean;
+  /** Written bytes wait where they lie, in memory that was lent for it (relay.ts). */
+  readonly holdsLent: boolean;
 
   /** Makes the request's head from the exchange. It waits (`exchange.isHeadPending`) for the connection, or for the body bytes of the same read. */
   assign(exchange: Exchange, nowMs: number): void;

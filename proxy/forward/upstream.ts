@@ -139,7 +139,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
 
   /** The body is over; whether the chunk can be used again depends on the client having taken what lies in it. */
   #dropChunk(client: ClientSide | null): void {
-    if (this.chunk !== null && client !== null && !client.hasUnsent) giveChunk(this.chunk);
+    if (this.chunk !== null && client !== null && !client.holdsLent) giveChunk(this.chunk);
     this.chunk = null;
   }
 

@@ -19,7 +19,7 @@ export class Waiting implements UpstreamSide, Expiring, Waiter {
   readonly hasAnswered = false;
   readonly hasEnded = false;
   readonly isFull = false;
-  readonly hasUnsent = false;
+  readonly holdsLent = false;
   readonly #engine: Engine;
   readonly #endpoint: EndpointState;
   readonly #backend: LiveBackend;

@@ -108,7 +108,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
 
   #dropChunk(): void {
     // An unfinished write may still point into it: then the collector has it.
-    if (this.chunk !== null && this.exchange?.upstream?.hasUnsent === false) giveChunk(this.chunk);
+    if (this.chunk !== null && this.exchange?.upstream?.holdsLent === false) giveChunk(this.chunk);
     this.chunk = null;
   }
 

@@ -43,8 +43,8 @@ export abstract class H1Reply {
     return this.link.isFull;
   }
 
-  get hasUnsent(): boolean {
-    return this.link.unsentBytes > 0;
+  get holdsLent(): boolean {
+    return this.link.holdsLent;
   }
 
   /** The answer waits for the client to read. */

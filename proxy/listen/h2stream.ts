@@ -74,7 +74,7 @@ export class H2Stream implements ClientSide {
   }
 
   /** Frames are copies. */
-  get hasUnsent(): boolean {
+  get holdsLent(): boolean {
     return false;
   }
 
