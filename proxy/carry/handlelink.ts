@@ -248,17 +248,22 @@ export class HandleLink implements Link {
     else this.receiver.emptied();
   }
 
-  /** libuv resets only a socket that was not shut down; the try would leave the descriptor open, spinning. */
   reset(): void {
     if (this.isDestroyed) return;
-    if (this.#isShutting || this.isConnecting || this.#handle.reset(onClosed) !== 0) this.destroy();
-    else this.#forget();
+    if (!this.#hasReset()) this.#handle.close(onClosed);
+    this.#forget();
   }
 
+  /** Where bytes wait, the peer cannot have all of it any more, and the kernel would go on offering what it holds to one that takes nothing. */
   destroy(): void {
     if (this.isDestroyed) return;
-    this.#handle.close(onClosed);
+    if (this.unsentBytes === 0 || !this.#hasReset()) this.#handle.close(onClosed);
     this.#forget();
+  }
+
+  /** libuv resets only a socket that was not shut down; the try would leave the descriptor open, spinning. */
+  #hasReset(): boolean {
+    return !this.#isShutting && !this.isConnecting && this.#handle.reset(onClosed) === 0;
   }
 
   #forget(): void {

@@ -9,7 +9,6 @@ import { runInNewContext } from 'node:vm';
 import { type Caller, connect } from '../../proxy/carry/connect.ts';
 import { checkHandles } from '../../proxy/carry/handle.ts';
 import type { HandleLink } from '../../proxy/carry/handlelink.ts';
-import type { Link } from '../../proxy/carry/link.ts';
 import type { TlsLink } from '../../proxy/carry/tlslink.ts';
 import { certificateFor } from '../kit/certificate.ts';
 import { EchoServer } from '../kit/echo.ts';
@@ -77,60 +76,6 @@ for (const kind of kinds) {
     assert.equal(Buffer.compare(got.bytes.subarray(0, large.length), large), 0);
     socket.destroy();
     await waitUntil(() => server.open === 0, 'the connection to be gone');
-    server.close();
-  });
-
-  test(`${kind}: a link that is full says so, and says when it is empty`, async () => {
-    const told: string[] = [];
-    const server = await EchoServer.start(contextOf(), (link) => ({
-      receive() {
-        link.write(randomBytes(8_000_000));
-        told.push(link.isFull ? 'full' : 'not full');
-      },
-      emptied() {
-        told.push(link.isFull || link.unsentBytes > 0 ? 'not empty' : 'empty');
-      },
-    }));
-    const socket = open(kind, server.port);
-    socket.pause();
-    socket.write('go');
-    await waitUntil(() => told.length > 0, 'the write');
-    assert.deepEqual(told, ['full']);
-    socket.resume();
-    await waitUntil(() => told.length > 1, 'it to be empty');
-    assert.deepEqual(told, ['full', 'empty']);
-    socket.destroy();
-    server.close();
-  });
-
-  test(`${kind}: a link is full while lent bytes wait, few as they are`, async () => {
-    const lent = Buffer.alloc(20_000, 'a');
-    let isWaiting = false;
-    /** As a reader does that reads on. */
-    const goOn = (link: Link) => {
-      if (lent[0] !== 97) return;
-      assert.deepEqual([link.isFull, link.holdsLent], [false, false]);
-      lent.fill('b');
-      link.writeLent('', lent, '');
-      link.close();
-    };
-    const server = await EchoServer.start(contextOf(), (link) => ({
-      receive() {
-        link.writeText('first');
-        link.writeLent('<', lent, '>');
-        isWaiting = link.unsentBytes > 0;
-        assert.deepEqual([link.isFull, link.holdsLent], [isWaiting, isWaiting]);
-        if (!isWaiting) goOn(link);
-      },
-      emptied: () => goOn(link),
-    }));
-    const socket = open(kind, server.port);
-    const got = gathered(socket);
-    socket.write('go');
-    await waitUntil(() => got.ended, 'the end');
-    assert.equal(got.bytes.toString(), `first<${'a'.repeat(20_000)}>${'b'.repeat(20_000)}`);
-    assert.equal(isWaiting, kind === 'TLS', 'TLS sends at the end of a turn, the kernel takes it at once');
-    socket.destroy();
     server.close();
   });
 
