@@ -104,10 +104,13 @@ function tell(child: ChildProcess, order: Order): void {
   child.send(order);
 }
 
-/** Clients that keep their connections, and others that do not. */
+/**
+ * Clients that keep their connections, and others that do not. So many, because each waits for its answer before it asks again: with
+ * four, a wait of 5 ms would make a queue of the rest, which grows for as long as the attack lasts.
+ */
 async function startHonest(port: number, isTls: boolean) {
   const plan: LoadPlan = {
-    ...{ port, isTls, connections: 4, hosts: 1, paths: 1, path: '/', bodyBytes: 0 },
+    ...{ port, isTls, connections: 64, hosts: 1, paths: 1, path: '/', bodyBytes: 0 },
     ...{ isFreshEach: false, isResumed: false, isUpgraded: false },
   };
   const kept = await startGenerator(plan, '1');
