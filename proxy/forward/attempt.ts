@@ -51,7 +51,11 @@ function beginOn(exchange: Exchange, upstream: UpstreamSide): void {
     exchange.isPending = true;
     (exchange.backend as LiveBackend).state.circuit.pending++;
   } else if (exchange.bodyKind === bodyNone) upstream.flush();
-  else if (hasBodyAtHand(exchange)) writeAgain(exchange, upstream);
+  else if (hasBodyAtHand(exchange)) {
+    writeAgain(exchange, upstream);
+    // It was paused while the try before was not connected, or took no more.
+    if (!upstream.isFull) exchange.client?.resume();
+  }
 }
 
 /** The backend has room for a connection to the endpoint that the request waits for: here it is, or is being opened. */

@@ -3,6 +3,7 @@ import { after, test } from 'node:test';
 import type { Route } from '#table/route.ts';
 import type { Row } from '#table/rows.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
+import { freePorts } from '../kit/ports.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
 import { type Answer, answer, answerBytes, Recorder } from '../kit/recorder.ts';
 import { plainTable } from '../kit/rows.ts';
@@ -49,6 +50,24 @@ test('a status that the route names is tried on another endpoint, with the whole
   assert.ok(bad.requests.length > 0);
   assert.ok(good.requests.every(({ body }) => body.toString() === 'body'));
   assert.ok(gateway.records.some(({ tries }) => tries === 2));
+});
+
+test('a long body goes on after a try that could not connect, on a connection that is there already', async () => {
+  const good = await backend((request) => answer(request, `${request.body.length}`));
+  const [refusing = 0] = await freePorts(1);
+  const endpoints = [good.port, refusing].map((port) => ({ address: '127.0.0.1', port }));
+  const retry = { attempts: 2, on: ['connect' as const], canRepeatUnsafe: false, withinMs: 0 };
+  const gateway = await testGateway(withRoute(plainTable(endpoints), { retry }));
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push(gateway, { stop: async () => client.destroy() });
+  client.send(get('/', 'a'));
+  assert.equal((await client.response(0)).status, 200);
+  const hasFailed = () => gateway.records.some(({ method, tries }) => method === 'PUT' && tries === 2);
+  for (let i = 1; i < 100 && !hasFailed(); i++) {
+    client.send(`PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n${'x'.repeat(200_000)}`);
+    assert.equal((await client.response(i)).body.toString(), '200000');
+  }
+  assert.ok(hasFailed());
 });
 
 test('a POST is not sent again after it was answered, unless the route says so', async () => {
