@@ -142,6 +142,7 @@ export class HandleLink implements Link {
   }
 
   writeLent(before: string, bytes: Buffer, after: string): void {
+    if (this.isDestroyed || this.isEnding) return;
     if (this.#isWriting) {
       this.writeText(before);
       this.write(bytes);
@@ -151,12 +152,12 @@ export class HandleLink implements Link {
     }
     if (before === '' && after === '') {
       this.write(bytes);
-    } else if (!this.isDestroyed && !this.isEnding) {
+    } else {
       const chunks = [before, 'latin1', bytes, 'buffer', after, 'latin1'];
       const length = before.length + bytes.length + after.length;
       this.#dispatched(this.stream.writev(null, chunks, false), chunks, length);
     }
-    this.holdsLent = this.#isWriting && !this.copies;
+    if (this.#isWriting && !this.copies) this.isFull = this.holdsLent = true;
   }
 
   #wait(bytes: Buffer): void {
@@ -254,10 +255,10 @@ export class HandleLink implements Link {
     this.#forget();
   }
 
-  /** Where bytes wait, the peer cannot have all of it any more, and the kernel would go on offering what it holds to one that takes nothing. */
+  /** Of a link that is full the peer cannot have all any more, and the kernel would go on offering what it holds to one that takes nothing. */
   destroy(): void {
     if (this.isDestroyed) return;
-    if (this.unsentBytes === 0 || !this.#hasReset()) this.#handle.close(onClosed);
+    if (!this.isFull || !this.#hasReset()) this.#handle.close(onClosed);
     this.#forget();
   }
 

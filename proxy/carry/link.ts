@@ -58,7 +58,7 @@ export interface Link {
   close(): void;
   /** Closed at once so that the peer cannot take what it has for a whole: RST, or TLS without close_notify. */
   reset(): void;
-  /** Closed at once: with RST while bytes wait to be sent. */
+  /** Closed at once; one that is full with RST where that can be. */
   destroy(): void;
   /** Nothing is read until resume(), but what TLS has decrypted already may still come. */
   pause(): void;

@@ -47,7 +47,7 @@ export interface ClientSide {
   /**
    * Body bytes, decoded.
    * @param trailers null: more follows; else this piece, perhaps empty, is the last
-   * @param isLent false: the range lies in a shared buffer. true: nobody writes into it while this side is full or has unsent bytes
+   * @param isLent false: the range lies in a shared buffer. true: nobody writes into it while this side is full
    */
   writeBody(
     exchange: Exchange,

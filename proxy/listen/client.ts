@@ -59,7 +59,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   }
 
   get isIdle(): boolean {
-    return this.phase === phaseIdle;
+    return this.phase === phaseIdle && this.link.unsentBytes === 0;
   }
 
   receive(buffer: Buffer, start: number, end: number): void {
@@ -99,7 +99,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     this.#chooseChunk(buffer);
   }
 
-  /** A long body, and a tunnel that moves much, are read into a chunk of their own; everything else into the shared buffer. */
+  /** A long body is read into a chunk of its own, everything else into the shared buffer. */
   #chooseChunk(buffer: Buffer): void {
     const wantsChunk = !this.peer.door.isTls && this.phase === phaseBody && this.#body.expectsMoreThan(chunkBytes);
     if (wantsChunk && this.chunk === null && buffer === sharedClientBuffer) this.chunk = takeChunk();

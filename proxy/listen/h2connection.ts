@@ -75,7 +75,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   }
 
   get isIdle(): boolean {
-    return this.session.streams.size === 0;
+    return this.session.streams.size === 0 && !this.#isWriting && this.session.output.length === 0;
   }
 
   get door(): Door {
