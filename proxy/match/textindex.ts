@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto';
 export interface Indexed<T> {
   /** Whose text it is: several have one index. */
   readonly owner: number;
-  /** One byte each character. */
+  /** One byte each character; with any beyond U+00FF it is never found. */
   readonly key: string;
   /** Where the key stands among the texts of the index, and where it ends. The index sets them. */
   keyAt: number;
@@ -28,9 +28,12 @@ export class TextIndex<T extends Indexed<T>> {
   /** Last place in `#slots`; the number of places is a power of two. */
   #mask = 127;
   #count = 0;
-  /** Keys, one after the other, also of entries that are gone since the last time that room was made. */
+  /** Keys, one after the other. */
   #texts = new Uint8Array(256);
   #textsEnd = 0;
+  #textBytes = 0;
+  /** Places of keys that are gone, by length: mostly a route comes back with the key that it had. */
+  #freePlaces = new Map<number, number[]>();
 
   /** @param hash of the text up to `end` (hashOf). @returns the first entry for exactly that part of it */
   find(owner: number, hash: number, text: string, end: number): T | null {
@@ -85,6 +88,7 @@ export class TextIndex<T extends Indexed<T>> {
       entry = entry.next;
     }
     if (entry === null) return null;
+    this.#forgetKey(entry);
     if (before !== null) before.next = entry.next;
     else this.#slots[at + 1] = entry.next;
     if (this.#firstAt(at) !== null) return 'some';
@@ -125,25 +129,43 @@ export class TextIndex<T extends Indexed<T>> {
   }
 
   #keepKey(entry: T): void {
-    const { key } = entry;
-    if (this.#textsEnd + key.length > this.#texts.length) this.#gatherTexts(key.length);
-    entry.keyAt = this.#textsEnd;
-    for (let i = 0; i < key.length; i++) this.#texts[this.#textsEnd++] = key.charCodeAt(i);
-    entry.keyEnd = this.#textsEnd;
+    this.#textBytes += entry.key.length;
+    this.#placeKey(entry);
   }
 
-  /** Keeps the keys of what is there, and as much room again. */
-  #gatherTexts(more: number): void {
-    const entries = [...this.#entries()];
-    const length = entries.reduce((sum, { key }) => sum + key.length, more);
-    this.#texts = new Uint8Array(Math.max(256, length * 2));
+  #placeKey(entry: T): void {
+    const { length } = entry.key;
+    entry.keyAt = this.#freePlaces.get(length)?.pop() ?? this.#newPlace(length);
+    entry.keyEnd = entry.keyAt + length;
+    for (let i = 0; i < length; i++) this.#texts[entry.keyAt + i] = entry.key.charCodeAt(i);
+  }
+
+  #forgetKey({ key: { length }, keyAt }: T): void {
+    this.#textBytes -= length;
+    const places = this.#freePlaces.get(length);
+    if (places === undefined) this.#freePlaces.set(length, [keyAt]);
+    else places.push(keyAt);
+  }
+
+  #newPlace(length: number): number {
+    const needed = this.#textsEnd + length;
+    if (needed > this.#texts.length && this.#textBytes * 4 < needed) this.#gatherTexts();
+    if (this.#textsEnd + length > this.#texts.length) {
+      const few = this.#texts;
+      this.#texts = new Uint8Array((this.#textsEnd + length) * 2);
+      this.#texts.set(few);
+    }
+    const at = this.#textsEnd;
+    this.#textsEnd += length;
+    return at;
+  }
+
+  /** Most of it are places of lengths that are not asked for any more. */
+  #gatherTexts(): void {
     this.#textsEnd = 0;
-    for (const entry of entries) this.#keepKey(entry);
-  }
-
-  *#entries(): Generator<T> {
+    this.#freePlaces.clear();
     for (let at = 1; at < this.#slots.length; at += 2) {
-      for (let entry = this.#slots[at] as T | null; entry !== null; entry = entry.next) yield entry;
+      for (let entry = this.#firstAt(at - 1); entry !== null; entry = entry.next) this.#placeKey(entry);
     }
   }
 

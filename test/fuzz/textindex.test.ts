@@ -28,7 +28,7 @@ test('the index answers as a map of sorted lists does, whatever came and went', 
           );
         } else if (before === undefined) {
           const isFirst = listOf(known, owner, key).length === 0;
-          const entry: Entry = { owner, keyAt: 0, keyEnd: 0, key, next: null, rank };
+          const entry = entryOf(owner, key, rank);
           known.set(name, entry);
           assert.equal(
             index.add(entry, (a, b) => a.rank < b.rank),
@@ -49,6 +49,21 @@ test('the index answers as a map of sorted lists does, whatever came and went', 
     }),
     { numRuns: 50 },
   );
+});
+
+test('keys that come and go, each time of another length, are found while they are there', () => {
+  const index = new TextIndex<Entry>();
+  const found = (key: string) => index.find(0, hashOf(key, key.length), key, key.length)?.key;
+  const staying = entryOf(0, '/stays', 0);
+  index.add(staying, () => false);
+  for (let length = 1; length < 40; length++) {
+    const entries = Array.from({ length: 100 }, (_, number) => entryOf(0, `/${number}`.padEnd(5 + length, '-'), 0));
+    for (const entry of entries) index.add(entry, () => false);
+    for (const { key } of entries) assert.equal(found(key), key);
+    for (const { key } of entries) index.remove(0, key, () => true);
+    for (const { key } of entries) assert.equal(found(key), undefined);
+    assert.equal(found(staying.key), staying.key);
+  }
 });
 
 test('paths that were made to have one hash have many', () => {
@@ -75,6 +90,10 @@ test('paths that were made to have one hash have many', () => {
     assert.ok(hashes.size > 1_000, `${hashes.size} of 1,024`);
   }
 });
+
+function entryOf(owner: number, key: string, rank: number): Entry {
+  return { owner, key, keyAt: 0, keyEnd: 0, next: null, rank };
+}
 
 /** FNV-1a, as everybody knows it. */
 const fnvStart = 0x811c9dc5 | 0;
