@@ -14,7 +14,7 @@ import { refusals } from './refusals.ts';
  */
 export function refuseUnproven(engine: Engine, exchange: Exchange, host: Host | null): boolean {
   const policies = engine.tables.clientPolicies;
-  // While there are none, nothing of the host is looked at: one more that no cache may hold.
+  // While there are none, no host's id is looked at: two lines of memory that no cache may hold.
   const policy = host === null || policies.size === 0 ? undefined : policies.get(host.id);
   const { proof } = (exchange.client as ClientSide).peer;
   if (policy === undefined && proof === null) return false;

@@ -4,7 +4,7 @@ import { type Series, type SeriesName, seriesName } from './series.ts';
 
 /** Numbers from one place to the next: two lines of the processor's cache. */
 const stride = 16;
-/** Before the values stand the serials of the route and the backend that were counted here last, in the same line of the cache. */
+/** Before the values stand the serials of the route and the backend that were counted here last. */
 const valuesAt = 2;
 /** So many that the objects of all pages stay in the processor's cache, and few enough to be made within a request. */
 const routesPerPage = 1024;
@@ -13,7 +13,7 @@ const mostSeriesPerSlot = 64;
 
 /**
  * Counters of requests by route and backend. Of each route number the first series has its place in pages that are numbers and
- * nothing else: among 100,000 routes a request then waits for one line of memory where objects cost seven (2 µs), and the
+ * nothing else: among 100,000 routes a request then waits for a line or two of memory where objects cost seven (2 µs), and the
  * collector has nothing to mark. What more a number has, other backends or routes of before, stands beside.
  */
 export class RouteSeries {

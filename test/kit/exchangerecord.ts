@@ -36,11 +36,12 @@ export function exchangeRecord(fields: Partial<ExchangeRecord>): ExchangeRecord 
     service: { namespace: 'shop', name: 'web', port: '80' },
     ...fields,
   };
-  return { ...record, routeSerial: serialOf(`route ${record.routeId}`), backendSerial: serialOf(record.backendId) };
+  return { routeSerial: serialOf(record.routeId), backendSerial: serialOf(record.backendId), ...record };
 }
 
 /** One for each id, as in a table that does not change. */
 function serialOf(id: string): number {
+  if (id === '') return 0;
   const serial = serials.get(id) ?? serials.size + 1;
   serials.set(id, serial);
   return serial;

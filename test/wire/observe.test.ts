@@ -101,6 +101,22 @@ test('a route that is gone is shown once more; its number serves the next route 
   assert.equal(sample(renderMetrics(pruned), `sluice_route_requests_total{${routeLabels('new')},code="2xx"}`), 2);
 });
 
+test('requests are counted by what their route and backend are called, whatever became of the rows', () => {
+  const metrics = new WorkerMetrics(noLog);
+  const before = { routeIndex: 1, routeSerial: 1, backendSerial: 1 };
+  count(metrics, { ...before, routeId: 'a' }, { ...before, routeId: 'a', routeSerial: 2 });
+  count(metrics, { ...before, routeId: 'a', routeSerial: 2, backendSerial: 2 });
+  count(metrics, { ...before, routeId: 'b', routeSerial: 3 }, { ...before, routeId: 'a' });
+  const of = (route: string) =>
+    sample(renderMetrics(metrics.snapshot()), `sluice_route_requests_total{${routeLabels(route)},code="2xx"}`);
+  assert.deepEqual([of('a'), of('b')], [4, 1]);
+  metrics.letGo((routeId) => routeId === 'b');
+  assert.deepEqual([of('a'), of('b')], [undefined, 1]);
+  // The place of the other has become its own.
+  count(metrics, { ...before, routeId: 'a' }, { ...before, routeId: 'b', routeSerial: 3 });
+  assert.deepEqual([of('a'), of('b')], [1, 2]);
+});
+
 test('many routes that come and go under one number do not pile up', () => {
   const metrics = new WorkerMetrics(noLog);
   for (let i = 0; i < 500; i++) count(metrics, { routeId: `r${i}`, routeIndex: 0 });
