@@ -51,11 +51,7 @@ function beginOn(exchange: Exchange, upstream: UpstreamSide): void {
     exchange.isPending = true;
     (exchange.backend as LiveBackend).state.circuit.pending++;
   } else if (exchange.bodyKind === bodyNone) upstream.flush();
-  else if (hasBodyAtHand(exchange)) {
-    writeAgain(exchange, upstream);
-    // It was paused while the try before was not connected, or took no more.
-    if (!upstream.isFull) exchange.client?.resume();
-  }
+  else if (hasBodyAtHand(exchange)) writeAgain(exchange, upstream);
 }
 
 /** The backend has room for a connection to the endpoint that the request waits for: here it is, or is being opened. */
@@ -88,14 +84,16 @@ export function upstreamConnected(exchange: Exchange): void {
   endPending(exchange);
   if (hasBodyAtHand(exchange)) writeAgain(exchange, upstream);
   else upstream.flush();
-  if (!upstream.isFull) exchange.client?.resume();
 }
 
 function hasBodyAtHand(exchange: Exchange): boolean {
   return exchange.requestTrailers !== null || (exchange.replay !== null && exchange.replay.length > 0);
 }
 
-/** What was kept of the body, its end included when it has come. */
+/**
+ * What was kept of the body, its end included when it has come. The client goes on: it was paused with the first piece of what is
+ * at hand, while nothing was connected, or when a try before took no more.
+ */
 function writeAgain(exchange: Exchange, upstream: UpstreamSide): void {
   const pieces = exchange.replay ?? [];
   const last = pieces.length - 1;
@@ -105,6 +103,7 @@ function writeAgain(exchange: Exchange, upstream: UpstreamSide): void {
     upstream.writeBody(exchange, bytes, 0, bytes.length, i === last ? exchange.requestTrailers : null, true);
   }
   if (last === -1) upstream.writeBody(exchange, noBytes, 0, 0, exchange.requestTrailers, true);
+  if (!upstream.isFull) exchange.client?.resume();
 }
 
 const noBytes = Buffer.alloc(0);

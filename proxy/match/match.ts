@@ -12,7 +12,7 @@ export interface CompiledRoute {
   readonly bodyLimit: number | null;
   /** Dense number, stable while the row's id lives in this process: index into metric arrays. */
   readonly index: number;
-  /** No other route has it, nor had. */
+  /** No other route has it, nor had; of one whose row changes it is a new one. */
   readonly serial: number;
   readonly filters: CompiledFilters;
   readonly backends: readonly WeightedBackend[];

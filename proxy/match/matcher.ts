@@ -27,6 +27,7 @@ export class Matcher {
   readonly #routesById = new Map<string, { row: Route; index: number; rule: Rule | null }>();
   readonly #routeIdsByHostId = new Map<string, Set<string>>();
   readonly #freeIndexes: number[] = [];
+  #lastSerial = 0;
   readonly #paths = new TextIndex<Candidate>();
   #tablesMade = 0;
 
@@ -72,7 +73,7 @@ export class Matcher {
     if (known) this.#unlink(known.row, known.rule);
     // Dense, and never another route's while this id lives: metrics are counted by it.
     const index = known?.index ?? this.#freeIndexes.pop() ?? this.#routesById.size;
-    const rule = compileRule(row, index);
+    const rule = compileRule(row, { index, serial: ++this.#lastSerial });
     this.#routesById.set(row.id, { row, index, rule });
     for (const hostId of row.hostIds) {
       const ids = this.#routeIdsByHostId.get(hostId);

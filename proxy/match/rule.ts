@@ -16,8 +16,10 @@ export interface Rule {
   readonly condition: Condition | null;
 }
 
+type RouteNumbers = Pick<CompiledRoute, 'index' | 'serial'>;
+
 /** @returns null when a pattern of the row does not compile: the route is left out, and its neighbours work */
-export function compileRule(row: Route, index: number): Rule | null {
+export function compileRule(row: Route, numbers: RouteNumbers): Rule | null {
   const { path } = row.match;
   const regex =
     path.type === 'regex'
@@ -25,7 +27,7 @@ export function compileRule(row: Route, index: number): Rule | null {
       : null;
   const condition = compileConditions(row.match);
   if (condition === 'never' || (path.type === 'regex' && !regex)) return null;
-  return { route: compileRoute(row, index), kind: path.type, key: keyOf(row), regex, condition };
+  return { route: compileRoute(row, numbers), kind: path.type, key: keyOf(row), regex, condition };
 }
 
 function keyOf(row: Route): string {
@@ -35,9 +37,7 @@ function keyOf(row: Route): string {
   return path.type === 'element' && key.endsWith('/') ? key.slice(0, -1) : key;
 }
 
-let lastSerial = 0;
-
-function compileRoute(row: Route, index: number): CompiledRoute {
+function compileRoute(row: Route, { index, serial }: RouteNumbers): CompiledRoute {
   const { id, timeouts, bodyLimit } = row;
   return {
     row,
@@ -45,7 +45,7 @@ function compileRoute(row: Route, index: number): CompiledRoute {
     timeouts: shared(timeoutsByContent, JSON.stringify(timeouts), () => timeouts),
     bodyLimit,
     index,
-    serial: ++lastSerial,
+    serial,
     filters: compileFilters(row.filters, row.match),
     backends: compileBackends(row),
   };

@@ -31,6 +31,7 @@ export class TextIndex<T extends Indexed<T>> {
   /** Keys, one after the other. */
   #texts = new Uint8Array(256);
   #textsEnd = 0;
+  /** Of entries that are there. */
   #textBytes = 0;
   /** Places of keys that are gone, by length: mostly a route comes back with the key that it had. */
   #freePlaces = new Map<number, number[]>();
