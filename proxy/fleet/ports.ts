@@ -66,7 +66,7 @@ export class Ports {
       await this.#crew.unlisten(id).catch((error: Error) => this.#log('listener not closed', id, error));
     }
     this.#problemsById.clear();
-    for (const row of listenersById.values()) if (!this.#openById.has(row.id)) await this.#open(row);
+    for (const row of forHttpFirst(listenersById)) if (!this.#openById.has(row.id)) await this.#open(row);
     if (this.#problemsById.size > 0 && !this.#isClosed) {
       this.#retry = setTimeout(() => void this.follow(listenersById), retryMs);
     }
@@ -98,6 +98,12 @@ export class Ports {
   #wishOf(row: Listener): string {
     return `${row.protocol} ${this.#portOf(row)} ${row.addresses.join()}`;
   }
+}
+
+/** Of two rows that want one port, that which every host needs gets it, and not one Service that is carried unread. */
+function forHttpFirst(listenersById: ReadonlyMap<string, Listener>): Listener[] {
+  const isCarried = ({ protocol }: Listener) => Number(protocol === 'tcp' || protocol === 'udp');
+  return [...listenersById.values()].sort((a, b) => isCarried(a) - isCarried(b));
 }
 
 const retryMs = 5_000;

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { adminPage, fetchOnce, NamedBackend, testFleet } from '../kit/fleet.ts';
+import { freePorts } from '../kit/ports.ts';
 import { endpointsRow, plainTable, row, snapshot } from '../kit/rows.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
 
@@ -83,6 +84,21 @@ test('listeners come and go without touching others; a port that is taken hurts 
     assert.equal(await fetchOnce(extraPort), 'error ECONNREFUSED');
     assert.equal(await fetchOnce(port), 'one');
     assert.equal((await adminPage(fleet, '/problems')).text, '[]\n');
+  } finally {
+    await fleet.stop();
+  }
+});
+
+test('a port that a Service carried unread wants, too, is that of http', async () => {
+  const [port = 0] = await freePorts(1);
+  const fleet = await testFleet({ httpPort: port });
+  try {
+    const carried = row('listener', { id: 'carried', protocol: 'tcp', port });
+    assert.equal((await fleet.apply(snapshot([carried, ...rows]))).type, 'applied');
+    assert.equal(await fetchOnce(port), 'one');
+    const [problem] = JSON.parse((await adminPage(fleet, '/problems')).text);
+    assert.equal(problem.code, 'PortUnavailable');
+    assert.match(problem.message, /listener carried/);
   } finally {
     await fleet.stop();
   }
