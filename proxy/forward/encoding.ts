@@ -20,10 +20,19 @@ export function beginEncoding(
   line: ResponseLine,
   head: Head,
 ): void {
-  const length = line.bodyKind === bodyLength ? line.contentLength : -1;
-  const encodings = compression.for(head.get('content-type') ?? '', length);
-  if (encodings.length === 0 || !isEligible(exchange, line, head)) return;
-  const vary = varies(head) ? '' : 'Vary: Accept-Encoding\r\n';
+  const type = head.get('content-type') ?? '';
+  if (line.status === 304) {
+    const isCovered = compression.for(type, -1).length > 0 && isEligible(exchange, line, head);
+    exchange.replyEdits = editsOfUnchanged(exchange, head, isCovered);
+    return;
+  }
+  // The head of an answer to HEAD is that to GET (§9.3.2), or caches would take what they have for outdated (RFC 9111 §4.3.5).
+  const isHead = exchange.method === 'HEAD';
+  const hasLength = line.bodyKind === bodyLength || isHead;
+  const encodings = compression.for(type, hasLength ? line.contentLength : -1);
+  if (encodings.length === 0 || !(isHead ? hasBodyForGet(line) : line.bodyKind !== bodyNone)) return;
+  if (!isEligible(exchange, line, head)) return;
+  const vary = varies(head) ? '' : varyLine;
   const encoding = chooseEncoding(encodings, exchange.header('accept-encoding') ?? '');
   if (encoding === null || engine.encoders.open >= engine.limits.encoders) {
     if (vary !== '') exchange.replyEdits = { remove: nothing, lines: vary };
@@ -32,10 +41,30 @@ export function beginEncoding(
   const tag = head.get('etag');
   const lines = `Content-Encoding: ${encoding.name}\r\n${tag === undefined ? '' : `ETag: ${weakened(tag)}\r\n`}${vary}`;
   exchange.replyEdits = { remove: replaced, lines } satisfies CompiledEdits;
-  exchange.encoder = new ReplyEncoder(engine, exchange, encoding, line.bodyKind !== bodyLength);
+  if (!isHead) exchange.encoder = new ReplyEncoder(engine, exchange, encoding, line.bodyKind !== bodyLength);
 }
 
+function hasBodyForGet({ status, contentLength }: ResponseLine): boolean {
+  return status >= 200 && status !== 204 && contentLength !== 0;
+}
+
+/**
+ * 304 names what the client has: the weak form of a tag where that is what it asked with, for a cache must not renew a weak
+ * entry by a strong tag (RFC 9111 §4.3.4), and Vary as on the 200 (RFC 9110 §15.4.5). Backends often leave Content-Type out.
+ */
+function editsOfUnchanged(exchange: Exchange, head: Head, isCovered: boolean): CompiledEdits | null {
+  const tag = head.get('etag') ?? '';
+  const asked = tag.startsWith('"') ? (exchange.header('if-none-match') ?? '') : '';
+  const isWeakened = asked.includes(`W/${tag}`) && !asked.replaceAll(`W/${tag}`, '').includes(tag);
+  const vary = (isCovered || isWeakened) && !varies(head) ? varyLine : '';
+  if (isWeakened) return { remove: etagOnly, lines: `ETag: ${weakened(tag)}\r\n${vary}` };
+  return vary === '' ? null : { remove: nothing, lines: vary };
+}
+
+const varyLine = 'Vary: Accept-Encoding\r\n';
+
 const nothing: ReadonlySet<string> = new Set();
+const etagOnly: ReadonlySet<string> = new Set(['etag']);
 
 /** Ranges would be of the bytes before encoding. */
 const replaced: ReadonlySet<string> = new Set(['content-length', 'etag', 'accept-ranges', 'content-md5']);
@@ -44,7 +73,7 @@ const replaced: ReadonlySet<string> = new Set(['content-length', 'etag', 'accept
 const binding = ['content-encoding', 'content-range', 'content-digest', 'repr-digest', 'digest'] as const;
 
 function isEligible(exchange: Exchange, line: ResponseLine, head: Head): boolean {
-  if (line.bodyKind === bodyNone || line.status === 206 || exchange.line.version === 10) return false;
+  if (line.status === 206 || exchange.line.version === 10) return false;
   if (head.find(nameIds.trailer) !== -1 || binding.some((name) => head.get(name) !== undefined)) return false;
   // A call's status comes in trailers, which an encoded body would lose.
   if (isGrpcType(head.get('content-type') ?? '')) return false;

@@ -106,14 +106,59 @@ test('a route turns the listener’s compression off', async () => {
   assert.deepEqual(valuesOf(response, 'vary'), []);
 });
 
-test('HEAD and HTTP/1.0 get the answer as it is', async () => {
+test('HTTP/1.0 gets the answer as it is', async () => {
   const { recorder, client } = await rig();
   recorder.onRequest = (request) => answer(request, text, 200, ['Content-Type: text/plain']);
-  client.send('HEAD / HTTP/1.1\r\nHost: gw.test\r\nAccept-Encoding: gzip\r\n\r\n');
-  const head = await client.response(0, ['HEAD']);
-  assert.deepEqual(valuesOf(head, 'content-length'), [String(text.length)]);
   client.send('GET / HTTP/1.0\r\nHost: gw.test\r\nAccept-Encoding: gzip\r\n\r\n');
-  assert.equal((await client.response(1, ['HEAD'])).body.toString(), text);
+  assert.equal((await client.response(0)).body.toString(), text);
+});
+
+test('HEAD gets the head that GET gets', async () => {
+  const { recorder, gateway, client } = await rig();
+  const asked = [
+    ['Content-Type: text/plain', 'ETag: "a"'],
+    ['Content-Type: image/png', 'ETag: "a"'],
+    ['Content-Type: text/plain', 'Cache-Control: no-transform'],
+  ];
+  for (const [index, fields] of asked.entries()) {
+    recorder.onRequest = (request) => answer(request, text, 200, fields);
+    client.send(get('/', 'gw.test', ['Accept-Encoding: gzip']));
+    client.send('HEAD / HTTP/1.1\r\nHost: gw.test\r\nAccept-Encoding: gzip\r\n\r\n');
+    const methods = Array.from({ length: 2 * index + 2 }, (_, i) => (i % 2 === 0 ? 'GET' : 'HEAD'));
+    const got = await client.response(2 * index, methods);
+    const head = await client.response(2 * index + 1, methods);
+    for (const name of ['content-encoding', 'content-length', 'etag', 'vary', 'content-type']) {
+      assert.deepEqual(valuesOf(head, name), valuesOf(got, name), `${name} of case ${index}`);
+    }
+  }
+  assert.equal(gateway.gateway.encoders.open, 0);
+  recorder.onRequest = (request) => answer(request, '', 200, ['Content-Type: text/plain']);
+  client.send('HEAD / HTTP/1.1\r\nHost: gw.test\r\nAccept-Encoding: gzip\r\n\r\n');
+  const empty = await client.response(6, ['GET', 'HEAD', 'GET', 'HEAD', 'GET', 'HEAD', 'HEAD']);
+  assert.deepEqual(valuesOf(empty, 'content-encoding'), []);
+});
+
+test('304 names the entry that the client has', async () => {
+  const { recorder, client } = await rig();
+  const cases: [asked: string, fields: string[], etag: string, vary: string[]][] = [
+    ['W/"a"', ['ETag: "a"'], 'W/"a"', ['Accept-Encoding']],
+    ['"z", W/"a"', ['ETag: "a"', 'Vary: Accept-Encoding'], 'W/"a"', ['Accept-Encoding']],
+    ['"a"', ['ETag: "a"'], '"a"', []],
+    ['W/"a", "a"', ['ETag: "a"'], '"a"', []],
+    ['"a"', ['ETag: "a"', 'Content-Type: text/plain'], '"a"', ['Accept-Encoding']],
+    ['"a"', ['ETag: "a"', 'Content-Type: image/png'], '"a"', []],
+    ['W/"a"', ['ETag: W/"a"'], 'W/"a"', []],
+  ];
+  for (const [index, [asked, fields, etag, vary]] of cases.entries()) {
+    recorder.onRequest = (request) =>
+      answerBytes(request, `HTTP/1.1 304 Not Modified\r\n${fields.join('\r\n')}\r\n\r\n`);
+    client.send(get('/', 'gw.test', ['Accept-Encoding: gzip', `If-None-Match: ${asked}`]));
+    const response = await client.response(index);
+    assert.equal(response.status, 304);
+    assert.deepEqual(valuesOf(response, 'etag'), [etag], `case ${index}`);
+    assert.deepEqual(valuesOf(response, 'vary'), vary, `case ${index}`);
+    assert.deepEqual(valuesOf(response, 'content-encoding'), [], `case ${index}`);
+  }
 });
 
 test('server-sent events come out one by one', async () => {
