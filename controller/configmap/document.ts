@@ -46,6 +46,7 @@ export function configMapDocument(): string {
     '',
     '- Strict-Transport-Security is sent when a key or `--hsts` asks for it; ingress-nginx sends it without being asked.',
     '- A bad `proxy-real-ip-cidr` means that nobody is believed; ingress-nginx then believes everybody.',
+    '- Host reaches backends as the believed peer sends it, beside its X-Forwarded-Host; ingress-nginx writes that into Host, by which whoever is believed could choose another site of a backend than that which the rules chose. What others claim in X-Forwarded-Host is not passed on; ingress-nginx does so as X-Original-Forwarded-Host.',
     '- Without `load-balance` the endpoint with fewer requests in flight of two random ones is taken; ingress-nginx takes turns.',
     '- Where PROXY headers are taken, peers outside `proxy-real-ip-cidr` are refused; ingress-nginx serves them under their own address.',
     '- Without `proxy-stream-responses` a UDP client keeps its endpoint until it falls silent: for 60 seconds, or 10 when it has sent one datagram only. In ingress-nginx its flow ends with the first answer, and waits for 600.',

@@ -37,13 +37,15 @@ export function requestOf(asked: Asked, table: Table): Request {
   const path = normalisePath(rawPath);
   const headers = headersOf(asked.headers);
   const host = headers.get('host');
+  const hostname = plainName(host === undefined ? url.hostname : host.replace(/:\d*$/, ''));
   return {
     listener,
     isRefused: path === null,
     facts: {
       method: asked.method,
       scheme: isHttps ? 'https' : 'http',
-      hostname: plainName(host === undefined ? url.hostname : host.replace(/:\d*$/, '')),
+      hostname,
+      publicHostname: () => hostname,
       path: path ?? rawPath,
       rawPath,
       query: question === -1 ? '' : bytesOf(rest.slice(question + 1)),

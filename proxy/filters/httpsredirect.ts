@@ -7,7 +7,7 @@ import { noHostAnswer, queryOf, redirectTo, urlHost } from './location.ts';
  * client sent it, one trailing slash of the path dropped, so that `http://host/` leads to `https://host`. Unlike there, a
  * slash that ends the query stays: it is part of a value.
  *
- * The scheme is the client's: a trusted proxy's X-Forwarded-Proto has already been taken into account.
+ * Scheme and host are the client's: what a trusted proxy tells of them goes before what it sends itself.
  */
 export function compileHttpsRedirect(
   filter: Extract<Filter, { type: 'https-redirect' }>,
@@ -16,10 +16,11 @@ export function compileHttpsRedirect(
   return (request, bound) => {
     if (request.scheme === 'https') return null;
     if (exceptPrefixes.some((prefix) => request.path.startsWith(prefix))) return null;
-    if (request.hostname === '') return noHostAnswer;
+    const hostname = request.publicHostname();
+    if (hostname === '') return noHostAnswer;
     const port = bound.httpsPort === 443 ? '' : `:${bound.httpsPort}`;
     const { rawPath } = request;
     const path = request.query === '' && rawPath.endsWith('/') ? rawPath.slice(0, -1) : rawPath;
-    return redirectTo(status, `https://${urlHost(request.hostname)}${port}${path}${queryOf(request)}`);
+    return redirectTo(status, `https://${urlHost(hostname)}${port}${path}${queryOf(request)}`);
   };
 }

@@ -1,6 +1,7 @@
 import type { Source } from '#table/problem.ts';
 import type { CompiledEdits, CompiledFilters } from '../filters/compiled.ts';
 import { clock } from '../listen/clock.ts';
+import { publicHostnameOf } from '../listen/forwarded.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { CompiledRoute } from '../match/match.ts';
 import type { ExchangeRecord, LoggedClient, ResponseFlag, RetryRefusal } from '../observe/record.ts';
@@ -162,6 +163,10 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
 
   header(name: string): string | undefined {
     return this.head.get(name);
+  }
+
+  publicHostname(): string {
+    return publicHostnameOf(this);
   }
 
   get listenerId(): string {

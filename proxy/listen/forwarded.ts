@@ -60,6 +60,13 @@ export function forwardedHostOf(value: string): string | null {
   return first.length <= 261 && hostPattern.test(first) ? first : null;
 }
 
+/** Name by which the client came, as a trusted peer tells it; without port and trailing dot. */
+export function publicHostnameOf({ client, head, hostname }: Exchange): string {
+  if (client?.peer.isTrusted !== true) return hostname;
+  const told = forwardedHostOf(head.get('x-forwarded-host') ?? '');
+  return told === null ? hostname : told.replace(/:\d+$/, '').replace(/\.$/, '');
+}
+
 /** Port from X-Forwarded-Port of a trusted peer; null when it is not one. */
 export function forwardedPortOf(value: string): number | null {
   const first = firstOf(value);

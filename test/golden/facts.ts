@@ -35,10 +35,12 @@ export function factsOf(request: TestRequest): RequestFacts | null {
   if (path === null) return null;
   const valuesByName = new Map(Object.entries(request.headers).map(([name, value]) => [name.toLowerCase(), value]));
   if (request.authority !== '') valuesByName.set('host', request.authority);
+  const hostname = request.authority.toLowerCase().replace(/:\d+$/, '').replace(/\.$/, '');
   return {
     method: request.method,
     scheme: request.scheme,
-    hostname: request.authority.toLowerCase().replace(/:\d+$/, '').replace(/\.$/, ''),
+    hostname,
+    publicHostname: () => hostname,
     path,
     rawPath: request.rawPath,
     query: request.query,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { after, before, test } from 'node:test';
-import { everythingTo } from '../kit/manifests.ts';
+import { everythingTo, ingress } from '../kit/manifests.ts';
 import { exchange, get } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
@@ -13,7 +13,15 @@ let sluice: Standalone;
 before(async () => {
   recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
   sluice = await Standalone.start({
-    manifests: everythingTo(recorder.port),
+    manifests: [
+      ...everythingTo(recorder.port),
+      ingress({
+        name: 'tls',
+        host: 'tls.test',
+        paths: { '/': 'recorder' },
+        annotations: { 'force-ssl-redirect': 'true' },
+      }),
+    ],
     args: ['--trusted-proxies', '127.0.0.0/8', '--trusted-proxies', '10.0.0.0/8'],
   });
 });
@@ -62,6 +70,22 @@ test('nonsense from a trusted proxy is not passed on', async () => {
   assert.equal(field('x-forwarded-proto'), 'http');
   assert.equal(field('x-forwarded-port'), String(sluice.httpPort));
   assert.equal(field('x-forwarded-host'), 'gw.test');
+});
+
+test('the redirect to https leads to the host that a trusted proxy names', async () => {
+  const port = sluice.httpsPort;
+  for (const [field, host] of [
+    ['X-Forwarded-Host: Shop.example:80', 'shop.example'],
+    ['X-Forwarded-Host: shop.example., tls.test', 'shop.example'],
+    ['X-Forwarded-Host: [2001:db8::1]:80', '[2001:db8::1]'],
+    ['X-Forwarded-Host: a b', 'tls.test'],
+    ['X-Other: 1', 'tls.test'],
+  ] as const) {
+    const reply = await exchange({ port: sluice.httpPort }, get('/x?y=z', 'tls.test:8080', [field]));
+    assert.equal(reply.status, 308);
+    const location = /^location: (\S+)/im.exec(reply.head)?.[1];
+    assert.equal(location, `https://${host}:${port}/x?y=z`, field);
+  }
 });
 
 const hasIpv6 = Object.values(networkInterfaces()).some((each) => each?.some(({ address }) => address === '::1'));
