@@ -249,14 +249,17 @@ function overruled(draft: Draft, winner: Draft, hostname: string, name: 'app-roo
   return [problem('AnnotationOverruled', { ...draft.source, field: `metadata.annotations[${annotation}]` }, values)];
 }
 
-/** A route that sends clients from one path of the host to another. */
+/** A route that sends those who may come from one path of the host to another. */
 function redirectRoute(base: Route, id: string, way: { from: string; to: string; status: 301 | 302 }): Route {
   const path = { type: 'full', value: way.to } as const;
   return {
     ...base,
     id,
     match: { ...base.match, path: { type: 'exact', value: way.from } },
-    filters: [{ type: 'redirect', scheme: null, hostname: null, port: null, path, status: way.status }],
+    filters: [
+      ...base.filters.filter(({ type }) => type === 'source-ranges'),
+      { type: 'redirect', scheme: null, hostname: null, port: null, path, status: way.status },
+    ],
     backends: [],
   };
 }

@@ -21,6 +21,12 @@ before(async () => {
       site('office', { 'allowlist-source-range': '198.51.100.0/24,2001:db8::/32' }),
       site('pests', { 'denylist-source-range': '203.0.113.0/24' }),
       site('local', { 'whitelist-source-range': '127.0.0.0/8' }),
+      ingress({
+        name: 'moved',
+        host: 'moved.test',
+        paths: { '/': 'recorder', '/folder/': 'recorder' },
+        annotations: { 'allowlist-source-range': '198.51.100.0/24', 'app-root': '/start' },
+      }),
       site('raw-open', { 'ssl-passthrough': 'true', 'whitelist-source-range': '127.0.0.0/8' }, 'raw'),
       site('raw-shut', { 'ssl-passthrough': 'true', 'whitelist-source-range': '198.51.100.0/24' }, 'raw'),
       ...service('recorder', [recorder.port]),
@@ -70,6 +76,17 @@ test('who is refused is told by the gateway, reaches no backend, and keeps the c
   assert.equal(recorder.take().length, 1);
   const figure = /^sluice_http_responses_flagged_total\{flag="AD"\} (\d+)$/m.exec(await sluice.admin('/metrics'));
   assert.ok(Number(figure?.[1]) > 0);
+});
+
+test('who is refused is not redirected either', async () => {
+  for (const [path, status] of [
+    ['/', 302],
+    ['/folder', 301],
+  ] as const) {
+    const asked = (chain: string) => exchange({ port: sluice.httpPort }, get(path, 'moved.test', from(chain)));
+    assert.equal((await asked('198.51.100.7')).status, status);
+    assert.equal((await asked('192.0.2.1')).status, 403, path);
+  }
 });
 
 test('a gRPC call is refused in its own words', async () => {
