@@ -49,7 +49,7 @@ export function annotationsDocument(): string {
     '',
     '## Known, not honoured yet',
     '',
-    'Where serving without the annotation would open what it closes, the paths answer 503 instead ("closes the paths"; in some cases only certain values do so).',
+    'Where serving without the annotation would open what it closes, the paths answer 503 instead ("closes the paths"; in some cases only certain values do so). Values that ask for what holds anyway are no problem.',
     '',
     ...markdownTable([
       ['Name', 'Without it', 'Advice'],
@@ -65,7 +65,7 @@ export function annotationsDocument(): string {
     '- Without `load-balance` the endpoint with fewer requests in flight of two random ones is taken; ingress-nginx takes turns.',
     '- `appProtocol` of a Service port is honoured where `backend-protocol` is absent.',
     '- A path of an Ingress without affinity ignores the affinity cookie that another Ingress on the Service sets.',
-    '- A cookie name has to be a token (RFC 6265), an `app-root` has no query, and in a cluster no endpoint is on a loopback or link-local address.',
+    '- A cookie name has to be a token (RFC 6265), an `app-root` has no query and keeps that of the request, and in a cluster no endpoint is on a loopback or link-local address.',
     '- Who may not come by address is told so (403) before other redirects than that to https; lists hold for `ssl-passthrough`, too, and those of the ConfigMap for the default backend.',
     '- A timeout of 0 is no limit; nginx ends such a request at once.',
     '- A host whose `auth-tls-secret` cannot be used answers 503; in the clear, a host that demands certificates serves nothing but challenges; and a request for a host that trusts others than the host of the handshake gets 421 whichever of the two asks.',

@@ -10,7 +10,7 @@ type Verdict = 'same' | 'different' | 'ignored' | 'refused';
 const differences: Readonly<Partial<Record<AnnotationName, string>>> = {
   'use-regex': 'RE2 syntax: no look-around, no back-references; such a path is left out and told.',
   'rewrite-target': 'The same; groups come from RE2 expressions.',
-  'app-root': 'Has no query.',
+  'app-root': 'Has no query, and keeps that of the request.',
   'x-forwarded-prefix': 'Groups ($1) are not filled in.',
   'ssl-passthrough': 'Needs no flag. Where it cannot be had, the paths are closed.',
   'backend-protocol': 'FCGI is answered with 503. Without the annotation, appProtocol of the Service port is honoured.',

@@ -4,7 +4,7 @@ import type { Annotation } from './annotation.ts';
 import { withoutEffect } from './effect.ts';
 import { foreignAdvice, obsoleteAdvice } from './obsolete.ts';
 import { type AnnotationName, prefixes, registry, type Settings } from './registry.ts';
-import { harmlessWhenOff, harmlessWhenOn, unhonoured } from './unhonoured.ts';
+import { isHarmless, unhonoured } from './unhonoured.ts';
 import { parseBoolean } from './values.ts';
 
 /** What the annotations of one Ingress say. */
@@ -140,10 +140,4 @@ function ours(annotations: Readonly<Record<string, string>>): { key: string; nam
 
 function isHonoured(name: string): name is AnnotationName {
   return Object.hasOwn(registry, name);
-}
-
-/** Values that ask for what holds anyway: a switch that is off. */
-function isHarmless(name: string, value: string): boolean {
-  if (harmlessWhenOn.has(name)) return parseBoolean(value) === true;
-  return harmlessWhenOff.has(name) && (parseBoolean(value) === false || value.trim() === 'off');
 }

@@ -62,7 +62,7 @@ const causes: Readonly<Record<string, readonly RetryCause[]>> = {
 };
 
 export function parseNextUpstream(value: string): NextUpstream | undefined {
-  const words = value.split(' ').filter((word) => word !== '');
+  const words = value.split(/\s+/).filter((word) => word !== '');
   if (words.length === 0 || words.some((word) => !Object.hasOwn(causes, word))) return undefined;
   // As in nginx, nothing is tried again with `off`, whatever else is listed.
   const on = words.includes('off') ? [] : words.flatMap((word) => causes[word] ?? []);

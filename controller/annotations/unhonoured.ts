@@ -21,6 +21,7 @@ const hostWide: readonly string[] = ['server-snippet'];
 const never = (): boolean => false;
 const always = (): boolean => true;
 const unlessFalse = (value: string): boolean => parseBoolean(value) !== false;
+const unlessEmpty = (value: string): boolean => value.trim() !== '';
 
 const groups: readonly {
   advice: string;
@@ -57,7 +58,8 @@ const groups: readonly {
   },
   {
     advice: 'Remove it; it only chooses among protections that are not honoured yet.',
-    denies: always,
+    // All of them have to be satisfied without it, too.
+    denies: (value) => value.trim() !== 'all',
     isAuthentication: true,
     names: ['satisfy'],
   },
@@ -68,13 +70,13 @@ const groups: readonly {
   },
   {
     advice: 'Put the web application firewall in front of the gateway or into the backend, then remove the annotation.',
-    denies: always,
+    denies: unlessEmpty,
     names: ['modsecurity-snippet'],
   },
   { advice: 'Remove it; there is no ModSecurity to hand it to.', denies: never, names: ['modsecurity-transaction-id'] },
   {
     advice: 'Express what the snippet does by annotations; nginx text may hold deny rules, so it is never skipped.',
-    denies: always,
+    denies: unlessEmpty,
     names: ['configuration-snippet', 'server-snippet', 'stream-snippet'],
   },
   {
@@ -206,11 +208,17 @@ export const unhonoured: ReadonlyMap<string, Unhonoured> = new Map(
 );
 
 /** Switches that are on without the annotation, too. */
-export const harmlessWhenOn: ReadonlySet<string> = new Set(['ssl-prefer-server-ciphers']);
+const onAnyway: ReadonlySet<string> = new Set([
+  'enable-access-log',
+  'enable-global-auth',
+  'mirror-request-body',
+  'ssl-prefer-server-ciphers',
+]);
 
-/** Switches that are off without the annotation, too: turning them off is no wish that goes unheard. */
-export const harmlessWhenOff: ReadonlySet<string> = new Set([
+/** Switches that are off without the annotation, too. */
+const offAnyway: ReadonlySet<string> = new Set([
   'canary',
+  'disable-proxy-intercept-errors',
   'enable-cors',
   'enable-global-auth',
   'enable-modsecurity',
@@ -223,7 +231,33 @@ export const harmlessWhenOff: ReadonlySet<string> = new Set([
   'proxy-cookie-domain',
   'proxy-cookie-path',
   'proxy-redirect-from',
+  'proxy-redirect-to',
   'proxy-request-buffering',
   'relative-redirects',
   'use-port-in-redirects',
 ]);
+
+/** Other values that say what holds without the annotation, too. */
+const anyway: Readonly<Record<string, string>> = {
+  'connection-proxy-header': 'keep-alive',
+  'limit-connections': '0',
+  'limit-rate': '0',
+  'limit-rate-after': '0',
+  'limit-rpm': '0',
+  'limit-rps': '0',
+  'proxy-http-version': '1.1',
+  'proxy-max-temp-file-size': '0',
+  satisfy: 'all',
+};
+
+/**
+ * Values that ask for what holds anyway, so that no wish goes unheard; an empty one, as charts write it for what is not set, is
+ * none in ingress-nginx either.
+ * @param name of one that is known and does not deny
+ */
+export function isHarmless(name: string, value: string): boolean {
+  const word = value.trim();
+  if (word === '' || anyway[name] === word) return true;
+  if (onAnyway.has(name) && (parseBoolean(value) === true || word === 'on')) return true;
+  return offAnyway.has(name) && (parseBoolean(value) === false || word === 'off');
+}

@@ -23,9 +23,10 @@ export function parseBoolean(value: string): boolean | undefined {
   return falseWords.has(value) ? false : undefined;
 }
 
-/** Exactly these words. */
+/** Exactly these words; ingress-nginx trims texts, where it takes booleans and numbers as they are. */
 export function parseOnOff(value: string): boolean | undefined {
-  return value === 'on' ? true : value === 'off' ? false : undefined;
+  const word = value.trim();
+  return word === 'on' ? true : word === 'off' ? false : undefined;
 }
 
 /** A Secret as an annotation names it. */

@@ -70,6 +70,47 @@ test('what protects is never served without: it closes the paths', () => {
   assert.equal(read('enable-modsecurity', 'yes').deniedBy, `${prefix}enable-modsecurity`);
 });
 
+test('who asks for what holds anyway is told nothing, and closes nothing', () => {
+  for (const [name, value] of [
+    ['configuration-snippet', ''],
+    ['server-snippet', ' \n'],
+    ['satisfy', 'all'],
+    ['custom-http-errors', ''],
+    ['permanent-redirect', ''],
+    ['proxy-http-version', '1.1'],
+    ['connection-proxy-header', 'keep-alive'],
+    ['disable-proxy-intercept-errors', 'false'],
+    ['enable-access-log', 'true'],
+    ['enable-global-auth', 'true'],
+    ['enable-global-auth', 'false'],
+    ['mirror-request-body', 'on'],
+    ['proxy-redirect-to', 'off'],
+    ['limit-rps', '0'],
+  ] as const) {
+    const { problems, deniedBy, hostDeniedBy } = read(name, value);
+    assert.deepEqual({ problems, deniedBy, hostDeniedBy }, { problems: [], deniedBy: null, hostDeniedBy: null }, name);
+  }
+  for (const [name, value] of [
+    ['configuration-snippet', 'deny all;'],
+    ['satisfy', 'any'],
+    ['proxy-http-version', '1.0'],
+    ['limit-rps', '1'],
+    ['enable-access-log', 'false'],
+    ['custom-http-errors', '503'],
+  ] as const) {
+    assert.equal(read(name, value).problems.length, 1, name);
+  }
+});
+
+test('words are trimmed as in ingress-nginx, so that a block of YAML may hold them', () => {
+  assert.equal(read('proxy-ssl-verify', 'off\n').settings['proxy-ssl-verify'], false);
+  assert.equal(read('proxy-ssl-verify', ' on').settings['proxy-ssl-verify'], true);
+  assert.deepEqual(
+    read('proxy-next-upstream', 'error\ttimeout\n').settings['proxy-next-upstream'],
+    read('proxy-next-upstream', 'error timeout').settings['proxy-next-upstream'],
+  );
+});
+
 test('a name that objects inherit is no annotation', () => {
   for (const name of ['constructor', '__proto__', 'toString']) {
     assert.deepEqual(
