@@ -23,7 +23,7 @@ export const compressionFamily = {
     scope: 'path',
     badValue: 'ignored',
     syntax: 'off or a list of zstd, br and gzip',
-    default: 'off',
+    default: 'as the ConfigMap says, else off',
     help: 'Compresses text-like responses of at least 256 bytes for clients that accept it, best encoding first. Answers that mix secrets with what a client sent should stay uncompressed (BREACH).',
     parse: parseCompression,
   } satisfies Annotation<Compression>,

@@ -3,6 +3,9 @@ import { booleanSyntax, parseBoolean, textOf } from './values.ts';
 
 const pathCapture = textOf(/^[A-Za-z0-9\-._~/:$]+$/);
 
+/** Of nginx's variables, the groups alone: another would reach the backend as its name. */
+const groupsAlone = /^(?:[^$]|\$[1-9])+$/;
+
 /** The parts of a rewrite-target that is a URL. Only its path may hold groups. */
 export function targetUrl(
   target: string,
@@ -25,7 +28,7 @@ export const rewriteFamily = {
     help: "Replaces the whole path; $1 to $9 are groups of the rule's path. Turns every path of the host into a case-insensitive regular expression.",
     parse: (value) => {
       const target = pathCapture(value);
-      if (target === undefined) return undefined;
+      if (target === undefined || !groupsAlone.test(target)) return undefined;
       return target.startsWith('http:') || target.startsWith('https:') ? targetUrl(target) && target : target;
     },
   } satisfies Annotation<string>,

@@ -111,6 +111,20 @@ test('words are trimmed as in ingress-nginx, so that a block of YAML may hold th
   );
 });
 
+test('a rewrite-target has groups and no other variable of nginx', () => {
+  for (const good of ['/', '/$1', '/$9/x$1', '/x/$10', '$1', 'https://a.example/$1']) {
+    assert.equal(read('rewrite-target', good).settings['rewrite-target'], good);
+  }
+  for (const bad of ['/$0', '/$uri', '/$namespace/$1', '/$', '/$$1', '/x$/$2']) {
+    const { settings, problems } = read('rewrite-target', bad);
+    assert.equal(settings['rewrite-target'], undefined, bad);
+    assert.deepEqual(
+      problems.map(({ code }) => code),
+      ['AnnotationInvalid'],
+    );
+  }
+});
+
 test('a name that objects inherit is no annotation', () => {
   for (const name of ['constructor', '__proto__', 'toString']) {
     assert.deepEqual(
