@@ -60,6 +60,17 @@ export function readConfigMap(
   return { settings, closedBy, problems };
 }
 
+/**
+ * The ConfigMap is there and is no object that can be read, as a file may hold one. It may say who may come, so nobody does until
+ * it is corrected.
+ * @param key its `namespace/name`
+ */
+export function closedConfigMap(key: ObjectKey): ReadConfigMap {
+  const [namespace, name] = splitKey(key);
+  const closedBy: Source = { kind: 'ConfigMap', namespace, name };
+  return { settings: {}, closedBy, problems: [problem('ConfigMapUnreadable', closedBy, { configMap: key })] };
+}
+
 /** Good values that do nothing, or less than they say. */
 function withoutEffect(source: Source, settings: ConfigSettings, given: GivenOptions): Problem[] {
   const tell = (key: ConfigKeyName, reason: string): Problem =>

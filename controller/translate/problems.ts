@@ -205,6 +205,11 @@ export const catalogue = {
     text: 'TLS of host {host} goes to a Service of Ingress {winner} undecrypted, so these paths are reached by http only.',
     hint: 'Give the paths a host of their own if they are to be reached by https.',
   },
+  ConfigMapUnreadable: {
+    severity: 'error',
+    text: 'The ConfigMap {configMap} cannot be read, and it may say who may come, so all requests are answered with 503.',
+    hint: 'Correct the field that another problem of the ConfigMap names.',
+  },
   PortsConfigMapNotFound: {
     severity: 'warning',
     text: 'The ConfigMap {configMap} does not exist, so it opens no port.',

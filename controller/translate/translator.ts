@@ -1,6 +1,6 @@
 import type { Problem, Source } from '#table/problem.ts';
 import { withConfigMap } from '../configmap/overlay.ts';
-import { readConfigMap } from '../configmap/read.ts';
+import { closedConfigMap, readConfigMap } from '../configmap/read.ts';
 import { type ClusterView, keyOf, type ObjectKey, type ReadProblem, splitKey, type ViewChange } from '../watch/view.ts';
 import { certificateProblem } from './certificates.ts';
 import { ClassIndex, isOurs } from './classes.ts';
@@ -58,6 +58,7 @@ export class Translator {
   #isFirst = true;
   #secretsInUse: ReadonlySet<ObjectKey> = new Set();
   #ingresses: readonly ObjectKey[] = [];
+  #isConfigReadable = true;
 
   constructor(options: TranslateOptions) {
     this.#given = options;
@@ -87,7 +88,9 @@ export class Translator {
       listeners: false,
       l4: false,
     };
-    if (this.#isFirst) this.#configure(view, dirty);
+    const wasReadable = this.#isConfigReadable;
+    this.#isConfigReadable = !unreadable.some((each) => isMalformed(each, this.#given.configMap));
+    if (this.#isFirst || this.#isConfigReadable !== wasReadable) this.#configure(view, dirty);
     for (const change of this.#isFirst ? everything(view) : changes) this.#note(view, change, dirty);
     for (const expired of this.#secrets.takeExpired(nowMs)) this.#noteExpired(expired, dirty);
     if (this.#isFirst) {
@@ -150,7 +153,11 @@ export class Translator {
   #configure(view: ClusterView, dirty: Dirty): void {
     const { configMap } = this.#given;
     if (configMap === null) return;
-    const { settings, closedBy, problems } = readConfigMap(view.get('ConfigMap', configMap), configMap, this.#given);
+    const found = view.get('ConfigMap', configMap);
+    const isClosed = found === undefined && !this.#isConfigReadable;
+    const { settings, closedBy, problems } = isClosed
+      ? closedConfigMap(configMap)
+      : readConfigMap(found, configMap, this.#given);
     this.#problems.replace('configmap', problems);
     const before = this.#options;
     this.#options = { ...withConfigMap(this.#given, settings), closedBy };
@@ -335,6 +342,10 @@ function parseDefaultBackend(text: string | null): DefaultPort | null {
   // "*" cannot be the name of a port, so this key is never that of an Ingress's backend.
   const portKey = `${serviceKey}/${port ?? '*'}`;
   return { portKey, serviceKey, port: port ?? null, source: { kind: 'Service', namespace, name } };
+}
+
+function isMalformed({ code, kind, namespace, name }: ReadProblem, configMap: ObjectKey | null): boolean {
+  return code === 'ObjectMalformed' && kind === 'ConfigMap' && `${namespace}/${name}` === configMap;
 }
 
 function readProblem({ code, kind, namespace, name, field, message }: ReadProblem): Problem {

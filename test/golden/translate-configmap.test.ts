@@ -200,3 +200,39 @@ test('an edit touches the rows that the key is about, and no others', () => {
   assert.equal(routes.length, 2);
   for (const route of routes) assert.match(route.backends[0]?.backendId ?? '', /#denied$/);
 });
+
+test('a ConfigMap that cannot be read closes the gateway, whatever it was before and is after', () => {
+  const office = { 'whitelist-source-range': '10.0.0.0/8' };
+  const rule = {
+    kind: 'Ingress',
+    metadata: { name: 'web', namespace: 'demo' },
+    spec: {
+      ingressClassName: 'sluice',
+      rules: [{ host: 'web.example.com' }],
+      defaultBackend: { service: { name: 'web', port: { number: 80 } } },
+    },
+  };
+  const translator = new Translator(optionsOf({ configMap: key }));
+  let backendIds: string[] = [];
+  const put = (data: Record<string, unknown> | null, isChange = true) => {
+    const config = data === null ? [] : [{ ...manifest({}), data }];
+    const { objects, unreadable } = readObjects([rule, ...config]);
+    const changes = isChange ? [{ kind: 'ConfigMap', key } as const] : [];
+    const { upserts, problems } = translator.apply(viewOf(objects), changes, unreadable, 0);
+    const routes = upserts.flatMap((row) => (row.kind === 'route' ? [row.row] : []));
+    if (routes.length > 0) backendIds = routes.flatMap(({ backends }) => backends.map(({ backendId }) => backendId));
+    return {
+      backend: backendIds.join(),
+      codes: problems.map(({ code }) => code).filter((code) => /Config|Obj/.test(code)),
+    };
+  };
+  const open = 'demo/web/80';
+  const closed = 'ingress/web.example.com#denied';
+  const told = ['ConfigMapUnreadable', 'ObjectMalformed'];
+  assert.deepEqual(put({ ...office, 'use-gzip': true }), { backend: closed, codes: told });
+  assert.deepEqual(put(office), { backend: open, codes: [] });
+  assert.deepEqual(put({ ...office, 'use-gzip': true }), { backend: closed, codes: told });
+  // Deleted: to the view, it was not there before either.
+  assert.deepEqual(put(null, false), { backend: open, codes: ['ConfigMapNotFound'] });
+  assert.deepEqual(put({ ...office, 'keep-alive': 75 }, false), { backend: closed, codes: told });
+});
