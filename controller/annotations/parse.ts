@@ -5,7 +5,7 @@ import { withoutEffect } from './effect.ts';
 import { foreignAdvice, obsoleteAdvice } from './obsolete.ts';
 import { type AnnotationName, prefixes, registry, type Settings } from './registry.ts';
 import { isHarmless, unhonoured } from './unhonoured.ts';
-import { parseBoolean } from './values.ts';
+import { booleanSyntax, parseBoolean } from './values.ts';
 
 /** What the annotations of one Ingress say. */
 export interface ReadAnnotations {
@@ -87,6 +87,10 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
       else deny(key);
       if (missing.isHostWide) hostDeniedBy ??= key;
       problems.push(problem('AnnotationDenies', at, { annotation: key, advice: missing.advice }));
+    } else if (name === 'canary' && value !== '' && parseBoolean(value) === undefined) {
+      // As in ingress-nginx, where only the boolean makes a canary of it.
+      const effect = 'it is served as an Ingress of its own';
+      problems.push(problem('AnnotationInvalid', at, { annotation: key, value, syntax: booleanSyntax, effect }));
     } else if (!isHarmless(name, value)) {
       isCanary ||= name === 'canary' && parseBoolean(value) === true;
       problems.push(problem('AnnotationNotHonoured', at, { annotation: key, advice: missing.advice }));

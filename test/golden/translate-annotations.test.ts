@@ -111,6 +111,15 @@ test('words are trimmed as in ingress-nginx, so that a block of YAML may hold th
   );
 });
 
+test('only a boolean makes a canary of an Ingress, and who writes another word is told what comes of it', () => {
+  assert.equal(read('canary', 'T').isCanary, true);
+  for (const word of ['yes', 'on', ' true']) {
+    const { isCanary, problems } = read('canary', word);
+    assert.equal(isCanary, false);
+    assert.match(problems[0]?.message ?? '', /is not a boolean .* served as an Ingress of its own/);
+  }
+});
+
 test('a rewrite-target has groups and no other variable of nginx', () => {
   for (const good of ['/', '/$1', '/$9/x$1', '/x/$10', '$1', 'https://a.example/$1']) {
     assert.equal(read('rewrite-target', good).settings['rewrite-target'], good);
