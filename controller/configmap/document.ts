@@ -13,7 +13,7 @@ export function configMapDocument(): string {
     '',
     'Generated from the registry in controller/configmap; do not edit.',
     '',
-    '`--configmap NS/NAME` names the ConfigMap whose keys hold for all objects, with the names and syntaxes of ingress-nginx; `sluice standalone` looks for it among the manifests. An annotation goes before the ConfigMap, that before a flag, and that before the default. An edit is in force at once; what is settled when a client connects (TLS, who is believed, Strict-Transport-Security) holds for connections that are opened after it. Every value that is not honoured is a problem on the ConfigMap; one that is not even text, as a file may hold it, closes the gateway (503), for what protects may stand beside it. No other ConfigMap is read but those of `--tcp-services-configmap` and `--udp-services-configmap`.',
+    '`--configmap NS/NAME` names the ConfigMap whose keys hold for all objects, with the names and syntaxes of ingress-nginx; `sluice standalone` looks for it among the manifests. An annotation goes before the ConfigMap, that before a flag, and that before the default. An edit is in force at once; what is settled when a client connects (TLS, who is believed, Strict-Transport-Security), or when a backend is connected to (upstream-keepalive-*), holds for connections that are opened after it. Every value that is not honoured is a problem on the ConfigMap; one that is not even text, as a file may hold it, closes the gateway (503), for what protects may stand beside it. No other ConfigMap is read but those of `--tcp-services-configmap` and `--udp-services-configmap`.',
     '',
     '## Honoured',
     '',
