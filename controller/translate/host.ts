@@ -92,7 +92,7 @@ export function compileHost(
 
   problems.push(...defaultConflicts(drafts, hostname));
   if (regexCause === undefined) routes.push(...slashRedirects(routes, winners));
-  else problems.push(...regexWarnings(drafts, hostname, regexCause));
+  else problems.push(...regexWarnings(drafts, hostname, regexCause), ...unsentCookies(drafts, hostname));
   const everything = facts.isRegex ? 'regex /' : 'element /';
   if (fallback !== null && !winners.has(everything)) routes.push(fallbackRoute(hostname, fallback, facts, options));
 
@@ -205,6 +205,23 @@ function regexWarnings(drafts: readonly Draft[], hostname: string, cause: Draft)
     .map((draft) =>
       problem('PathsBecameRegex', draft.hosts.get(hostname) ?? draft.source, { host: hostname, cause: cause.key }),
     );
+}
+
+/**
+ * An affinity cookie has the path of its rule where nobody gives it one. Clients take that literally (RFC 6265 §5.1.4), and send
+ * the cookie of a regular expression to no path.
+ */
+function unsentCookies(drafts: readonly Draft[], hostname: string): Problem[] {
+  const sticky = drafts.filter(({ face }) => face.isSticky);
+  if (sticky.some(({ annotations }) => annotations.settings['session-cookie-path'] !== undefined)) return [];
+  return sticky.flatMap((draft) => {
+    const unsent = pathsOn(draft, hostname).find(({ path }) => /[\\^$|?*+()[\]{}]/.test(path));
+    if (unsent === undefined) return [];
+    const annotation = draft.annotations.keys.affinity ?? '';
+    const reason = `clients send no cookie back whose path is "${unsent.path}"; it needs session-cookie-path beside it`;
+    const at: Source = { ...draft.source, field: `metadata.annotations[${annotation}]` };
+    return [problem('AnnotationWithoutEffect', at, { annotation, reason })];
+  });
 }
 
 /** nginx answers "/foo" with 301 to "/foo/" where only "/foo/" is routed; users know it as the missing slash being added. */
