@@ -26,7 +26,7 @@ export const trafficFamily = {
     badValue,
     syntax: booleanSyntax,
     default: 'false',
-    help: 'Forwards to the cluster IP of the Service instead of its endpoints, for service meshes.',
+    help: 'Forwards to the cluster IP of the Service instead of its endpoints, for service meshes. A headless Service keeps its endpoints.',
     parse: parseBoolean,
   } satisfies Annotation<boolean>,
 } as const satisfies Family;

@@ -21,7 +21,7 @@ export const trafficKeys = {
     syntax: booleanSyntax,
     default: 'false',
     flag: null,
-    help: 'Forwards to the cluster IP of Services instead of their endpoints, for service meshes.',
+    help: 'Forwards to the cluster IP of Services instead of their endpoints, for service meshes. Headless ones keep their endpoints.',
     parse: parseBoolean,
   } satisfies ConfigKey<boolean>,
   'allow-cross-namespace-resources': {

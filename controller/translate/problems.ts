@@ -106,9 +106,9 @@ export const catalogue = {
     hint: 'A UDP port is needed here.',
   },
   ServiceHasNoAddress: {
-    severity: 'error',
-    text: 'The Service {service} has no cluster IP, which service-upstream needs; {outcome}.',
-    hint: 'Remove service-upstream, or give the Service a cluster IP.',
+    severity: 'warning',
+    text: 'The Service {service} has no cluster IP, which service-upstream needs, so its endpoints are used.',
+    hint: 'Write service-upstream: "false" here, or give the Service a cluster IP.',
   },
   ExternalNameRefused: {
     severity: 'error',

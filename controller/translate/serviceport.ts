@@ -125,16 +125,20 @@ function targetOf(
   }
   if (usesClusterIp) {
     const addresses = new Set([service.spec.clusterIP ?? '', ...service.spec.clusterIPs]);
-    const usable = [...addresses].filter((address) => address !== '' && address !== 'None');
-    if (usable.length === 0) return { fault: { code: 'ServiceHasNoAddress', values } };
-    return {
-      endpoints: usable.slice(0, 1).map((address) => fixedEndpoint(address, port.port)),
-      dns: null,
-      problems: [],
-    };
+    const usable = [...addresses].find((address) => address !== '' && address !== 'None');
+    if (usable !== undefined) return { endpoints: [fixedEndpoint(usable, port.port)], dns: null, problems: [] };
   }
   const rules = { allowsLoopback: options.allowsLoopbackEndpoints, protocol };
-  return { ...mergeSlices(input.slices, service, port.name, rules), dns: null };
+  const merged = mergeSlices(input.slices, service, port.name, rules);
+  // As in ingress-nginx, where the wish of a whole gateway does not end what is headless.
+  const unheard = usesClusterIp ? sourcesOf(input).map((at) => problem('ServiceHasNoAddress', at, values)) : [];
+  return { ...merged, problems: [...merged.problems, ...unheard], dns: null };
+}
+
+/** All places that name the port. */
+function sourcesOf({ users, flows, isDefaultBackend, namespace, serviceName }: PortInput): Source[] {
+  const named = [...users.flatMap(({ refs }) => refs), ...flows].map(({ source }) => source);
+  return isDefaultBackend ? [...named, { kind: 'Service', namespace, name: serviceName }] : named;
 }
 
 function externalTarget(
