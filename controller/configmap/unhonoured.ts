@@ -250,6 +250,8 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
     names: [
       'reuse-port',
       'enable-multi-accept',
+      'enable-serial-reloads',
+      'grpc-buffer-size-kb',
       'enable-aio-write',
       'max-worker-open-files',
       'map-hash-bucket-size',

@@ -131,6 +131,10 @@ test('keys that do nothing, or less than they say, are told', () => {
   assert.deepEqual(codes({ 'ssl-session-tickets': 'false', 'ssl-session-timeout': '10m' }), ['ConfigKeyWithoutEffect']);
   assert.deepEqual(codes({ 'ssl-session-timeout': '2d' }), ['ConfigKeyInvalid']);
   assert.deepEqual(codes({ 'max-worker-connections': '75' }), ['ConfigKeyNotHonoured']);
+  assert.deepEqual(codes({ 'grpc-buffer-size-kb': '8', 'enable-serial-reloads': 'true' }), [
+    'ConfigKeyNotHonoured',
+    'ConfigKeyNotHonoured',
+  ]);
   assert.deepEqual(codes({ 'server-tokens': 'false' }), []);
   assert.deepEqual(codes({ 'proxy-boddy-size': '1m' }), ['ConfigKeyUnknown']);
 });
