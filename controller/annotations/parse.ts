@@ -40,7 +40,7 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
     deniedBy ??= key;
     exemptDeniedBy ??= key;
   };
-  let isDropped = false;
+  const dropping: { at: Source; values: { annotation: string; value: string; syntax: string } }[] = [];
   let isCanary = false;
   for (const { key, name } of ours(annotations)) {
     const value = annotations[key] ?? '';
@@ -57,8 +57,7 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
       // Of most, an empty value is ignored even where a bad one drops the Ingress.
       const cost = value === '' && annotation.isEmptyBad !== true ? 'ignored' : annotation.badValue;
       if (cost === 'drops-ingress') {
-        isDropped = true;
-        problems.push(problem('AnnotationDropsIngress', at, values));
+        dropping.push({ at, values });
       } else if (cost === 'closes-paths') {
         deny(key);
         problems.push(problem('AnnotationClosesPaths', at, values));
@@ -115,17 +114,33 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
       problem('AnnotationClosesHost', at, { annotation: key, fault: 'it needs auth-tls-secret beside it' }),
     );
   }
+  // Without the Ingress, another one's rule for a shorter path would open what this one protects.
+  const protects = deniedBy !== null || protectingNames.some((name) => settings[name] !== undefined);
+  for (const { at, values } of dropping) {
+    problems.push(problem(protects ? 'AnnotationClosesPaths' : 'AnnotationDropsIngress', at, values));
+    if (!protects) continue;
+    deny(values.annotation);
+    if (settings['auth-tls-secret'] !== undefined) hostDeniedBy ??= values.annotation;
+  }
   return {
     settings: settings as Settings,
     keys,
     deniedBy,
     exemptDeniedBy,
     hostDeniedBy,
-    isDropped,
+    isDropped: dropping.length > 0 && !protects,
     isCanary,
     problems,
   };
 }
+
+/** What keeps somebody out. */
+const protectingNames = [
+  'allowlist-source-range',
+  'whitelist-source-range',
+  'denylist-source-range',
+  'auth-tls-secret',
+] as const satisfies readonly AnnotationName[];
 
 const provingNames = ['auth-tls-verify-client', 'auth-tls-match-cn'] as const;
 

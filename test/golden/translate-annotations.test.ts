@@ -120,6 +120,28 @@ test('only a boolean makes a canary of an Ingress, and who writes another word i
   }
 });
 
+test('an Ingress that keeps somebody out is closed where another would be dropped', () => {
+  const bad = { [`${prefix}load-balance`]: 'least_conn', [`${prefix}upstream-hash-by`]: ';' };
+  const plain = readAnnotations(source, bad);
+  assert.equal(plain.isDropped, true);
+  assert.equal(plain.deniedBy, null);
+  for (const [name, value] of [
+    ['whitelist-source-range', '10.0.0.0/8'],
+    ['denylist-source-range', '10.0.0.0/8'],
+    ['allowlist-source-range', 'x'],
+    ['auth-type', 'basic'],
+    ['auth-tls-secret', 'demo/ca'],
+  ] as const) {
+    const closed = readAnnotations(source, { ...bad, [prefix + name]: value });
+    assert.equal(closed.isDropped, false, name);
+    assert.ok(closed.deniedBy !== null && closed.exemptDeniedBy !== null, name);
+    assert.equal(closed.hostDeniedBy !== null, name === 'auth-tls-secret', name);
+    const codes = closed.problems.map(({ code }) => code);
+    assert.equal(codes.filter((code) => code === 'AnnotationDropsIngress').length, 0);
+    assert.ok(codes.filter((code) => code === 'AnnotationClosesPaths').length >= 2, name);
+  }
+});
+
 test('a rewrite-target has groups and no other variable of nginx', () => {
   for (const good of ['/', '/$1', '/$9/x$1', '/x/$10', '$1', 'https://a.example/$1']) {
     assert.equal(read('rewrite-target', good).settings['rewrite-target'], good);
