@@ -8,7 +8,8 @@ type Verdict = 'same' | 'different' | 'ignored' | 'refused';
 
 /** Of those that are honoured: what is otherwise. */
 const differences: Readonly<Partial<Record<AnnotationName, string>>> = {
-  'use-regex': 'RE2 syntax: no look-around, no back-references; such a path is left out and told.',
+  'use-regex':
+    'RE2 syntax: no look-around, no back-references; such a path is left out and told, or closed where its Ingress keeps somebody out.',
   'rewrite-target': 'The same; groups come from RE2 expressions.',
   'app-root': 'Has no query, and keeps that of the request.',
   'x-forwarded-prefix': 'Groups ($1) are not filled in.',

@@ -3,6 +3,7 @@ import type { Host } from '#table/listener.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import type { Row } from '#table/rows.ts';
+import { sourceFamily } from '../annotations/sources.ts';
 import { brokenBackend } from './backendrow.ts';
 import type { HostAuth } from './clientauth.ts';
 import type { Draft, DraftPath } from './draft.ts';
@@ -57,6 +58,7 @@ export function compileHost(
   ];
   const routes: Route[] = [];
   const winners = new Map<string, string>();
+  const refusals: { draft: Draft; path: DraftPath; fault: string }[] = [];
 
   const appRoot = drafts.find((draft) => !isPassthrough(draft) && draft.annotations.settings['app-root'] !== undefined);
   const rootRoute = appRoot === undefined ? null : appRootRoute(appRoot, hostname, options);
@@ -74,7 +76,7 @@ export function compileHost(
   for (const { draft, path } of pathsOf(drafts, hostname)) {
     const fault = facts.isRegex ? routeRows.regexFaultOf(path) : undefined;
     if (fault !== undefined) {
-      problems.push(problem('PathRegexInvalid', pathSource(path), { path: path.path, host: hostname, fault }));
+      refusals.push({ draft, path, fault });
       continue;
     }
     const match = matchOf(path, facts.isRegex);
@@ -89,6 +91,20 @@ export function compileHost(
     winners.set(key, draft.key);
     routes.push(routeRows.of(draft, path, facts));
   }
+
+  // After all rules that can be used: nothing is closed that one of them names.
+  const refused: Route[] = [];
+  for (const { draft, path, fault } of refusals) {
+    const closed = closing === null ? closedRoute(draft, path, facts, options) : null;
+    const value = closed?.match.path.value ?? '';
+    const isClosed = closed !== null && !winners.has(`regex ${value}`);
+    const outcome = isClosed ? `what begins with "${value}" is answered with 503` : 'it is left out';
+    problems.push(problem('PathRegexInvalid', pathSource(path), { path: path.path, host: hostname, fault, outcome }));
+    if (!isClosed) continue;
+    winners.set(`regex ${value}`, draft.key);
+    refused.push(closed);
+  }
+  routes.push(...refused);
 
   problems.push(...defaultConflicts(drafts, hostname));
   if (regexCause === undefined) routes.push(...slashRedirects(routes, winners));
@@ -112,7 +128,39 @@ export function compileHost(
   if (closing !== null) rows.push({ kind: 'backend', row: deniedBackend(hostId, closing, options) });
   else if (root !== null) rows.push({ kind: 'l4route', row: passthroughRow(hostname, root, options) });
   else rows.push(...closedPassthrough(hostId, drafts, options));
+  const [first] = refused;
+  if (first !== undefined) rows.push({ kind: 'backend', row: refusedBackend(hostId, first.source, options) });
   return { rows, problems };
+}
+
+/**
+ * What stands in for a regular expression that cannot be used, where its Ingress keeps somebody out: all that begins as it does is
+ * closed, or another rule would open it. null: nobody is kept out.
+ */
+function closedRoute(draft: Draft, path: DraftPath, facts: HostFacts, options: TranslateOptions): Route | null {
+  const { settings } = draft.annotations;
+  // Lists of the ConfigMap hold for other rules, too.
+  const isListed =
+    sourceNames.some((name) => settings[name] !== undefined) && sourceFilters(settings, options).length > 0;
+  if (isPassthrough(draft) || (path.face.deniedBy === null && !isListed)) return null;
+  // What is certain of the text: a character that a quantifier may take away is not.
+  const [value] = /^(?:[^\\^$.|?*+()[\]{}](?![?*{]))*/.exec(path.path) ?? [''];
+  const route = routeOf(draft, { ...path, path: value }, facts, options);
+  return {
+    ...route,
+    filters: route.filters.filter(({ type }) => type === 'https-redirect' || type === 'source-ranges'),
+    backends: [{ backendId: `${facts.hostId}#refused`, weight: 1, filters: [] }],
+  };
+}
+
+const sourceNames = Object.keys(sourceFamily) as (keyof typeof sourceFamily)[];
+
+/** What stands behind all closed routes of a host. */
+function refusedBackend(hostId: string, source: Source, options: TranslateOptions): Backend {
+  const message = 'The regular expression of this path cannot be used, so it is closed.';
+  const service = { namespace: source.namespace, name: source.name, port: '' };
+  const broken = { status: 503, code: 'PathRegexInvalid', message };
+  return brokenBackend(options, `${hostId}#refused`, source, service, broken);
 }
 
 /** Why every path of a host is closed. */

@@ -57,7 +57,7 @@ export const catalogue = {
   },
   PathRegexInvalid: {
     severity: 'error',
-    text: 'The path "{path}" is used as a regular expression on host {host}, but {fault}; it is left out.',
+    text: 'The path "{path}" is used as a regular expression on host {host}, but {fault}; {outcome}.',
     hint: 'Use RE2 syntax without look-around and back-references, at most 512 characters.',
   },
   PathConflict: {
