@@ -14,6 +14,12 @@ import { type Counter, type Link, nobody, type Receiver } from './link.ts';
 /** A longer write that waits makes a connection full; what is not longer is copied, even where it is lent (relay.ts). */
 export const shortBytes = 16_384;
 
+/**
+ * As many writes that wait make a connection full, too, few as their bytes may be: each is a buffer of its own, 240 bytes for one. A
+ * peer that drips towards one that does not read cost 4 MB.
+ */
+export const mostWaiting = 128;
+
 /** A TCP connection on Node's own handle. One write is on its way at a time; what comes meanwhile follows in one piece. */
 export class HandleLink implements Link {
   receiver: Receiver = nobody;
@@ -164,6 +170,7 @@ export class HandleLink implements Link {
     if (this.#waiting === none) this.#waiting = [bytes];
     else this.#waiting.push(bytes);
     this.#count(bytes.length);
+    if (this.#waiting.length >= mostWaiting) this.isFull = true;
   }
 
   #count(bytes: number): void {

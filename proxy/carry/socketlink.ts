@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { mostWaiting } from './handlelink.ts';
 import { type Counter, type Link, nobody, type Receiver } from './link.ts';
 
 /** A connection of node:tls. For those that we open: node:tls verifies their peers. */
@@ -11,8 +12,11 @@ export class SocketLink implements Link {
   isEnding = false;
   fault = '';
   readonly #socket: Socket;
+  /** Writes since the last time that nothing waited. */
+  #waiting = 0;
   readonly #written = (): void => {
     if (this.#socket.writableLength > 0) return;
+    this.#waiting = 0;
     this.holdsLent = false;
     if (!this.isEnding) this.receiver.emptied();
   };
@@ -42,7 +46,8 @@ export class SocketLink implements Link {
   }
 
   get isFull(): boolean {
-    return this.holdsLent || (this.#socket.writableNeedDrain && this.#socket.writableLength > 0);
+    if (this.holdsLent || this.#socket.writableLength === 0) return this.holdsLent;
+    return this.#waiting >= mostWaiting || this.#socket.writableNeedDrain;
   }
 
   get isConnecting(): boolean {
@@ -54,10 +59,12 @@ export class SocketLink implements Link {
   }
 
   write(bytes: Buffer): void {
+    this.#waiting++;
     this.#socket.write(bytes, this.#written);
   }
 
   writeText(text: string): void {
+    this.#waiting++;
     this.#socket.write(text, 'latin1', this.#written);
   }
 

@@ -1,9 +1,11 @@
 /** Connections whose peers do not read: proxy/carry alone. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { before, test } from 'node:test';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import type { Link } from '../../proxy/carry/link.ts';
+import { type Link, nobody } from '../../proxy/carry/link.ts';
+import { SocketLink } from '../../proxy/carry/socketlink.ts';
 import { certificateFor } from '../kit/certificate.ts';
 import { EchoServer } from '../kit/echo.ts';
 import { gathered, kinds, open } from '../kit/manners.ts';
@@ -37,6 +39,37 @@ for (const kind of kinds) {
     socket.resume();
     await waitUntil(() => told.length > 1, 'it to be empty');
     assert.deepEqual(told, ['full', 'empty']);
+    socket.destroy();
+    server.close();
+  });
+
+  test(`${kind}: many small writes that wait make a link full, few as their bytes are`, async () => {
+    let isEmpty = false;
+    let written = 0;
+    let drips = 0;
+    const server = await EchoServer.start(contextOf(), (link) => ({
+      receive() {
+        while (link.unsentBytes === 0) {
+          link.write(Buffer.alloc(10_000));
+          written += 10_000;
+        }
+        assert.equal(link.isFull, false);
+        for (; !link.isFull; drips++) link.write(Buffer.alloc(1));
+      },
+      emptied() {
+        isEmpty = !link.isFull;
+        link.close();
+      },
+    }));
+    const socket = open(kind, server.port);
+    socket.pause();
+    socket.write('go');
+    await waitUntil(() => drips > 0, 'the link to be full');
+    assert.ok(drips <= 128, `after ${drips} bytes`);
+    const got = gathered(socket);
+    socket.resume();
+    await waitUntil(() => got.ended, 'the end');
+    assert.deepEqual([got.length, isEmpty], [written + drips, true]);
     socket.destroy();
     server.close();
   });
@@ -93,3 +126,27 @@ for (const kind of kinds) {
     server.close();
   });
 }
+
+test('a dialled TLS connection is full by many small writes, too', async () => {
+  const server = await EchoServer.start(context);
+  const socket = open('TLS', server.port);
+  const link = new SocketLink(socket);
+  let isEmpty = false;
+  let received = 0;
+  link.receiver = {
+    ...nobody,
+    receive(_, start, end) {
+      received += end - start;
+    },
+    emptied() {
+      isEmpty = !link.isFull;
+    },
+  };
+  await once(socket, 'secureConnect');
+  let drips = 0;
+  for (; !link.isFull; drips++) link.write(Buffer.alloc(1));
+  assert.ok(drips <= 128, `after ${drips} bytes`);
+  await waitUntil(() => isEmpty && received === drips, 'what was written to come back');
+  link.destroy();
+  server.close();
+});
