@@ -88,8 +88,16 @@ export class UdpFlow extends Flow implements Expiring {
     this.bytesReceived += datagram.length;
     this.#questions++;
     this.#touch();
-    this.#upstream?.send(datagram, this.#sent);
+    this.#send(datagram);
     if (this.#isAnswered()) this.#end('-');
+  }
+
+  /** What a slow way to the endpoint does not take waits in memory; a client that is faster loses datagrams, as on any such way. */
+  #send(datagram: Buffer): void {
+    const upstream = this.#upstream;
+    if (upstream === null) return;
+    if (!takesMore(upstream, mostQueuedBytes)) this.engine.observer.datagramDropped();
+    else upstream.send(datagram, this.#sent);
   }
 
   /** A connected socket hears of ICMP errors at its next call. Of what else may fail (a datagram too long for the path), only the datagram suffers. */
@@ -167,6 +175,11 @@ export class UdpFlow extends Flow implements Expiring {
   }
 }
 
+/** Whether another datagram may wait on a socket. Small ones cost more than their bytes. */
+export function takesMore(socket: Socket, mostBytes: number): boolean {
+  return socket.getSendQueueSize() <= mostBytes && socket.getSendQueueCount() <= mostBytes >> 8;
+}
+
 /** ICMP answers that come back as errors. */
 const unreachable: ReadonlySet<string> = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN']);
 
@@ -174,3 +187,5 @@ const unreachable: ReadonlySet<string> = new Set(['ECONNREFUSED', 'EHOSTUNREACH'
 const deafMs = 1_000;
 /** How long an endpoint that left the tables may be silent to a client that asks, ms. */
 const goneGraceMs = 5_000;
+/** Of one flow, behind what the kernel holds (208 KB). */
+const mostQueuedBytes = 262_144;

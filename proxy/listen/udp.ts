@@ -1,7 +1,7 @@
 import dgram, { type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import type { Engine } from '../forward/engine.ts';
-import { UdpFlow } from '../forward/udpflow.ts';
+import { takesMore, UdpFlow } from '../forward/udpflow.ts';
 import { plainAddress } from '../match/ranges.ts';
 import { readClock } from './clock.ts';
 import type { SocketHandle } from './sockets.ts';
@@ -127,7 +127,7 @@ export class UdpListener {
 
   #answer(datagram: Buffer, { address, port }: RemoteInfo): void {
     // What a full interface does not take waits in memory; a client that is answered faster than that loses datagrams.
-    if (this.#socket.getSendQueueSize() > mostQueuedBytes) this.#engine.observer.datagramDropped();
+    if (!takesMore(this.#socket, mostQueuedBytes)) this.#engine.observer.datagramDropped();
     else this.#socket.send(datagram, port, address, ignore);
   }
 
