@@ -102,7 +102,7 @@ export class H2Stream implements ClientSide {
     if (this.exchange !== exchange) return;
     if (exchange.bodyKind !== bodyNone) this.#waitForBody();
     else this.#waitUntil(Number.POSITIVE_INFINITY);
-    if (this.#held.length > 0 || this.#heldEnd !== null) this.#feed();
+    if (!this.#mustHold && (this.#held.length > 0 || this.#heldEnd !== null)) this.#feed();
     if (exchange.isHeadPending) flushRequest(exchange);
   }
 
@@ -122,8 +122,7 @@ export class H2Stream implements ClientSide {
   /** Body bytes; they are the caller's again when this returns, unless they are lent (relay.ts). */
   receive(bytes: Buffer, start: number, end: number, isEnd: boolean, isLent: boolean): void {
     if (isEnd) this.#heldEnd = noTrailers;
-    const mustWait = !this.#isStarted || this.#isPaused || (this.exchange?.wantsWebSocket && !this.#isTunnel);
-    if (mustWait && this.exchange !== null) {
+    if (this.#mustHold && this.exchange !== null) {
       if (end > start) this.#held.push(Buffer.from(bytes.subarray(start, end)));
     } else {
       this.#pass(bytes, start, end, isLent);
@@ -133,7 +132,13 @@ export class H2Stream implements ClientSide {
   receiveTrailers(section: FieldSection): void {
     this.#trailers = section.swapHead(this.#trailers ?? new Head());
     this.#heldEnd = this.#trailers;
-    if (this.#isStarted && !this.#isPaused) this.#pass(nothing, 0, 0, true);
+    if (!this.#mustHold) this.#pass(nothing, 0, 0, true);
+  }
+
+  /** What a WebSocket client says before the backend has agreed is for the tunnel: it comes with the head, or later. */
+  get #mustHold(): boolean {
+    if (!this.#isStarted || this.#isPaused) return true;
+    return this.exchange?.wantsWebSocket === true && !this.#isTunnel;
   }
 
   /** Passes what is held, as far as the backend takes it. */

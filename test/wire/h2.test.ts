@@ -3,7 +3,10 @@ import { createHash } from 'node:crypto';
 import type { ClientHttp2Session } from 'node:http2';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import { frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
 import { certificateFor } from '../kit/certificate.ts';
+import { H2Client } from '../kit/h2client.ts';
+import { frame } from '../kit/h2pair.ts';
 import { ask, openPeer } from '../kit/h2peer.ts';
 import { ingress, ingressClass, service, tlsSecret } from '../kit/manifests.ts';
 import { answer, answerBytes, type RecordedRequest, Recorder } from '../kit/recorder.ts';
@@ -314,6 +317,32 @@ describe('WebSocket (RFC 8441)', () => {
     await waitUntil(() => request.connection.isEnded, 'FIN at the backend');
     await closed;
     assert.equal(stream.rstCode, 0);
+  });
+
+  test('what comes with the request, its end included, waits for the tunnel', async () => {
+    let atBackend = '';
+    await open(({ connection, ...request }) => {
+      connection.socket.removeAllListeners('data');
+      connection.socket.on('data', (bytes: Buffer) => {
+        atBackend += bytes.toString('latin1');
+      });
+      accepting({ connection, ...request });
+    });
+    const client = await H2Client.open({ port: sluice.httpPort });
+    try {
+      client.greet();
+      const lines = [':method: CONNECT', ':protocol: websocket', ':scheme: http', ':path: /ws', ':authority: gw.test'];
+      client.send(
+        client.headers(1, [...lines, 'sec-websocket-version: 13'], false),
+        frame(frameTypes.data, 0, 1, '\x81\x85\0\0\0\0hello'),
+        frame(frameTypes.data, frameFlags.endStream, 1, '\x88\x80\0\0\0\0'),
+      );
+      const request = await recorder.request();
+      await waitUntil(() => request.connection.isEnded, 'FIN at the backend');
+      assert.equal(atBackend, '\x81\x85\0\0\0\0hello\x88\x80\0\0\0\0');
+    } finally {
+      client.destroy();
+    }
   });
 
   test('a backend that refuses, or proves nothing, is no tunnel', async () => {
