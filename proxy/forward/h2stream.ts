@@ -205,7 +205,14 @@ export class H2Stream implements UpstreamSide, Expiring {
     this.expiresAtMs = Number.POSITIVE_INFINITY;
     // The rest of the upload is of no interest to either side (RFC 9113 §8.1).
     if (!exchange.isRequestComplete) this.#drop(errorCodes.noError);
+    else if (this.isFull) this.#awaitTaken();
     replyEnd(this.#engine, exchange);
+  }
+
+  /** The whole request is here, and the backend, which has answered, may still want it: not for ever, or the stream is lost. */
+  #awaitTaken(): void {
+    this.#clock.isPaused = false;
+    this.#restartClock(clock.nowMs);
   }
 
   /** Both sides of the stream are closed, or it was reset: the session has it again. */

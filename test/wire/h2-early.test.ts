@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { type AddressInfo, createServer } from 'node:net';
+import { after, test } from 'node:test';
+import { errorCodes } from '../../proxy/frame/codes.ts';
+import { testGateway } from '../kit/gateway.ts';
+import { SessionEnd } from '../kit/h2pair.ts';
+import { get, RawClient } from '../kit/rawclient.ts';
+import { plainTable, row } from '../kit/rows.ts';
+import { waitUntil } from '../kit/wait.ts';
+
+const opened: { stop(): Promise<void> }[] = [];
+after(async () => {
+  for (const each of opened.reverse()) await each.stop();
+});
+
+const times = { connectMs: 5_000, sendMs: 5_000, readMs: 5_000, tryMs: 0, requestMs: 0, tunnelMs: 0 };
+
+test('a backend that has answered and takes no more of a whole request loses its stream in time', async () => {
+  const end = new SessionEnd('server', { streamWindowBytes: 1_000 });
+  end.isReading = false;
+  end.onHeaders = (stream) => end.session.respond(stream, 200, 'Content-Length: 0\r\n', true);
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', (bytes: Buffer) => {
+      end.receive(bytes);
+      socket.write(end.takeOutput());
+    });
+    socket.write(end.takeOutput());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const gateway = await testGateway([
+    ...plainTable([{ address: '127.0.0.1', port }]),
+    row('backend', { id: 'b', protocol: 'h2c' }),
+    row('route', { id: 'r', timeouts: { ...times, sendMs: 100 } }),
+  ]);
+  const one = await RawClient.open({ port: gateway.port });
+  opened.push({ stop: async () => void server.close() }, gateway, { stop: async () => one.destroy() });
+  // The first brings the backend's SETTINGS.
+  one.send(get('/', 'gw.test'));
+  assert.equal((await one.response(0)).status, 200);
+  one.send(`POST / HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 2000\r\n\r\n${'a'.repeat(2_000)}`);
+  assert.equal((await one.response(1)).status, 200);
+  await waitUntil(() => end.events.includes(`3 reset ${errorCodes.cancel}`), 'the stream to be reset');
+});
