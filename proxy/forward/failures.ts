@@ -56,6 +56,15 @@ export const failures = {
     mayHaveRun: true,
     result: 'local-failure',
   },
+  // The connection lives: it is what the backend wants, and not its idle close crossing our request.
+  streamReset: {
+    status: 502,
+    flag: 'UC',
+    sentence: 'The backend ended the stream of the request before it had answered.',
+    retriedAs: 'reset',
+    mayHaveRun: true,
+    result: 'local-failure',
+  },
   sendTimeout: {
     status: 504,
     flag: 'UST',

@@ -263,5 +263,5 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
 
 function failureOf(code: number): Failure {
   if (code === errorCodes.refusedStream) return failures.unprocessed;
-  return code === errorCodes.protocolError ? failures.malformed : failures.reset;
+  return code === errorCodes.protocolError ? failures.malformed : failures.streamReset;
 }

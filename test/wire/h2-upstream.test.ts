@@ -188,6 +188,16 @@ test('a backend that dies is another try for what may be repeated, and 502 for w
   assert.equal((await exchange({ port: gateway.port }, post, 'POST')).status, 502);
 });
 
+test('a stream that the backend resets is no idle connection that closed: no further try, and no further connection', async () => {
+  const { backend, gateway } = await rig();
+  gateway.apply([row('route', { id: 'r', retry: { attempts: 3, on: [], canRepeatUnsafe: false, withinMs: 0 } })]);
+  assert.equal((await exchange({ port: gateway.port }, get('/', 'gw.test'))).status, 200);
+  backend.onEnd = ({ stream }) => stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  assert.equal((await exchange({ port: gateway.port }, get('/', 'gw.test'))).status, 502);
+  assert.equal(backend.requests.length, 2);
+  assert.equal(backend.sessions.length, 1);
+});
+
 test('an answer that breaks off is seen as broken off', async () => {
   const { backend, gateway } = await rig({
     onEnd: ({ stream }) => {
