@@ -17,6 +17,7 @@ import { clientGone, refuse } from './answer.ts';
 import { clock } from './clock.ts';
 import { bodyDueMs } from './drip.ts';
 import { isGrpc } from './grpc.ts';
+import { Pieces } from './pieces.ts';
 import { type Refusal, refusals } from './refusals.ts';
 import { buildReplyLines, buildSwitchLines } from './replyhead.ts';
 
@@ -46,7 +47,7 @@ export class H2Stream implements ClientSide {
   #isTunnel = false;
   #refused: Refusal | null = null;
   /** Body bytes that came before the start or while paused; the peer's window holds them down. */
-  readonly #held: Buffer[] = [];
+  readonly #held = new Pieces();
   /** The end of the body has come and is still to be passed on. */
   #heldEnd: Head | null = null;
   /** Keeps trailers until the exchange is over. */
@@ -102,14 +103,13 @@ export class H2Stream implements ClientSide {
     if (this.exchange !== exchange) return;
     if (exchange.bodyKind !== bodyNone) this.#waitForBody();
     else this.#waitUntil(Number.POSITIVE_INFINITY);
-    if (!this.#mustHold && (this.#held.length > 0 || this.#heldEnd !== null)) this.#feed();
+    if (!this.#mustHold && (!this.#held.isEmpty || this.#heldEnd !== null)) this.#feed();
     if (exchange.isHeadPending) flushRequest(exchange);
   }
 
   /** The whole body has come with the head: many backends are better at a length than at chunks. */
   #measure(exchange: Exchange): void {
-    let length = 0;
-    for (const piece of this.#held) length += piece.length;
+    const { length } = this.#held;
     exchange.contentLength = length;
     exchange.bodyKind = length === 0 ? bodyNone : bodyLength;
     if (length > 0) return;
@@ -123,7 +123,7 @@ export class H2Stream implements ClientSide {
   receive(bytes: Buffer, start: number, end: number, isEnd: boolean, isLent: boolean): void {
     if (isEnd) this.#heldEnd = noTrailers;
     if (this.#mustHold && this.exchange !== null) {
-      if (end > start) this.#held.push(Buffer.from(bytes.subarray(start, end)));
+      if (end > start) this.#held.add(bytes, start, end);
     } else {
       this.#pass(bytes, start, end, isLent);
     }
@@ -146,13 +146,13 @@ export class H2Stream implements ClientSide {
     do {
       const piece = this.#held.shift() ?? nothing;
       this.#pass(piece, 0, piece.length, true);
-    } while (this.#held.length > 0 && !this.#isPaused);
+    } while (!this.#held.isEmpty && !this.#isPaused);
   }
 
   #pass(bytes: Buffer, start: number, end: number, isLent: boolean): void {
     const { exchange, stream } = this;
     const { engine, session } = this.#home;
-    const trailers = this.#held.length === 0 ? this.#heldEnd : null;
+    const trailers = this.#held.isEmpty ? this.#heldEnd : null;
     if (trailers !== null) this.#heldEnd = null;
     // What nobody wants is done with, too.
     if (stream !== null && end > start) session.consumed(stream, end - start);
@@ -269,7 +269,7 @@ export class H2Stream implements ClientSide {
     // The key was ours, and so is the proof that it was understood (upstream.ts).
     const lines = buildSwitchLines(exchange, line, head).replace(/^sec-websocket-accept: .*\r\n/im, '');
     this.#home.session.respond(stream, 200, lines, false);
-    if (this.#held.length > 0 || this.#heldEnd !== null) this.#feed();
+    if (!this.#held.isEmpty || this.#heldEnd !== null) this.#feed();
   }
 
   end(): void {
@@ -286,7 +286,7 @@ export class H2Stream implements ClientSide {
     if (!this.#isPaused) return;
     this.#isPaused = false;
     if (this.exchange?.isRequestComplete === false) this.#waitForBody();
-    if (this.#held.length > 0 || this.#heldEnd !== null) this.#feed();
+    if (!this.#held.isEmpty || this.#heldEnd !== null) this.#feed();
   }
 
   cutOff(): void {
@@ -314,7 +314,7 @@ export class H2Stream implements ClientSide {
 
   /** Held bytes will go nowhere. */
   #drop(): void {
-    this.#held.length = 0;
+    this.#held.clear();
     this.#heldEnd = null;
   }
 
