@@ -104,7 +104,7 @@ export const trafficFamilies = {
   sluice_flow_retries_total: { type: 'counter', help: 'Tries beyond the first one of a flow.', labels: [] },
   sluice_datagrams_dropped_total: {
     type: 'counter',
-    help: 'Datagrams that were thrown away: too many flows, or no endpoint.',
+    help: 'Datagrams that were thrown away: too many flows, no endpoint, or a way that takes no more.',
     labels: [],
   },
   sluice_route_flows_total: { type: 'counter', help: 'Flows of a route that ended.', labels: routeLabels },
