@@ -41,7 +41,7 @@ export function requestBody(
   if (upstream.isFull) exchange.client?.pause();
 }
 
-/** Keeps a piece for another try, until the body is too long to be kept. */
+/** Keeps a piece for another try, until the body is too long to be kept, or comes in too many. */
 function keep(
   engine: Engine,
   exchange: Exchange,
@@ -50,14 +50,18 @@ function keep(
   end: number,
   isConnected: boolean,
 ): void {
+  const pieces = exchange.replay ?? [];
   exchange.replayBytes += end - start;
-  if (isConnected && exchange.replayBytes > engine.limits.replayBytes) {
+  if (isConnected && (exchange.replayBytes > engine.limits.replayBytes || pieces.length === mostPieces)) {
     exchange.replay = null;
     return;
   }
   const piece = end - start <= shortBytes ? latin1(buffer, start, end) : Buffer.from(buffer.subarray(start, end));
-  exchange.replay?.push(piece);
+  pieces.push(piece);
 }
+
+/** What a piece takes besides its bytes is more than a byte: HTTP/2 may bring each in a frame of its own. */
+const mostPieces = 1_024;
 
 /** The rest of the request will not come, or may not: the backend must never take what it has for a whole request. */
 export function requestBroken(engine: Engine, exchange: Exchange, refusal: Refusal): void {

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { Route } from '#table/route.ts';
+import { frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
 import type { Limits } from '../../proxy/listen/limits.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
+import { H2Client } from '../kit/h2client.ts';
+import { frame } from '../kit/h2pair.ts';
 import { exchange, get } from '../kit/rawclient.ts';
 import { type Answer, answer, answerBytes, Recorder } from '../kit/recorder.ts';
 import { plainTable } from '../kit/rows.ts';
+import { waitUntil } from '../kit/wait.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
 after(async () => {
@@ -130,6 +134,25 @@ test('a body that is too long to be kept is not sent again', async () => {
   const put = `PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\nConnection: close\r\n\r\n${'x'.repeat(200_000)}`;
   assert.equal((await askUntilMet(gateway, bad, put)).at(-1), 502);
   assert.equal(gateway.records.at(-1)?.retryRefusal, 'body');
+});
+
+test('a body that came in thousands of pieces is not kept, short as it is', async () => {
+  const bad = await backend(unavailable);
+  const gateway = await rig([bad], { retry: { on: [503], canRepeatUnsafe: true } });
+  const client = await H2Client.open({ port: gateway.port });
+  client.greet();
+  const put = client.headers(1, [':method: PUT', ':scheme: http', ':path: /', ':authority: a'], false);
+  const drip = frame(frameTypes.data, 0, 1, Buffer.of(1));
+  client.send(put, ...Array.from({ length: 3_000 }, () => drip));
+  // The connection is there and the pieces have gone to it: what comes now is a piece by itself again.
+  await waitUntil(() => bad.connections.length > 0, 'the connection');
+  client.send(
+    ...Array.from({ length: 3_000 }, () => drip),
+    frame(frameTypes.data, frameFlags.endStream, 1, Buffer.of(1)),
+  );
+  assert.deepEqual((await client.answered(1)).statuses, [503]);
+  assert.deepEqual([gateway.records[0]?.tries, gateway.records[0]?.retryRefusal], [1, 'body']);
+  client.destroy();
 });
 
 test('when everything fails, the backends get a fifth more than the requests, and the fixed rate', async () => {
