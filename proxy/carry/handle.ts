@@ -1,5 +1,6 @@
 import type { Server } from 'node:net';
 import type { SecureContext } from 'node:tls';
+import { limitUnsent } from './unsent.ts';
 
 /**
  * Node's own handles: libuv's TCP connections and OpenSSL's on top of them, as node:net and node:tls use them. What is used of
@@ -170,6 +171,7 @@ export function takeAccepted(server: Server, accepted: (handle: TcpHandle) => vo
   if (typeof listening?.onconnection !== 'function') throw new UnknownNode('net.Server has no handle to accept from');
   // What is accepted has the options of the listening socket.
   listening.setNoDelay(true);
+  limitUnsent(listening.fd);
   listening.onconnection = (status, handle) => {
     // A failed accept (out of descriptors) is tried again by libuv when the next connection comes.
     if (status === 0 && handle !== undefined) accepted(handle);
@@ -177,6 +179,7 @@ export function takeAccepted(server: Server, accepted: (handle: TcpHandle) => vo
 }
 
 interface ListeningHandle {
+  readonly fd: number;
   onconnection: OnConnection;
   setNoDelay(isOn: boolean): number;
 }
