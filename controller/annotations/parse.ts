@@ -4,6 +4,7 @@ import type { Annotation } from './annotation.ts';
 import { withoutEffect } from './effect.ts';
 import { foreignAdvice, obsoleteAdvice } from './obsolete.ts';
 import { type AnnotationName, prefixes, registry, type Settings } from './registry.ts';
+import { sourceNames } from './sources.ts';
 import { isHarmless, unhonoured } from './unhonoured.ts';
 import { booleanSyntax, parseBoolean } from './values.ts';
 
@@ -135,12 +136,7 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
 }
 
 /** What keeps somebody out. */
-const protectingNames = [
-  'allowlist-source-range',
-  'whitelist-source-range',
-  'denylist-source-range',
-  'auth-tls-secret',
-] as const satisfies readonly AnnotationName[];
+const protectingNames = [...sourceNames, 'auth-tls-secret'] as const;
 
 const provingNames = ['auth-tls-verify-client', 'auth-tls-match-cn'] as const;
 

@@ -30,3 +30,5 @@ export const sourceFamily = {
     parse: parseRanges,
   } satisfies Annotation<string[]>,
 } as const satisfies Family;
+
+export const sourceNames = Object.keys(sourceFamily) as (keyof typeof sourceFamily)[];

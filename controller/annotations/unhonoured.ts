@@ -20,8 +20,8 @@ const hostWide: readonly string[] = ['server-snippet'];
 
 const never = (): boolean => false;
 const always = (): boolean => true;
-const unlessFalse = (value: string): boolean => parseBoolean(value) !== false;
 const unlessEmpty = (value: string): boolean => value.trim() !== '';
+const unlessFalse = (value: string): boolean => unlessEmpty(value) && parseBoolean(value) !== false;
 
 const groups: readonly {
   advice: string;
@@ -59,7 +59,7 @@ const groups: readonly {
   {
     advice: 'Remove it; it only chooses among protections that are not honoured yet.',
     // All of them have to be satisfied without it, too.
-    denies: (value) => value.trim() !== 'all',
+    denies: (value) => unlessEmpty(value) && value.trim() !== 'all',
     isAuthentication: true,
     names: ['satisfy'],
   },
@@ -221,8 +221,6 @@ const offAnyway: ReadonlySet<string> = new Set([
   'disable-proxy-intercept-errors',
   'enable-cors',
   'enable-global-auth',
-  'enable-modsecurity',
-  'enable-owasp-core-rules',
   'enable-rewrite-log',
   'from-to-www-redirect',
   'preserve-trailing-slash',
@@ -247,7 +245,6 @@ const anyway: Readonly<Record<string, string>> = {
   'limit-rps': '0',
   'proxy-http-version': '1.1',
   'proxy-max-temp-file-size': '0',
-  satisfy: 'all',
 };
 
 /**
@@ -256,6 +253,8 @@ const anyway: Readonly<Record<string, string>> = {
  * @param name of one that is known and does not deny
  */
 export function isHarmless(name: string, value: string): boolean {
+  // What denies with some values alone asks for nothing with the others.
+  if (unhonoured.get(name)?.denies !== never) return true;
   const word = value.trim();
   if (word === '' || anyway[name] === word) return true;
   if (onAnyway.has(name) && (parseBoolean(value) === true || word === 'on')) return true;

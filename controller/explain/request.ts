@@ -45,7 +45,7 @@ export function requestOf(asked: Asked, table: Table): Request {
       method: asked.method,
       scheme: isHttps ? 'https' : 'http',
       hostname,
-      publicHostname: () => hostname,
+      publicHostname: hostname,
       path: path ?? rawPath,
       rawPath,
       query: question === -1 ? '' : bytesOf(rest.slice(question + 1)),

@@ -3,7 +3,7 @@ import type { Host } from '#table/listener.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import type { Row } from '#table/rows.ts';
-import { sourceFamily } from '../annotations/sources.ts';
+import { sourceNames } from '../annotations/sources.ts';
 import { brokenBackend } from './backendrow.ts';
 import type { HostAuth } from './clientauth.ts';
 import type { Draft, DraftPath } from './draft.ts';
@@ -152,8 +152,6 @@ function closedRoute(draft: Draft, path: DraftPath, facts: HostFacts, options: T
     backends: [{ backendId: `${facts.hostId}#refused`, weight: 1, filters: [] }],
   };
 }
-
-const sourceNames = Object.keys(sourceFamily) as (keyof typeof sourceFamily)[];
 
 /** What stands behind all closed routes of a host. */
 function refusedBackend(hostId: string, source: Source, options: TranslateOptions): Backend {

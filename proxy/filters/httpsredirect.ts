@@ -16,7 +16,7 @@ export function compileHttpsRedirect(
   return (request, bound) => {
     if (request.scheme === 'https') return null;
     if (exceptPrefixes.some((prefix) => request.path.startsWith(prefix))) return null;
-    const hostname = request.publicHostname();
+    const hostname = request.publicHostname;
     if (hostname === '') return noHostAnswer;
     const port = bound.httpsPort === 443 ? '' : `:${bound.httpsPort}`;
     const { rawPath } = request;

@@ -165,7 +165,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     return this.head.get(name);
   }
 
-  publicHostname(): string {
+  get publicHostname(): string {
     return publicHostnameOf(this);
   }
 

@@ -7,7 +7,7 @@ export interface RequestFacts {
   /** Lower case, no port, no trailing dot. */
   readonly hostname: string;
   /** Name by which the client came: that of a trusted proxy's X-Forwarded-Host, else `hostname`. Not for matching. */
-  publicHostname(): string;
+  readonly publicHostname: string;
   /** Path used for matching: decoded once, dot segments resolved, slashes merged (see match/normalise.ts). Starts with `/`. */
   readonly path: string;
   /** Path as the client sent it. */

@@ -40,7 +40,7 @@ export function factsOf(request: TestRequest): RequestFacts | null {
     method: request.method,
     scheme: request.scheme,
     hostname,
-    publicHostname: () => hostname,
+    publicHostname: hostname,
     path,
     rawPath: request.rawPath,
     query: request.query,

@@ -75,6 +75,8 @@ test('who asks for what holds anyway is told nothing, and closes nothing', () =>
     ['configuration-snippet', ''],
     ['server-snippet', ' \n'],
     ['satisfy', 'all'],
+    ['satisfy', ''],
+    ['enable-modsecurity', ''],
     ['custom-http-errors', ''],
     ['permanent-redirect', ''],
     ['proxy-http-version', '1.1'],
