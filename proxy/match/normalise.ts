@@ -10,8 +10,11 @@ const backslash = 92;
  * Backends receive the path as the client sent it unless a rule rewrites it, as with ingress-nginx; so whatever a backend
  * could reasonably read as another path than this one is refused instead of guessed at:
  * - `..` above the root, a broken escape, NUL;
- * - a dot segment that an encoded slash or any backslash borders (`/open/..%2fadmin`): one server decodes it, another not;
- * - a dot segment with a path parameter (`/open/..;/admin`): servlet containers cut the parameter off and climb.
+ * - a backslash, which is no character of a URI (RFC 3986 §2) and a slash to URL parsers of the WHATWG kind: `/admin\users`;
+ * - a dot segment that an encoded slash or backslash borders (`/open/..%2fadmin`): one server decodes it, another not;
+ * - a dot segment with a path parameter (`/open/..;/admin`): servlet containers cut the parameter off and climb;
+ * - `..` after what is a segment to one server and none or two to another: `/admin//../open` is `/admin/open` where slashes
+ *   are not merged, `/open%2fx/../admin` is `/admin` where they are not decoded, `/open/;/../admin` where parameters are cut.
  * Encoded slashes elsewhere are slashes to the matcher, and stay `%2F` for the backend. Nothing is decoded twice:
  * `%252e` is the text `%2e`.
  *
@@ -44,29 +47,33 @@ export function isOnlyEncoded(rawPath: string): boolean {
 
 function resolve(rawPath: string): string | null {
   const decoded = percentDecode(rawPath);
-  if (decoded === null || decoded.includes('\0')) return null;
+  if (decoded === null || decoded.includes('\0') || rawPath.includes('\\')) return null;
   if (hasDoubtfulDots(rawPath, decoded)) return null;
 
+  // One entry for each segment between slashes that were sent as such; an encoded slash is inside one.
   const kept: string[] = [];
-  const segments = decoded.split('/');
+  const segments = rawPath.split('/');
   for (let i = 1; i < segments.length; i++) {
-    const segment = segments[i] as string;
+    const segment = percentDecode(segments[i] as string) as string;
     const isLast = i === segments.length - 1;
     if (segment === '..') {
-      if (kept.length === 0) return null;
-      kept.pop();
+      const left = kept.pop();
+      if (left === undefined || isDoubtful.test(left)) return null;
       if (isLast) kept.push('');
-    } else if (segment === '.' || segment === '') {
-      if (isLast) kept.push('');
-    } else {
+    } else if (segment !== '.') {
       kept.push(segment);
+    } else if (isLast) {
+      kept.push('');
     }
   }
-  return `/${kept.join('/')}`;
+  return `/${kept.join('/')}`.replace(/\/{2,}/g, '/');
 }
 
+/** Segments that not every server takes for one: empty, empty without its parameter, or two by a slash of some kind. */
+const isDoubtful = /^$|^;|[/\\]/;
+
 const dotsByBackslashOrWithParameter = /[/\\]\.\.?[\\;]|\\\.\.?(?:\/|$)/;
-const dotsByEncodedSlash = /(?:\/|%2f|\\|%5c)(?:\.|%2e){1,2}(?:%2f|%5c)|(?:%2f|%5c)(?:\.|%2e){1,2}(?:\/|\\|;|%3b|$)/i;
+const dotsByEncodedSlash = /(?:\/|%2f|%5c)(?:\.|%2e){1,2}(?:%2f|%5c)|(?:%2f|%5c)(?:\.|%2e){1,2}(?:\/|;|%3b|$)/i;
 
 /** Fixed patterns with bounded repetition: linear in the path. */
 function hasDoubtfulDots(rawPath: string, decoded: string): boolean {

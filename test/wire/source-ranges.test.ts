@@ -27,6 +27,13 @@ before(async () => {
         paths: { '/': 'recorder', '/folder/': 'recorder' },
         annotations: { 'allowlist-source-range': '198.51.100.0/24', 'app-root': '/start' },
       }),
+      ingress({ name: 'front', host: 'split.test', paths: { '/': 'recorder' } }),
+      ingress({
+        name: 'back',
+        host: 'split.test',
+        paths: { '/admin': 'recorder' },
+        annotations: { 'allowlist-source-range': '198.51.100.0/24' },
+      }),
       site('raw-open', { 'ssl-passthrough': 'true', 'whitelist-source-range': '127.0.0.0/8' }, 'raw'),
       site('raw-shut', { 'ssl-passthrough': 'true', 'whitelist-source-range': '198.51.100.0/24' }, 'raw'),
       ...service('recorder', [recorder.port]),
@@ -87,6 +94,24 @@ test('who is refused is not redirected either', async () => {
     assert.equal((await asked('198.51.100.7')).status, status);
     assert.equal((await asked('192.0.2.1')).status, 403, path);
   }
+});
+
+test('no spelling of a path that some server reads as another leads past a list', async () => {
+  recorder.take();
+  for (const path of [
+    '/admin\\users',
+    '/admin//../users',
+    '/admin//..',
+    '/x%2fy/../admin',
+    '/x%2Fy/%2e%2e/admin',
+    '/x/;/../admin',
+    '/x/%5c/../admin',
+  ]) {
+    const { status } = await exchange({ port: sluice.httpPort }, get(path, 'split.test', from('192.0.2.1')));
+    assert.equal(status, 400, path);
+  }
+  assert.deepEqual(recorder.take(), []);
+  assert.equal((await exchange({ port: sluice.httpPort }, get('/x//y/../z', 'split.test'))).status, 200);
 });
 
 test('a gRPC call is refused in its own words', async () => {
