@@ -1,6 +1,7 @@
 /**
- * `npm run hostile -- 1000 3 [words]`: what honest clients notice of so many connections of each kind of attack and flood (or
- * of those named with the words): waits without and with it in turn, so many seconds each, and the growth of the worker.
+ * `npm run hostile -- 1000 3 [words]`: what honest clients of Sluice, HAProxy and nginx notice of so many connections of each
+ * kind of attack and flood: waits without and with it in turn, so many seconds each, and the growth of the gateway. Words name
+ * gateways, and kinds by what they contain.
  *
  * The gateway runs on core 0; clients, their backend and attackers on core 1, honest ones before everybody else and attackers only
  * while nobody else has anything to do there, so that what is seen is the gateway's doing. Figures mean something on a quiet
@@ -18,16 +19,19 @@ import { join } from 'node:path';
 import type { LoadPlan, LoadResult } from '../../load/bench/generator.ts';
 import { startGenerator } from '../../load/bench/load.ts';
 import { backendConfig } from '../../load/bench/nginx.ts';
-import { startAttacked } from '../kit/attacked.ts';
 import { attacks } from '../kit/attacks.ts';
 import { floods } from '../kit/floods.ts';
 import { freePorts } from '../kit/ports.ts';
-import { childrenOf, residentBytes } from '../kit/procfs.ts';
+import { residentBytes } from '../kit/procfs.ts';
+import { attackedPeers } from './attackedpeers.ts';
 import type { Order } from './attackers.ts';
+import type { Peer } from './peer.ts';
 
 const connections = Number(process.argv[2] ?? 1_000);
 const seconds = Number(process.argv[3] ?? 3);
-const wanted = process.argv.slice(4);
+const words = process.argv.slice(4);
+const gatewayWords = words.filter((word) => word in attackedPeers);
+const kindWords = words.filter((word) => !(word in attackedPeers));
 const rounds = 3;
 /** Connections that the attackers open in a second: what one machine does that has better things to do. */
 const perSecond = 1_000;
@@ -57,7 +61,17 @@ const [{ port: attackedPort }] = (await once(attackers, 'message')) as [{ port: 
 
 try {
   for (const [what, { isTls = false }] of Object.entries({ ...attacks, ...floods })) {
-    if (wanted.length === 0 || wanted.some((words) => what.includes(words))) await measureAttack(what, isTls);
+    if (kindWords.length > 0 && !kindWords.some((word) => what.includes(word))) continue;
+    for (const [name, launch] of Object.entries(attackedPeers)) {
+      if (gatewayWords.length > 0 && !gatewayWords.includes(name)) continue;
+      // With a new gateway: what one attack has left behind is not the next one's.
+      const gateway = await launch({ attacked: attackedPort, honest: backendPort });
+      try {
+        await measureAttack(gateway, what, isTls);
+      } finally {
+        await gateway.stop();
+      }
+    }
   }
 } finally {
   attackers.disconnect();
@@ -66,18 +80,15 @@ try {
   rmSync(folder, { recursive: true });
 }
 
-/** With a new gateway: what one attack has left behind is not the next one's. */
-async function measureAttack(what: string, isTls: boolean): Promise<void> {
-  const sluice = await startAttacked({ 'gw.test': attackedPort, 'h0.bench': backendPort });
-  const [worker = 0] = childrenOf(sluice.process.pid);
-  for (const pid of [sluice.process.pid, worker]) {
+async function measureAttack({ name, httpPort, httpsPort, pids }: Peer, what: string, isTls: boolean): Promise<void> {
+  for (const pid of pids) {
     pin(pid, '0');
     schedule(pid, '--other', '0');
   }
-  const port = isTls ? sluice.httpsPort : sluice.httpPort;
+  const port = isTls ? httpsPort : httpPort;
   const honest = await startHonest(port, isTls);
   await honest.see(3_000, warmUpSeconds);
-  const startBytes = residentBytes(worker);
+  const startBytes = bytesOf(pids);
   let mostBytes = startBytes;
   const pairs: Pair[] = [];
   for (let round = 0; round < rounds; round++) {
@@ -85,19 +96,22 @@ async function measureAttack(what: string, isTls: boolean): Promise<void> {
     tell(attackers, { what, port, connections, perSecond });
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     const attacked = await honest.see(1_000, seconds);
-    mostBytes = Math.max(mostBytes, residentBytes(worker));
+    mostBytes = Math.max(mostBytes, bytesOf(pids));
     tell(attackers, { what: null, port, connections, perSecond });
     await once(attackers, 'message');
     pairs.push({ quiet, attacked });
     await new Promise((resolve) => setTimeout(resolve, 1_000));
   }
   await honest.stop();
-  await sluice.stop();
   const failed = pairs.reduce((sum, { attacked: { kept, fresh } }) => sum + kept.failed + fresh.failed, 0);
   console.log(
-    `${what}: p99 ${shown(pairs, 'kept')} on kept connections, ${shown(pairs, 'fresh')} on new ones;`,
+    `${what}, ${name}: p99 ${shown(pairs, 'kept')} on kept connections, ${shown(pairs, 'fresh')} on new ones;`,
     `${failed} failed, +${(mostBytes - startBytes) >> 20} MiB`,
   );
+}
+
+function bytesOf(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + residentBytes(pid), 0);
 }
 
 function tell(child: ChildProcess, order: Order): void {

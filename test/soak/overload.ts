@@ -14,7 +14,8 @@ import { once } from 'node:events';
 import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Outcome, Plan } from './asker.ts';
-import { type OverloadPeer, overloadPeers } from './overloadpeers.ts';
+import { overloadPeers } from './overloadpeers.ts';
+import type { Peer } from './peer.ts';
 
 interface Case {
   readonly isTls: boolean;
@@ -78,7 +79,7 @@ function isWanted(name: string, among: object): boolean {
   return wanted.includes(name) || !wanted.some((word) => word in among);
 }
 
-async function measure(name: string, one: Case, peer: OverloadPeer): Promise<void> {
+async function measure(name: string, one: Case, peer: Peer): Promise<void> {
   const plan = planOf(one, peer);
   const offer = (perSecond: number, calmMs: number) => ask({ ...plan, perSecond, seconds, calmMs });
   let capacity = 0;
@@ -99,7 +100,7 @@ async function measure(name: string, one: Case, peer: OverloadPeer): Promise<voi
   );
 }
 
-function planOf(one: Case, peer: OverloadPeer): Pick<Plan, 'port' | 'isTls' | 'kept' | 'sources'> {
+function planOf(one: Case, peer: Peer): Pick<Plan, 'port' | 'isTls' | 'kept' | 'sources'> {
   const { isTls, kept, sources } = one;
   return { port: isTls ? peer.httpsPort : peer.httpPort, isTls, kept, sources };
 }

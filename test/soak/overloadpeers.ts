@@ -1,32 +1,21 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { certificateFor } from '../kit/certificate.ts';
 import { ingress, ingressClass, service, tlsSecret } from '../kit/manifests.ts';
-import { freePorts } from '../kit/ports.ts';
 import { childrenOf } from '../kit/procfs.ts';
 import { Standalone } from '../kit/sluice.ts';
-
-/** A gateway with one worker, before an application that takes `places` requests at a time; or one that answers by itself. */
-export interface OverloadPeer {
-  readonly name: string;
-  readonly httpPort: number;
-  readonly httpsPort: number;
-  /** Those that do the work. */
-  readonly pids: readonly number[];
-  stop(): Promise<void>;
-}
+import { launched, type Peer, place } from './peer.ts';
 
 export interface Application {
   readonly port: number;
   readonly places: number;
 }
 
-/** @param application null: the gateway answers itself */
-export const overloadPeers: Readonly<Record<string, (application: Application | null) => Promise<OverloadPeer>>> = {
+/**
+ * A gateway with one worker, before an application that takes `places` requests at a time; or one that answers by itself.
+ * @param application null: the gateway answers itself
+ */
+export const overloadPeers: Readonly<Record<string, (application: Application | null) => Promise<Peer>>> = {
   async Sluice(application) {
     const places = String(application?.places ?? 0);
     const sluice = await Standalone.start({
@@ -56,7 +45,8 @@ export const overloadPeers: Readonly<Record<string, (application: Application | 
     };
   },
   async HAProxy(application) {
-    const { folder, pem, httpPort, httpsPort } = await place();
+    const at = await place(['gw.test']);
+    const { folder, pem, httpPort, httpsPort } = at;
     const answer =
       application === null
         ? 'http-request return status 200 content-type text/plain string ok'
@@ -82,10 +72,11 @@ frontend main
   ${answer}
 `,
     );
-    return launched('HAProxy', folder, ['haproxy', '-f', file, '-db'], httpPort, httpsPort);
+    return launched('HAProxy', at, ['haproxy', '-f', file, '-db']);
   },
   async nginx(application) {
-    const { folder, pem, httpPort, httpsPort } = await place();
+    const at = await place(['gw.test']);
+    const { folder, pem, httpPort, httpsPort } = at;
     const [upstream, answer] =
       application === null
         ? ['', 'return 200 "ok";']
@@ -102,43 +93,6 @@ http { access_log off; keepalive_requests 1000000000; default_type text/plain; $
   server { listen 127.0.0.1:${httpPort} backlog=4096; listen 127.0.0.1:${httpsPort} ssl backlog=4096;
     ssl_certificate ${pem}; ssl_certificate_key ${pem}; location / { ${answer} } } }`,
     );
-    return launched('nginx', folder, ['nginx', '-c', file, '-p', folder], httpPort, httpsPort);
+    return launched('nginx', at, ['nginx', '-c', file, '-p', folder]);
   },
 };
-
-async function place(): Promise<{ folder: string; pem: string; httpPort: number; httpsPort: number }> {
-  const folder = mkdtempSync(join(tmpdir(), 'sluice-overload-'));
-  const { cert, key } = await certificateFor(['gw.test']);
-  const pem = join(folder, 'pair.pem');
-  writeFileSync(pem, `${cert}\n${key}\n`);
-  const [httpPort = 0, httpsPort = 0] = await freePorts(2);
-  return { folder, pem, httpPort, httpsPort };
-}
-
-async function launched(
-  name: string,
-  folder: string,
-  argv: readonly string[],
-  httpPort: number,
-  httpsPort: number,
-): Promise<OverloadPeer> {
-  const child: ChildProcess = spawn(argv[0] ?? '', argv.slice(1), { stdio: ['ignore', 'ignore', 'inherit'] });
-  while (!(await takesConnections(httpPort))) {
-    if (child.exitCode !== null) throw new Error(`${name} has ended with ${child.exitCode}`);
-  }
-  const stop = async () => {
-    const ended = once(child, 'exit');
-    child.kill('SIGKILL');
-    await ended;
-    rmSync(folder, { recursive: true, force: true });
-  };
-  return { name, httpPort, httpsPort, pids: [child.pid ?? 0], stop };
-}
-
-function takesConnections(port: number): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const socket = connect({ port, host: '127.0.0.1' });
-  socket.on('connect', () => resolve(true));
-  socket.on('error', () => setTimeout(() => resolve(false), 50));
-  return promise.finally(() => socket.destroy());
-}
