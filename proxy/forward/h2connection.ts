@@ -197,7 +197,10 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     return !link.isFull;
   }
 
-  settled(): void {}
+  /** The backend may take more streams than were thought. */
+  settled(): void {
+    this.pool.circuit?.roomGrew();
+  }
 
   headers(stream: Stream<H2Stream>, section: FieldSection, isEnd: boolean): void {
     const { peer } = stream;
@@ -232,6 +235,8 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
       // The backend has not acted on these: they may go elsewhere, whatever their method (RFC 9113 §6.8).
       if (stream.id > lastStreamId) stream.peer?.fail(failures.unprocessed);
     }
+    // Who waits for a stream of this connection may have one of the next: it is open for as long as its last answer takes.
+    this.pool.circuit?.roomGrew();
   }
 
   failed(): void {

@@ -81,6 +81,7 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
     this.#isRingDrawn = false;
     this.#refresh(nowMs);
     this.#session = this.#openSession();
+    this.circuit.roomGrew();
   }
 
   /** The backend is gone: its endpoints forget it. */

@@ -50,6 +50,16 @@ export class Circuit {
     this.#passed = next === first ? 0 : this.#passed + 1;
     next.admit();
   }
+
+  /** There may be room for more than one: other limits, other endpoints, a backend that takes more. In order, each endpoint until it has none. */
+  roomGrew(): void {
+    const full = new Set<string>();
+    for (const waiter of this.waiting.slice()) {
+      if (full.has(waiter.endpointKey)) continue;
+      waiter.admit();
+      if (this.waiting.includes(waiter)) full.add(waiter.endpointKey);
+    }
+  }
 }
 
 const mostPassed = 8;

@@ -148,6 +148,23 @@ test('connections: one that does not become free in time is 503 and UO; a client
   assert.equal(circuitOf(gateway).pending, 0);
 });
 
+test('connections: who waits when the limit is raised, or lifted, waits no more', async () => {
+  for (const connections of [4, 0]) {
+    const backend = await Recorder.start({ onRequest: silent });
+    const gateway = await rig([backend], { circuit: { connections: 1 }, timeouts: { connectMs: 0 } });
+    await ask(gateway);
+    const held = await backend.request(0);
+    const late = [await ask(gateway, '/1'), await ask(gateway, '/2'), await ask(gateway, '/3')];
+    await waitUntil(() => circuitOf(gateway).waiting.length === 3, 'three to wait');
+    backend.onRequest = (request) => answer(request, 'now');
+    const { row: now } = gateway.live.backend('b') as NonNullable<ReturnType<TestGateway['live']['backend']>>;
+    gateway.apply([row('backend', { ...now, circuit: { ...now.circuit, connections } })]);
+    for (const client of late) assert.equal((await client.response()).status, 200);
+    answer(held, 'done');
+    assert.equal(circuitOf(gateway).pending, 0);
+  }
+});
+
 test('pending: more than may wait are 503 at once', async () => {
   const backend = await Recorder.start({ onRequest: silent });
   const gateway = await rig([backend], { circuit: { connections: 1, pending: 1 } });
@@ -201,6 +218,40 @@ test('connections: streams that find no room on the only HTTP/2 connection wait 
   assert.equal((await first.response()).body.toString(), 'one');
   h2Answer((await backend.request(2)).stream, 'two');
   assert.equal((await second.response()).body.toString(), 'two');
+  assert.equal(backend.sessions.length, 1);
+});
+
+test('connections: who waits for a stream gets one on the next connection when the backend goes away', async () => {
+  const backend = await H2Backend.start({ maxConcurrentStreams: 1, onEnd: () => undefined });
+  const timeouts = { connectMs: 0 };
+  const gateway = await rig([backend], { circuit: { connections: 1 }, backend: { protocol: 'h2c' }, timeouts });
+  const warm = await ask(gateway);
+  h2Answer((await backend.request(0)).stream, 'warm');
+  await warm.response();
+  const first = await ask(gateway);
+  const held = await backend.request(1);
+  const late = [await ask(gateway), await ask(gateway)];
+  await waitUntil(() => circuitOf(gateway).waiting.length === 2, 'two to wait');
+  backend.onEnd = ({ stream }) => h2Answer(stream, 'now');
+  held.session.goaway(0, 2 ** 31 - 1);
+  for (const client of late) assert.equal((await client.response()).body.toString(), 'now');
+  h2Answer(held.stream, 'held');
+  assert.equal((await first.response()).body.toString(), 'held');
+});
+
+test('connections: a backend that takes more streams than is thought before it says so is sent those that wait', async () => {
+  const backend = await H2Backend.start({ maxConcurrentStreams: 200, onEnd: () => undefined });
+  const timeouts = { connectMs: 0 };
+  const gateway = await rig([backend], { circuit: { connections: 1 }, backend: { protocol: 'h2c' }, timeouts });
+  const clients = [await H2Client.open({ port: gateway.port }), await H2Client.open({ port: gateway.port })];
+  const streamIds = Array.from({ length: 60 }, (_, at) => 2 * at + 1);
+  for (const client of clients) {
+    opened.push({ stop: async () => client.destroy() });
+    client.greet();
+    const fields = [':method: GET', ':scheme: http', ':path: /', ':authority: a'];
+    client.send(Buffer.concat(streamIds.map((streamId) => client.headers(streamId, fields))));
+  }
+  await backend.request(clients.length * streamIds.length - 1);
   assert.equal(backend.sessions.length, 1);
 });
 
