@@ -40,7 +40,7 @@ export const tlsKeys = {
     syntax: booleanSyntax,
     default: 'true',
     flag: null,
-    help: 'Whether sessions are resumed, by tickets that every worker and replica reads.',
+    help: 'Whether sessions are resumed, by tickets that every worker and replica reads; never where clients show certificates.',
     parse: parseBoolean,
   } satisfies ConfigKey<boolean>,
   'ssl-session-timeout': {

@@ -106,7 +106,12 @@ export class Certificates {
     return hosts.get('*')?.certificateIds ?? [];
   }
 
-  /** @param row null: without a certificate */
+  /**
+   * Where clients show certificates nothing is resumed: of a chain a session keeps the first certificate alone, so that one that
+   * was refused for its length would be let through.
+   *
+   * @param row null: without a certificate
+   */
   #context(row: Certificate | null, tls: ServerTls, terms: Terms | null): SecureContext | null {
     const key = `${textOf(tls)} ${terms?.sessionIdContext ?? ''} ${row?.id ?? ''}`;
     const known = this.#contexts.get(key);
@@ -115,7 +120,7 @@ export class Certificates {
     try {
       context = createSecureContext({
         ...(row === null ? {} : { cert: row.chainPem, key: row.keyPem }),
-        ...serverOptions(tls),
+        ...serverOptions(terms?.trust == null ? tls : { ...tls, sessionSeconds: 0 }),
         sessionIdContext: terms?.sessionIdContext ?? sessionIdContext,
         ...terms?.options,
         ...(this.#ticketKeys === null ? {} : { ticketKeys: this.#ticketKeys }),
