@@ -138,7 +138,8 @@ export class Share {
     const loops: Promise<void>[] = [];
     try {
       await this.#catchUp(feed);
-      this.#up();
+      // What waits may be what the server refused before: whether it is taken now is known when it was written.
+      if (this.#nextBatch().length === 0) this.#up();
       loops.push(this.#listen(feed), this.#speak(feed));
       await Promise.race(loops);
     } finally {

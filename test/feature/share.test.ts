@@ -178,6 +178,22 @@ describe('proxies share through Redis', { skip: skipWithoutRedis() }, () => {
       assert.equal(await proxy.figure('sluice_share_failures_total'), 0);
     }));
 
+  test('a user who may read and not write is said once, and not taken for one through whom state is shared', () =>
+    ShareRig.run(async (rig) => {
+      const commands = ['+xread', '+xrange', '+xtrim', '+pexpire', '+time', '+client|setname'];
+      await rig.redis.command('acl', 'setuser', 'proxy', 'on', '>open-sesame', '~sluice:*', ...commands);
+      const proxy = await rig.proxy(onlyA, { url: rig.url.replace('//', '//proxy:open-sesame@') });
+      await proxy.isUp();
+      await proxy.ask(clients[0] as string);
+      await proxy.hasFailed(4);
+      assert.equal(proxy.logged.match(/"state is shared through Redis"/g)?.length, 1);
+      assert.equal(proxy.logged.match(/"no state is shared/g)?.length, 1);
+      assert.match(await proxy.page('/problems'), /NOPERM/);
+      await rig.redis.command('acl', 'setuser', 'proxy', '+xadd');
+      await proxy.isUp();
+      await proxy.hasTold(1);
+    }));
+
   test('TLS: the server is one that the given authority vouches for, or nothing is shared', async () => {
     const [tlsPort = 0] = await freePorts(1);
     for (const name of ['ours', 'strange']) {

@@ -138,8 +138,12 @@ export class SharingProxy {
   }
 
   async isDown(): Promise<void> {
-    await this.#reaches('sluice_share_failures_total', (failures) => failures > 0);
+    await this.hasFailed(1);
     await this.#reaches('sluice_share_up', (up) => up === 0);
+  }
+
+  hasFailed(count: number): Promise<void> {
+    return this.#reaches('sluice_share_failures_total', (failures) => failures >= count);
   }
 
   async isReady(): Promise<void> {
