@@ -52,6 +52,8 @@ const quickProbes = 10;
 const quickMs = 1_000;
 /** Intervals are up to so much shorter or longer, so that proxies do not ask together. */
 const jitter = 0.1;
+/** A timer that is to wait longer than this goes off at once. */
+const mostTimerMs = 2 ** 31 - 1;
 
 /**
  * Asks the endpoints of backends with a health check, each on its own interval and never twice at once. It runs in one
@@ -142,31 +144,36 @@ export class Prober {
         if ((!endpoint.ready && !endpoint.serving) || now.has(key)) continue;
         const mark = `${endpoint.uid} ${sameForAll}`;
         const known = old.get(key);
-        now.set(
-          key,
-          known?.mark === mark ? known : this.#begin(backendId, key, { endpoint, tls, isHttp2 }, check, mark),
-        );
+        if (known?.mark === mark) {
+          now.set(key, known);
+          continue;
+        }
+        // Who was out is not let in by another check, but by its first good answer to it.
+        const isHealthy = known?.peer.endpoint.uid !== endpoint.uid || known.isHealthy;
+        const peer = { endpoint, tls, isHttp2 };
+        now.set(key, this.#begin({ key, backendId, peer, check, mark, isHealthy }));
       }
     }
     for (const [key, target] of old) {
-      if (now.get(key) === target) continue;
+      const next = now.get(key);
+      if (next === target) continue;
       stop(target);
       // Health belongs to the pod that was probed: whoever comes next at that address starts with a clean slate.
-      if (!target.isHealthy) this.#options.onHealth({ key, backendId, isHealthy: true, reason: '' });
+      if (!target.isHealthy && next?.isHealthy !== false)
+        this.#options.onHealth({ key, backendId, isHealthy: true, reason: '' });
     }
     if (now.size === 0) this.#targets.delete(backendId);
     else this.#targets.set(backendId, now);
   }
 
-  #begin(backendId: string, key: string, peer: Peer, check: HealthCheck, mark: string): Target {
-    const fresh = { timer: undefined, aborter: null, isHealthy: true, contrary: 0, quickLeft: quickProbes };
-    const target: Target = { key, backendId, peer, check, mark, ...fresh };
-    this.#schedule(target, Math.min(check.intervalMs, quickMs) * this.#options.random());
+  #begin(aim: Pick<Target, 'key' | 'backendId' | 'peer' | 'check' | 'mark' | 'isHealthy'>): Target {
+    const target: Target = { ...aim, timer: undefined, aborter: null, contrary: 0, quickLeft: quickProbes };
+    this.#schedule(target, Math.min(aim.check.intervalMs, quickMs) * this.#options.random());
     return target;
   }
 
   #schedule(target: Target, delayMs: number): void {
-    target.timer = setTimeout(() => void this.#probe(target), delayMs);
+    target.timer = setTimeout(() => void this.#probe(target), Math.min(delayMs, mostTimerMs));
     target.timer.unref();
   }
 

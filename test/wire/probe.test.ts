@@ -127,6 +127,32 @@ test('a pod that takes over an address starts healthy', async (t) => {
   assert.equal((await next()).isHealthy, true);
 });
 
+test('who is out stays out while another check, of which it has not answered a probe, is in force', async (t) => {
+  const pod = await startPod(t);
+  pod.status = 503;
+  const { prober, next } = open(t);
+  prober.apply(changeFor([pod.port], {}));
+  assert.equal((await next()).isHealthy, false);
+  prober.apply(changeFor([pod.port], { intervalMs: 200, healthyAfter: 100 }));
+  assert.equal(prober.unhealthy().length, 1);
+  await pod.asked();
+  assert.equal(prober.unhealthy().length, 1);
+  pod.status = 200;
+  assert.equal((await next()).isHealthy, true);
+  assert.ok(pod.count >= 3);
+});
+
+test('the longest interval is not one that a timer takes for none', async (t) => {
+  const seldom = await startPod(t);
+  const often = await startPod(t);
+  const longest = open(t, () => 0.99).prober;
+  longest.apply(changeFor([seldom.port], { intervalMs: 2_147_483_000 }));
+  await seldom.asked();
+  open(t).prober.apply(changeFor([often.port], {}));
+  for (let count = 0; count < 3; count++) await often.asked();
+  assert.equal(seldom.count, 1);
+});
+
 test('rows that change nothing of the check keep what is known', async (t) => {
   const pod = await startPod(t);
   pod.status = 503;
@@ -142,7 +168,7 @@ test('rows that change nothing of the check keep what is known', async (t) => {
   assert.deepEqual(prober.counts(), []);
 });
 
-function open(t: { after(callback: () => unknown): void }) {
+function open(t: { after(callback: () => unknown): void }, random = () => 0) {
   const told: HealthChange[] = [];
   const waiting: ((told: HealthChange) => void)[] = [];
   const prober = new Prober({
@@ -152,7 +178,7 @@ function open(t: { after(callback: () => unknown): void }) {
       else told.push(change);
     },
     material: { secret: () => undefined, certificate: () => undefined },
-    random: () => 0,
+    random,
   });
   t.after(() => prober.close());
   const next = (): Promise<HealthChange> => {
