@@ -82,17 +82,31 @@ export class ClientProof {
 }
 
 /**
- * Authorities between a certificate and the root of its chain: what the client sent, then what the bundle adds. node:tls has no
- * way to OpenSSL's own limit, nor to the chain that it has verified.
+ * Authorities between a certificate and the root of its chain: those of the bundle first, as OpenSSL looks for them, then what the
+ * client sent. node:tls has no way to OpenSSL's own limit, nor to the chain that it has verified; what it tells of the client's is
+ * put together by names, which anybody can give to a certificate of his own. So each signature is checked again.
+ *
+ * @returns infinity when none of the bundle's roots is at the end
  */
 function intermediatesOf(sent: readonly X509Certificate[], authorities: readonly X509Certificate[]): number {
-  let count = 0;
-  for (let link = sent[0]; link !== undefined && count <= longestChain; count++) {
+  let link = sent[0];
+  for (let count = 0; link !== undefined && count <= longestChain; count++) {
     const certificate: X509Certificate = link;
-    if (certificate.checkIssued(certificate)) break;
-    link = sent[count + 1] ?? authorities.find((authority) => certificate.checkIssued(authority));
+    const trusted = authorities.find((authority) => isIssuedBy(certificate, authority));
+    if (trusted?.fingerprint256 === certificate.fingerprint256) return Math.max(0, count - 1);
+    const next = sent[count + 1];
+    link = trusted ?? (next !== undefined && isIssuedBy(certificate, next) ? next : undefined);
   }
-  return Math.max(0, count - 1);
+  return Number.POSITIVE_INFINITY;
+}
+
+function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  try {
+    return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+  } catch {
+    // A key of a kind that nobody here knows.
+    return false;
+  }
 }
 
 /** OpenSSL itself goes no further. */

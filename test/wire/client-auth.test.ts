@@ -18,7 +18,10 @@ const dir = mkdtempSync(join(tmpdir(), 'sluice-client-auth-'));
 const skip = skipWithoutOpenSsl();
 let recorder: Recorder;
 let sluice: Standalone;
-let clients: Record<'alice' | 'mallory' | 'expired' | 'revoked' | 'deep' | 'deeper' | 'self', CertificatePair>;
+let clients: Record<
+  'alice' | 'mallory' | 'expired' | 'revoked' | 'deep' | 'deeper' | 'disguised' | 'self',
+  CertificatePair
+>;
 
 const names = ['verify', 'subject-dn', 'issuer-dn', 'cert'].map((name) => `ssl-client-${name}`);
 
@@ -33,13 +36,18 @@ before(async () => {
   const lower = await root.intermediate('Intermediate');
   const lowest = await lower.intermediate('Second Intermediate');
   const revoked = await root.issue({ subject: 'CN=revoked' });
+  const deeper = await lowest.issue({ subject: 'CN=deeper' });
+  const namesake = await Authority.root('Second Intermediate');
+  const decoy = await namesake.issue({ subject: 'CN=Second Intermediate', isExpired: true });
   clients = {
     alice: await root.issue({ subject: 'C=DE, O="Acme, Inc", CN=alice' }),
     mallory: await other.issue({ subject: 'CN=alice' }),
     expired: await root.issue({ subject: 'CN=alice', isExpired: true }),
     revoked,
     deep: await lower.issue({ subject: 'CN=deep' }),
-    deeper: await lowest.issue({ subject: 'CN=deeper' }),
+    deeper,
+    // As if its issuer were a root: by name alone, and not for OpenSSL, which passes over what has expired.
+    disguised: { ...deeper, cert: deeper.cert.replace(lowest.chain, `${decoy.cert}${lowest.chain}`) },
     self: await Authority.root('CN=self').then((authority) => authority.issue({ subject: 'CN=self' })),
   };
   for (const [name, { cert, key }] of Object.entries(clients)) {
@@ -154,6 +162,7 @@ test('a revoked certificate is refused where there is a list, and a chain that i
   assert.equal((await ask('listed', { client: clients.alice }))[0], 200);
   assert.equal((await ask('need', { client: clients.deep }))[0], 200);
   assert.deepEqual(await ask('need', { client: clients.deeper }), [400]);
+  assert.deepEqual(await ask('need', { client: clients.disguised }), [400]);
   assert.equal((await ask('deep', { client: clients.deeper }))[0], 200);
 });
 
