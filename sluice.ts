@@ -15,6 +15,16 @@ import type { Cluster } from './controller/watch/api.ts';
 import { limitFlags, limitsOf } from './limitflags.ts';
 import { redisSettingsOf } from './proxy/share/redis.ts';
 
+// The first process of a container has no default action of a signal (pid_namespaces(7)): one that came before a command
+// listens by itself was lost, and the container stayed until it was killed, with all its connections.
+if (process.pid === 1) {
+  for (const [signal, code] of [['SIGTERM', 143] as const, ['SIGINT', 130] as const]) {
+    process.on(signal, () => {
+      if (process.listenerCount(signal) === 1) process.exit(code);
+    });
+  }
+}
+
 const precedence = `
 Every setting can be given in three places; the first that has it wins:
   1. the command line      --http-port 8080

@@ -3,7 +3,6 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Manifest, toYaml } from './manifests.ts';
-import type { Netns } from './netns.ts';
 import { eventually, waitUntil, within } from './wait.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -15,9 +14,13 @@ export class SluiceProcess {
   stderr = '';
   exit: { code: number | null; signal: NodeJS.Signals | null } | null = null;
 
-  /** @param netns where it runs; null: here */
-  constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}, netns: Netns | null = null) {
-    const command = [...(netns?.entry ?? []), process.execPath, join(root, 'sluice.js'), ...args];
+  /** @param place where it runs, by what goes before the command (Netns); null: here */
+  constructor(
+    args: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+    place: { readonly entry: readonly string[] } | null = null,
+  ) {
+    const command = [...(place?.entry ?? []), process.execPath, join(root, 'sluice.js'), ...args];
     this.child = spawn(command[0] ?? '', command.slice(1), {
       cwd: root,
       env: { ...process.env, ...environment },
