@@ -1,8 +1,7 @@
 /**
  * What a peer may do that costs more than it is worth, in points of a budget that fills with time and with useful work.
  * Floods differ in kind but not in shape: many cheap frames without a request that is answered. Honest clients do a few of
- * each (a browser that closes a tab cancels a hundred streams), and some do many in the course of much work (gRPC pings to
- * measure the path while data flows), so work pays.
+ * each (a browser that closes a tab cancels a hundred streams), and some do many in the course of much work, so work pays.
  */
 export const costs = {
   /** A request taken back before its answer was complete (CVE-2023-44487). */
@@ -32,10 +31,19 @@ const pointsPerMs = 1;
 const pointsPerStream = 50;
 /** Body bytes, sent or taken, that earn a point. */
 const bytesPerPoint = 64;
+/**
+ * Small frames that a DATA frame of either side lets the peer send, whatever their cost. gRPC's Go library answers each that it
+ * reads with a WINDOW_UPDATE and a PING, to measure the path: a stream of small messages that go to and fro would be over within
+ * a second, and a flood by such frames costs what its DATA costs.
+ */
+const companionsPerFrame = 4;
+const mostCompanions = 10_000;
+const smallCost = costs.ping;
 
 export class Patience {
   #points = mostPoints;
   #atMs: number;
+  #companions = 0;
 
   constructor(nowMs: number) {
     this.#atMs = nowMs;
@@ -43,6 +51,10 @@ export class Patience {
 
   /** @returns false when it is over */
   spend(points: number, nowMs: number): boolean {
+    if (points <= smallCost && this.#companions > 0) {
+      this.#companions--;
+      return true;
+    }
     this.#points = Math.min(mostPoints, this.#points + (nowMs - this.#atMs) * pointsPerMs) - points;
     this.#atMs = nowMs;
     return this.#points >= 0;
@@ -52,7 +64,9 @@ export class Patience {
     this.#points += pointsPerStream;
   }
 
-  moved(bytes: number): void {
+  /** Body bytes were sent or taken. @param frames that had them */
+  moved(bytes: number, frames: number): void {
     this.#points += bytes / bytesPerPoint;
+    this.#companions = Math.min(mostCompanions, this.#companions + frames * companionsPerFrame);
   }
 }

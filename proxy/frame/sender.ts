@@ -29,6 +29,8 @@ export class Sender<T> {
   streamWindow = plainWindowBytes;
   /** Body bytes written since somebody looked. */
   movedBytes = 0;
+  /** DATA frames that had them. */
+  movedFrames = 0;
   /** wake() was called since the output was last taken. Kept by the session. */
   isAwake = false;
   readonly #events: SendEvents<T>;
@@ -161,6 +163,7 @@ export class Sender<T> {
       stream.sendWindow -= length;
       this.window -= length;
       this.movedBytes += length;
+      if (length > 0) this.movedFrames++;
       if (isLast) this.#sentEnd(stream);
       if (at === end) return at;
     }
@@ -211,6 +214,7 @@ export class Sender<T> {
     stream.sendWindow -= length;
     this.window -= length;
     this.movedBytes += length;
+    this.movedFrames++;
     if (!isLast) return true;
     stream.isWaiting = false;
     // Whoever hears of the end may use the stream for another at once: nothing of it is looked at afterwards.

@@ -115,8 +115,8 @@ export class Session<T> implements FrameSink, SendEvents<T> {
   pump(): void {
     this.sender.isAwake = false;
     this.sender.pump();
-    this.#patience.moved(this.sender.movedBytes);
-    this.sender.movedBytes = 0;
+    this.#patience.moved(this.sender.movedBytes, this.sender.movedFrames);
+    this.sender.movedBytes = this.sender.movedFrames = 0;
   }
 
   /** Opens a stream, if there is room (`hasRoom`). request() follows. */
@@ -241,10 +241,14 @@ export class Session<T> implements FrameSink, SendEvents<T> {
 
   /** HEADERS or DATA came for a stream that is not there. @param code of a stream that is long gone */
   stray(streamId: number, code: number): void {
+    if (this.isIdle(streamId)) {
+      this.fail(errorCodes.protocolError);
+      return;
+    }
     switch (this.closed.howOf(streamId)) {
       case closings.byUs:
-        // It was on its way when the stream was reset. A server is not to pay for clients of ours that take much back at once.
-        if (this.isServer) this.spend(costs.pointless);
+        // It was on its way when the stream was reset.
+        this.spend(costs.pointless);
         return;
       case closings.byPeer:
         this.refuse(streamId, errorCodes.streamClosed, costs.violation);
@@ -253,7 +257,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
         this.fail(errorCodes.streamClosed);
         return;
       default:
-        this.fail(this.isIdle(streamId) ? errorCodes.protocolError : code);
+        this.fail(code);
     }
   }
 
@@ -357,7 +361,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
     const { id } = stream;
     stream.isRemoteClosed = isEnd;
     stream.unconsumed += count;
-    this.#patience.moved(count);
+    this.#patience.moved(count, isLast && count > 0 ? 1 : 0);
     this.owner.data(stream, bytes, start, end, isEnd);
     if (isEnd) this.endedByPeer(id);
   }

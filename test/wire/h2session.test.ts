@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { errorCodes, frameFlags, frameTypes, preface } from '../../proxy/frame/codes.ts';
-import { Encoder } from '../../proxy/frame/encoder.ts';
 import type { Stream } from '../../proxy/frame/stream.ts';
 import { frame, readFrames, SessionEnd, sessionLimits, settle } from '../kit/h2pair.ts';
-
-const get = [':method: GET', ':scheme: http', ':path: /', ':authority: gw.test'];
-const post = [':method: POST', ...get.slice(1)];
+import { block, bothEnds, get, headers, post, rig, said, word } from '../kit/h2rig.ts';
 
 /** Two ends that have exchanged their SETTINGS. */
 function pair(limits = {}): { client: SessionEnd; server: SessionEnd } {
@@ -18,54 +15,8 @@ function pair(limits = {}): { client: SessionEnd; server: SessionEnd } {
   return { client, server };
 }
 
-/** A server to which frames are sent by hand. */
-function rig(): { server: SessionEnd; send: (...frames: Buffer[]) => string[]; encoder: Encoder } {
-  const server = new SessionEnd('server');
-  server.receive(Buffer.concat([preface, frame(frameTypes.settings, 0, 0)]));
-  server.takeOutput();
-  server.takeEvents();
-  return {
-    server,
-    encoder: new Encoder(),
-    send(...frames) {
-      for (const each of frames) server.receive(each);
-      return server.takeEvents();
-    },
-  };
-}
-
-function block(lines: readonly string[], encoder = new Encoder()): Buffer {
-  const target = Buffer.alloc(65_536);
-  let at = 0;
-  for (const line of lines) at = encoder.field(target, at, line, line.indexOf(':', 1));
-  return Buffer.from(target.subarray(0, at));
-}
-
-const bothEnds = frameFlags.endHeaders | frameFlags.endStream;
-
-function headers(streamId: number, lines = get, flags: number = bothEnds): Buffer {
-  return frame(frameTypes.headers, flags, streamId, block(lines));
-}
-
 /** A field of 3,000 bytes for the table, which 0xbe names from then on. */
 const entry = Buffer.from(`\x40\x01x\x7f\xb9\x16${'y'.repeat(3_000)}`, 'latin1');
-
-function word(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
-
-/** The answers of a server as `type streamId code`. */
-function said(server: SessionEnd): string[] {
-  const names = Object.entries(frameTypes);
-  return readFrames(server.takeOutput()).map(({ type, streamId, payload }) => {
-    const name = names.find(([, value]) => value === type)?.[0] ?? type;
-    if (type === frameTypes.rstStream) return `${name} ${streamId} ${payload.readUInt32BE(0)}`;
-    if (type === frameTypes.goaway) return `${name} ${payload.readUInt32BE(0)} ${payload.readUInt32BE(4)}`;
-    return `${name} ${streamId}`;
-  });
-}
 
 describe('two ends', () => {
   test('exchange a request and an answer with bodies, trailers and an interim head', () => {
@@ -327,72 +278,5 @@ describe('a server', () => {
     }
     assert.equal(server.session.isOver, false);
     assert.ok(said(server).includes('windowUpdate 0'));
-  });
-});
-
-describe('floods end the connection with ENHANCE_YOUR_CALM', () => {
-  const open = headers(1, post, frameFlags.endHeaders);
-  const floods: Record<string, [before: Buffer[], unit: (i: number) => Buffer]> = {
-    'rapid reset': [[], (i) => Buffer.concat([headers(2 * i + 1), frame(frameTypes.rstStream, 0, 2 * i + 1, word(8))])],
-    'streams reset by breaking a rule': [
-      [],
-      (i) => Buffer.concat([headers(2 * i + 1), frame(frameTypes.windowUpdate, 0, 2 * i + 1, word(0))]),
-    ],
-    'malformed requests': [
-      [],
-      (i) =>
-        headers(
-          2 * i + 1,
-          [...get, 'X: y'].map((line) => line.replace('X', 'te')),
-        ),
-    ],
-    settings: [[], () => frame(frameTypes.settings, 0, 0)],
-    ping: [[], () => frame(frameTypes.ping, 0, 0, '12345678')],
-    priority: [[], () => frame(frameTypes.priority, 0, 9, Buffer.alloc(5))],
-    'window update': [[], () => frame(frameTypes.windowUpdate, 0, 0, word(1))],
-    'empty DATA': [[open], () => frame(frameTypes.data, 0, 1)],
-    'padding only': [[open], () => frame(frameTypes.data, frameFlags.padded, 1, '\x02\0\0')],
-    'unknown frames': [[], () => frame(99, 0, 0)],
-    'refused streams': [Array.from({ length: 100 }, (_, i) => headers(2 * i + 1)), (i) => headers(2 * i + 201)],
-  };
-  for (const [name, [before, unit]] of Object.entries(floods)) {
-    test(name, () => {
-      const { server, send } = rig();
-      send(...before);
-      let units = 0;
-      while (!server.session.isOver && units < 20_000) send(unit(units++));
-      assert.match(said(server).at(-1) ?? '', /^goaway \d+ 11$/);
-      assert.ok(units <= 4_000, `${units} were taken`);
-    });
-  }
-
-  test('requests whose fields are too many, though each is answered', () => {
-    const { server, send } = rig();
-    const tooMany = [...get, ...Array.from({ length: 101 }, () => 'x: y')];
-    let requests = 0;
-    while (!server.session.isOver && requests < 1_000) {
-      const id = 2 * requests++ + 1;
-      send(headers(id, tooMany));
-      const stream = server.streams.get(id);
-      if (stream !== undefined) server.session.respond(stream, 431, '', true);
-    }
-    assert.match(said(server).at(-1) ?? '', /^goaway \d+ 11$/);
-    assert.ok(requests > 100 && requests <= 300, `${requests} were taken`);
-  });
-
-  test('but not honest work: cancelled streams among answered ones, pings among data', () => {
-    const { server, send } = rig();
-    for (let i = 0; i < 5_000; i++) {
-      const [answered, cancelled] = [4 * i + 1, 4 * i + 3];
-      send(headers(answered), headers(cancelled), frame(frameTypes.rstStream, 0, cancelled, word(8)));
-      const stream = server.streams.get(answered) as Stream<string>;
-      server.session.respond(stream, 200, '', false);
-      server.session.data(stream, Buffer.alloc(1_000), 0, 1_000, true);
-      send(frame(frameTypes.windowUpdate, 0, 0, word(1_000)));
-      send(frame(frameTypes.ping, 0, 0, '12345678'));
-      server.nowMs += 1;
-      server.takeOutput();
-    }
-    assert.equal(server.session.isOver, false);
   });
 });
