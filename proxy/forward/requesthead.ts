@@ -55,9 +55,18 @@ for (const name of ['ssl-client-verify', 'ssl-client-subject-dn', 'ssl-client-is
   isDropped[nameIds[name]] = asserted;
 }
 
+/**
+ * What proxies tell of the way to them beyond what the gateway knows. Backends make links, redirects and identities of it, so only a
+ * trusted peer may say it.
+ */
+const told = 3;
+for (const name of ['prefix', 'ssl', 'protocol', 'server', 'client-cert'] as const) {
+  isDropped[nameIds[`x-forwarded-${name}`]] = told;
+}
+
 /** Of requests that are traced, the gateway says what their place in the trace is. */
-const placed = 3;
-const placedWithState = 4;
+const placed = 4;
+const placedWithState = 5;
 isDropped[nameIds.traceparent] = placed;
 isDropped[nameIds.tracestate] = placedWithState;
 
@@ -168,14 +177,14 @@ function needsZeroLength(method: string): boolean {
 function passedLines(exchange: Exchange, edits: readonly CompiledEdits[]): string {
   const head = exchange.head;
   const isPlain = exchange.nominated === null && edits.length === 0;
-  const isBelieved = exchange.proofLines === '' && exchange.client?.peer.isTrusted === true;
+  const isTrusted = exchange.client?.peer.isTrusted === true;
   const last = head.text.length - 2;
   let text = '';
   let runStart = -1;
   for (let field = 0; field < head.count; field++) {
     const start = head.nameStarts[field] as number;
     const drop = isDropped[head.ids[field] as number] as number;
-    const isAllowed = drop === 0 || (drop === asserted && isBelieved) || (drop >= placed && isOfClient(exchange, drop));
+    const isAllowed = drop === 0 || (drop > 1 && isSayable(exchange, drop, isTrusted));
     const isKept = isAllowed && (isPlain || isPassed(exchange, edits, field));
     if (isKept && head.isCanonical(field)) {
       if (runStart === -1) runStart = start;
@@ -190,8 +199,10 @@ function passedLines(exchange: Exchange, edits: readonly CompiledEdits[]): strin
   return runStart === -1 ? text : text + head.text.slice(runStart, last);
 }
 
-/** Trace context that says what the client said: of a request that is not traced, and the state of a trace that goes on. */
-function isOfClient({ trace }: Exchange, drop: number): boolean {
+/** @param drop asserted, told, placed or placedWithState */
+function isSayable({ proofLines, trace }: Exchange, drop: number, isTrusted: boolean): boolean {
+  if (drop < placed) return isTrusted && (drop === told || proofLines === '');
+  // Of a request that is not traced, and the state of a trace that goes on.
   return trace === null || (drop === placedWithState && trace.parentId !== '');
 }
 

@@ -43,6 +43,11 @@ export const nameIds = {
   'ssl-client-cert': 37,
   traceparent: 38,
   tracestate: 39,
+  'x-forwarded-prefix': 40,
+  'x-forwarded-ssl': 41,
+  'x-forwarded-protocol': 42,
+  'x-forwarded-server': 43,
+  'x-forwarded-client-cert': 44,
 } as const;
 
 /** Candidates by (length, first letter); almost every bucket is empty or has one entry. */

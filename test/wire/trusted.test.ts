@@ -22,7 +22,7 @@ before(async () => {
         annotations: { 'force-ssl-redirect': 'true' },
       }),
     ],
-    args: ['--trusted-proxies', '127.0.0.0/8', '--trusted-proxies', '10.0.0.0/8'],
+    args: ['--trusted-proxies', '127.0.0.1/32', '--trusted-proxies', '10.0.0.0/8'],
   });
 });
 
@@ -32,9 +32,9 @@ after(async () => {
 });
 
 /** What the backend sees of a request with these fields. */
-async function seen(fields: readonly string[]): Promise<(name: string) => string | undefined> {
+async function seen(fields: readonly string[], from = '127.0.0.1'): Promise<(name: string) => string | undefined> {
   recorder.take();
-  await exchange({ port: sluice.httpPort }, get('/', 'gw.test', fields));
+  await exchange({ port: sluice.httpPort, from }, get('/', 'gw.test', fields));
   const request = await recorder.request();
   return (name) => fieldValue(request, name);
 }
@@ -70,6 +70,17 @@ test('nonsense from a trusted proxy is not passed on', async () => {
   assert.equal(field('x-forwarded-proto'), 'http');
   assert.equal(field('x-forwarded-port'), String(sluice.httpPort));
   assert.equal(field('x-forwarded-host'), 'gw.test');
+});
+
+test('what proxies say of the way beyond that comes from trusted ones alone', async () => {
+  const names = ['Prefix', 'Ssl', 'Protocol', 'Server', 'Client-Cert'].map((name) => `X-Forwarded-${name}`);
+  const fields = names.map((name) => `${name}: //evil.test`);
+  const [trusted, untrusted] = [await seen(fields), await seen([...fields, 'X-Other: 1'], '127.0.0.9')];
+  for (const name of names) {
+    assert.equal(trusted(name.toLowerCase()), '//evil.test', name);
+    assert.equal(untrusted(name.toLowerCase()), undefined, name);
+  }
+  assert.equal(untrusted('x-other'), '1');
 });
 
 test('the redirect to https leads to the host that a trusted proxy names', async () => {
