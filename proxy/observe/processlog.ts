@@ -1,9 +1,14 @@
+import files from 'node:fs';
 import pino from 'pino';
 import type { LogLevel } from '#kit/loglevel.ts';
+import { unblockedStderr } from '#kit/stderr.ts';
 
 /** JSON lines on stderr; `base` says in each who speaks. */
 export function openProcessLog(level: LogLevel, base: object): pino.Logger {
-  const log = pino({ level: level.now, base }, pino.destination({ fd: 2, sync: true }));
+  const stderr = pino.destination(unblockedStderr(files));
+  // It is full, or nobody reads it: there is nowhere to say so.
+  stderr.on('error', () => {});
+  const log = pino({ level: level.now, base }, stderr);
   level.follow((now) => {
     log.level = now;
     log.info({ level: now }, 'the log level is another from now on');
