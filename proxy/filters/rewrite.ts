@@ -94,11 +94,12 @@ function encodeText(text: string): string {
 
 /**
  * Makes a path absolute, and takes out dot segments that putting it together has made: `/a(.*)` → `/files/$1` on `/a../x` must
- * not climb out of `/files` (the classic off-by-slash of nginx aliases). They are dropped, not resolved.
+ * not climb out of `/files` (the classic off-by-slash of nginx aliases), nor what some take for one: `..;x`, `..\x`. They are
+ * dropped, not resolved.
  */
 function finish(path: string): string {
   const absolute = path.startsWith('/') ? path : `/${path}`;
   if (!/\/(?:\.|%2e)/i.test(absolute)) return absolute;
-  const kept = absolute.split('/').filter((segment) => !/^(?:\.|%2e){1,2}(?:;.*)?$/i.test(segment));
+  const kept = absolute.split('/').filter((segment) => !/^(?:\.|%2e){1,2}(?:(?:;|%5c).*)?$/i.test(segment));
   return kept.length === 1 ? '/' : kept.join('/');
 }

@@ -138,9 +138,10 @@ function readTarget(exchange: Exchange, hostText: string, hasHost: boolean): Ref
 export function readOrigin(exchange: Exchange, origin: string): Refusal | null {
   exchange.target = origin;
   const question = origin.indexOf('?');
-  exchange.rawPath = question === -1 ? origin : origin.slice(0, question);
+  // The asterisk means the host as a whole (RFC 9112 §3.2.4); a redirect would put it behind the host's name.
+  exchange.rawPath = origin === '*' ? '/' : question === -1 ? origin : origin.slice(0, question);
   exchange.query = question === -1 ? '' : origin.slice(question + 1);
-  const path = origin === '*' ? '/' : normalisePath(exchange.rawPath);
+  const path = normalisePath(exchange.rawPath);
   if (path === null) return refusals.path;
   exchange.path = path;
   return null;

@@ -99,6 +99,11 @@ test('the redirect to https leads to the host that a trusted proxy names', async
   }
 });
 
+test('the redirect to https of a request to no path leads to the host', async () => {
+  const reply = await exchange({ port: sluice.httpPort }, 'OPTIONS * HTTP/1.1\r\nHost: tls.test\r\n\r\n', 'OPTIONS');
+  assert.equal(/^location: (\S+)/im.exec(reply.head)?.[1], `https://tls.test:${sluice.httpsPort}`);
+});
+
 const hasIpv6 = Object.values(networkInterfaces()).some((each) => each?.some(({ address }) => address === '::1'));
 
 test('an IPv6 client is served on the same port, and is not trusted for the ranges of IPv4', {
