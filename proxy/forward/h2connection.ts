@@ -17,11 +17,13 @@ import type { Keeping } from './keeping.ts';
 import { sharedUpstreamBuffer } from './relay.ts';
 import { waitOver } from './tryclock.ts';
 
-/** Streams of which unread bytes fit into the connection's window together: none of them ever holds up another. */
+/** Of one connection, whatever the backend allows. */
+const mostStreams = 1_024;
+/** The unread bytes of so many fit into the connection's window together: none of them ever holds up another. */
 const windows = {
   streamWindowBytes: 65_535,
   mostStreamWindowBytes: 262_144,
-  connectionWindowBytes: 128 * 262_144,
+  connectionWindowBytes: mostStreams * 262_144,
 } as const;
 
 const spares: H2Stream[] = [];
@@ -71,7 +73,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
       this.retire();
       return false;
     }
-    if (this.isConnected) return this.session.hasRoom;
+    if (this.isConnected) return this.session.hasRoom && this.session.streams.size < mostStreams;
     return this.#waiting.length < this.session.peer.maxConcurrentStreams;
   }
 
