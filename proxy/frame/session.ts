@@ -241,14 +241,10 @@ export class Session<T> implements FrameSink, SendEvents<T> {
 
   /** HEADERS or DATA came for a stream that is not there. @param code of a stream that is long gone */
   stray(streamId: number, code: number): void {
-    if (this.isIdle(streamId)) {
-      this.fail(errorCodes.protocolError);
-      return;
-    }
     switch (this.closed.howOf(streamId)) {
       case closings.byUs:
-        // It was on its way when the stream was reset.
-        this.spend(costs.pointless);
+        // It was on its way when the stream was reset. A server is not to pay for clients of ours that take much back at once.
+        if (this.isServer) this.spend(costs.pointless);
         return;
       case closings.byPeer:
         this.refuse(streamId, errorCodes.streamClosed, costs.violation);
@@ -257,7 +253,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
         this.fail(errorCodes.streamClosed);
         return;
       default:
-        this.fail(code);
+        this.fail(this.isIdle(streamId) ? errorCodes.protocolError : code);
     }
   }
 

@@ -12,7 +12,7 @@ export interface CookieScene {
 }
 
 /**
- * Every value that a Cookie field has for a name, in order. Two cookies of one name (Path `/` and Path `/api`) both
+ * The values that a Cookie field has for a name, in order, up to `mostValues`. Two cookies of one name (Path `/` and Path `/api`) both
  * come, and RFC 6265 §5.4 tells servers not to rely on which is first.
  *
  * Fields that came repeated are joined by `, `, so a comma ends a value, too; the values that we issue have none.
@@ -28,6 +28,7 @@ export function cookieValues(field: string | undefined, name: string): readonly 
     const value = field.slice(equals + 1, end);
     values ??= [];
     values.push(value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value);
+    if (values.length === mostValues) break;
     at = end - 1;
   }
   return values ?? noValues;
@@ -91,6 +92,9 @@ function mishandlesSameSiteNone(field: string): boolean {
 const mostUserAgent = 256;
 
 const noValues: readonly string[] = [];
+
+/** More than paths and domains give one browser. Each value may cost a signature (sticky.ts), and a field has room for thousands. */
+const mostValues = 8;
 
 function isSeparator(code: number): boolean {
   return code === 0x3b || code === 0x20 || code === 0x2c || code === 0x09;

@@ -28,6 +28,10 @@ describe('reading', () => {
   for (const [field, values] of cases) {
     test(JSON.stringify(field) ?? 'no field', () => assert.deepEqual(cookieValues(field, 'id'), values));
   }
+
+  test('of thousands of one name the first few are looked at', () => {
+    assert.deepEqual(cookieValues('id=a.b;'.repeat(4_000), 'id'), Array<string>(8).fill('a.b'));
+  });
 });
 
 describe('writing', () => {
