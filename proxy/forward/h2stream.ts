@@ -26,6 +26,8 @@ export class H2Stream implements UpstreamSide, Expiring {
   exchange: Exchange | null = null;
   isReused = false;
   hasAnswered = false;
+  /** The final response head has come; an interim one says nothing of the request. */
+  #hasHead = false;
   readonly line = new ResponseLine();
   #engine!: Engine;
   #connection!: H2Connection;
@@ -38,7 +40,7 @@ export class H2Stream implements UpstreamSide, Expiring {
     this.#engine = engine;
     this.#connection = connection;
     this.#stream = null;
-    this.hasAnswered = false;
+    this.hasAnswered = this.#hasHead = false;
     this.expiresAtMs = Number.POSITIVE_INFINITY;
   }
 
@@ -151,10 +153,15 @@ export class H2Stream implements UpstreamSide, Expiring {
     }
     this.#read(exchange, section, isEnd);
     if (line.status < 200) {
-      if (++exchange.interims > mostInterims) this.fail(failures.malformed);
-      else exchange.client?.writeInterim(exchange, line, head);
+      if (++exchange.interims > mostInterims) {
+        this.fail(failures.malformed);
+        return false;
+      }
+      this.#restartClock(clock.nowMs);
+      exchange.client?.writeInterim(exchange, line, head);
       return false;
     }
+    this.#hasHead = true;
     this.#clock.headCame();
     if (!replyHead(this.#engine, exchange, line, head)) return false;
     this.#restartClock(clock.nowMs);
@@ -246,7 +253,7 @@ export class H2Stream implements UpstreamSide, Expiring {
   }
 
   #restartClock(nowMs: number): void {
-    const isUploading = !this.hasAnswered && this.exchange?.isRequestComplete === false;
+    const isUploading = !this.#hasHead && this.exchange?.isRequestComplete === false;
     this.#clock.isSending = this.isFull;
     this.expiresAtMs = this.#clock.next(!isUploading, nowMs);
   }

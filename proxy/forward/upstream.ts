@@ -157,6 +157,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     if (line.status < 200) {
       if (line.status === 101) return this.#switch(exchange, after);
       if (++exchange.interims > mostInterims) return this.#malformed(exchange);
+      this.#restartClock(clock.nowMs);
       exchange.client?.writeInterim(exchange, line, head);
       return after;
     }

@@ -9,6 +9,7 @@ import { Limits } from '../../proxy/listen/limits.ts';
 import { withoutZeroes } from '../../proxy/listen/withoutzeroes.ts';
 import type { ResponseFlag } from '../../proxy/observe/record.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
+import { H2Backend } from '../kit/h2backend.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
 import { type Answer, answerBytes, Recorder } from '../kit/recorder.ts';
 import { plainTable, row } from '../kit/rows.ts';
@@ -32,12 +33,12 @@ async function scene(
   onRequest: Answer | { port: number },
   timeouts: Partial<Route['timeouts']>,
   limits: Partial<Limits> = {},
-  isTls = false,
+  protocol: 'http' | 'https' | 'h2c' = 'http',
 ): Promise<Scene> {
   const backend = typeof onRequest === 'function' ? await Recorder.start({ onRequest }) : null;
   const port = typeof onRequest === 'function' ? (backend?.port ?? 0) : onRequest.port;
   const rows = plainTable([{ address: '127.0.0.1', port }]).map((each) => {
-    if (each.kind === 'backend' && isTls) return row('backend', { ...each.row, protocol: 'https' });
+    if (each.kind === 'backend') return row('backend', { ...each.row, protocol });
     if (each.kind !== 'route') return each;
     const retry = { ...each.row.retry, on: [] };
     return row('route', { ...each.row, retry, timeouts: { ...each.row.timeouts, ...timeouts } });
@@ -82,7 +83,7 @@ const halfAnswer: Answer = (request) => answerBytes(request, 'HTTP/1.1 200 OK\r\
 const long = 32 << 20;
 
 test('connect: a backend whose handshake never ends is 504 and UCT', async () => {
-  const at = await scene({ port: await deafServer() }, { connectMs: shortMs }, {}, true);
+  const at = await scene({ port: await deafServer() }, { connectMs: shortMs }, {}, 'https');
   at.client.send(get('/', 'a'));
   await assertEnds(at, 504, 'UCT');
 });
@@ -103,6 +104,42 @@ test('read: a backend that is silent is 504 and UT; in the middle of its answer 
   await assertCutOff(inside, 'UT');
 });
 
+test('read: an interim answer is a sign of life, from which the pause is counted', async () => {
+  let lastMs = 0;
+  const alive = (write: () => void, isOver: () => boolean) => {
+    let left = 3;
+    const timer = setInterval(() => {
+      if (left-- === 0 || isOver()) {
+        clearInterval(timer);
+        return;
+      }
+      lastMs = performance.now();
+      write();
+    }, shortMs);
+  };
+  const h1: Answer = (request) => {
+    const { socket } = request.connection;
+    alive(
+      () => socket.write('HTTP/1.1 102 Processing\r\n\r\n'),
+      () => socket.destroyed,
+    );
+  };
+  const h2 = await H2Backend.start({
+    onEnd: ({ stream }) =>
+      alive(
+        () => stream.additionalHeaders({ ':status': 102 }),
+        () => stream.destroyed,
+      ),
+  });
+  opened.push(h2);
+  for (const backend of [h1, h2]) {
+    const at = await scene(backend, { readMs: longMs }, {}, backend === h1 ? 'http' : 'h2c');
+    at.client.send(get('/', 'a'));
+    await assertEnds(at, 504, 'UT');
+    assert.ok(performance.now() - lastMs >= longMs, `${performance.now() - lastMs} ms`);
+  }
+});
+
 test('per try: no head in time is 504 and UTT; once it is there, the clock is off', async () => {
   const before = await scene(silent, { tryMs: shortMs });
   before.client.send(get('/', 'a'));
@@ -115,6 +152,17 @@ test('per try: no head in time is 504 and UTT; once it is there, the clock is of
 test('per try: a slow upload is the client’s time, and not that of the try', async () => {
   const at = await scene(silent, { tryMs: shortMs }, { bodyIdleMs: shortMs * 3 });
   at.client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf');
+  await assertEnds(at, 408, 'DBT');
+});
+
+test('per try: nor is it after 100 Continue, over HTTP/2 either', async () => {
+  const backend = await H2Backend.start({ onRequest: ({ stream }) => stream.additionalHeaders({ ':status': 100 }) });
+  opened.push(backend);
+  const limits = { bodyIdleMs: shortMs * 3 };
+  const at = await scene(backend, { tryMs: shortMs, readMs: shortMs }, limits, 'h2c');
+  at.client.send('POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n');
+  await backend.request(0);
+  at.client.send('half');
   await assertEnds(at, 408, 'DBT');
 });
 
