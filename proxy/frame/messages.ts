@@ -88,7 +88,7 @@ function takeBlock<T>(
   if (isOpening) {
     takeRequest(session, streamId, isEnd, dependsOnItself);
   } else if (stream === undefined) {
-    session.stray(streamId, errorCodes.protocolError);
+    takeStray(session, streamId, end - start, errorCodes.protocolError);
   } else if (stream.isRemoteClosed) {
     session.streamError(stream, errorCodes.streamClosed);
   } else if (dependsOnItself || section.isMalformed) {
@@ -104,7 +104,7 @@ function takeRequest<T>(session: Session<T>, streamId: number, isEnd: boolean, d
   session.lastPeerId = streamId;
   if (streamId > session.goneId) {
     // It was on its way when it was told that no more are taken.
-    session.closed.reset(streamId, closings.byUs);
+    session.gaveUp(streamId);
     return;
   }
   if (session.streams.size >= session.limits.streams) {
@@ -159,4 +159,21 @@ function takeTrailers<T>(session: Session<T>, stream: Stream<T>, isEnd: boolean)
   stream.isRemoteClosed = true;
   session.owner.trailers(stream, section);
   session.endedByPeer(id);
+}
+
+/** HEADERS or DATA came for a stream that is not there (RFC 9113 §5.1). @param code of a stream that is long gone */
+export function takeStray<T>(session: Session<T>, streamId: number, bytes: number, code: number): void {
+  switch (session.closed.howOf(streamId)) {
+    case closings.byUs:
+      if (!session.wasOnItsWay(bytes)) session.spend(costs.pointless);
+      return;
+    case closings.byPeer:
+      session.refuse(streamId, errorCodes.streamClosed, costs.violation);
+      return;
+    case closings.ended:
+      session.fail(errorCodes.streamClosed);
+      return;
+    default:
+      session.fail(session.isIdle(streamId) ? errorCodes.protocolError : code);
+  }
 }

@@ -39,11 +39,17 @@ const bytesPerPoint = 64;
 const companionsPerFrame = 4;
 const mostCompanions = 10_000;
 const smallCost = costs.ping;
+/** What may be on its way of all streams together; no window of a connection is larger by much. */
+const mostOnItsWayBytes = 16 << 20;
+/** What a frame without a byte counts for: an honest peer has one of them on its way at the most. */
+const emptyFrameBytes = 4_096;
 
 export class Patience {
   #points = mostPoints;
   #atMs: number;
   #companions = 0;
+  /** Of streams that we reset, what may come until the peer hears of it. */
+  #onItsWayBytes = 0;
 
   constructor(nowMs: number) {
     this.#atMs = nowMs;
@@ -68,5 +74,18 @@ export class Patience {
   moved(bytes: number, frames: number): void {
     this.#points += bytes / bytesPerPoint;
     this.#companions = Math.min(mostCompanions, this.#companions + frames * companionsPerFrame);
+  }
+
+  /** A stream was reset by us. @param windowBytes that the peer may have sent by then */
+  gaveUp(windowBytes: number): void {
+    this.#onItsWayBytes = Math.min(mostOnItsWayBytes, this.#onItsWayBytes + windowBytes);
+  }
+
+  /** @param bytes of a frame for a stream that we reset. @returns whether it may have been sent before */
+  wasOnItsWay(bytes: number): boolean {
+    this.#onItsWayBytes -= bytes || emptyFrameBytes;
+    if (this.#onItsWayBytes >= 0) return true;
+    this.#onItsWayBytes = 0;
+    return false;
   }
 }

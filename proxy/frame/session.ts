@@ -5,7 +5,7 @@ import { Decoder } from './decoder.ts';
 import { FieldBlock } from './fieldblock.ts';
 import { FrameReader, type FrameSink } from './framereader.ts';
 import { Inflow } from './inflow.ts';
-import { takeContinuation, takeHeaders } from './messages.ts';
+import { takeContinuation, takeHeaders, takeStray } from './messages.ts';
 import type { Output } from './output.ts';
 import type { SessionLimits, SessionOwner } from './owner.ts';
 import { costs, Patience } from './patience.ts';
@@ -158,8 +158,14 @@ export class Session<T> implements FrameSink, SendEvents<T> {
   reset(stream: Stream<T>, code: number): void {
     if (!this.isOver) this.sender.reset(stream.id, code);
     this.#forget(stream);
-    this.closed.reset(stream.id, closings.byUs);
+    this.gaveUp(stream.id);
     giveStream(stream);
+  }
+
+  /** A stream is over because we say so. */
+  gaveUp(streamId: number): void {
+    this.closed.reset(streamId, closings.byUs);
+    this.#patience.gaveUp(this.limits.mostStreamWindowBytes);
   }
 
   /**
@@ -220,7 +226,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
   /** Ends a stream that the owner knows nothing of. */
   refuse(streamId: number, code: number, points: number): void {
     this.sender.reset(streamId, code);
-    this.closed.reset(streamId, closings.byUs);
+    this.gaveUp(streamId);
     this.spend(points);
   }
 
@@ -239,22 +245,10 @@ export class Session<T> implements FrameSink, SendEvents<T> {
     return (streamId & 1) === 0 || streamId >= this.nextId;
   }
 
-  /** HEADERS or DATA came for a stream that is not there. @param code of a stream that is long gone */
-  stray(streamId: number, code: number): void {
-    switch (this.closed.howOf(streamId)) {
-      case closings.byUs:
-        // It was on its way when the stream was reset. A server is not to pay for clients of ours that take much back at once.
-        if (this.isServer) this.spend(costs.pointless);
-        return;
-      case closings.byPeer:
-        this.refuse(streamId, errorCodes.streamClosed, costs.violation);
-        return;
-      case closings.ended:
-        this.fail(errorCodes.streamClosed);
-        return;
-      default:
-        this.fail(this.isIdle(streamId) ? errorCodes.protocolError : code);
-    }
+  /** @param bytes of a frame for a stream that is over because we said so. @returns whether they may have been sent before */
+  wasOnItsWay(bytes: number): boolean {
+    // A server is not to pay for clients of ours that take much back at once.
+    return !this.isServer || this.#patience.wasOnItsWay(bytes);
   }
 
   /** The peer's side of the stream is closed: with ours it is over. */
@@ -312,7 +306,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
     }
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
-      this.stray(streamId, errorCodes.streamClosed);
+      takeStray(this, streamId, length, errorCodes.streamClosed);
     } else if (stream.isRemoteClosed) {
       this.streamError(stream, errorCodes.streamClosed);
     } else if (!stream.hasHead) {

@@ -6,14 +6,13 @@ export const get = [':method: GET', ':scheme: http', ':path: /', ':authority: gw
 export const post = [':method: POST', ...get.slice(1)];
 
 /** A server to which frames are sent by hand. */
-export function rig(): { server: SessionEnd; send: (...frames: Buffer[]) => string[]; encoder: Encoder } {
+export function rig(): { server: SessionEnd; send: (...frames: Buffer[]) => string[] } {
   const server = new SessionEnd('server');
   server.receive(Buffer.concat([preface, frame(frameTypes.settings, 0, 0)]));
   server.takeOutput();
   server.takeEvents();
   return {
     server,
-    encoder: new Encoder(),
     send(...frames) {
       for (const each of frames) server.receive(each);
       return server.takeEvents();

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { errorCodes, frameTypes } from '../../proxy/frame/codes.ts';
+import { errorCodes, frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
 import type { Stream } from '../../proxy/frame/stream.ts';
-import { frame, SessionEnd, settle } from '../kit/h2pair.ts';
+import { frame, SessionEnd, sessionLimits, settle } from '../kit/h2pair.ts';
+import { rig as byHand, get, headers, post, said } from '../kit/h2rig.ts';
 
 /** Many at once: more than are remembered one by one. */
 const count = 600;
-const get = [':method: GET', ':path: /', ':scheme: http', ':authority: gw.test'];
 const ids = Array.from({ length: count }, (_, i) => 2 * i + 1);
 
 /** A client with many open requests, and what its server has on the way for them. */
@@ -37,7 +37,6 @@ describe('what was on its way when a stream was reset', () => {
     const server = new SessionEnd('server');
     const client = new SessionEnd('client');
     settle(client, server);
-    const post = [':method: POST', ...get.slice(1)];
     for (let id = 1; id < 200; id += 2) client.session.request(client.session.open(String(id)), post, '', false);
     settle(client, server);
     for (const stream of [...server.streams.values()].slice(1)) server.session.reset(stream, errorCodes.noError);
@@ -47,6 +46,18 @@ describe('what was on its way when a stream was reset', () => {
     server.receive(client.takeOutput());
     assert.equal(server.session.isOver, false);
     assert.equal(server.bodies.get(1), 'begin');
+  });
+
+  test('is no fault of a client that sends little bits, while they may be on their way', () => {
+    const { server, send } = byHand();
+    send(headers(1, post, frameFlags.endHeaders), headers(3, post, frameFlags.endHeaders));
+    server.session.reset(server.streams.get(1) as Stream<string>, errorCodes.noError);
+    const bit = frame(frameTypes.data, 0, 1, '0123456');
+    const bits = Math.floor(sessionLimits.mostStreamWindowBytes / 7);
+    for (let i = 0; i < bits; i++) send(bit);
+    assert.equal(server.session.isOver, false);
+    for (let i = 0; i < 2_000 && !server.session.isOver; i++) send(bit);
+    assert.match(said(server).at(-1) ?? '', /^goaway 3 11$/);
   });
 
   test('but a stream that was never open is', () => {
