@@ -64,6 +64,9 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     this.expiresAtMs = waitOver(nowMs, connectMs);
     this.#keeping = keeping;
     this.session = new Session('client', this, { streams: 0, section, ...windows }, nowMs);
+    // Its SETTINGS may come after many requests have gone: what it will refuse then would cost each of them a try.
+    const { peer } = this.session;
+    peer.maxConcurrentStreams = Math.max(1, pool.streams ?? peer.maxConcurrentStreams);
   }
 
   /** Another request can go this way. */
@@ -201,6 +204,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
 
   /** The backend may take more streams than were thought. */
   settled(): void {
+    this.pool.streams = this.session.peer.maxConcurrentStreams;
     this.pool.circuit?.roomGrew();
   }
 

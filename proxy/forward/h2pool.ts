@@ -14,6 +14,8 @@ export class H2Pool implements Target {
   /** Of the one backend whose connections these are, where that has a limit of them. */
   readonly circuit: Circuit | null;
   session: Buffer | null = null;
+  /** Streams that the endpoint allows on a connection, by what it said last; null: it has said nothing yet. */
+  streams: number | null = null;
   readonly #engine: Engine;
   readonly #connections: H2Connection[] = [];
 

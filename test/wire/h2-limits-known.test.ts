@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { after, test } from 'node:test';
+import { testGateway } from '../kit/gateway.ts';
+import { SessionEnd } from '../kit/h2pair.ts';
+import { get, RawClient } from '../kit/rawclient.ts';
+import { plainTable, row } from '../kit/rows.ts';
+import { waitUntil } from '../kit/wait.ts';
+
+const opened: { stop(): Promise<void> }[] = [];
+after(async () => {
+  for (const each of opened.reverse()) await each.stop();
+});
+
+/** Connections of a backend that allows ten streams on each, and says so late. */
+class LateBackend {
+  readonly #ends: [SessionEnd, Socket][] = [];
+  readonly server = createServer((socket) => {
+    const end = new SessionEnd('server', { streams: 10 });
+    this.#ends.push([end, socket]);
+    socket.on('error', () => undefined);
+    socket.on('data', (bytes: Buffer) => end.receive(bytes));
+  });
+
+  get requests(): number {
+    return this.#ends.reduce((sum, [{ events }]) => sum + events.filter((each) => each.includes('headers')).length, 0);
+  }
+
+  /** Says all that there is to say, and goes. */
+  answer(): void {
+    for (const [end, socket] of this.#ends.splice(0)) {
+      for (const stream of [...end.streams.values()]) end.session.respond(stream, 200, 'Content-Length: 0\r\n', true);
+      socket.end(end.takeOutput());
+    }
+  }
+}
+
+test('a new connection begins with the streams that the endpoint allowed on the one before', async () => {
+  const backend = new LateBackend();
+  await new Promise<void>((resolve) => backend.server.listen(0, '127.0.0.1', resolve));
+  const { port } = backend.server.address() as AddressInfo;
+  const gateway = await testGateway([
+    ...plainTable([{ address: '127.0.0.1', port }]),
+    row('backend', { id: 'b', protocol: 'h2c' }),
+  ]);
+  opened.push({ stop: async () => void backend.server.close() }, gateway);
+  const clients = await Promise.all(Array.from({ length: 30 }, () => RawClient.open({ port: gateway.port })));
+  for (const client of clients) opened.push({ stop: async () => client.destroy() });
+  clients[0]?.send(get('/', 'gw.test'));
+  await waitUntil(() => backend.requests === 1, 'the first request');
+  backend.answer();
+  await clients[0]?.response(0);
+  await waitUntil(() => gateway.gateway.counts().upstream === 0, 'the connection to end');
+  for (const client of clients) client.send(get('/', 'gw.test'));
+  await waitUntil(() => backend.requests === 30 || gateway.records.length > 1, 'all requests to be taken');
+  backend.answer();
+  await waitUntil(() => gateway.records.length === 31, 'all answers');
+  assert.deepEqual([...new Set(gateway.records.map(({ status, tries }) => `${status} ${tries}`))], ['200 1']);
+});
