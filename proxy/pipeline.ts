@@ -7,6 +7,7 @@ import { isHttp2, Pools } from './forward/pools.ts';
 import { answer, answerLocally, refuse } from './listen/answer.ts';
 import { refuseUnproven } from './listen/clientauth.ts';
 import type { Connection } from './listen/connection.ts';
+import { refuseDisguised } from './listen/disguise.ts';
 import { Doors } from './listen/doors.ts';
 import { believePeer } from './listen/forwarded.ts';
 import { HalfOpen } from './listen/halfopen.ts';
@@ -17,6 +18,7 @@ import { refusals } from './listen/refusals.ts';
 import type { SocketHandle } from './listen/sockets.ts';
 import type { Spreading } from './listen/spreading.ts';
 import { withoutZeroes } from './listen/withoutzeroes.ts';
+import { hasOtherReadings } from './match/readings.ts';
 import { draw } from './match/weighted.ts';
 import type { Observer } from './observe/record.ts';
 import { traceContextOf } from './observe/tracecontext.ts';
@@ -94,6 +96,9 @@ export class Gateway implements Engine {
       return;
     }
 
+    if (hasOtherReadings(exchange.rawPath, exchange.path) && refuseDisguised(this, exchange, this.#doors.httpsPort)) {
+      return;
+    }
     const local = route.filters.answer?.(exchange, { httpsPort: this.#doors.httpsPort }) ?? null;
     if (local !== null) {
       answerLocally(this, exchange, local);

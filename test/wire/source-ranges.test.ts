@@ -34,6 +34,12 @@ before(async () => {
         paths: { '/admin': 'recorder' },
         annotations: { 'allowlist-source-range': '198.51.100.0/24' },
       }),
+      ingress({
+        name: 'vault',
+        host: 'split.test',
+        paths: { '/vault': 'recorder' },
+        annotations: { 'auth-url': 'http://auth.test/' },
+      }),
       site('raw-open', { 'ssl-passthrough': 'true', 'whitelist-source-range': '127.0.0.0/8' }, 'raw'),
       site('raw-shut', { 'ssl-passthrough': 'true', 'whitelist-source-range': '198.51.100.0/24' }, 'raw'),
       ...service('recorder', [recorder.port]),
@@ -112,6 +118,31 @@ test('no spelling of a path that some server reads as another leads past a list'
   }
   assert.deepEqual(recorder.take(), []);
   assert.equal((await exchange({ port: sluice.httpPort }, get('/x//y/../z', 'split.test'))).status, 200);
+});
+
+test('who may not come to a path may not come to what backends take for it', async () => {
+  const ask = (path: string, client: string) =>
+    exchange({ port: sluice.httpPort }, get(path, 'split.test', from(client))).then(({ status }) => status);
+  for (const path of [
+    '/admin;x',
+    '/;x/admin/y',
+    '/admin%3bx',
+    '/;%2fx/admin',
+    '/;%2fadmin',
+    '/admin%5cx',
+    '/admin/..',
+    '/admin/%2e%2e/x',
+    '//x/admin',
+  ]) {
+    recorder.take();
+    assert.equal(await ask(path, '192.0.2.1'), 403, path);
+    assert.deepEqual(recorder.take(), [], path);
+    assert.equal(await ask(path, '198.51.100.7'), 200, path);
+  }
+  for (const path of ['/x;admin', '//x/y', '/x/../y', '/x%20y', '/x;/admin'])
+    assert.equal(await ask(path, '192.0.2.1'), 200, path);
+  // Closed for want of what would open it.
+  for (const path of ['/vault', '/vault;x', '//x/vault']) assert.equal(await ask(path, '198.51.100.7'), 503, path);
 });
 
 test('a gRPC call is refused in its own words', async () => {

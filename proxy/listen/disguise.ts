@@ -1,0 +1,35 @@
+import type { Denial } from '../filters/compiled.ts';
+import type { Engine } from '../forward/engine.ts';
+import type { Exchange } from '../forward/exchange.ts';
+import type { CompiledRoute } from '../match/match.ts';
+import { otherReadings } from '../match/readings.ts';
+import { answerLocally } from './answer.ts';
+
+/**
+ * Holds a request to the rules of all paths that its own may be read as: whoever may not come to `/admin` may not come to
+ * `/admin;x` either, which another rule takes.
+ *
+ * @returns true when the request has been refused
+ */
+export function refuseDisguised(engine: Engine, exchange: Exchange, httpsPort: number): boolean {
+  const { path } = exchange;
+  let denial: Denial | null = null;
+  for (const reading of otherReadings(exchange.rawPath, path)) {
+    exchange.path = reading;
+    const { route } = engine.tables.match(exchange.listenerId, exchange);
+    if (route !== null && route.id !== exchange.route?.id) denial ??= denialOf(engine, exchange, route, httpsPort);
+  }
+  exchange.path = path;
+  if (denial === null) return false;
+  answerLocally(engine, exchange, denial);
+  return true;
+}
+
+/** Of a client whose address may not come, or of a route that is closed. */
+function denialOf(engine: Engine, exchange: Exchange, route: CompiledRoute, httpsPort: number): Denial | null {
+  const local = route.filters.answer?.(exchange, { httpsPort }) ?? null;
+  if (local !== null) return 'sentence' in local ? local : null;
+  const backendId = route.backends[0]?.backendId;
+  const broken = backendId === undefined ? null : engine.tables.backend(backendId)?.row.broken;
+  return broken == null ? null : { status: broken.status, flag: 'BR', sentence: broken.message };
+}
