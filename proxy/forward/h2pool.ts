@@ -31,7 +31,7 @@ export class H2Pool implements Target {
   }
 
   /** A stream of an open connection with room. */
-  kept(nowMs: number): H2Stream | null {
+  take(nowMs: number): H2Stream | null {
     return this.#withRoom(nowMs, true);
   }
 

@@ -127,9 +127,17 @@ export class Pools {
 
   #kept(exchange: Exchange, endpoint: EndpointState, nowMs: number): UpstreamSide | null {
     const key = keyOf(exchange, endpoint);
-    const { protocol } = (exchange.backend as LiveBackend).row;
-    if (isHttp2(protocol)) return this.#h2PoolsByKey.get(key)?.kept(nowMs) ?? null;
-    return this.#poolsByKey.get(key)?.take(nowMs) ?? null;
+    const { row, state } = exchange.backend as LiveBackend;
+    const pool = isHttp2(row.protocol) ? this.#h2PoolsByKey.get(key) : this.#poolsByKey.get(key);
+    if (pool === undefined || this.#isLeftOver(pool, state.circuit)) return null;
+    return pool.take(nowMs);
+  }
+
+  /** Of a backend of that id that is gone: its counts are not those of its successor. */
+  #isLeftOver(pool: Pool | H2Pool, circuit: Circuit): boolean {
+    if (pool.circuit === null || pool.circuit === circuit) return false;
+    this.#retire((each) => each === pool);
+    return true;
   }
 
   /** @returns null: a limit of the backend does not allow another connection */
@@ -162,7 +170,7 @@ export class Pools {
 
   #pool(key: string, endpointKey: string, tls: TlsProfile | null, circuit: Circuit | null): Pool {
     let pool = this.#poolsByKey.get(key);
-    if (pool === undefined) {
+    if (pool === undefined || (circuit !== null && this.#isLeftOver(pool, circuit))) {
       pool = new Pool(this, endpointKey, tls, circuit);
       // A request that began before its backend changed may still try again in the old way.
       if (tls?.isGone !== true) this.#poolsByKey.set(key, pool);
@@ -172,7 +180,7 @@ export class Pools {
 
   #h2Pool(key: string, endpointKey: string, tls: TlsProfile | null, circuit: Circuit | null): H2Pool {
     let pool = this.#h2PoolsByKey.get(key);
-    if (pool === undefined) {
+    if (pool === undefined || (circuit !== null && this.#isLeftOver(pool, circuit))) {
       pool = new H2Pool(this.#engine, endpointKey, tls, circuit);
       if (tls?.isGone !== true) this.#h2PoolsByKey.set(key, pool);
     }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import type { Backend } from '#table/backend.ts';
+import type { Backend, Endpoints } from '#table/backend.ts';
 import type { CircuitLimits } from '#table/resilience.ts';
 import type { Route } from '#table/route.ts';
 import { frameTypes } from '../../proxy/frame/codes.ts';
@@ -11,8 +11,8 @@ import { H2Backend, h2Answer } from '../kit/h2backend.ts';
 import { H2Client } from '../kit/h2client.ts';
 import { frame } from '../kit/h2pair.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
-import { type Answer, answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
-import { plainTable, row } from '../kit/rows.ts';
+import { type Answer, answer, answerBytes, type RecordedRequest, Recorder } from '../kit/recorder.ts';
+import { endpointsRow, plainTable, row } from '../kit/rows.ts';
 import { waitUntil } from '../kit/wait.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
@@ -20,6 +20,7 @@ after(async () => {
   for (const each of opened.reverse()) await each.stop();
 });
 
+const closing = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok';
 const silent: Answer = () => {};
 
 interface Wish {
@@ -162,6 +163,32 @@ test('connections: who waits when the limit is raised, or lifted, waits no more'
     for (const client of late) assert.equal((await client.response()).status, 200);
     answer(held, 'done');
     assert.equal(circuitOf(gateway).pending, 0);
+  }
+});
+
+test('connections: a backend that was gone and comes back is counted anew, where another kept its endpoints', async () => {
+  const h1 = await Recorder.start({ onRequest: (request) => answerBytes(request, closing) });
+  const h2 = await H2Backend.start();
+  h2.onEnd = ({ stream, session }) => {
+    h2Answer(stream, 'ok');
+    session.close();
+  };
+  for (const [backend, protocol] of [[h1, 'http'] as const, [h2, 'h2c'] as const]) {
+    const gateway = await rig([backend], { circuit: { connections: 1 }, backend: { protocol } });
+    const { row: it } = gateway.live.backend('b') as NonNullable<ReturnType<TestGateway['live']['backend']>>;
+    const endpoints = endpointsRow([{ address: '127.0.0.1', port: backend.port }]).row as Endpoints;
+    gateway.apply([
+      row('backend', { ...it, id: 'other' }),
+      row('endpoints', { ...endpoints, backendIds: ['b', 'other'] }),
+    ]);
+    for (let round = 0; round < 2; round++) {
+      for (let i = 0; i < 3; i++) {
+        assert.equal((await exchange({ port: gateway.port }, get('/', 'a'))).status, 200);
+        await waitUntil(() => circuitOf(gateway).connections === 0, 'the connection to end');
+      }
+      gateway.live.apply({ upserts: [], deletes: [{ kind: 'backend', id: 'b' }] }, 'gone', 0);
+      gateway.apply([row('backend', it)]);
+    }
   }
 });
 
