@@ -23,7 +23,7 @@ interface Item {
 
 /**
  * Writes a pattern that RE2 accepts for V8, so that both mean the same and V8 stays linear: letters become `[aA]` where case
- * is ignored, `.` and `\s` become what RE2 means by them.
+ * is ignored, `\s` becomes what RE2 means by it, and `.` any byte (regex.ts).
  *
  * @param pattern a string of bytes that RE2 has accepted: brackets and parentheses balance
  * @returns null when the pattern uses what only RE2 has (`\A`, `\z`, `\Q`, `\p`, `[[:alpha:]]`, inline flags, escapes by
@@ -151,7 +151,7 @@ function readAtom(reader: Reader, char: string): boolean {
   if (char === '\\') return readEscape(reader);
   if (char === '[') return readClass(reader);
   reader.at++;
-  if (char === '.') reader.source += '[^\\n]';
+  if (char === '.') reader.source += '[^]';
   else if (char === '{' || char === '}' || char === ']') reader.source += `\\${char}`;
   else if (reader.isFolding && isLetter(char)) reader.source += `[${char.toLowerCase()}${char.toUpperCase()}]`;
   else reader.source += char;
