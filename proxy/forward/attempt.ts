@@ -127,7 +127,7 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
   if (exchange.isResponseStarted) {
     endAttempt(exchange, result);
     exchange.flag = failure.flag;
-    truncate(engine, exchange);
+    truncate(engine, exchange, failure);
     return;
   }
   if (failure === failures.noRoom) exchange.overflow = 'connections';
@@ -171,10 +171,11 @@ export function requestTimedOut(engine: Engine, exchange: Exchange): void {
     leaveTunnel(engine, exchange);
     return;
   }
-  const { status, flag, sentence } = failures.requestTimeout;
+  const failure = failures.requestTimeout;
+  const { status, flag, sentence } = failure;
   abandonAttempt(exchange);
   exchange.flag = flag;
-  if (exchange.isResponseStarted) truncate(engine, exchange);
+  if (exchange.isResponseStarted) truncate(engine, exchange, failure);
   else answer(engine, exchange, status, flag, sentence);
 }
 

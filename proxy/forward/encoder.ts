@@ -5,6 +5,7 @@ import { readClock } from '../listen/clock.ts';
 import { noTrailers } from '../parse/head.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
+import { failures } from './failures.ts';
 
 /** Bytes that may wait to be compressed before the backend is paused. */
 const mostWaitingBytes = 131_072;
@@ -95,7 +96,7 @@ export class ReplyEncoder {
   #failed(): void {
     if (this.#isOver) return;
     readClock();
-    truncate(this.#engine, this.#exchange);
+    truncate(this.#engine, this.#exchange, failures.malformed);
   }
 }
 

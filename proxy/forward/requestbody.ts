@@ -68,6 +68,6 @@ export function requestBroken(engine: Engine, exchange: Exchange, refusal: Refus
   abandonAttempt(exchange);
   exchange.willClose = true;
   exchange.flag = refusal.flag;
-  if (exchange.isResponseStarted) truncate(engine, exchange);
+  if (exchange.isResponseStarted) truncate(engine, exchange, refusal);
   else answer(engine, exchange, refusal.status, refusal.flag, refusal.sentence);
 }

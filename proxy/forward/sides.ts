@@ -67,8 +67,11 @@ export interface ClientSide {
   /** Reads no more of the request until resume(). */
   pause(): void;
   resume(): void;
-  /** Ends so that what was sent cannot be taken for a whole. */
-  cutOff(): void;
+  /**
+   * Ends so that what was sent cannot be taken for a whole.
+   * @param trailers field lines that say so behind a body, where the client can read them; else it is broken off
+   */
+  cutOff(trailers: string): void;
   /** The exchange is over and its record is written: it is this side's again. */
   exchangeEnded(exchange: Exchange): void;
 }

@@ -11,12 +11,18 @@ import { grpcLines, isGrpc } from './grpc.ts';
 import type { Refusal } from './refusals.ts';
 import { newRequestId } from './requestid.ts';
 
+/** What keeps an answer from its end. */
+export interface Shortfall {
+  readonly status: number;
+  readonly sentence: string;
+}
+
 /** Answers with an error page of the gateway, or with gRPC's way of saying it, and ends the exchange. */
 export function answer(engine: Engine, exchange: Exchange, status: number, flag: ResponseFlag, sentence: string): void {
   if (exchange.requestId === '') exchange.requestId = newRequestId();
   exchange.flag = flag;
   if (isGrpc(exchange)) {
-    send(engine, exchange, 200, grpcLines(status, status === 504 && flag !== 'UCT', sentence), '');
+    send(engine, exchange, 200, `Content-Type: application/grpc\r\n${grpcLines(status, flag, sentence)}`, '');
     return;
   }
   const page = errorPage({ status, sentence, requestId: exchange.requestId, accept: exchange.header('accept') ?? '' });
@@ -53,10 +59,13 @@ function send(engine: Engine, exchange: Exchange, status: number, lines: string,
   finish(engine, exchange);
 }
 
-/** The response cannot be completed: the client must not take what it has for the whole (RFC 9112 §8). */
-export function truncate(engine: Engine, exchange: Exchange): void {
+/**
+ * The response cannot be completed: the client must not take what it has for the whole (RFC 9112 §8).
+ * @param why what it would have been answered, had nothing been sent yet; gRPC can still be told
+ */
+export function truncate(engine: Engine, exchange: Exchange, { status, sentence }: Shortfall): void {
   exchange.willClose = true;
-  exchange.client?.cutOff();
+  exchange.client?.cutOff(isGrpc(exchange) ? grpcLines(status, exchange.flag, sentence) : '');
   finish(engine, exchange);
 }
 

@@ -1,4 +1,5 @@
 import type { Exchange } from '../forward/exchange.ts';
+import type { ResponseFlag } from '../observe/record.ts';
 
 /** Whether the request is gRPC. */
 export function isGrpc(exchange: Exchange): boolean {
@@ -13,12 +14,14 @@ export function isGrpcType(type: string): boolean {
 }
 
 /**
- * Field lines of a Trailers-Only answer, which is how gRPC says that a call came to nothing (gRPC over HTTP2, "Responses").
+ * Field lines that say in gRPC's way that a call came to nothing (gRPC over HTTP2, "Responses"): of an answer without a body, or
+ * behind what has come of one.
  * @param status what an HTTP client would be answered
  */
-export function grpcLines(status: number, isOurTimeout: boolean, sentence: string): string {
+export function grpcLines(status: number, flag: ResponseFlag, sentence: string): string {
+  const isOurTimeout = status === 504 && flag !== 'UCT';
   const code = isOurTimeout ? deadlineExceeded : (codes[status] ?? unknown);
-  return `Content-Type: application/grpc\r\ngrpc-status: ${code}\r\ngrpc-message: ${encodeMessage(sentence)}\r\n`;
+  return `grpc-status: ${code}\r\ngrpc-message: ${encodeMessage(sentence)}\r\n`;
 }
 
 const unknown = 2;

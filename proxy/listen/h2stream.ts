@@ -228,6 +228,7 @@ export class H2Stream implements ClientSide {
     const dropsLength = line.status === 204 || exchange.encoder !== null;
     const lines = buildReplyLines(exchange, line, head, clock.nowMs, dropsLength);
     exchange.bytesSent += lines.length;
+    exchange.replyKind = line.bodyKind;
     this.#home.session.respond(stream, line.status, lines, line.bodyKind === bodyNone);
   }
 
@@ -289,8 +290,12 @@ export class H2Stream implements ClientSide {
     if (!this.#held.isEmpty || this.#heldEnd !== null) this.#feed();
   }
 
-  cutOff(): void {
-    this.#reset(errorCodes.internalError);
+  cutOff(trailers: string): void {
+    const { stream, exchange } = this;
+    // A body of known length has no other end than that length.
+    if (stream === null || trailers === '' || exchange?.replyKind !== bodyChunked)
+      this.#reset(errorCodes.internalError);
+    else this.#home.session.trailers(stream, trailers);
   }
 
   exchangeEnded(exchange: Exchange): void {

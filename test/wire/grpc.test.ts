@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, test } from 'node:test';
 import { type Client, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { failures } from '../../proxy/forward/failures.ts';
+import { refusals } from '../../proxy/listen/refusals.ts';
+import type { Route } from '../../proxy/table/route.ts';
 import type { Row } from '../../proxy/table/rows.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { type EchoHandlers, echoClient, echoService, startEcho } from '../kit/grpc.ts';
@@ -145,6 +149,25 @@ test('a deadline of the client ends the call everywhere', async () => {
   const error = await failureOf(unary(client, Buffer.from('x'), new Metadata(), 150));
   assert.equal(error.code, status.DEADLINE_EXCEEDED);
   await waitUntil(() => isCancelled, 'the server to hear of it');
+});
+
+test('what ends a call in its midst is told behind what has come', async () => {
+  const { client, gateway } = await rig({ talk: (call) => void call.on('data', (part: Buffer) => call.write(part)) });
+  const { row: route } = gateway.live.match('http', anyRequest).route ?? assert.fail('no route');
+  const endOf = async (patch: Partial<Route>): Promise<ServiceError> => {
+    gateway.apply([row('route', { ...route, ...patch })]);
+    const talk = client.makeBidiStreamRequest(echoService.talk.path, identity, identity);
+    const failed = once(talk, 'error');
+    talk.write(Buffer.alloc(600));
+    const [part] = (await once(talk, 'data')) as [Buffer];
+    assert.equal(part.length, 600);
+    talk.write(Buffer.alloc(600));
+    return (await failed)[0] as ServiceError;
+  };
+  const tooLong = await endOf({ bodyLimit: 1_000 });
+  assert.deepEqual([tooLong.code, tooLong.details], [status.RESOURCE_EXHAUSTED, refusals.bodyTooLong.sentence]);
+  const late = await endOf({ timeouts: { ...route.timeouts, requestMs: 300 } });
+  assert.deepEqual([late.code, late.details], [status.DEADLINE_EXCEEDED, failures.requestTimeout.sentence]);
 });
 
 test('a client that cancels is heard by the server', async () => {
