@@ -20,7 +20,7 @@ export function refuseUnproven(engine: Engine, exchange: Exchange, host: Host | 
   if (policy === undefined && proof === null) return false;
   if (policy !== undefined && !exchange.isTls) {
     exchange.proofLines = unproven;
-    if (policy.isClear(exchange.path)) return false;
+    if (policy.isClear(exchange.rawPath, exchange.path)) return false;
     refuse(engine, exchange, refusals.proofNeedsTls);
     return true;
   }

@@ -216,6 +216,7 @@ test('in the clear nothing can be proved: a redirect, or a refusal, but for chal
   assert.deepEqual(await clear('clear', '/.well-known/acme-challenge/x'), [200, none]);
   assert.deepEqual(await clear('clear', '/.well-known/acme-challenge/../../x'), [400]);
   assert.deepEqual(await clear('clear', '/.well-known/acme-challenges'), [400]);
+  assert.deepEqual(await clear('clear', '/admin/../.well-known/acme-challenge/x'), [400]);
 });
 
 test('only clients of hosts that want one are asked for a certificate', { skip }, async () => {
