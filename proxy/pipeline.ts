@@ -39,6 +39,7 @@ export class Gateway implements Engine {
   readonly budget: RetryBudget;
   readonly encoders = { open: 0 };
   #isDraining = false;
+  isOver = false;
   readonly pressure: Pressure;
   readonly halfOpen: HalfOpen;
   readonly #doors: Doors;
@@ -156,10 +157,15 @@ export class Gateway implements Engine {
     return this.#doors.spreading;
   }
 
-  /** Accepts no more, ends idle connections now and others after their request; resolves when all are closed or time is up. */
+  /**
+   * Accepts no more, ends idle connections now and others after their request. What is left when time is up is cut off. Resolves
+   * when all are closed, and have told of their end.
+   */
   async drain(graceMs: number): Promise<void> {
     this.#isDraining = true;
     await this.#doors.drain(graceMs);
+    this.isOver = true;
+    await this.#doors.cutOff();
     this.pools.retire();
   }
 

@@ -19,6 +19,8 @@ export interface Engine {
   readonly encoders: { open: number };
   /** Connections end with the answer that they wait for: the gateway is to end, or memory is short. */
   readonly isDraining: boolean;
+  /** The time for that is over: what is still open is cut off. */
+  readonly isOver: boolean;
   readonly pressure: Pressure;
   readonly halfOpen: HalfOpen;
   /** The life of a request, from its parsed head on. */

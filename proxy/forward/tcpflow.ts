@@ -133,7 +133,7 @@ export class TcpFlow extends Flow implements Connection {
   leaveAt(): void {}
 
   destroy(): void {
-    this.#end('DC');
+    this.#end(this.engine.isOver ? 'GE' : 'DC');
   }
 
   /** Both ends are cut off unless they have closed by themselves. */

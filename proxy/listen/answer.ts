@@ -73,7 +73,7 @@ export function truncate(engine: Engine, exchange: Exchange, { status, sentence 
 export function clientGone(engine: Engine, exchange: Exchange): void {
   abandonAttempt(exchange);
   // A tunnel has no other end; and a client that we gave up is not one that went.
-  if (exchange.status !== 101 && exchange.flag === '-') exchange.flag = 'DC';
+  if (exchange.status !== 101 && exchange.flag === '-') exchange.flag = engine.isOver ? 'GE' : 'DC';
   // nginx's number for it; the client never sees it.
   if (exchange.status === 0) exchange.status = 499;
   exchange.willClose = true;

@@ -162,15 +162,19 @@ export class Doors {
 
   async drain(graceMs: number): Promise<void> {
     this.#gate.stop();
-    const datagrams = this.#datagrams();
-    for (const each of datagrams) each.drain();
+    for (const each of this.#datagrams()) each.drain();
     for (const [id, open] of this.#doorsById) if (open.datagrams.length === 0) this.close(id);
     this.#sendAway(graceMs);
     if (this.connectionCount() > 0) await this.#empty(graceMs);
-    for (const each of datagrams) each.close();
+  }
+
+  /** Ends whatever is open; resolves when each has told of its end, for it is one of the log. */
+  async cutOff(): Promise<void> {
+    for (const each of this.#datagrams()) each.close();
     this.#connections.forEach((connection) => {
       connection.destroy();
     });
+    if (this.#connections.size > 0) await this.#empty(cutOffMs);
   }
 
   async #empty(graceMs: number): Promise<void> {
@@ -213,6 +217,9 @@ export class Doors {
     return count;
   }
 }
+
+/** A handle closes within a turn or two of the loop. */
+const cutOffMs = 1_000;
 
 /** node:net has no public word for it. */
 interface ListeningServer {

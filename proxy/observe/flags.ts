@@ -26,6 +26,7 @@ export const flagMeanings = {
   DHT: 'the client did not send the request head, or a PROXY header, in time: --limit-head-ms, proxy-protocol-header-timeout',
   DBT: 'the client did not send the request body in time: --limit-body-idle-ms',
   DWT: 'the client did not take the response in time: --limit-write-idle-ms',
+  GE: 'the gateway ended before it did: --drain-grace',
   LR: 'answered by a filter (redirect)',
   RL: 'a limit (413, 414, 431)',
   OM: 'overload',

@@ -98,7 +98,7 @@ export function logsDocument(): string {
     '',
     '## Log of the processes',
     '',
-    'Lines of JSON on stderr; `--log-level` says which. `level` is 20 (debug), 30 (info), 40 (warn) or 50 (error), `time` is in milliseconds since 1970, `msg` is the sentence. `controller`, `proxy` or `edge` says who speaks. A line about a row has its id as `row`, one about an object has it as `source` (kind, namespace, name, field), one about a problem has its `code`, as Events and pages have it. No line has key material, a token or a password.',
+    'Lines of JSON on stderr; `--log-level` says which. `level` is 20 (debug), 30 (info), 40 (warn) or 50 (error), `time` is in milliseconds since 1970, `msg` is the sentence. `controller`, `proxy` or `edge` says who speaks. A line about a row has its id as `row`, one about an object has it as `source` (kind, namespace, name, field), one about a problem has its `code`, as Events and pages have it. No line has key material, a token or a password. A pipe whose reader stops costs lines, not the process: 64 KiB of them wait, and what comes after those is dropped.',
     '',
   ].join('\n');
 }
