@@ -97,7 +97,7 @@ export abstract class Flow implements FlowRecord, PickFacts {
     if (endpoint === null) return;
     this.endpoint = null;
     (this.backend as LiveBackend).state.circuit.connections--;
-    if (result === 'local-failure') this.tried.push(endpoint);
+    if (result === 'local-failure' || result === 'unreachable') this.tried.push(endpoint);
     outcome.result = result;
     outcome.nowMs = clock.nowMs;
     outcome.latencyMs = this.answerMs === -1 ? clock.nowMs - this.tryStartedMs : this.answerMs;

@@ -4,8 +4,9 @@ import type { Connection } from '../listen/connection.ts';
 import type { Door } from '../listen/door.ts';
 import type { CompiledL4Route } from '../match/l4matcher.ts';
 import type { ResponseFlag } from '../observe/record.ts';
-import { type Dialled, dial, type Target } from './dial.ts';
+import { type Dialled, dial, lossOf, type Target } from './dial.ts';
 import type { Engine } from './engine.ts';
+import { type Failure, failures } from './failures.ts';
 import { Flow, type Origin } from './flow.ts';
 import { FlowEnd } from './flowend.ts';
 import { buildProxyHeader } from './proxyheader.ts';
@@ -101,7 +102,7 @@ export class TcpFlow extends Flow implements Connection {
     const upstream = this.#upstream;
     if (this.isOver || (end !== this.#client && end !== upstream)) return;
     if (end === upstream && upstream.other === null) {
-      this.#tryFailed();
+      this.#tryFailed(lossOf(end.link, '', true));
       return;
     }
     const isWhole = this.#client.hasEnded && upstream?.hasEnded === true && end.link.fault === '';
@@ -110,11 +111,13 @@ export class TcpFlow extends Flow implements Connection {
   }
 
   /** The endpoint did not take the connection: nothing was sent, so another one may. */
-  #tryFailed(): void {
+  #tryFailed(failure: Failure): void {
     this.#upstream = null;
-    this.endTry('local-failure');
+    this.endTry(failure.result);
+    // What is kept for later is needed now.
+    if (failure === failures.exhausted) this.engine.pools.closeIdle();
     if (this.mayRetry()) this.#try();
-    else this.#end('UF');
+    else this.#end(failure.flag);
   }
 
   expired(): void {
@@ -122,7 +125,7 @@ export class TcpFlow extends Flow implements Connection {
     if (upstream !== null && upstream.other === null) {
       this.#upstream = null;
       upstream.link.destroy();
-      this.#tryFailed();
+      this.#tryFailed(failures.connectTimeout);
     } else this.#end('SI');
   }
 

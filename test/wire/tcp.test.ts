@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { Writable } from 'node:stream';
 import { afterEach, test } from 'node:test';
+import pino from 'pino';
 import type { Fleet, FleetOptions } from '../../proxy/main.ts';
 import type { Row } from '../../proxy/table/rows.ts';
 import { adminPage, testFleet } from '../kit/fleet.ts';
 import { freePorts } from '../kit/ports.ts';
+import { nextFile } from '../kit/procfs.ts';
 import { RawClient } from '../kit/rawclient.ts';
-import { endpointsRow, l4Table, row, snapshot } from '../kit/rows.ts';
+import { endpointsRow, l4Table, plainOutlier, row, snapshot } from '../kit/rows.ts';
 import { endOf, TcpBackend } from '../kit/tcpbackend.ts';
 import { eventually, waitUntil, within } from '../kit/wait.ts';
 
@@ -214,6 +218,42 @@ for (const [what, { flag, rows }] of Object.entries(refusals)) {
     await counted(fleet, `sluice_flows_total{flag="${flag}"}`, 1);
   });
 }
+
+test('an endpoint that refuses is left out for two seconds at most, as with requests', async () => {
+  const [closed = 0] = await freePorts(1);
+  const backend = await backendWith(echo);
+  const outlier = { ...plainOutlier, baseEjectionMs: 600_000, maxEjectionMs: 600_000 };
+  const rows = l4Table('tcp', [backend.endpoint, { address: '127.0.0.1', port: closed }]);
+  const lines: string[] = [];
+  const kept = new Writable({ write: (bytes: Buffer, _encoding, done) => done(void lines.push(bytes.toString())) });
+  const log = pino({ level: 'warn' }, kept);
+  const backendRow = row('backend', { id: 'b', protocol: 'tcp', outlier });
+  const fleet = await fleetWith([...rows.filter(({ kind }) => kind !== 'backend'), backendRow], { workers: 1, log });
+  const leftOut = () => /"forMs":(\d+)/.exec(lines.join(''));
+  for (let i = 0; i < 100 && leftOut() === null; i++) {
+    const client = await open(fleet);
+    client.send('ping');
+    await waitUntil(() => client.receivedBytes === 4, 'the echo');
+  }
+  await waitUntil(() => leftOut() !== null, 'the endpoint to be left out');
+  assert.equal(leftOut()?.[1], '2000');
+});
+
+test('an endpoint is not blamed for a descriptor that the worker does not have', async () => {
+  const backend = await backendWith(echo);
+  const fleet = await fleetWith(l4Table('tcp', [backend.endpoint]), { workers: 1 });
+  const [pid = 0] = fleet.state().workerPids;
+  const first = await open(fleet);
+  first.send('ping');
+  await waitUntil(() => first.receivedBytes === 4, 'the echo');
+  const allowFiles = (count: number) => execFileSync('prlimit', ['--pid', String(pid), `--nofile=${count}:20000`]);
+  // One for the client, and none for the way to the endpoint.
+  allowFiles(nextFile(pid) + 1);
+  for (let i = 0; i < 10; i++) assert.equal(await endOf(portOf(fleet)), 'ECONNRESET');
+  await counted(fleet, 'sluice_flows_total{flag="OM"}', 10);
+  allowFiles(20_000);
+  assert.doesNotMatch((await adminPage(fleet, '/metrics')).text, /^sluice_endpoint_ejections_total\{.*\} [1-9]/m);
+});
 
 test('an endpoint that leaves keeps its connections and gets no new one', async () => {
   const [old, young] = [await backendWith(echo), await backendWith(echo)];
