@@ -1,4 +1,4 @@
-import { Client } from 'undici';
+import { buildConnector, Client } from 'undici';
 import type { Probe } from '#table/resilience.ts';
 import { askOverHttp2 } from './http2.ts';
 import { hostOf, originOf, type Peer, userAgent } from './peer.ts';
@@ -17,7 +17,13 @@ async function statusOverHttp2(peer: Peer, { method, path, host }: HttpProbe, si
 }
 
 async function statusOverHttp1(peer: Peer, probe: HttpProbe, signal: AbortSignal): Promise<number> {
-  const client = new Client(originOf(peer), { pipelining: 0, connect: { ...peer.tls } });
+  const open = buildConnector({ ...peer.tls });
+  const servername = peer.tls?.servername ?? '';
+  const client = new Client(originOf(peer), {
+    pipelining: 0,
+    // undici would name the server by the Host field, and not as requests of the backend name it.
+    connect: (options, done) => open({ ...options, servername }, done),
+  });
   try {
     const { statusCode, body } = await client.request({
       path: probe.path,

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { test } from 'node:test';
 import { type HealthChange, Prober } from '../../proxy/probe/prober.ts';
 import type { Backend, Endpoints } from '../../proxy/table/backend.ts';
 import type { HealthCheck } from '../../proxy/table/resilience.ts';
-import { endpointsRow, plainHealthCheck, row } from '../kit/rows.ts';
+import { certificateFor } from '../kit/certificate.ts';
+import { endpointsRow, plainHealthCheck, plainTls, row } from '../kit/rows.ts';
 
 type HttpProbe = Extract<HealthCheck['probe'], { type: 'http' }>;
 
@@ -90,6 +92,28 @@ test('method and statuses are those of the row', async (t) => {
   assert.equal((await next()).reason, 'status 200');
   pod.status = 204;
   assert.equal((await next()).isHealthy, true);
+});
+
+test('over TLS a probe names the server as requests do, whatever its Host is', async (t) => {
+  const names: unknown[] = [];
+  const server = createTlsServer(await certificateFor(['backend.test']), (_request, response) => response.end());
+  server.on('secureConnection', ({ servername }) => names.push(servername));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const probe = { ...httpProbe, host: 'app.example.com' };
+  for (const serverName of ['backend.test', null]) {
+    const { backends, endpoints } = changeFor([port], { probe });
+    const tls = { ...plainTls, serverName };
+    const web = row('backend', { ...(backends.get('web') as Backend), protocol: 'https', tls }).row as Backend;
+    const { prober } = open(t);
+    prober.apply({ backends: new Map([['web', web]]), endpoints });
+    const [request] = (await once(server, 'request')) as [IncomingMessage];
+    assert.equal(request.headers.host, 'app.example.com');
+    prober.close();
+  }
+  assert.deepEqual(names, ['backend.test', false]);
 });
 
 test('a probe of type tcp wants a connection and nothing more', async (t) => {
