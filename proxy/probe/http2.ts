@@ -45,7 +45,11 @@ export async function askOverHttp2(
     });
     if (body === null) stream.end();
     else stream.end(body);
-    const [head] = (await once(stream, 'response', { signal })) as [Http2Answer['head']];
+    // A stream that is taken back without an error (CANCEL, or the connection with it) only closes.
+    const [head] = await Promise.race([
+      once(stream, 'response', { signal }) as Promise<[Http2Answer['head']]>,
+      once(stream, 'close', { signal }).then(() => Promise.reject(new Error('the stream ended without an answer'))),
+    ]);
     const pieces: Buffer[] = [];
     let length = 0;
     stream.on('data', (piece: Buffer) => {

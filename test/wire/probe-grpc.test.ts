@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { constants, type ServerHttp2Stream } from 'node:http2';
 import { test } from 'node:test';
 import {
   Server,
@@ -117,6 +118,18 @@ test('a probe of type http asks a backend that speaks HTTP/2 over that, with met
       ['GET', 'up.test'],
     ],
   );
+});
+
+test('a server that takes the stream back, or goes away, is not waited for', async (t) => {
+  for (const end of [
+    (stream: ServerHttp2Stream) => stream.close(constants.NGHTTP2_CANCEL),
+    (stream: ServerHttp2Stream) => stream.session?.destroy(),
+  ]) {
+    const backend = await H2Backend.start({ onRequest: ({ stream }) => void end(stream) });
+    t.after(() => backend.stop());
+    const never = new AbortController().signal;
+    assert.equal(await ask(backend.port, grpc(''), null, never), 'the stream ended without an answer');
+  }
 });
 
 test('a server without the health service, one that never answers, and none at all are not well', async (t) => {
