@@ -18,7 +18,6 @@ import { refusals } from './listen/refusals.ts';
 import type { SocketHandle } from './listen/sockets.ts';
 import type { Spreading } from './listen/spreading.ts';
 import { withoutZeroes } from './listen/withoutzeroes.ts';
-import { hasOtherReadings } from './match/readings.ts';
 import { draw } from './match/weighted.ts';
 import type { Observer } from './observe/record.ts';
 import { traceContextOf } from './observe/tracecontext.ts';
@@ -97,9 +96,7 @@ export class Gateway implements Engine {
       return;
     }
 
-    if (hasOtherReadings(exchange.rawPath, exchange.path) && refuseDisguised(this, exchange, this.#doors.httpsPort)) {
-      return;
-    }
+    if (this.tables.keepsOut && refuseDisguised(this, exchange, this.#doors.httpsPort)) return;
     const local = route.filters.answer?.(exchange, { httpsPort: this.#doors.httpsPort }) ?? null;
     if (local !== null) {
       answerLocally(this, exchange, local);

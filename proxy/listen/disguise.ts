@@ -2,7 +2,7 @@ import type { Denial } from '../filters/compiled.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { Exchange } from '../forward/exchange.ts';
 import type { CompiledRoute } from '../match/match.ts';
-import { otherReadings } from '../match/readings.ts';
+import { hasOtherReadings, otherReadings } from '../match/readings.ts';
 import { answerLocally } from './answer.ts';
 
 /**
@@ -13,6 +13,7 @@ import { answerLocally } from './answer.ts';
  */
 export function refuseDisguised(engine: Engine, exchange: Exchange, httpsPort: number): boolean {
   const { path } = exchange;
+  if (!hasOtherReadings(exchange.rawPath, path)) return false;
   let denial: Denial | null = null;
   for (const reading of otherReadings(exchange.rawPath, path)) {
     exchange.path = reading;

@@ -1,26 +1,45 @@
 import { percentDecode } from './bytes.ts';
 import { normalisePath } from './normalise.ts';
 
-/** Whether a backend may read a path as another one than the matcher does. Costs next to nothing where it may not. */
-export function hasOtherReadings(rawPath: string, path: string): boolean {
-  return rawPath !== path || path.includes(';');
+/** The client wrote the path as rules are matched against it, and without parameters. */
+export function isPlain(rawPath: string, path: string): boolean {
+  return rawPath === path && !path.includes(';');
 }
+
+/** Whether a backend may read a path as another one than the matcher does. */
+export function hasOtherReadings(rawPath: string, path: string): boolean {
+  return rawPath !== path || oddity.test(path);
+}
+
+const oddity = /[;A-Z]|.\/$/;
 
 /**
  * What backends are known to take a path for that they are sent as it came, in the form of the matcher:
  * - without parameters, as servlet containers: `/admin;x` is `/admin`; with slashes for `%5c`, as servers on Windows;
  * - with its dot segments, as frameworks that compare text: `/admin/..` is below `/admin`;
  * - without what stands between two leading slashes and the next, as URL parsers that have a base to resolve it by
- *   (RFC 3986 §4.2): `//x/admin` is `/admin` on a host `x`.
+ *   (RFC 3986 §4.2): `//x/admin` is `/admin` on a host `x`;
+ * - any of these in lower case and without a last slash, as routers that are neither case-sensitive nor strict.
  *
  * @param path that rules are matched against (normalise.ts)
  * @returns those that differ from it
  */
-export function otherReadings(rawPath: string, path: string): readonly string[] {
+export function otherReadings(rawPath: string, path: string): ReadonlySet<string> {
+  const readings = new Set<string>();
   // Who decodes first takes `;%2fadmin` for two elements, who cuts first for one.
-  const readings = [cut(path), cutFirst(rawPath) ?? path, withDots(rawPath) ?? path];
-  if (rawPath.startsWith('//')) readings.push(cutFirst(rawPath.replace(/^\/+[^/]*/, '')) ?? path);
-  return readings.filter((reading) => reading !== path);
+  for (const reading of [path, cut(path), cutFirst(rawPath), withDots(rawPath), behindHost(rawPath)]) {
+    if (reading !== null) readings.add(reading).add(folded(reading));
+  }
+  readings.delete(path);
+  return readings;
+}
+
+function folded(path: string): string {
+  return path.toLowerCase().replace(/(.)\/$/, '$1');
+}
+
+function behindHost(rawPath: string): string | null {
+  return rawPath.startsWith('//') ? cutFirst(rawPath.replace(/^\/+[^/]*/, '')) : null;
 }
 
 function cut(path: string): string {

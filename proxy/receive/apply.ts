@@ -42,6 +42,8 @@ export class Live implements LiveTables {
   readonly #goneTrusts: ClientTrust[] = [];
   readonly #trustGone: ((trust: ClientTrust) => void)[] = [];
   readonly #backends = new Map<string, LiveBackend>();
+  /** Routes and backends that are not for everybody. */
+  readonly #guards = new Set<string>();
   #lastSerial = 0;
   readonly #endpointGone: ((key: string) => void)[] = [];
   readonly #tlsGone: ((profile: TlsProfile) => void)[] = [];
@@ -64,6 +66,8 @@ export class Live implements LiveTables {
     const secrets = changesOf(delta, 'secret');
 
     merge(this.listeners, listeners);
+    this.#guard('route', routes, ({ filters }) => filters.some(({ type }) => type === 'source-ranges'));
+    this.#guard('backend', backends, ({ broken }) => broken !== null);
     const touched = this.#touchedBackends(backends, endpoints, secrets, certificates);
     merge(this.#backendRows, backends);
     merge(this.#endpointRows, endpoints);
@@ -85,6 +89,10 @@ export class Live implements LiveTables {
     for (const trust of this.#goneTrusts.splice(0)) for (const callback of this.#trustGone) callback(trust);
     for (const callback of this.#endpointGone) for (const key of goneKeys) callback(key);
     if (listeners.size > 0) for (const callback of this.#listenersChanged) callback();
+  }
+
+  get keepsOut(): boolean {
+    return this.#guards.size > 0;
   }
 
   match(listenerId: string, facts: RequestFacts): Match {
@@ -146,6 +154,13 @@ export class Live implements LiveTables {
     const key = Buffer.from(value, 'base64');
     this.#certificates.useTicketKeys(Buffer.from(hkdfSync('sha256', key, '', 'sluice tls session tickets', 48)));
     return key;
+  }
+
+  #guard<R>(kind: string, changes: ReadonlyMap<string, R | null>, isGuard: (row: R) => boolean): void {
+    for (const [id, row] of changes) {
+      if (row !== null && isGuard(row)) this.#guards.add(`${kind} ${id}`);
+      else this.#guards.delete(`${kind} ${id}`);
+    }
   }
 
   #touchedBackends(

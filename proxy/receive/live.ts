@@ -30,6 +30,8 @@ export interface LiveTables {
   readonly listeners: ReadonlyMap<string, Listener>;
   /** By id of the host; empty while no host asks clients for certificates. */
   readonly clientPolicies: ReadonlyMap<string, ClientPolicy>;
+  /** Some route is not for every client, or is closed. */
+  readonly keepsOut: boolean;
   match(listenerId: string, facts: RequestFacts): Match;
   /** The L4 route of a connection or flow; null: none takes it, or a host of the listener has a narrower name. @param serverName lower case; '' without */
   matchL4(listenerId: string, serverName: string): CompiledL4Route | null;

@@ -31,7 +31,7 @@ before(async () => {
       ingress({
         name: 'back',
         host: 'split.test',
-        paths: { '/admin': 'recorder' },
+        paths: { '/admin': 'recorder', '=/exact': 'recorder' },
         annotations: { 'allowlist-source-range': '198.51.100.0/24' },
       }),
       ingress({
@@ -125,6 +125,9 @@ test('who may not come to a path may not come to what backends take for it', asy
     exchange({ port: sluice.httpPort }, get(path, 'split.test', from(client))).then(({ status }) => status);
   for (const path of [
     '/admin;x',
+    '/ADMIN',
+    '/%41dmin;x',
+    '/exact/',
     '/;x/admin/y',
     '/admin%3bx',
     '/;%2fx/admin',
