@@ -8,7 +8,8 @@ export function rfc2253(lines: string): string {
     .split('\n')
     .map((element) =>
       element
-        .split(/(?<!\\) \+ /)
+        // A plus of a value has a backslash right before it.
+        .split(' + ')
         .reverse()
         .join('+'),
     )

@@ -34,5 +34,7 @@ test('names of certificates are written as nginx writes them', async () => {
   }
   // Two attributes in one element.
   assert.equal(rfc2253('O=Acme\nCN=alice + UID=7'), 'UID=7+CN=alice,O=Acme');
+  const { cert } = await root.issue({ subject: [{ O: ['\\'], CN: ['alice'] }] });
+  assert.equal(rfc2253(new X509Certificate(cert).subject), 'CN=alice+O=\\\\');
   assert.equal(rfc2253(''), '');
 });
