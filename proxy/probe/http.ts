@@ -1,4 +1,8 @@
-import { buildConnector, Client } from 'undici';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { addAbortSignal } from 'node:stream';
+import { connect as connectTls } from 'node:tls';
+import { Client } from 'undici';
 import type { Probe } from '#table/resilience.ts';
 import { askOverHttp2 } from './http2.ts';
 import { hostOf, originOf, type Peer, userAgent } from './peer.ts';
@@ -17,12 +21,14 @@ async function statusOverHttp2(peer: Peer, { method, path, host }: HttpProbe, si
 }
 
 async function statusOverHttp1(peer: Peer, probe: HttpProbe, signal: AbortSignal): Promise<number> {
-  const open = buildConnector({ ...peer.tls });
-  const servername = peer.tls?.servername ?? '';
   const client = new Client(originOf(peer), {
     pipelining: 0,
-    // undici would name the server by the Host field, and not as requests of the backend name it.
-    connect: (options, done) => open({ ...options, servername }, done),
+    connect(_options, done) {
+      opened(peer, signal).then(
+        (socket) => done(null, socket),
+        (error: Error) => done(error, null),
+      );
+    },
   });
   try {
     const { statusCode, body } = await client.request({
@@ -37,6 +43,15 @@ async function statusOverHttp1(peer: Peer, probe: HttpProbe, signal: AbortSignal
   } finally {
     void client.destroy();
   }
+}
+
+/** By undici's own way the server would be named by the Host field, and the time for a connection would be undici's. */
+async function opened({ endpoint, tls }: Peer, signal: AbortSignal): Promise<Socket> {
+  const to = { host: endpoint.address, port: endpoint.port };
+  const socket = tls === null ? connect(to) : connectTls({ ...tls, ...to, ALPNProtocols: ['http/1.1'] });
+  addAbortSignal(signal, socket);
+  await once(socket, tls === null ? 'connect' : 'secureConnect');
+  return socket;
 }
 
 function isExpected({ expectedStatuses }: HttpProbe, status: number): boolean {
