@@ -37,7 +37,8 @@ const bytesPerPoint = 64;
  * a second, and a flood by such frames costs what its DATA costs.
  */
 const companionsPerFrame = 4;
-const mostCompanions = 10_000;
+/** As many as whole windows of the smallest frames may bring: Go resets a stream that is over again for each that comes late. */
+const mostCompanions = 1_000_000;
 const smallCost = costs.ping;
 /** What may be on its way of all streams together; no window of a connection is larger by much. */
 const mostOnItsWayBytes = 16 << 20;

@@ -115,8 +115,13 @@ export class Session<T> implements FrameSink, SendEvents<T> {
   pump(): void {
     this.sender.isAwake = false;
     this.sender.pump();
-    this.#patience.moved(this.sender.movedBytes, this.sender.movedFrames);
-    this.sender.movedBytes = this.sender.movedFrames = 0;
+    this.#countMoved();
+  }
+
+  #countMoved(): void {
+    const { sender } = this;
+    this.#patience.moved(sender.movedBytes, sender.movedFrames);
+    sender.movedBytes = sender.movedFrames = 0;
   }
 
   /** Opens a stream, if there is room (`hasRoom`). request() follows. */
@@ -211,6 +216,8 @@ export class Session<T> implements FrameSink, SendEvents<T> {
 
   /** The peer's patience is ours: each act that costs more than it is worth is counted (patience.ts). */
   spend(points: number): void {
+    // What an output that was full made go at once may be answered before the turn ends.
+    this.#countMoved();
     if (!this.#patience.spend(points, this.nowMs)) this.fail(errorCodes.enhanceYourCalm);
   }
 

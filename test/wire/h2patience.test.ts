@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
+import { errorCodes, frameFlags, frameTypes, plainWindowBytes } from '../../proxy/frame/codes.ts';
 import type { Stream } from '../../proxy/frame/stream.ts';
 import { frame } from '../kit/h2pair.ts';
 import { get, headers, post, rig, said, word } from '../kit/h2rig.ts';
@@ -71,6 +71,24 @@ describe('floods end the connection with ENHANCE_YOUR_CALM', () => {
       }
       assert.equal(server.session.isOver, false);
     }
+  });
+
+  test('but not what comes back for each of the many small frames that were sent of a stream that is over', () => {
+    const { server, send } = rig();
+    send(open);
+    const stream = server.streams.get(1) as Stream<string>;
+    server.session.respond(stream, 200, '', false);
+    // A whole window of them, a part of which is written before the turn ends.
+    const frames = Math.floor(plainWindowBytes / 7);
+    for (let i = 0; i < frames; i++) server.session.data(stream, Buffer.alloc(7), 0, 7, false);
+    server.session.reset(stream, errorCodes.cancel);
+    for (let i = 0; i < frames; i++) {
+      send(
+        frame(frameTypes.windowUpdate, 0, 0, word(7)),
+        frame(frameTypes.rstStream, 0, 1, word(errorCodes.streamClosed)),
+      );
+    }
+    assert.equal(server.session.isOver, false);
   });
 
   test('but not honest work: cancelled streams among answered ones, pings among data', () => {
