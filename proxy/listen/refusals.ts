@@ -20,6 +20,7 @@ export const refusals = {
   target: refusal(400, 'The request target is not valid.'),
   path: refusal(400, 'The path is ambiguous: it holds an encoding that servers read differently.'),
   host: refusal(400, 'The request needs exactly one valid Host.'),
+  connection: refusal(400, 'The Connection field is too long.'),
   contentLength: refusal(400, 'Content-Length is not one plain number.'),
   transferEncoding: refusal(400, 'The framing of the body is ambiguous.'),
   coding: refusal(501, 'The only transfer coding known here is chunked.'),

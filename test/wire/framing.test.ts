@@ -57,6 +57,17 @@ test('a pipelined request with a body does not swallow the next one', async () =
   client.destroy();
 });
 
+test('a Connection field that names thousands of fields is refused, in one line or in many', async () => {
+  const ask = (fields: readonly string[]) => exchange({ port: sluice.httpPort }, get('/', 'gw.test', fields));
+  recorder.onRequest = (request) => answer(request, 'ok');
+  assert.equal((await ask([`Connection: ${'a,'.repeat(500)}x`, 'X: y'])).status, 200);
+  recorder.take();
+  assert.equal((await ask([`Connection: ${'a,'.repeat(600)}x`, 'X: y'])).status, 400);
+  const lines = Array.from({ length: 6 }, () => `Connection: ${'a,'.repeat(100)}x`);
+  assert.equal((await ask(lines)).status, 400);
+  assert.deepEqual(recorder.take(), []);
+});
+
 test('a request that arrives byte by byte is the same request', async () => {
   const client = await open((request) => answer(request, request.body.toString()));
   const bytes =
