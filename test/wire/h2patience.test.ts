@@ -78,9 +78,12 @@ describe('floods end the connection with ENHANCE_YOUR_CALM', () => {
     send(open);
     const stream = server.streams.get(1) as Stream<string>;
     server.session.respond(stream, 200, '', false);
-    // A whole window of them, a part of which is written before the turn ends.
+    // A whole window of them, written before the turn ends.
     const frames = Math.floor(plainWindowBytes / 7);
-    for (let i = 0; i < frames; i++) server.session.data(stream, Buffer.alloc(7), 0, 7, false);
+    for (let i = 0; i < frames; i++) {
+      server.session.data(stream, Buffer.alloc(7), 0, 7, false);
+      server.session.output.release();
+    }
     server.session.reset(stream, errorCodes.cancel);
     for (let i = 0; i < frames; i++) {
       send(
