@@ -194,7 +194,9 @@ export class Crew {
     try {
       await work(member, seat.index);
     } catch (error) {
-      if (!(error instanceof WorkerGone) || this.#isStopping) throw error;
+      if (!(error instanceof WorkerGone)) throw error;
+      // Who has nothing left to do leaves first. The others go on with what they have, and have to know where it goes.
+      if (this.#isStopping) return;
       // What was asked for is part of what the successor starts with.
       await this.#successor(seat, member);
     } finally {

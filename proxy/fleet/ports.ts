@@ -52,7 +52,7 @@ export class Ports {
     return this.#turn;
   }
 
-  /** No more tries. */
+  /** Nothing is opened any more. */
   close(): void {
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#isClosed = true;
@@ -73,6 +73,7 @@ export class Ports {
   }
 
   async #open(row: Listener): Promise<void> {
+    if (this.#isClosed) return;
     try {
       const transport = row.protocol === 'udp' ? 'udp' : 'tcp';
       const bound = bindAddresses(transport, row.addresses, this.#portOf(row), this.#options.workers);
