@@ -96,7 +96,7 @@ export class Gateway implements Engine {
       return;
     }
 
-    if (this.tables.keepsOut && refuseDisguised(this, exchange, this.#doors.httpsPort)) return;
+    if (this.tables.keepsOut && refuseDisguised(this, exchange)) return;
     const local = route.filters.answer?.(exchange, { httpsPort: this.#doors.httpsPort }) ?? null;
     if (local !== null) {
       answerLocally(this, exchange, local);

@@ -13,6 +13,7 @@ import { compileSourceRanges } from './sourceranges.ts';
 /** What a route without filters shares: nothing to do, nothing to pay. */
 const noFilters: CompiledFilters = {
   answer: null,
+  denial: null,
   path: null,
   host: null,
   requestHeaders: null,
@@ -32,6 +33,7 @@ export function compileFilters(filters: readonly Filter[], match: Route['match']
   const answers: NonNullable<CompiledFilters['answer']>[] = [];
   const requestEdits: HeaderEdits[] = [];
   const responseEdits: HeaderEdits[] = [];
+  let denial: CompiledFilters['denial'] = null;
   let path: CompiledFilters['path'] = null;
   let host: CompiledFilters['host'] = null;
   let compression: CompiledFilters['compression'] = null;
@@ -42,7 +44,8 @@ export function compileFilters(filters: readonly Filter[], match: Route['match']
         answers.push(compileHttpsRedirect(filter));
         break;
       case 'source-ranges':
-        answers.push(compileSourceRanges(filter));
+        denial = both(denial, compileSourceRanges(filter));
+        answers.push(denial);
         break;
       case 'redirect':
         answers.push(compileRedirect(filter, match));
@@ -69,6 +72,7 @@ export function compileFilters(filters: readonly Filter[], match: Route['match']
   }
   return {
     answer: firstAnswer(answers),
+    denial,
     path,
     host,
     requestHeaders: compileEdits(requestEdits),
@@ -76,6 +80,10 @@ export function compileFilters(filters: readonly Filter[], match: Route['match']
     compression,
     tracing,
   };
+}
+
+function both(one: CompiledFilters['denial'], other: NonNullable<CompiledFilters['denial']>): typeof other {
+  return one === null ? other : (request) => one(request) ?? other(request);
 }
 
 function firstAnswer(answers: readonly NonNullable<CompiledFilters['answer']>[]): CompiledFilters['answer'] {

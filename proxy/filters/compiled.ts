@@ -29,6 +29,8 @@ export interface CompiledEdits {
 export interface CompiledFilters {
   /** Answers without a backend, or null to go on. */
   readonly answer: ((request: RequestFacts, bound: { httpsPort: number }) => LocalAnswer | Denial | null) | null;
+  /** Who may not come, whatever else `answer` would say first. */
+  readonly denial: ((request: RequestFacts) => Denial | null) | null;
   /** Path (no query) that the backend sees. */
   readonly path: ((request: RequestFacts) => string) | null;
   /** Host that the backend sees. */

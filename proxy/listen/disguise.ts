@@ -11,14 +11,14 @@ import { answerLocally } from './answer.ts';
  *
  * @returns true when the request has been refused
  */
-export function refuseDisguised(engine: Engine, exchange: Exchange, httpsPort: number): boolean {
+export function refuseDisguised(engine: Engine, exchange: Exchange): boolean {
   const { path } = exchange;
   if (!hasOtherReadings(exchange.rawPath, path)) return false;
   let denial: Denial | null = null;
   for (const reading of otherReadings(exchange.rawPath, path)) {
     exchange.path = reading;
     const { route } = engine.tables.match(exchange.listenerId, exchange);
-    if (route !== null && route.id !== exchange.route?.id) denial ??= denialOf(engine, exchange, route, httpsPort);
+    if (route !== null && route.id !== exchange.route?.id) denial ??= denialOf(engine, exchange, route);
   }
   exchange.path = path;
   if (denial === null) return false;
@@ -26,10 +26,10 @@ export function refuseDisguised(engine: Engine, exchange: Exchange, httpsPort: n
   return true;
 }
 
-/** Of a client whose address may not come, or of a route that is closed. */
-function denialOf(engine: Engine, exchange: Exchange, route: CompiledRoute, httpsPort: number): Denial | null {
-  const local = route.filters.answer?.(exchange, { httpsPort }) ?? null;
-  if (local !== null) return 'sentence' in local ? local : null;
+/** Of a client whose address may not come, or of a route that is closed; also where the route would first send it to https. */
+function denialOf(engine: Engine, exchange: Exchange, route: CompiledRoute): Denial | null {
+  const denial = route.filters.denial?.(exchange) ?? null;
+  if (denial !== null) return denial;
   const backendId = route.backends[0]?.backendId;
   const broken = backendId === undefined ? null : engine.tables.backend(backendId)?.row.broken;
   return broken == null ? null : { status: broken.status, flag: 'BR', sentence: broken.message };

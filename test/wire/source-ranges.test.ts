@@ -32,7 +32,7 @@ before(async () => {
         name: 'back',
         host: 'split.test',
         paths: { '/admin': 'recorder', '=/exact': 'recorder' },
-        annotations: { 'allowlist-source-range': '198.51.100.0/24' },
+        annotations: { 'allowlist-source-range': '198.51.100.0/24', 'force-ssl-redirect': 'true' },
       }),
       ingress({
         name: 'vault',
