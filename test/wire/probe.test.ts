@@ -2,13 +2,15 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { askOnce } from '../../proxy/probe/ask.ts';
+import type { Peer } from '../../proxy/probe/peer.ts';
 import { type HealthChange, Prober } from '../../proxy/probe/prober.ts';
 import type { Backend, Endpoints } from '../../proxy/table/backend.ts';
 import type { HealthCheck } from '../../proxy/table/resilience.ts';
 import { certificateFor } from '../kit/certificate.ts';
-import { endpointsRow, plainHealthCheck, plainTls, row } from '../kit/rows.ts';
+import { endpointsRow, plainEndpoint, plainHealthCheck, plainTls, row } from '../kit/rows.ts';
 
 type HttpProbe = Extract<HealthCheck['probe'], { type: 'http' }>;
 
@@ -114,6 +116,35 @@ test('over TLS a probe names the server as requests do, whatever its Host is', a
     prober.close();
   }
   assert.deepEqual(names, ['backend.test', false]);
+});
+
+test('a probe over TLS that is given up during the handshake is over', async (t) => {
+  const silent = createTcpServer((socket) => void socket.on('error', () => {}).resume());
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const good = await startPod(t);
+  const peerAt = (port: number, tls: Peer['tls']): Peer => ({
+    endpoint: { ...plainEndpoint, address: '127.0.0.1', port, uid: 'pod' },
+    isHttp2: false,
+    tls,
+  });
+  const aborter = new AbortController();
+  let isOver = false;
+  const { port } = silent.address() as AddressInfo;
+  const asked = askOnce(peerAt(port, { rejectUnauthorized: false }), httpProbe, aborter.signal).then((fault) => {
+    isOver = true;
+    return fault;
+  });
+  const [socket] = (await once(silent, 'connection')) as [Socket];
+  aborter.abort();
+  // Others are asked and answer meanwhile.
+  for (let count = 0; count < 20; count++) {
+    assert.equal(await askOnce(peerAt(good.port, null), httpProbe, AbortSignal.timeout(60_000)), null);
+  }
+  assert.ok(isOver);
+  assert.equal(await asked, 'no answer in time');
+  if (!socket.closed) await once(socket, 'close');
+  silent.close();
 });
 
 test('a probe of type tcp wants a connection and nothing more', async (t) => {
