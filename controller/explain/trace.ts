@@ -7,6 +7,7 @@ import type { RequestFacts } from '../../proxy/match/facts.ts';
 import { L4Matcher } from '../../proxy/match/l4matcher.ts';
 import type { CompiledRoute } from '../../proxy/match/match.ts';
 import { Matcher } from '../../proxy/match/matcher.ts';
+import { hasOtherReadings, otherReadings } from '../../proxy/match/readings.ts';
 import type { Request } from './request.ts';
 import { standingOf } from './standing.ts';
 
@@ -70,7 +71,7 @@ export function traceOf(request: Request, table: Table): Trace {
   const row = table.route.get(route.row.id) ?? route.row;
   const depends = dependsOnClient && row.filters.some(({ type }) => type === 'source-ranges');
   const behind = backendsOf(route, facts, table);
-  const answer = localAnswer(route, facts, table) ?? answerFor(behind);
+  const answer = answerAsRead(matcher, request, route, table) ?? localAnswer(route, facts, table) ?? answerFor(behind);
   return { ...nothing, hosts: upTo(hosts, row), route: row, others, answer, behind, dependsOnClient: depends };
 }
 
@@ -110,6 +111,21 @@ function othersOf(
 function withoutSources(row: Route): Route {
   const filters = row.filters.filter(({ type }) => type !== 'source-ranges');
   return filters.length === row.filters.length ? row : { ...row, filters };
+}
+
+/** Of another route that keeps out whom backends could take for one of its own; null: none does. */
+function answerAsRead(matcher: Matcher, { listener, facts }: Request, route: CompiledRoute, table: Table) {
+  if (!hasOtherReadings(facts.rawPath, facts.path)) return null;
+  for (const path of otherReadings(facts.rawPath, facts.path)) {
+    const read = { ...facts, path };
+    const { route: other } = matcher.match(listener.id, read);
+    if (other === null || other.id === route.id) continue;
+    const broken = table.backend.get(other.backends[0]?.backendId ?? '')?.broken ?? null;
+    const denial = other.filters.denial?.(read) ?? null;
+    if (denial !== null) return { status: denial.status, says: `as of ${path}: ${denial.sentence}` };
+    if (broken !== null) return { status: broken.status, says: `as of ${path}: ${broken.message}` };
+  }
+  return null;
 }
 
 function localAnswer({ filters }: CompiledRoute, facts: RequestFacts, table: Table): Trace['answer'] {

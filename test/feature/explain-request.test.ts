@@ -91,6 +91,8 @@ const asked = [
   'http://shop.example/api/v1?x=1',
   'http://shop.example/exact',
   'http://shop.example/lost/and/found',
+  'http://shop.example/lost;x/and/found',
+  'http://shop.example/Lost',
   'http://shop.example/a/%2e%2e/%2e%2e/b',
   'http://moved.example/x',
   'http://closed.example/',
