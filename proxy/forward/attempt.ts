@@ -126,8 +126,7 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
   const { result, retriedAs, mayHaveRun } = failure;
   if (exchange.isResponseStarted) {
     endAttempt(exchange, result);
-    exchange.flag = failure.flag;
-    truncate(engine, exchange, failure);
+    breakOff(engine, exchange, failure);
     return;
   }
   if (failure === failures.noRoom) exchange.overflow = 'connections';
@@ -171,12 +170,23 @@ export function requestTimedOut(engine: Engine, exchange: Exchange): void {
     leaveTunnel(engine, exchange);
     return;
   }
-  const failure = failures.requestTimeout;
-  const { status, flag, sentence } = failure;
   abandonAttempt(exchange);
+  breakOff(engine, exchange, failures.requestTimeout);
+}
+
+/**
+ * There is no more to come for the client. A head that waits for the first bytes of its body, which a compressor may keep for
+ * long, has not left: what is wrong is said in its place, where the client would have had nothing at all.
+ */
+function breakOff(engine: Engine, exchange: Exchange, failure: Failure): void {
+  const { status, flag, sentence } = failure;
   exchange.flag = flag;
-  if (exchange.isResponseStarted) truncate(engine, exchange, failure);
-  else answer(engine, exchange, status, flag, sentence);
+  if (exchange.isResponseStarted && exchange.replyPrefix === '') {
+    truncate(engine, exchange, failure);
+    return;
+  }
+  exchange.replyPrefix = '';
+  answer(engine, exchange, status, flag, sentence);
 }
 
 /** What an answer says of the endpoint. */

@@ -186,13 +186,27 @@ test('server-sent events come out one by one', async () => {
   assert.equal((await client.response(0)).isComplete, true);
 });
 
+test('a backend that breaks off before anything of it has left the compressor is 502', async () => {
+  const { recorder, gateway, client } = await rig();
+  recorder.onRequest = (request) => {
+    answerBytes(request, 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 99999\r\n\r\nquick');
+    request.connection.socket.end();
+  };
+  client.send(get('/', 'gw.test', ['Accept-Encoding: br']));
+  const response = await client.response();
+  assert.equal(response.status, 502);
+  assert.deepEqual(valuesOf(response, 'content-encoding'), []);
+  assert.equal(response.isComplete, true);
+  await waitUntil(() => gateway.gateway.encoders.open === 0, 'the compressor to be closed');
+});
+
 test('a backend that breaks off is seen as broken off', async () => {
   const { recorder, gateway, client } = await rig();
   recorder.onRequest = (request) => {
     answerBytes(request, `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 99999\r\n\r\n${text}`);
     request.connection.socket.end();
   };
-  client.send(get('/', 'gw.test', ['Accept-Encoding: gzip']));
+  client.send(get('/', 'gw.test', ['Accept-Encoding: gzip', 'Connection: close']));
   await client.closed();
   assert.ok(!client.received.toString('latin1').endsWith('0\r\n\r\n'));
   await waitUntil(() => gateway.gateway.encoders.open === 0, 'the compressor to be closed');

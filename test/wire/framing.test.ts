@@ -263,3 +263,16 @@ for (const framing of ['Content-Length: 100', 'Transfer-Encoding: chunked']) {
     assert.equal((await client.response()).isComplete, false);
   });
 }
+
+test('a body that is broken from its first byte is 502, for the head that came with it has not left', async () => {
+  const client = await open((request) => {
+    if (request.target === '/whole') answer(request, 'ok');
+    else answerBytes(request, 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno chunk');
+  });
+  client.send(get('/broken', 'gw.test'));
+  const response = await client.response();
+  assert.equal(response.status, 502);
+  assert.equal(response.isComplete, true);
+  client.send(get('/whole', 'gw.test'));
+  assert.equal((await client.response(1)).body.toString(), 'ok');
+});

@@ -226,7 +226,7 @@ test('an answer longer than its Content-Length never reaches the client whole', 
     },
   });
   const one = await client(gateway.port);
-  one.send(get('/', 'gw.test'));
+  one.send(get('/', 'gw.test', ['Connection: close']));
   await one.closed();
   assert.ok(!one.received.includes('four'));
 });
