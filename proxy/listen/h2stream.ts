@@ -248,6 +248,8 @@ export class H2Stream implements ClientSide {
       session.trailers(stream, lines);
     }
     if (this.isFull) this.#waitForReader();
+    // A call that only its server has something to say in is not silent.
+    else if (!exchange.isRequestComplete && !this.#isPaused && isGrpc(exchange)) this.#waitForBody();
   }
 
   writeAnswer(exchange: Exchange, status: number, lines: string, body: string): void {

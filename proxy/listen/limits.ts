@@ -37,7 +37,7 @@ export const Limits = z.object({
   idleMs: z.int().min(0).default(75_000),
   /** From the first byte of a head to its last, ms: 408. */
   headMs: z.int().min(0).default(15_000),
-  /** Silence inside a request body, ms: 408. */
+  /** Silence inside a request body, ms: 408. Of a gRPC call, silence of both ends. */
   bodyIdleMs: z.int().min(0).default(60_000),
   /** A body must come at this rate, silences up to bodyIdleMs apart: 408; 0: at any. gRPC, whose calls are streams, at any. */
   bodyBytesPerSecond: z.int().min(0).default(240),
