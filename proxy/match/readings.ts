@@ -27,7 +27,8 @@ const oddity = /[;A-Z]|.\/$/;
 export function otherReadings(rawPath: string, path: string): ReadonlySet<string> {
   const readings = new Set<string>();
   // Who decodes first takes `;%2fadmin` for two elements, who cuts first for one.
-  for (const reading of [path, cut(path), cutFirst(rawPath), withDots(rawPath), behindHost(rawPath)]) {
+  const bare = bareOf(rawPath);
+  for (const reading of [path, cut(path), cutFirst(bare), withDots(rawPath), withDots(bare), behindHost(bare)]) {
     if (reading !== null) readings.add(reading).add(folded(reading));
   }
   readings.delete(path);
@@ -38,16 +39,19 @@ function folded(path: string): string {
   return path.toLowerCase().replace(/(.)\/$/, '$1');
 }
 
-function behindHost(rawPath: string): string | null {
-  return rawPath.startsWith('//') ? cutFirst(rawPath.replace(/^\/+[^/]*/, '')) : null;
+/** Without parameters. */
+const bareOf = (rawPath: string) => rawPath.replace(/(?:;|%3b)[^/]*/gi, '');
+
+function behindHost(bare: string): string | null {
+  return bare.startsWith('//') ? cutFirst(bare.replace(/^\/+[^/]*/, '')) : null;
 }
 
 function cut(path: string): string {
   return merged(`/${path.replace(/;[^/]*/g, '').replaceAll('\\', '/')}`);
 }
 
-function cutFirst(rawPath: string): string | null {
-  const path = normalisePath(`/${rawPath.replace(/(?:;|%3b)[^/]*/gi, '')}`);
+function cutFirst(bare: string): string | null {
+  const path = normalisePath(`/${bare}`);
   return path === null ? null : cut(path);
 }
 

@@ -134,6 +134,7 @@ test('who may not come to a path may not come to what backends take for it', asy
     '/;%2fadmin',
     '/admin%5cx',
     '/admin/..',
+    '/admin;/.%2e',
     '/admin/%2e%2e/x',
     '//x/admin',
   ]) {
