@@ -25,11 +25,14 @@ const oddity = /[;A-Z]|.\/$/;
  * @returns those that differ from it
  */
 export function otherReadings(rawPath: string, path: string): ReadonlySet<string> {
-  const readings = new Set<string>();
-  // Who decodes first takes `;%2fadmin` for two elements, who cuts first for one.
-  const bare = bareOf(rawPath);
-  for (const reading of [path, cut(path), cutFirst(bare), withDots(rawPath), withDots(bare), behindHost(bare)]) {
-    if (reading !== null) readings.add(reading).add(folded(reading));
+  const readings = new Set([folded(path)]);
+  // Most paths with capitals have nothing else.
+  if (!isPlain(rawPath, path)) {
+    const bare = bareOf(rawPath);
+    // Who decodes first takes `;%2fadmin` for two elements, who cuts first for one.
+    for (const reading of [cut(path), cutFirst(bare), withDots(rawPath), withDots(bare), behindHost(bare)]) {
+      if (reading !== null) readings.add(reading).add(folded(reading));
+    }
   }
   readings.delete(path);
   return readings;
