@@ -135,7 +135,8 @@ export class LiveEndpoint implements EndpointState {
 
   /** Leaves it out for all backends that use it, by the limits of one. */
   eject({ id, outlier }: EndpointUser, reason: EjectionReason, nowMs: number): void {
-    eject(this.ejection, outlier, nowMs);
+    const judgedMs = reason === 'success-rate' ? (outlier.successRate?.intervalMs ?? 0) : 0;
+    eject(this.ejection, outlier, nowMs - judgedMs, nowMs);
     for (const user of this.#users) user.invalidate();
     this.#onEject({ key: this.key, backendId: id, reason, forMs: this.ejection.untilMs - nowMs });
   }

@@ -60,11 +60,14 @@ function isLocal(result: TryResult): boolean {
  */
 const longestUnreachableMs = 2_000;
 
-/** Leaves the endpoint out: each time for one base time more, up to the maximum. */
-export function eject(ejection: Ejection, outlier: Outlier, nowMs: number): void {
+/**
+ * Leaves the endpoint out: each time for one base time more, up to the maximum.
+ * @param badSinceMs when what it is left out for began: an interval that was bad as a whole forgives nothing
+ */
+export function eject(ejection: Ejection, outlier: Outlier, badSinceMs: number, nowMs: number): void {
   // One ejection is forgiven for each base time spent inside since the last one.
-  const forgiven = ejection.untilMs === 0 ? 0 : Math.floor((nowMs - ejection.untilMs) / outlier.baseEjectionMs);
-  ejection.count = Math.max(0, ejection.count - forgiven) + 1;
+  const wellMs = ejection.untilMs === 0 ? 0 : Math.max(0, badSinceMs - ejection.untilMs);
+  ejection.count = Math.max(0, ejection.count - Math.floor(wellMs / outlier.baseEjectionMs)) + 1;
   const longestMs = ejection.isUnreachable
     ? Math.min(longestUnreachableMs, outlier.maxEjectionMs)
     : outlier.maxEjectionMs;

@@ -151,6 +151,23 @@ describe('ejection', () => {
     assert.equal(usedAt(61_000).length, 3);
   });
 
+  test('one that succeeds less often than the others is out for longer each time, though it takes an interval to see', () => {
+    const successRate = { intervalMs: 1000, minRequests: 20, minEndpoints: 3, deviations: 1.5 };
+    const { report, usedAt } = open(5, {
+      outlier: { ...outlier, consecutiveGatewayErrors: 0, maxEjectionMs: 60_000, successRate },
+    });
+    const isOut: boolean[] = [];
+    for (let nowMs = 0; nowMs <= 9000; nowMs += 1000) {
+      const out = usedAt(nowMs).length === 4;
+      isOut.push(out);
+      for (let nth = out ? 1 : 0; nth < 5; nth++) {
+        for (let times = 0; times < 20; times++) report(nth, nth === 0 ? fail : { result: 'success' }, nowMs);
+      }
+    }
+    const told = isOut.map((out) => (out ? '-' : '+')).join('');
+    assert.equal(told, '+-+--+---+');
+  });
+
   test('at most the given share is out, one always may be, and none with zero', () => {
     const four = open(4);
     for (let nth = 0; nth < 3; nth++) for (let times = 0; times < 3; times++) four.report(nth, fail, nth);
