@@ -123,7 +123,7 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
       return;
     }
   }
-  const { result, retriedAs, mayHaveRun } = failure;
+  const { result, retriedAs } = failure;
   if (exchange.isResponseStarted) {
     endAttempt(exchange, result);
     breakOff(engine, exchange, failure);
@@ -132,7 +132,7 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
   if (failure === failures.noRoom) exchange.overflow = 'connections';
   // What is kept for later is needed now.
   if (failure === failures.exhausted) engine.pools.closeIdle();
-  if (retriedAs !== null && tryAgain(engine, exchange, retriedAs, result, mayHaveRun)) return;
+  if (retriedAs !== null && tryAgain(engine, exchange, retriedAs, result, failure)) return;
   endAttempt(exchange, result);
   answer(engine, exchange, failure.status, failure.flag, failure.sentence);
 }
@@ -142,7 +142,7 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
  */
 export function retriedAfter(engine: Engine, exchange: Exchange, status: number): boolean {
   // Before the end of the request, the answer is about what came so far; nothing of it is to be repeated.
-  return exchange.isRequestComplete && tryAgain(engine, exchange, status, resultOf(status), true);
+  return exchange.isRequestComplete && tryAgain(engine, exchange, status, resultOf(status), null);
 }
 
 function tryAgain(
@@ -150,10 +150,10 @@ function tryAgain(
   exchange: Exchange,
   cause: RetryCause,
   result: TryResult,
-  mayHaveRun: boolean,
+  failure: Failure | null,
 ): boolean {
   if (exchange.client === null || exchange.route?.row.retry.on.includes(cause) !== true) return false;
-  const pick = nextTry(engine, exchange, mayHaveRun, clock.nowMs);
+  const pick = nextTry(engine, exchange, failure, clock.nowMs);
   if (pick === null) return false;
   const { upstream } = exchange;
   exchange.upstream = null;

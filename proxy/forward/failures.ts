@@ -129,4 +129,13 @@ export const failures = {
     mayHaveRun: false,
     result: 'abandoned',
   },
+  // It is going, with however many requests it has: to send them elsewhere is no load on it.
+  leftBehind: {
+    status: 503,
+    flag: 'UF',
+    sentence: 'The backend closed the connection without having looked at the request.',
+    retriedAs: 'connect',
+    mayHaveRun: false,
+    result: 'abandoned',
+  },
 } as const satisfies Record<string, Failure>;

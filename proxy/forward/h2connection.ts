@@ -239,7 +239,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     this.retire();
     for (const stream of [...this.session.streams.values()]) {
       // The backend has not acted on these: they may go elsewhere, whatever their method (RFC 9113 §6.8).
-      if (stream.id > lastStreamId) stream.peer?.fail(failures.unprocessed);
+      if (stream.id > lastStreamId) stream.peer?.fail(failures.leftBehind);
     }
     // Who waits for a stream of this connection may have one of the next: it is open for as long as its last answer takes.
     this.pool.circuit?.roomGrew();

@@ -4,15 +4,16 @@ import type { LiveBackend } from '../receive/live.ts';
 import type { Pick } from '../select/types.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
+import { type Failure, failures } from './failures.ts';
 
 /**
  * Decides whether a failed try is followed by another, and takes what that costs out of the budget.
  *
- * @param mayHaveRun false: the backend cannot have seen the request
+ * @param failure null: the backend has answered
  * @returns the endpoint to try; null: none, and `exchange.retryRefusal` says why
  */
-export function nextTry(engine: Engine, exchange: Exchange, mayHaveRun: boolean, nowMs: number): Pick | null {
-  const refusal = refusalOf(exchange, mayHaveRun, nowMs);
+export function nextTry(engine: Engine, exchange: Exchange, failure: Failure | null, nowMs: number): Pick | null {
+  const refusal = refusalOf(exchange, failure?.mayHaveRun !== false, nowMs);
   if (refusal !== null) return refuse(exchange, refusal);
   const { endpoint } = exchange;
   if (endpoint !== null) exchange.tried.push(endpoint);
@@ -24,7 +25,9 @@ export function nextTry(engine: Engine, exchange: Exchange, mayHaveRun: boolean,
   }
   const pick = state.pick(exchange, exchange.tried, nowMs);
   if (pick === null) return refuse(exchange, 'endpoint');
-  return engine.budget.withdraw(nowMs) ? pick : refuse(exchange, 'budget');
+  // Free once: a backend that leaves whatever comes behind is asked no more often than by the budget (gRFC A6).
+  const isFree = failure === failures.leftBehind && exchange.tries === 1;
+  return isFree || engine.budget.withdraw(nowMs) ? pick : refuse(exchange, 'budget');
 }
 
 function refuse(exchange: Exchange, refusal: RetryRefusal): null {
