@@ -23,7 +23,9 @@ export async function askOnce(peer: Peer, probe: Probe, signal: AbortSignal): Pr
         return await grpcFault(peer, probe, signal);
     }
   } catch (error) {
-    return signal.aborted ? 'no answer in time' : faultOf(error);
+    if (signal.aborted) return 'no answer in time';
+    if (peer.isAlsoClear) return await askOnce({ ...peer, tls: null, isAlsoClear: false }, probe, signal);
+    return faultOf(error);
   }
 }
 

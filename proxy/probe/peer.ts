@@ -10,6 +10,8 @@ export interface Peer {
   readonly isHttp2: boolean;
   /** Options of tls.connect; null: in the clear. */
   readonly tls: Partial<PeerOptions> | null;
+  /** Requests come with TLS and without, as their clients do: it is well if it answers either way. */
+  readonly isAlsoClear: boolean;
 }
 
 /** As requests of the backend speak TLS. Of key material that cannot be used, no endpoint is well. */

@@ -137,8 +137,13 @@ export class Prober {
     if (backend !== undefined && check !== null) {
       const { material } = this.#options;
       const tls = tlsOf(backend, material);
-      const isHttp2 = backend.protocol === 'h2' || backend.protocol === 'h2c';
-      const sameForAll = JSON.stringify([check, isHttp2, backend.tls && tlsContent(backend.tls, material)]);
+      const { protocol } = backend;
+      const manner = {
+        tls,
+        isHttp2: protocol === 'h2' || protocol === 'h2c',
+        isAlsoClear: protocol === 'same-as-client',
+      };
+      const sameForAll = JSON.stringify([check, protocol, backend.tls && tlsContent(backend.tls, material)]);
       for (const endpoint of endpoints) {
         const key = endpointKey(endpoint.address, endpoint.port);
         if ((!endpoint.ready && !endpoint.serving) || now.has(key)) continue;
@@ -150,7 +155,7 @@ export class Prober {
         }
         // Who was out is not let in by another check, but by its first good answer to it.
         const isHealthy = known?.peer.endpoint.uid !== endpoint.uid || known.isHealthy;
-        const peer = { endpoint, tls, isHttp2 };
+        const peer = { endpoint, ...manner };
         now.set(key, this.#begin({ key, backendId, peer, check, mark, isHealthy }));
       }
     }

@@ -68,7 +68,7 @@ async function startServer(
 
 function ask(port: number, probe: Probe, tls: Peer['tls'] = null, signal = AbortSignal.timeout(20_000)) {
   const endpoint = { ...plainEndpoint, address: '127.0.0.1', port, uid: 'pod' };
-  return askOnce({ endpoint, tls, isHttp2: true }, probe, signal);
+  return askOnce({ endpoint, tls, isHttp2: true, isAlsoClear: false }, probe, signal);
 }
 
 test('grpc.health.v1: what serves is well; what does not, or is not known, says why', async (t) => {

@@ -118,6 +118,25 @@ test('over TLS a probe names the server as requests do, whatever its Host is', a
   assert.deepEqual(names, ['backend.test', false]);
 });
 
+test('an endpoint that has requests as clients come, with TLS or without, is well if it answers either way', async (t) => {
+  const pod = await startPod(t);
+  const server = createTlsServer(await certificateFor(['backend.test']), (_request, response) => response.end());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const { backends, endpoints } = changeFor([pod.port, port], {});
+  const fields = { protocol: 'same-as-client', tls: plainTls } as const;
+  const web = row('backend', { ...(backends.get('web') as Backend), ...fields }).row as Backend;
+  const { prober, next } = open(t);
+  const asked = [pod.asked(), once(server, 'request')];
+  prober.apply({ backends: new Map([['web', web]]), endpoints });
+  await Promise.all(asked);
+  assert.deepEqual(prober.counts(), [{ backendId: 'web', probed: 2, healthy: 2 }]);
+  pod.status = 500;
+  assert.equal((await next()).reason, 'status 500');
+});
+
 test('a probe over TLS that is given up during the handshake is over', async (t) => {
   const silent = createTcpServer((socket) => void socket.on('error', () => {}).resume());
   silent.listen(0, '127.0.0.1');
@@ -126,6 +145,7 @@ test('a probe over TLS that is given up during the handshake is over', async (t)
   const peerAt = (port: number, tls: Peer['tls']): Peer => ({
     endpoint: { ...plainEndpoint, address: '127.0.0.1', port, uid: 'pod' },
     isHttp2: false,
+    isAlsoClear: false,
     tls,
   });
   const aborter = new AbortController();
