@@ -70,6 +70,8 @@ export class Waiting implements UpstreamSide, Expiring, Waiter {
 
   destroy(): void {
     if (this.#exchange === null) return;
+    // Nothing was asked of the endpoint so far: that the backend may have no more connections does not make it slow.
+    this.#exchange.tryStartedMs = clock.nowMs;
     this.#exchange = null;
     this.#engine.pools.sweep.remove(this);
     const { waiting } = this.#backend.state.circuit;

@@ -5,6 +5,7 @@ import type { Backend, Endpoints } from '#table/backend.ts';
 import type { CircuitLimits } from '#table/resilience.ts';
 import type { Route } from '#table/route.ts';
 import { frameTypes } from '../../proxy/frame/codes.ts';
+import type { BackendPicker } from '../../proxy/select/backend.ts';
 import type { Circuit } from '../../proxy/select/circuit.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { H2Backend, h2Answer } from '../kit/h2backend.ts';
@@ -147,6 +148,24 @@ test('connections: one that does not become free in time is 503 and UO; a client
   assert.deepEqual([record?.overflow, record?.status], ['connections', 503]);
   assert.equal(backend.requests.length, 1);
   assert.equal(circuitOf(gateway).pending, 0);
+});
+
+test('connections: a wait for one, in vain or given up, is no slowness of the endpoint', async () => {
+  const backend = await Recorder.start({ onRequest: (request) => answer(request, 'warm') });
+  const gateway = await rig([backend], { circuit: { connections: 1 }, timeouts: { connectMs: 600 } });
+  await (await ask(gateway)).response();
+  const picker = gateway.live.backend('b')?.state as BackendPicker;
+  const latencies = () => picker.members.map(({ state }) => state.latencyMs);
+  const before = latencies();
+  backend.onRequest = silent;
+  await ask(gateway);
+  await backend.request(1);
+  const [second, third] = [await ask(gateway), await ask(gateway)];
+  await waitUntil(() => circuitOf(gateway).waiting.length === 2, 'both to wait');
+  third.socket.resetAndDestroy();
+  assert.equal((await second.response()).status, 503);
+  await waitUntil(() => circuitOf(gateway).waiting.length === 0, 'both to be gone');
+  assert.deepEqual(latencies(), before);
 });
 
 test('connections: who waits when the limit is raised, or lifted, waits no more', async () => {
