@@ -52,6 +52,9 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   #isLent = false;
   #isClosed = false;
   #heardAtMs = 0;
+  /** Since when somebody waits for an answer, and nothing at all has been heard; Infinity: nobody does. */
+  #silentSinceMs = Number.POSITIVE_INFINITY;
+  readonly #connectMs: number;
   /** How the streams ended that end with the connection: the backend has broken HTTP/2, unless #close says otherwise. */
   #failure: Failure = failures.malformed;
 
@@ -63,6 +66,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     this.scheme = isTls ? 'https' : 'http';
     this.expiresAtMs = waitOver(nowMs, connectMs);
     this.#keeping = keeping;
+    this.#connectMs = connectMs;
     this.session = new Session('client', this, { streams: 0, section, ...windows }, nowMs);
     // Its SETTINGS may come after many requests have gone: what it will refuse then would cost each of them a try.
     const { peer } = this.session;
@@ -107,6 +111,19 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     if (this.#heardAtMs < sinceMs) this.retire();
   }
 
+  /**
+   * A try is given up before its time. Clients and deadlines that are less patient than ours must not keep a connection in use
+   * that is dead without a word: when it has been silent for as long as a new one may take, a new one is taken.
+   */
+  wasLeft(nowMs: number): void {
+    if (nowMs >= waitOver(this.#silentSinceMs, this.#connectMs)) this.retire();
+  }
+
+  /** A request goes out. */
+  asked(nowMs: number): void {
+    if (this.#silentSinceMs === Number.POSITIVE_INFINITY) this.#silentSinceMs = nowMs;
+  }
+
   /** A try is over. */
   streamOver(stream: H2Stream): void {
     if (stream.sweepIndex === -1) return;
@@ -144,6 +161,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   receive(buffer: Buffer, start: number, end: number): void {
     readClock();
     this.#heardAtMs = clock.nowMs;
+    this.#silentSinceMs = Number.POSITIVE_INFINITY;
     this.#isLent = buffer !== sharedUpstreamBuffer;
     this.session.receive(buffer, start, end, clock.nowMs);
     const headed = this.#headed;

@@ -78,6 +78,7 @@ export class H2Stream implements UpstreamSide, Expiring {
 
   #open(exchange: Exchange, isEnd: boolean): void {
     exchange.isHeadPending = false;
+    this.#connection.asked(clock.nowMs);
     const stream = this.#connection.session.open(this);
     stream.isBodiless = exchange.method === 'HEAD';
     this.#stream = stream;
@@ -127,6 +128,7 @@ export class H2Stream implements UpstreamSide, Expiring {
 
   /** RST_STREAM tells the backend to stop, and is the end as far as anyone can see. */
   abandon(): void {
+    this.#connection.wasLeft(clock.nowMs);
     this.destroy();
   }
 
