@@ -96,7 +96,7 @@ export class Gateway implements Engine {
       return;
     }
 
-    if (this.tables.keepsOut && refuseDisguised(this, exchange)) return;
+    if (this.tables.keepsOut && refuseDisguised(this, exchange, route)) return;
     const local = route.filters.answer?.(exchange, { httpsPort: this.#doors.httpsPort }) ?? null;
     if (local !== null) {
       answerLocally(this, exchange, local);

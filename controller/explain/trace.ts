@@ -7,7 +7,7 @@ import type { RequestFacts } from '../../proxy/match/facts.ts';
 import { L4Matcher } from '../../proxy/match/l4matcher.ts';
 import type { CompiledRoute } from '../../proxy/match/match.ts';
 import { Matcher } from '../../proxy/match/matcher.ts';
-import { hasOtherReadings, otherReadings } from '../../proxy/match/readings.ts';
+import { hasOtherReadings, isMeantAsSpelt, otherReadings } from '../../proxy/match/readings.ts';
 import type { Request } from './request.ts';
 import { standingOf } from './standing.ts';
 
@@ -119,7 +119,7 @@ function answerAsRead(matcher: Matcher, { listener, facts }: Request, route: Com
   for (const path of otherReadings(facts.rawPath, facts.path)) {
     const read = { ...facts, path };
     const { route: other } = matcher.match(listener.id, read);
-    if (other === null || other.id === route.id) continue;
+    if (other === null || other.id === route.id || isMeantAsSpelt(facts.path, path, route.row, other.row)) continue;
     const broken = table.backend.get(other.backends[0]?.backendId ?? '')?.broken ?? null;
     const denial = other.filters.denial?.(read) ?? null;
     if (denial !== null) return { status: denial.status, says: `as of ${path}: ${denial.sentence}` };

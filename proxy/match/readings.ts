@@ -1,3 +1,4 @@
+import type { Route } from '#table/route.ts';
 import { percentDecode } from './bytes.ts';
 import { normalisePath } from './normalise.ts';
 
@@ -36,6 +37,14 @@ export function otherReadings(rawPath: string, path: string): ReadonlySet<string
   }
   readings.delete(path);
   return readings;
+}
+
+/**
+ * Whether a rule means the very spelling of a path: its reading differs by capitals or a last slash alone, and the rule for that
+ * says no more of the path than this one does. Paths are case-sensitive, and who has written two rules wants two.
+ */
+export function isMeantAsSpelt(path: string, reading: string, rule: Route, ruleOfReading: Route): boolean {
+  return reading === folded(path) && rule.match.path.value.length >= ruleOfReading.match.path.value.length;
 }
 
 function folded(path: string): string {

@@ -34,6 +34,13 @@ before(async () => {
         paths: { '/admin': 'recorder', '=/exact': 'recorder' },
         annotations: { 'allowlist-source-range': '198.51.100.0/24', 'force-ssl-redirect': 'true' },
       }),
+      ingress({ name: 'loud', host: 'split.test', paths: { '/LOUD': 'recorder', '/quiet/': 'recorder' } }),
+      ingress({
+        name: 'soft',
+        host: 'split.test',
+        paths: { '/loud': 'recorder', '=/quiet': 'recorder' },
+        annotations: { 'allowlist-source-range': '198.51.100.0/24' },
+      }),
       ingress({
         name: 'vault',
         host: 'split.test',
@@ -145,6 +152,10 @@ test('who may not come to a path may not come to what backends take for it', asy
   }
   for (const path of ['/x;admin', '//x/y', '/x/../y', '/x%20y', '/x;/admin'])
     assert.equal(await ask(path, '192.0.2.1'), 200, path);
+  // Spelt so by rules of their own.
+  for (const path of ['/LOUD', '/LOUD/x', '/quiet/']) assert.equal(await ask(path, '192.0.2.1'), 200, path);
+  for (const path of ['/loud', '/Loud', '/LOUD;x', '/quiet', '/QUIET'])
+    assert.equal(await ask(path, '192.0.2.1'), 403, path);
   // Closed for want of what would open it.
   for (const path of ['/vault', '/vault;x', '//x/vault']) assert.equal(await ask(path, '198.51.100.7'), 503, path);
 });
