@@ -163,7 +163,13 @@ export class Share {
   }
 
   async #listen(feed: Feed): Promise<void> {
+    let lookedMs = performance.now();
     while (!feed.isClosed) {
+      // A server that evicts, or is emptied, does not say so: whoever comes later would never hear what we know.
+      if (this.#cursor !== '0' && performance.now() - lookedMs >= lookEveryMs) {
+        lookedMs = performance.now();
+        if (!(await feed.holds(this.#cursor))) throw new Error('it has lost what it held');
+      }
       const { entries, last } = await feed.news(this.#cursor);
       this.#hear(entries, last);
     }
@@ -257,6 +263,8 @@ const maxBackoffMs = 4_000;
 /** After so long failures no longer count as "in a row", ms. */
 const steadyMs = 10_000;
 const lastWordsMs = 500;
+/** What the server still holds is looked at so often, ms. */
+const lookEveryMs = 1_000;
 
 /** The newest at the end; of too many the oldest goes. */
 function keep(entries: Map<string, AffinityEntry>, entry: AffinityEntry): void {

@@ -194,6 +194,19 @@ describe('proxies share through Redis', { skip: skipWithoutRedis() }, () => {
       await proxy.hasTold(1);
     }));
 
+  test('a server that evicts what it holds, without a word, is told again', () =>
+    ShareRig.run(async (rig) => {
+      const first = await rig.proxy(onlyA);
+      await first.isUp();
+      for (const client of clients) await first.ask(client);
+      await first.hasTold(clients.length);
+      await rig.redis.command('flushall');
+      await first.hasTold(2 * clients.length);
+      const late = await rig.proxy(all);
+      await late.isUp();
+      for (const client of clients) assert.equal(await late.ask(client), 'a');
+    }));
+
   test('TLS: the server is one that the given authority vouches for, or nothing is shared', async () => {
     const [tlsPort = 0] = await freePorts(1);
     for (const name of ['ours', 'strange']) {
