@@ -1,6 +1,7 @@
 import type { RetryCause } from '#table/route.ts';
 import { answer, truncate } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
+import type { Refusal } from '../listen/refusals.ts';
 import { bodyNone } from '../parse/framing.ts';
 import type { LiveBackend } from '../receive/live.ts';
 import type { EndpointState, TryResult } from '../select/types.ts';
@@ -178,11 +179,11 @@ export function requestTimedOut(engine: Engine, exchange: Exchange): void {
  * There is no more to come for the client. A head that waits for the first bytes of its body, which a compressor may keep for
  * long, has not left: what is wrong is said in its place, where the client would have had nothing at all.
  */
-function breakOff(engine: Engine, exchange: Exchange, failure: Failure): void {
-  const { status, flag, sentence } = failure;
+export function breakOff(engine: Engine, exchange: Exchange, why: Failure | Refusal): void {
+  const { status, flag, sentence } = why;
   exchange.flag = flag;
   if (exchange.isResponseStarted && exchange.replyPrefix === '') {
-    truncate(engine, exchange, failure);
+    truncate(engine, exchange, why);
     return;
   }
   exchange.replyPrefix = '';

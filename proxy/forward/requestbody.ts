@@ -1,9 +1,8 @@
 import { shortBytes } from '../carry/handlelink.ts';
-import { answer, truncate } from '../listen/answer.ts';
 import { type Refusal, refusals } from '../listen/refusals.ts';
 import type { Head } from '../parse/head.ts';
 import { latin1 } from '../parse/latin1.ts';
-import { abandonAttempt } from './attempt.ts';
+import { abandonAttempt, breakOff } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -67,7 +66,5 @@ const mostPieces = 1_024;
 export function requestBroken(engine: Engine, exchange: Exchange, refusal: Refusal): void {
   abandonAttempt(exchange);
   exchange.willClose = true;
-  exchange.flag = refusal.flag;
-  if (exchange.isResponseStarted) truncate(engine, exchange, refusal);
-  else answer(engine, exchange, refusal.status, refusal.flag, refusal.sentence);
+  breakOff(engine, exchange, refusal);
 }
