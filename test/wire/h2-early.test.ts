@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { type AddressInfo, createServer } from 'node:net';
 import { after, test } from 'node:test';
 import { errorCodes } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { SessionEnd } from '../kit/h2pair.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
 import { plainTable, row } from '../kit/rows.ts';
+import { SessionBackend } from '../kit/sessionbackend.ts';
 import { waitUntil } from '../kit/wait.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
@@ -19,23 +19,14 @@ test('a backend that has answered and takes no more of a whole request loses its
   const end = new SessionEnd('server', { streamWindowBytes: 1_000 });
   end.isReading = false;
   end.onHeaders = (stream) => end.session.respond(stream, 200, 'Content-Length: 0\r\n', true);
-  const server = createServer((socket) => {
-    socket.on('error', () => undefined);
-    socket.on('data', (bytes: Buffer) => {
-      end.receive(bytes);
-      socket.write(end.takeOutput());
-    });
-    socket.write(end.takeOutput());
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
+  const backend = await SessionBackend.start(() => end);
   const gateway = await testGateway([
-    ...plainTable([{ address: '127.0.0.1', port }]),
+    ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
     row('backend', { id: 'b', protocol: 'h2c' }),
     row('route', { id: 'r', timeouts: { ...times, sendMs: 100 } }),
   ]);
   const one = await RawClient.open({ port: gateway.port });
-  opened.push({ stop: async () => void server.close() }, gateway, { stop: async () => one.destroy() });
+  opened.push(backend, gateway, { stop: async () => one.destroy() });
   // The first brings the backend's SETTINGS.
   one.send(get('/', 'gw.test'));
   assert.equal((await one.response(0)).status, 200);

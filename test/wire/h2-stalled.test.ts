@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { type AddressInfo, createServer } from 'node:net';
 import { after, test } from 'node:test';
 import { settingIds } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
@@ -7,6 +6,7 @@ import { H2Client } from '../kit/h2client.ts';
 import { SessionEnd } from '../kit/h2pair.ts';
 import { exchange, get } from '../kit/rawclient.ts';
 import { plainTable, row } from '../kit/rows.ts';
+import { SessionBackend } from '../kit/sessionbackend.ts';
 import { waitUntil } from '../kit/wait.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
@@ -18,7 +18,6 @@ test('clients that read nothing, as many as may be, do not hold up the others of
   const clients = 6;
   const each = 100;
   const end = new SessionEnd('server', { streams: 10_000 });
-  let connections = 0;
   let taken = 0;
   end.onHeaders = (stream) => {
     const isQuick = end.events.at(-1)?.includes('/quick') === true;
@@ -27,25 +26,12 @@ test('clients that read nothing, as many as may be, do not hold up the others of
     end.session.data(stream, body, 0, body.length, isQuick);
     taken++;
   };
-  const server = createServer((socket) => {
-    connections++;
-    socket.on('error', () => undefined);
-    const write = () => {
-      for (let bytes = end.takeOutput(); bytes.length > 0; bytes = end.takeOutput()) socket.write(bytes);
-    };
-    socket.on('data', (bytes: Buffer) => {
-      end.receive(bytes);
-      write();
-    });
-    write();
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
+  const backend = await SessionBackend.start(() => end);
   const gateway = await testGateway([
-    ...plainTable([{ address: '127.0.0.1', port }]),
+    ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
     row('backend', { id: 'b', protocol: 'h2c' }),
   ]);
-  opened.push({ stop: async () => void server.close() }, gateway);
+  opened.push(backend, gateway);
   // The first brings the backend's SETTINGS.
   assert.equal((await exchange({ port: gateway.port }, get('/quick', 'gw.test'))).body.toString(), 'quick');
   for (let i = 0; i < clients; i++) {
@@ -56,7 +42,7 @@ test('clients that read nothing, as many as may be, do not hold up the others of
     client.send(...Array.from({ length: each }, (_, at) => client.headers(2 * at + 1, request)));
   }
   await waitUntil(() => taken === clients * each + 1, 'all requests to reach the backend');
-  assert.equal(connections, 1);
+  assert.equal(backend.connections, 1);
   assert.ok(end.session.sender.window > 0, 'there is room for others');
   assert.equal((await exchange({ port: gateway.port }, get('/quick', 'gw.test'))).body.toString(), 'quick');
 });
