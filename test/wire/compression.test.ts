@@ -200,6 +200,19 @@ test('a backend that breaks off before anything of it has left the compressor is
   await waitUntil(() => gateway.gateway.encoders.open === 0, 'the compressor to be closed');
 });
 
+test('a request that breaks while the compressor has all of its answer is told why', async () => {
+  const { recorder, gateway, client } = await rig();
+  recorder.onHead = (request) =>
+    answerBytes(request, 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 99999\r\n\r\nquick');
+  client.send(
+    'POST / HTTP/1.1\r\nHost: gw.test\r\nAccept-Encoding: br\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n',
+  );
+  await waitUntil(() => gateway.gateway.encoders.open === 1, 'the answer to be compressed');
+  client.send('no size\r\n');
+  assert.equal((await client.response()).status, 400);
+  await waitUntil(() => gateway.gateway.encoders.open === 0, 'the compressor to be closed');
+});
+
 test('a backend that breaks off is seen as broken off', async () => {
   const { recorder, gateway, client } = await rig();
   recorder.onRequest = (request) => {
