@@ -3,6 +3,7 @@ import { createSecureContext } from 'node:tls';
 import { checkHandles } from './carry/handle.ts';
 import { Gathering } from './fleet/gathering.ts';
 import type { Ask, FromWorker, ToWorker, WorkerStart } from './fleet/messages.ts';
+import { letHelpersYield } from './fleet/priority.ts';
 import { regexEngineIsLinear } from './match/regex.ts';
 import { AccessLog } from './observe/accesslog.ts';
 import { CompatMetrics } from './observe/compatmetrics.ts';
@@ -33,6 +34,7 @@ let parts: Parts | null = null;
 let untold: AffinityEntry[] = [];
 const gathering = new Gathering();
 
+letHelpersYield();
 // Signals go to the whole process group at Ctrl-C; when a worker leaves is the primary's decision.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
