@@ -1,5 +1,6 @@
 import { shortBytes } from '../carry/handlelink.ts';
 import { clock, readClock } from '../listen/clock.ts';
+import { Held } from '../listen/held.ts';
 import type { Expiring } from '../listen/sweep.ts';
 import { BodyReader } from '../parse/bodyreader.ts';
 import { bodyUntilClose } from '../parse/framing.ts';
@@ -55,7 +56,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
   idleUntilMs = 0;
   readonly #engine: Engine;
   #phase = phaseConnecting;
-  #held: Buffer | null = null;
+  #held: Held | null = null;
   readonly #body = new BodyReader();
   readonly #clock = new TryClock();
   /** Where an abandoned request is still counted. */
@@ -104,15 +105,19 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
 
   receive(buffer: Buffer, start: number, end: number): void {
     readClock();
-    const held = this.#held;
-    if (held === null) {
-      this.#consume(buffer, start, end);
-    } else {
-      this.#held = null;
-      const joined = Buffer.concat([held, buffer.subarray(start, end)]);
-      this.#consume(joined, 0, joined.length);
-    }
+    if (this.#held === null) this.#consume(buffer, start, end);
+    else this.#hold(this.#held, buffer, start, end);
     this.#chooseChunk(buffer);
+  }
+
+  /** A head is looked at again only when another line of it has ended, or backends that drip would cost its square. */
+  #hold(held: Held, buffer: Buffer, start: number, end: number): void {
+    held.add(buffer, start, end);
+    const isLonger = held.length < this.#engine.limits.responseHeadBytes && !buffer.subarray(start, end).includes(0x0a);
+    if (isLonger) return;
+    this.#held = null;
+    // Not released: what follows the head in it may wait where it lies until the client takes it.
+    this.#consume(held.bytes, 0, held.length);
   }
 
   #consume(buffer: Buffer, start: number, end: number): void {
@@ -150,7 +155,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     const after = parseResponseHead(line, head, buffer, start, end, this.#engine.limits);
     this.hasAnswered = true;
     if (after === needsMore) {
-      this.#held = Buffer.from(buffer.subarray(start, end));
+      this.#held = new Held().add(buffer, start, end);
       return end;
     }
     if (after < 0 || !interpretResponse(line, head, exchange.method === 'HEAD')) return this.#malformed(exchange);
