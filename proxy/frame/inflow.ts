@@ -10,6 +10,8 @@ export class Inflow<T> {
   /** Bytes that the peer may still send on the connection. */
   #window = plainWindowBytes;
   #untold = 0;
+  /** What the windows of all streams have grown by. */
+  #grown = 0;
 
   constructor(sender: Sender<T>, limits: SessionLimits) {
     this.#sender = sender;
@@ -32,8 +34,10 @@ export class Inflow<T> {
 
   /** Bytes that came are out of the way. */
   refund(bytes: number): void {
+    if (bytes === 0) return;
     this.#untold += bytes;
-    if (this.#untold * 2 < this.#limits.connectionWindowBytes) return;
+    // Not in small pieces; but beside streams that rest the peer may have less than that to go on with.
+    if (this.#untold * 2 < this.#limits.connectionWindowBytes && this.#untold < this.#window) return;
     this.#window += this.#untold;
     this.#sender.windowUpdate(0, this.#untold);
     this.#untold = 0;
@@ -49,14 +53,30 @@ export class Inflow<T> {
     if (stream.expected !== -1 && !stream.isPadded && stream.expected <= stream.receiveWindow) return;
     let increment = stream.untold;
     // A window is one round trip's worth of bytes: where the reader takes them as they come, more is let on the way.
-    const most = this.#limits.mostStreamWindowBytes;
-    if (stream.unconsumed * 4 <= stream.windowBytes && stream.windowBytes < most) {
-      const grown = Math.min(most, stream.windowBytes * 2);
-      increment += grown - stream.windowBytes;
-      stream.windowBytes = grown;
+    if (stream.unconsumed * 4 <= stream.windowBytes) {
+      const more = this.#growthOf(stream);
+      this.#grown += more;
+      stream.windowBytes += more;
+      increment += more;
     }
     stream.receiveWindow += increment;
     stream.untold = 0;
     this.#sender.windowUpdate(stream.id, increment);
+  }
+
+  /** The stream is over. What of it nobody read is out of the way. */
+  forget(stream: Stream<T>): void {
+    this.#grown -= stream.windowBytes - this.#limits.streamWindowBytes;
+    this.refund(stream.unconsumed);
+  }
+
+  /**
+   * Twice what it was, as far as the windows of all leave half of the connection's. A reader that was fast may come to rest, and
+   * two of them would otherwise keep all other streams waiting (RFC 9113 §5.2.2).
+   */
+  #growthOf({ windowBytes }: Stream<T>): number {
+    const { mostStreamWindowBytes, connectionWindowBytes } = this.#limits;
+    const left = (connectionWindowBytes >> 1) - this.#grown;
+    return Math.max(0, Math.min(windowBytes, mostStreamWindowBytes - windowBytes, left));
   }
 }

@@ -276,7 +276,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
     this.streams.delete(stream.id);
     this.sender.forget(stream);
     if (this.#dataStream === stream) this.#dataStream = null;
-    if (stream.unconsumed > 0 && !this.isOver) this.inflow.refund(stream.unconsumed);
+    if (!this.isOver) this.inflow.forget(stream);
   }
 
   /** The peer takes more. */

@@ -49,7 +49,10 @@ export const Limits = z.object({
   lingerMs: z.int().min(1).default(2_000),
   /** Requests that one HTTP/2 connection may have open at once (RFC 9113 §5.1.2). */
   streams: z.int().min(1).max(1_000).default(100),
-  /** Upload bytes that one stream may have on the way once its backend keeps up, bytes; it begins with 64 KiB. */
+  /**
+   * Upload bytes that one stream may have on the way once its backend keeps up, bytes; it begins with 64 KiB, and what all of a
+   * connection have beyond that is at most half of connectionWindowBytes.
+   */
   streamWindowBytes: z.int().min(65_535).max(16_777_216).default(1_048_576),
   /** Upload bytes that one HTTP/2 connection may have unread, and so in memory, bytes. */
   connectionWindowBytes: z.int().min(65_535).max(67_108_864).default(2_097_152),

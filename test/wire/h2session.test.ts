@@ -82,6 +82,40 @@ describe('two ends', () => {
     assert.ok(client.takeEvents().length === 0 && stuck.isLocalClosed);
   });
 
+  test('streams whose readers come to rest after they were fast hold up no other', () => {
+    const { client, server } = pair();
+    const body = Buffer.alloc(4_000_000, 'a');
+    const open = (): Stream<string> => {
+      const stream = client.session.open('');
+      client.session.request(stream, post, '', false);
+      return stream;
+    };
+    const stuck = Array.from({ length: 14 }, open);
+    for (const stream of stuck) client.session.data(stream, body, 0, 1_500_000, false);
+    settle(client, server);
+    server.isReading = false;
+    for (const stream of stuck) client.session.data(stream, body, 0, body.length, true);
+    settle(client, server);
+    server.isReading = true;
+    const free = open();
+    client.session.data(free, body, 0, body.length, true);
+    settle(client, server);
+    assert.equal(server.bodies.get(free.id)?.length, body.length);
+    // All that was granted comes back: streams that begin later grow as the first did.
+    for (const stream of [...server.session.streams.values()]) server.session.reset(stream, errorCodes.cancel);
+    settle(client, server);
+    const late = open();
+    let mostWindow = 0;
+    server.onHeaders = (opened) => server.streams.set(0, opened);
+    client.session.data(late, body, 0, body.length, true);
+    for (let turn = 0; turn < 10_000 && !server.events.includes(`${late.id} end`); turn++) {
+      server.receive(client.takeOutput());
+      mostWindow = Math.max(mostWindow, server.streams.get(0)?.windowBytes ?? 0);
+      client.receive(server.takeOutput());
+    }
+    assert.equal(mostWindow, sessionLimits.mostStreamWindowBytes);
+  });
+
   test('take turns, a frame of each stream at a time', () => {
     const { client, server } = pair();
     const streams = [0, 1, 2].map(() => client.session.open(''));
