@@ -22,7 +22,9 @@ export function drawRing(unordered: readonly Member[], old: Ring | null): Ring {
   if (old !== null && isSame(old.members, members)) return { ...old, members };
   const perMember = placesPerMember(members.length);
   const meanWeight = members.reduce((sum, member) => sum + member.row.weight, 0) / members.length;
-  const counts = members.map(({ row }) => Math.max(1, Math.round((perMember * row.weight) / meanWeight)));
+  const counts = members.map(({ row, state }) =>
+    Math.max(1, Math.floor((perMember * row.weight) / meanWeight + state.keyHash / 2 ** 32)),
+  );
   // Place and owner in one double (32 + 20 bits), because a Float64Array sorts ten times faster than pairs.
   const packed = new Float64Array(counts.reduce((sum, count) => sum + count, 0));
   let at = 0;
@@ -69,10 +71,10 @@ function isSame(old: readonly Member[], now: readonly Member[]): boolean {
 }
 
 /**
- * 160 places keep shares within about 8 % of even. Large sets have fewer, or drawing the ring would hold up traffic; in
- * steps, because each place more or less per member moves keys of all of them.
+ * 160 places keep shares within about 8 % of even. Large sets have fewer, or drawing the ring would hold up traffic: with 512
+ * and more members the ring keeps its size, until each has 16. Of a fraction of a place (each member by its own hash) a part of
+ * the members has one, so that one member more takes a place from few of them, and not from all: that would move keys of all.
  */
 function placesPerMember(memberCount: number): number {
-  if (memberCount <= 512) return 160;
-  return memberCount <= 2048 ? 64 : 16;
+  return Math.max(16, Math.min(160, (160 * 512) / memberCount));
 }

@@ -273,6 +273,15 @@ describe('ring hash', () => {
     });
   }
 
+  for (const count of [513, 700, 2_049, 5_121]) {
+    test(`${count} endpoints: one less moves about 2/n of all keys, for places are fewer the more endpoints there are`, () => {
+      const before = placesOf(count);
+      const after = placesOf(count, 1);
+      const moved = before.filter((uid, nth) => uid !== after[nth]).length;
+      assert.ok(moved / keys <= 4 / count, `${moved} of ${keys} moved`);
+    });
+  }
+
   test('every worker draws the same ring, whatever the order of the rows', () => {
     const rows = endpointRows(40);
     const one = openBackend({ balance }, rows, { seed: 1 }).backend;
