@@ -32,7 +32,7 @@ export class H2Pool implements Target {
 
   /** A stream of an open connection with room. */
   take(nowMs: number): H2Stream | null {
-    return this.#withRoom(nowMs, true);
+    return this.#withRoom(nowMs, true)?.take() ?? null;
   }
 
   /**
@@ -42,7 +42,7 @@ export class H2Pool implements Target {
    */
   open(endpoint: EndpointState, keeping: Keeping, connectMs: number, nowMs: number): H2Stream | null {
     const opening = this.#withRoom(nowMs, false);
-    if (opening !== null) return opening;
+    if (opening !== null) return opening.take();
     if (this.#connections.length > 0 && this.circuit?.isFull('connections')) return null;
     if (this.circuit !== null) this.circuit.connections++;
     const connection = new H2Connection(this.#engine, this, this.tls !== null, keeping, nowMs, connectMs);
@@ -52,10 +52,15 @@ export class H2Pool implements Target {
     return connection.take();
   }
 
-  #withRoom(nowMs: number, isConnected: boolean): H2Stream | null {
+  /** Whether `take` gives one. */
+  hasKept(nowMs: number): boolean {
+    return this.#withRoom(nowMs, true) !== null;
+  }
+
+  #withRoom(nowMs: number, isConnected: boolean): H2Connection | null {
     // A copy: a connection that is past its age leaves the list when it is asked.
     for (const connection of this.#connections.length > 1 ? this.#connections.slice() : this.#connections) {
-      if (connection.isConnected === isConnected && connection.hasRoom(nowMs)) return connection.take();
+      if (connection.isConnected === isConnected && connection.hasRoom(nowMs)) return connection;
     }
     return null;
   }

@@ -66,6 +66,11 @@ export class Pool implements Target {
     this.circuit?.roomCame(this.endpointKey);
   }
 
+  /** Whether the newest can be taken. */
+  hasKept(nowMs: number): boolean {
+    return (this.#idle.at(-1)?.idleUntilMs ?? 0) > nowMs;
+  }
+
   forget(connection: UpstreamConnection): void {
     const at = this.#idle.lastIndexOf(connection);
     if (at !== -1) this.#idle.splice(at, 1);
@@ -120,17 +125,28 @@ export class Pools {
     return this.#dial(exchange, endpoint, nowMs) ?? new Waiting(this.#engine, endpoint, backend);
   }
 
+  /** Whether `take` gives a request something whose try is about to end. */
+  hasRoom(exchange: Exchange, endpoint: EndpointState, nowMs: number): boolean {
+    const { circuit } = (exchange.backend as LiveBackend).state;
+    // If it waited for a connection, it leaves its own place.
+    if (exchange.isPending || !circuit.isFull('pending')) return true;
+    return this.#poolOf(exchange, endpoint)?.hasKept(nowMs) === true;
+  }
+
   /** For a request that waits. @returns null: there is still no room */
   takeNow(exchange: Exchange, endpoint: EndpointState, nowMs: number): UpstreamSide | null {
     return this.#kept(exchange, endpoint, nowMs) ?? this.#dial(exchange, endpoint, nowMs);
   }
 
   #kept(exchange: Exchange, endpoint: EndpointState, nowMs: number): UpstreamSide | null {
+    return this.#poolOf(exchange, endpoint)?.take(nowMs) ?? null;
+  }
+
+  #poolOf(exchange: Exchange, endpoint: EndpointState): Pool | H2Pool | null {
     const key = keyOf(exchange, endpoint);
     const { row, state } = exchange.backend as LiveBackend;
     const pool = isHttp2(row.protocol) ? this.#h2PoolsByKey.get(key) : this.#poolsByKey.get(key);
-    if (pool === undefined || this.#isLeftOver(pool, state.circuit)) return null;
-    return pool.take(nowMs);
+    return pool === undefined || this.#isLeftOver(pool, state.circuit) ? null : pool;
   }
 
   /** Of a backend of that id that is gone: its counts are not those of its successor. */

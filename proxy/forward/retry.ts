@@ -25,6 +25,11 @@ export function nextTry(engine: Engine, exchange: Exchange, failure: Failure | n
   }
   const pick = state.pick(exchange, exchange.tried, nowMs);
   if (pick === null) return refuse(exchange, 'endpoint');
+  // What the backend has said is worth more to the client than that it is spared now.
+  if (!engine.pools.hasRoom(exchange, pick.endpoint, nowMs)) {
+    exchange.overflow = 'pending';
+    return refuse(exchange, 'limit');
+  }
   // Free once: a backend that leaves whatever comes behind is asked no more often than by the budget (gRFC A6).
   const isFree = failure === failures.leftBehind && exchange.tries === 1;
   return isFree || engine.budget.withdraw(nowMs) ? pick : refuse(exchange, 'budget');

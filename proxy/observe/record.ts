@@ -13,7 +13,7 @@ export type RetryRefusal =
   | 'tries' // all were used up
   | 'time' // the time for retries, or for the request, is over
   | 'budget' // retries are too large a share of the requests
-  | 'limit' // the backend has as many retries as it may have: max-retries
+  | 'limit' // the backend has as many retries as it may have, or as many who wait: max-retries, max-pending-requests
   | 'endpoint'; // there is none to try
 
 /** Who a connection's requests come from, as the access log says it. */

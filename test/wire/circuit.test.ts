@@ -222,6 +222,24 @@ test('pending: more than may wait are 503 at once', async () => {
   assert.deepEqual([gateway.records[0]?.flag, gateway.records[0]?.overflow], ['UO', 'pending']);
 });
 
+test('pending: a retry for which there is no room leaves the client the answer that the backend gave', async () => {
+  const backends = [await Recorder.start({ onRequest: silent }), await Recorder.start({ onRequest: silent })];
+  const retry = { on: [500], attempts: 2 };
+  const gateway = await rig(backends, { circuit: { connections: 1, pending: 1 }, retry });
+  const first = await ask(gateway);
+  await waitUntil(() => backends.some(({ requests }) => requests.length === 1), 'the first to reach its backend');
+  const second = await ask(gateway);
+  await waitUntil(() => circuitOf(gateway).waiting.length === 1, 'the second to wait');
+  for (const backend of backends) for (const request of backend.requests) answer(request, 'told why', 500);
+  const { status, body } = await first.response();
+  assert.deepEqual([status, body.toString()], [500, 'told why']);
+  const [record] = gateway.records;
+  assert.deepEqual([record?.retryRefusal, record?.overflow, record?.tries], ['limit', 'pending', 1]);
+  await waitUntil(() => backends.flatMap(({ requests }) => requests).length === 2, 'the second to be sent');
+  for (const backend of backends) for (const request of backend.requests) answer(request, 'ok');
+  assert.equal((await second.response()).status, 200);
+});
+
 test('connections: an idle one to another endpoint gives way, and there are never more', async () => {
   const backends = [await Recorder.start(), await Recorder.start(), await Recorder.start()];
   const gateway = await rig(backends, { circuit: { connections: 2 } });
