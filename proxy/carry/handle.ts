@@ -1,5 +1,5 @@
 import type { Server } from 'node:net';
-import type { SecureContext } from 'node:tls';
+import type { SecureContext, TLSSocket } from 'node:tls';
 import { limitUnsent } from './unsent.ts';
 
 /**
@@ -67,17 +67,12 @@ export interface TlsHandle extends StreamHandle {
   receive(bytes: Buffer): void;
   getServername(): string | false;
   getALPNNegotiatedProtocol(): string | false;
-  /** With the chain as the peer sent it, a root being its own issuer; empty: none was sent. */
-  getPeerCertificate(isWhole: boolean): SentCertificate | undefined;
+  /** As OpenSSL writes it (i2d_SSL_SESSION). */
+  getSession(): Buffer | undefined;
   hasPeerCertificate(): boolean;
   verifyError(): { readonly code: string } | null | undefined;
   /** Frees what OpenSSL holds. Never inside one of its callbacks. */
   destroySSL(): void;
-}
-
-interface SentCertificate {
-  readonly raw?: Buffer;
-  readonly issuerCertificate?: SentCertificate;
 }
 
 interface Request {
@@ -163,6 +158,11 @@ export function newTls(handle: TcpHandle, context: SecureContext): TlsHandle {
   return wrap(handle, context.context as object, true, false);
 }
 
+/** That of a connection of node:tls; null: it has ended. */
+export function tlsHandleOf(socket: TLSSocket): TlsHandle | null {
+  return (socket as unknown as { readonly _handle: TlsHandle | null })._handle;
+}
+
 type OnConnection = (status: number, handle: TcpHandle | undefined) => void;
 
 /** Has a listening server hand over what it accepts, before anything is made of it. */
@@ -209,7 +209,7 @@ export function checkHandles(context: SecureContext): void {
   const tls = newTls(handle, context);
   lookFor(tls, ['useUserBuffer', 'readStart', 'writeBuffer', 'shutdown', 'enableCertCb', 'certCbDone', 'destroySSL']);
   lookFor(tls, ['setALPNProtocols', 'setVerifyMode', 'receive', 'getServername', 'getALPNNegotiatedProtocol']);
-  lookFor(tls, ['getPeerCertificate', 'hasPeerCertificate', 'verifyError']);
+  lookFor(tls, ['getSession', 'getPeerX509Certificate', 'hasPeerCertificate', 'verifyError']);
   handle.close(() => tls.destroySSL());
 }
 

@@ -1,7 +1,8 @@
-import { X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
 import { newTls, type TcpHandle, type TlsHandle } from './handle.ts';
 import { HandleLink } from './handlelink.ts';
+import { sentBeside, shownCertificate } from './shown.ts';
 
 /** Who has TLS made of an accepted connection. */
 export interface Secured {
@@ -92,15 +93,14 @@ export class TlsLink extends HandleLink {
     return this.#tls.hasPeerCertificate() ? '' : unknownIssuer;
   }
 
-  /** The chain as the client sent it, its own certificate first; empty: it sent none. */
-  peerChain(): X509Certificate[] {
-    const chain: X509Certificate[] = [];
-    let link = this.isDestroyed ? undefined : this.#tls.getPeerCertificate(true);
-    while (link?.raw !== undefined && chain.length < longestChain) {
-      chain.push(new X509Certificate(link.raw));
-      link = link.issuerCertificate === link ? undefined : link.issuerCertificate;
-    }
-    return chain;
+  /** What the client has shown of itself; null: nothing. */
+  peerCertificate(): X509Certificate | null {
+    return this.isDestroyed ? null : shownCertificate(this.#tls);
+  }
+
+  /** What it sent beside; see sentBeside(). */
+  sentBeside(): X509Certificate[] {
+    return this.isDestroyed ? [] : sentBeside(this.#tls);
   }
 
   /** TLS says that it was cut off by leaving out close_notify. */
@@ -138,9 +138,6 @@ export class TlsLink extends HandleLink {
     this.destroy();
   }
 }
-
-/** OpenSSL itself goes no further. */
-const longestChain = 100;
 
 const unknownIssuer = 'UNABLE_TO_GET_ISSUER_CERT';
 

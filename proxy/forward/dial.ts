@@ -1,11 +1,12 @@
 import net from 'node:net';
-import tls from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { type Caller, connect } from '../carry/connect.ts';
 import type { Link } from '../carry/link.ts';
 import { SocketLink } from '../carry/socketlink.ts';
 import type { EndpointState } from '../select/types.ts';
 import { type Failure, failures } from './failures.ts';
 import { sharedUpstreamBuffer } from './relay.ts';
+import { connectSecurely } from './securely.ts';
 import type { PeerOptions, TlsProfile } from './tlsprofile.ts';
 
 /** Who uses a backend connection. */
@@ -45,16 +46,15 @@ function dialTls(
   target: Target,
   alpn: Alpn,
   options: PeerOptions,
-): tls.TLSSocket {
+): TLSSocket {
   const { session } = target;
-  const socket = tls.connect({
-    ...options,
+  const socket = connectSecurely(options, {
     host: endpoint.address,
     port: endpoint.port,
     ALPNProtocols: [alpn],
     ...(session === null ? {} : { session }),
     allowHalfOpen: true,
-  } as tls.ConnectionOptions);
+  });
   socket.setNoDelay(true);
   socket.on('session', (fresh: Buffer) => {
     target.session = fresh;

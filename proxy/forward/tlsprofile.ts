@@ -1,7 +1,17 @@
 import { isIP } from 'node:net';
-import { checkServerIdentity, createSecureContext, type PeerCertificate, type SecureContext } from 'node:tls';
+import {
+  checkServerIdentity,
+  createSecureContext,
+  type PeerCertificate,
+  rootCertificates,
+  type SecureContext,
+  type TLSSocket,
+} from 'node:tls';
 import type { Certificate } from '#table/secret.ts';
 import type { UpstreamTls } from '#table/upstreamtls.ts';
+import { ChainDepths } from '../carry/depth.ts';
+import { tlsHandleOf } from '../carry/handle.ts';
+import { sentBeside, shownCertificate } from '../carry/shown.ts';
 
 /** Rows that a profile points at; undefined: there is none of that id. */
 export interface TlsMaterial {
@@ -10,13 +20,14 @@ export interface TlsMaterial {
   certificate(id: string): Pick<Certificate, 'chainPem' | 'keyPem'> | undefined;
 }
 
-/** Options of tls.connect that say how the peer is spoken to and what it has to prove. */
+/** How the peer is spoken to and what it has to prove: options of tls.connect, but for the last. */
 export interface PeerOptions {
   readonly secureContext: SecureContext;
   /** '' sends none. */
   readonly servername: string;
   readonly rejectUnauthorized: boolean;
-  readonly checkServerIdentity?: (host: string, certificate: PeerCertificate) => Error | undefined;
+  /** Asked when the chain leads to a trusted authority; not for resumed sessions, whose peer has been through it. null: anybody will do. */
+  readonly identityFault: ((shown: TLSSocket) => Error | undefined) | null;
 }
 
 /** Equal for equal settings and material. Holds keys: only for comparing. */
@@ -39,7 +50,7 @@ export class TlsProfile {
     this.#parts = partsOf(row, material);
   }
 
-  /** For tls.connect, beside the address; null: OpenSSL refuses the material, so that nothing can be opened. */
+  /** null: OpenSSL refuses the material, so that nothing can be opened. */
   options(): PeerOptions | null {
     if (this.#options === undefined) this.#options = optionsOf(this.#row, this.#parts);
     return this.#options;
@@ -85,9 +96,7 @@ function optionsOf(row: UpstreamTls, { ca, pair }: Parts): PeerOptions | null {
       // An address is no server name (RFC 6066 §3).
       servername: serverName === null || isIP(serverName) !== 0 ? '' : serverName,
       rejectUnauthorized: verify !== null,
-      ...(verify === null
-        ? {}
-        : { checkServerIdentity: (_host: string, certificate: PeerCertificate) => identityFault(certificate, verify) }),
+      identityFault: verify === null ? null : identityCheck(verify, ca),
     };
   } catch {
     return null;
@@ -102,38 +111,39 @@ function partsOf({ verify, certificateId }: UpstreamTls, material: TlsMaterial):
   };
 }
 
-/** Called for a chain that leads to a trusted authority; not for resumed sessions, whose peer has been through it. */
-function identityFault(
-  certificate: PeerCertificate,
+function identityCheck(
   { names, depth }: NonNullable<UpstreamTls['verify']>,
-): Error | undefined {
-  if (intermediatesOf(certificate) > depth) {
-    return Object.assign(new Error('too many intermediate authorities'), { code: 'CERT_CHAIN_TOO_LONG' });
-  }
-  const isNamed = names.some((name) =>
-    name.includes('://')
-      ? urisOf(certificate.subjectaltname ?? '').includes(name)
-      : checkServerIdentity(name, certificate) === undefined,
-  );
-  if (isNamed) return undefined;
-  return Object.assign(new Error('the certificate is for another name'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+  ca: string | undefined,
+): (shown: TLSSocket) => Error | undefined {
+  const depths = new ChainDepths(ca ?? rootCertificates.join('\n'));
+  return (shown) => {
+    const handle = tlsHandleOf(shown);
+    const certificate = handle && shownCertificate(handle);
+    if (!certificate) return fault('no certificate was shown', 'CERT_REJECTED');
+    if (depths.of(certificate, () => sentBeside(handle)) > depth)
+      return fault('too many intermediate authorities', 'CERT_CHAIN_TOO_LONG');
+    const { subject, subjectAltName } = certificate;
+    const named = {
+      subject: { CN: commonNamesOf(subject) },
+      subjectaltname: subjectAltName,
+    } as unknown as PeerCertificate;
+    const isNamed = names.some((name) =>
+      name.includes('://')
+        ? urisOf(subjectAltName ?? '').includes(name)
+        : checkServerIdentity(name, named) === undefined,
+    );
+    return isNamed ? undefined : fault('the certificate is for another name', 'ERR_TLS_CERT_ALTNAME_INVALID');
+  };
 }
 
-/** Authorities between the certificate and the one at the end of its chain; Node offers no way to OpenSSL's own limit. */
-function intermediatesOf(certificate: PeerCertificate): number {
-  let count = -1;
-  let link = certificate as PeerCertificate & { issuerCertificate?: PeerCertificate };
-  for (let step = 0; step < longestChain; step++) {
-    const issuer = link.issuerCertificate;
-    if (issuer === undefined || issuer === link || issuer.fingerprint256 === link.fingerprint256) break;
-    count++;
-    link = issuer;
-  }
-  return Math.max(0, count);
+function fault(message: string, code: string): Error {
+  return Object.assign(new Error(message), { code });
 }
 
-/** OpenSSL itself goes no further than 100. */
-const longestChain = 100;
+/** Of a subject as X509Certificate writes it, a line for each attribute. Line breaks inside a value are escaped there. */
+function commonNamesOf(subject: string): string[] {
+  return [...subject.matchAll(/^CN=(.*)$/gm)].map(([, name = '']) => name);
+}
 
 /** URIs of a subject alternative name as node:tls writes it: names that hold a comma or a quote are JSON strings. */
 function urisOf(subjectAltName: string): string[] {

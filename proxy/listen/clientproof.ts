@@ -11,7 +11,7 @@ import { rfc2253 } from './distinguishedname.ts';
 export class ClientProof {
   readonly trust: ClientTrust;
   readonly #link: TlsLink;
-  #chain: readonly X509Certificate[] | undefined;
+  #certificate: X509Certificate | null | undefined;
   #subject: string | undefined;
   #issuer: string | undefined;
   #fault: string | undefined;
@@ -27,7 +27,8 @@ export class ClientProof {
 
   /** null: the client has sent none. */
   get certificate(): X509Certificate | null {
-    return this.#sent[0] ?? null;
+    if (this.#certificate === undefined) this.#certificate = this.#link.peerCertificate();
+    return this.#certificate;
   }
 
   /**
@@ -70,47 +71,13 @@ export class ClientProof {
     return this.#lines;
   }
 
-  get #sent(): readonly X509Certificate[] {
-    this.#chain ??= this.#link.peerChain();
-    return this.#chain;
-  }
-
   #intermediatesOf(): number {
-    this.#intermediates ??= intermediatesOf(this.#sent, this.trust.authorities);
+    const { certificate } = this;
+    if (certificate === null) return Number.POSITIVE_INFINITY;
+    this.#intermediates ??= this.trust.depths.of(certificate, () => this.#link.sentBeside());
     return this.#intermediates;
   }
 }
-
-/**
- * Authorities between a certificate and the root of its chain: those of the bundle first, as OpenSSL looks for them, then what the
- * client sent. node:tls has no way to OpenSSL's own limit, nor to the chain that it has verified; what it tells of the client's is
- * put together by names, which anybody can give to a certificate of his own. So each signature is checked again.
- *
- * @returns infinity when none of the bundle's roots is at the end
- */
-function intermediatesOf(sent: readonly X509Certificate[], authorities: readonly X509Certificate[]): number {
-  let link = sent[0];
-  for (let count = 0; link !== undefined && count <= longestChain; count++) {
-    const certificate: X509Certificate = link;
-    const trusted = authorities.find((authority) => isIssuedBy(certificate, authority));
-    if (trusted?.fingerprint256 === certificate.fingerprint256) return Math.max(0, count - 1);
-    const next = sent[count + 1];
-    link = trusted ?? (next !== undefined && isIssuedBy(certificate, next) ? next : undefined);
-  }
-  return Number.POSITIVE_INFINITY;
-}
-
-function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
-  try {
-    return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
-  } catch {
-    // A key of a kind that nobody here knows.
-    return false;
-  }
-}
-
-/** OpenSSL itself goes no further. */
-const longestChain = 100;
 
 /** nginx hands these to backends, which may look for them. */
 const wordsByCode: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
-import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
+import { ChainDepths } from '../carry/depth.ts';
 
 /** By whom the certificates of clients are trusted; one for all hosts that trust alike. */
 export class ClientTrust {
@@ -9,22 +9,14 @@ export class ClientTrust {
   readonly options: SecureContextOptions;
   /** No host uses it any more. */
   isGone = false;
-  readonly #caPem: string;
-  #authorities: readonly X509Certificate[] | null = null;
+  readonly depths: ChainDepths;
 
   constructor(key: string, caPem: string, crlPem: string | null) {
     this.key = key;
-    this.#caPem = caPem;
+    this.depths = new ChainDepths(caPem);
     this.options = { ca: caPem, ...(crlPem === null ? {} : { crl: listsOf(crlPem) }) };
   }
-
-  get authorities(): readonly X509Certificate[] {
-    this.#authorities ??= (this.#caPem.match(certificatePem) ?? []).map((pem) => new X509Certificate(pem));
-    return this.#authorities;
-  }
 }
-
-const certificatePem = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 
 /** OpenSSL reads only the first list of a text. */
 function listsOf(pem: string): string[] {

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { addAbortSignal } from 'node:stream';
-import { connect as connectTls } from 'node:tls';
 import { Client } from 'undici';
 import type { Probe } from '#table/resilience.ts';
+import { connectSecurely } from '../forward/securely.ts';
 import { askOverHttp2 } from './http2.ts';
 import { hostOf, originOf, type Peer, userAgent } from './peer.ts';
 
@@ -48,7 +48,7 @@ async function statusOverHttp1(peer: Peer, probe: HttpProbe, signal: AbortSignal
 /** By undici's own way the server would be named by the Host field, and the time for a connection would be undici's. */
 async function opened({ endpoint, tls }: Peer, signal: AbortSignal): Promise<Socket> {
   const to = { host: endpoint.address, port: endpoint.port };
-  const socket = tls === null ? connect(to) : connectTls({ ...tls, ...to, ALPNProtocols: ['http/1.1'] });
+  const socket = tls === null ? connect(to) : connectSecurely(tls, { ...to, ALPNProtocols: ['http/1.1'] });
   addAbortSignal(signal, socket);
   await once(socket, tls === null ? 'connect' : 'secureConnect');
   return socket;

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, type IncomingHttpHeaders, type IncomingHttpStatusHeader, type OutgoingHttpHeaders } from 'node:http2';
+import { connectSecurely } from '../forward/securely.ts';
 import { hostOf, originOf, type Peer, userAgent } from './peer.ts';
 
 /** What an endpoint answers over HTTP/2. */
@@ -27,13 +28,21 @@ export async function askOverHttp2(
   body: Buffer | null,
   signal: AbortSignal,
 ): Promise<Http2Answer> {
-  const session = connect(originOf(peer), { ...peer.tls, settings: { enablePush: false }, maxSessionMemory: 1 });
+  const { tls, endpoint } = peer;
+  const session = connect(originOf(peer), {
+    settings: { enablePush: false },
+    maxSessionMemory: 1,
+    ...(tls !== null && {
+      createConnection: () =>
+        connectSecurely(tls, { host: endpoint.address, port: endpoint.port, ALPNProtocols: ['h2'] }),
+    }),
+  });
   // The waits below hear of errors; one that nobody waits for must not be the end of the process.
   session.on('error', () => {});
   try {
     await once(session, 'connect', { signal });
     const stream = session.request({
-      ':scheme': peer.tls === null ? 'http' : 'https',
+      ':scheme': tls === null ? 'http' : 'https',
       ':authority': host ?? hostOf(peer),
       'user-agent': userAgent,
       ...headers,

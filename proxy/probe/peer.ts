@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import type { Backend, Endpoint } from '#table/backend.ts';
 import { anyCertificate, type PeerOptions, type TlsMaterial, TlsProfile } from '../forward/tlsprofile.ts';
 import { endpointKey } from '../select/endpoint.ts';
@@ -8,8 +9,8 @@ export interface Peer {
   readonly endpoint: Endpoint;
   /** It speaks HTTP/2 and nothing else. */
   readonly isHttp2: boolean;
-  /** Options of tls.connect; null: in the clear. */
-  readonly tls: Partial<PeerOptions> | null;
+  /** null: in the clear. */
+  readonly tls: PeerOptions | null;
   /** Requests come with TLS and without, as their clients do: it is well if it answers either way. */
   readonly isAlsoClear: boolean;
 }
@@ -21,7 +22,12 @@ export function tlsOf({ protocol, tls }: Backend, material: TlsMaterial): Peer['
   return profile.options() ?? nobody;
 }
 
-const nobody: Peer['tls'] = { rejectUnauthorized: true, checkServerIdentity: () => new Error('unusable key material') };
+const nobody: PeerOptions = {
+  secureContext: createSecureContext({ ca: [] }),
+  servername: '',
+  rejectUnauthorized: true,
+  identityFault: () => new Error('unusable key material'),
+};
 
 export function originOf({ endpoint, tls }: Peer): string {
   return `${tls === null ? 'http' : 'https'}://${endpointKey(endpoint.address, endpoint.port)}`;

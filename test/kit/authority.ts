@@ -76,6 +76,14 @@ export class Authority {
     };
   }
 
+  /** A certificate with our name and another key, on a curve that TLS does not know. PEM. */
+  async namesake(namedCurve: string): Promise<string> {
+    const { publicKey } = generateKeyPairSync('ec', { namedCurve });
+    const der = publicKey.export({ type: 'spki', format: 'der' });
+    const certificate = await this.#sign(this.#certificate.subject, der, authorityExtensions());
+    return certificate.toString('pem');
+  }
+
   /** A list of revoked certificates (PEM), in force for a day. */
   async revoke(...pairs: readonly CertificatePair[]): Promise<string> {
     const nowMs = Date.now();
@@ -99,7 +107,7 @@ export class Authority {
 
   #sign(
     subject: string | JsonName,
-    publicKey: CryptoKey,
+    publicKey: CryptoKey | Buffer,
     extensions: Extension[],
     isExpired = false,
   ): Promise<X509Certificate> {
@@ -122,7 +130,7 @@ function newKeys(): { object: KeyObject; privateKey: CryptoKey; publicKey: Crypt
 
 function certify(
   subject: string | JsonName,
-  publicKey: CryptoKey,
+  publicKey: CryptoKey | Buffer,
   issuer: string,
   signingKey: CryptoKey,
   extensions: Extension[],
@@ -134,7 +142,7 @@ function certify(
       serialNumber: `00${randomBytes(12).toString('hex')}`,
       subject,
       issuer,
-      publicKey,
+      publicKey: publicKey as CryptoKey,
       signingKey,
       signingAlgorithm: algorithm,
       notBefore: new Date(nowMs - dayMs),

@@ -19,7 +19,7 @@ const skip = skipWithoutOpenSsl();
 let recorder: Recorder;
 let sluice: Standalone;
 let clients: Record<
-  'alice' | 'mallory' | 'expired' | 'revoked' | 'deep' | 'deeper' | 'disguised' | 'self',
+  'alice' | 'mallory' | 'expired' | 'revoked' | 'deep' | 'deeper' | 'disguised' | 'self' | 'odd' | 'oddStranger',
   CertificatePair
 >;
 
@@ -39,9 +39,13 @@ before(async () => {
   const deeper = await lowest.issue({ subject: 'CN=deeper' });
   const namesake = await Authority.root('Second Intermediate');
   const decoy = await namesake.issue({ subject: 'CN=Second Intermediate', isExpired: true });
+  const alice = await root.issue({ subject: 'C=DE, O="Acme, Inc", CN=alice' });
+  const mallory = await other.issue({ subject: 'CN=alice' });
   clients = {
-    alice: await root.issue({ subject: 'C=DE, O="Acme, Inc", CN=alice' }),
-    mallory: await other.issue({ subject: 'CN=alice' }),
+    alice,
+    mallory,
+    odd: { ...alice, cert: `${alice.cert}\n${await root.namesake('secp256k1')}` },
+    oddStranger: { ...mallory, cert: `${mallory.cert}\n${await other.namesake('secp256k1')}` },
     expired: await root.issue({ subject: 'CN=alice', isExpired: true }),
     revoked,
     deep: await lower.issue({ subject: 'CN=deep' }),
@@ -130,6 +134,12 @@ test('a host that demands a certificate serves who has a good one, and tells the
     assert.deepEqual(await ask('need', { client: clients[name] }), [400], name);
   }
   assert.match(sluice.process.stdout, /"authority":"need.test","[^\n]*/);
+});
+
+test('what a client sends beside its certificate may be anything: Node dies of keys on some curves', async () => {
+  assert.deepEqual(await ask('need', { client: clients.oddStranger }), [400]);
+  assert.deepEqual(await ask('cn', { client: clients.odd }), [200, 'ssl-client-verify: SUCCESS', ...aliceNames]);
+  assert.doesNotMatch(sluice.process.stderr, /worker ended/);
 });
 
 test('other modes: optional, any certificate, a subject, a page for those who have none', async () => {

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createSecureServer } from 'node:http2';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { anyCertificate, TlsProfile } from '../../proxy/forward/tlsprofile.ts';
 import { askOnce } from '../../proxy/probe/ask.ts';
 import type { Peer } from '../../proxy/probe/peer.ts';
 import { type HealthChange, Prober } from '../../proxy/probe/prober.ts';
 import type { Backend, Endpoints } from '../../proxy/table/backend.ts';
 import type { HealthCheck } from '../../proxy/table/resilience.ts';
+import { Authority } from '../kit/authority.ts';
 import { certificateFor } from '../kit/certificate.ts';
 import { endpointsRow, plainEndpoint, plainHealthCheck, plainTls, row } from '../kit/rows.ts';
 
@@ -151,7 +154,7 @@ test('a probe over TLS that is given up during the handshake is over', async (t)
   const aborter = new AbortController();
   let isOver = false;
   const { port } = silent.address() as AddressInfo;
-  const asked = askOnce(peerAt(port, { rejectUnauthorized: false }), httpProbe, aborter.signal).then((fault) => {
+  const asked = askOnce(peerAt(port, anyCertificate.options()), httpProbe, aborter.signal).then((fault) => {
     isOver = true;
     return fault;
   });
@@ -165,6 +168,25 @@ test('a probe over TLS that is given up during the handshake is over', async (t)
   assert.equal(await asked, 'no answer in time');
   if (!socket.closed) await once(socket, 'close');
   silent.close();
+});
+
+test('what an endpoint sends beside its certificate may be anything: Node dies of keys on some curves', async (t) => {
+  const root = await Authority.root();
+  const { cert, key } = await root.issue({ names: ['pod.test'] });
+  const chain = `${cert}\n${await root.namesake('secp256k1')}`;
+  const server = createSecureServer({ cert: chain, key, allowHTTP1: true }, (_request, response) => response.end());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const verify = { caSecretId: 'ca', names: ['pod.test'], depth: 1 };
+  const material = { secret: () => root.cert, certificate: () => undefined };
+  const tls = new TlsProfile({ ...plainTls, verify }, material).options();
+  for (const isHttp2 of [false, true]) {
+    const endpoint = { ...plainEndpoint, address: '127.0.0.1', port, uid: 'pod' };
+    const asked = askOnce({ endpoint, isHttp2, isAlsoClear: false, tls }, httpProbe, AbortSignal.timeout(60_000));
+    assert.equal(await asked, null);
+  }
 });
 
 test('a probe of type tcp wants a connection and nothing more', async (t) => {

@@ -41,6 +41,8 @@ before(async () => {
   await start('stranger', await other.issue({ names: ['pod.test'] }));
   await start('expired', await root.issue({ names: ['pod.test'], isExpired: true }));
   await start('deep', await lower.issue({ names: ['pod.test'] }));
+  const odd = await root.issue({ names: ['pod.test'] });
+  await start('odd', { ...odd, cert: `${odd.cert}\n${await root.namesake('secp256k1')}` });
   await start('old', await root.issue({ names: ['pod.test'] }), { maxVersion: 'TLSv1.2' });
   const asking = { ca: root.cert, requestCert: true, rejectUnauthorized: true };
   await start('asking', await root.issue({ names: ['pod.test'] }), asking);
@@ -61,6 +63,7 @@ before(async () => {
       ...site('expired', 'expired', named),
       ...site('flat', 'deep', { ...named, 'proxy-ssl-verify-depth': '0' }),
       ...site('deep', 'deep', named),
+      ...site('odd', 'odd', named),
       ...site('spiffe', 'good', { ...verified, 'proxy-ssl-subject-names': 'spiffe://test/ns/default/sa/web' }),
       ...site('wrong-spiffe', 'good', { ...verified, 'proxy-ssl-subject-names': 'spiffe://test/ns/default/sa/we' }),
       ...site('shown', 'asking', showing),
@@ -129,6 +132,11 @@ test('one that cannot gets no request at all', async () => {
     );
   }
   for (const [name, backend] of backends) assert.deepEqual(backend.take(), [], name);
+});
+
+test('what a backend sends beside its certificate may be anything: Node dies of keys on some curves', async () => {
+  assert.equal((await ask('odd')).body.toString(), 'odd');
+  assert.doesNotMatch(sluice.process.stderr, /worker ended/);
 });
 
 test('another endpoint is tried when one is not who it should be', async () => {
