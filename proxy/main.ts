@@ -228,8 +228,8 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       isDraining = true;
       if (hadTables) await new Promise((resolve) => setTimeout(resolve, options.drainDelayMs));
       ports.close();
-      upkeep.close();
       await crew.stop(options.drainGraceMs);
+      upkeep.close();
       await share?.close();
       await memory?.close(intake);
       await admin.close();

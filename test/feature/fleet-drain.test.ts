@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { fetchOnce, NamedBackend, testFleet } from '../kit/fleet.ts';
+import { adminPage, fetchOnce, NamedBackend, testFleet } from '../kit/fleet.ts';
 import { childrenOf } from '../kit/procfs.ts';
-import { endpointsRow, plainTable, row, snapshot } from '../kit/rows.ts';
-import { waitUntil } from '../kit/wait.ts';
+import { endpointsRow, plainHealthCheck, plainTable, row, snapshot } from '../kit/rows.ts';
+import { eventually, waitUntil } from '../kit/wait.ts';
 
 const backend = await NamedBackend.start('one');
 const second = await NamedBackend.start('two');
@@ -32,4 +32,34 @@ test('a fleet that drains follows its tables, though some of its workers have go
   backend.release();
   assert.equal(await held, 'one');
   await stopped;
+});
+
+test('a fleet that drains goes on asking its endpoints how they are: what is tried again goes to one that is well', async () => {
+  const [dying, ill, well] = await Promise.all(['dying', 'ill', 'well'].map((name) => NamedBackend.start(name)));
+  assert.ok(dying && ill && well);
+  const fleet = await testFleet({ drainGraceMs: 60_000 });
+  let stopped: Promise<void> | null = null;
+  try {
+    const probe = { ...plainHealthCheck.probe, path: '/broken' };
+    const backendRow = row('backend', { id: 'b', healthCheck: { ...plainHealthCheck, probe } });
+    const others = plainTable([]).filter(({ kind }) => kind !== 'backend' && kind !== 'endpoints');
+    const healthy = async () =>
+      /^sluice_backend_healthy_endpoints\{[^}]*\} (\d)$/m.exec((await adminPage(fleet, '/metrics')).text)?.[1];
+    await fleet.apply(snapshot([...others, backendRow, endpointsRow([dying.endpoint])]));
+    const port = fleet.ports().get('http') ?? 0;
+    const held = Array.from({ length: 8 }, () => fetchOnce(port, '/held'));
+    await waitUntil(() => dying.heldCount === 8, 'requests to be held');
+    const all = [dying, ill, well].map(({ endpoint }) => endpoint);
+    await fleet.apply(snapshot([...others, backendRow, endpointsRow(all)]));
+    stopped = fleet.stop();
+    ill.isBroken = true;
+    await eventually(async () => ((await healthy()) === '2' ? true : undefined), 'one of three to be out');
+    dying.close();
+    await waitUntil(() => well.heldCount === 8, 'all to be sent to the one that is well');
+    well.release();
+    assert.deepEqual(new Set(await Promise.all(held)), new Set(['well']));
+  } finally {
+    for (const each of [dying, ill, well]) each.close();
+    await (stopped ?? fleet.stop());
+  }
 });
