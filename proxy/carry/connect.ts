@@ -32,6 +32,11 @@ class Dialled extends HandleLink {
     else this.fail(errno);
   }
 
+  /** A server that answers early and closes resets what it has not read: its answer lies here, ahead of the reset (RFC 9112 §9.6). */
+  protected override get hearsOut(): boolean {
+    return true;
+  }
+
   answered(status: number): void {
     if (this.isDestroyed) return;
     if (status < 0) {

@@ -120,6 +120,8 @@ export class HandleLink implements Link {
       return next;
     }
     if (count !== endOfFile) this.fail(count);
+    // What has come before the reset is read; it is no orderly end.
+    else if (this.fault !== '') this.destroy();
     else if (!this.#hasEnded) {
       this.#hasEnded = true;
       this.#isReading = false;
@@ -180,17 +182,17 @@ export class HandleLink implements Link {
 
   #dispatched(result: number | WriteRequest, data: WriteRequest['data'], length: number): void {
     if (typeof result === 'number') {
-      if (result !== 0) this.fail(result);
+      if (result !== 0) this.#unwritable(result, length);
       return;
     }
     const errno = lastWriteError();
     if (errno !== 0) {
-      this.fail(errno);
+      this.#unwritable(errno, length);
       return;
     }
     const status = result.writeStatus;
     if (status !== null) {
-      if (status !== 0) this.fail(status);
+      if (status !== 0) this.#unwritable(status, length);
       return;
     }
     result.handle = this.stream;
@@ -204,7 +206,7 @@ export class HandleLink implements Link {
     if (this.isDestroyed) return;
     this.#isWriting = false;
     if (status < 0) {
-      this.fail(status);
+      this.#unwritable(status, 0);
       return;
     }
     const waiting = this.#waiting;
@@ -214,7 +216,7 @@ export class HandleLink implements Link {
       const length = waiting.reduce((sum, bytes) => sum + bytes.length, 0);
       this.#dispatched(this.stream.writev(null, waiting, true), waiting, length);
       if (this.copies) this.holdsLent = false;
-      if (this.#isWriting || this.isDestroyed) return;
+      if (this.#isWriting || this.isDestroyed || this.fault !== '') return;
     }
     this.isFull = this.holdsLent = false;
     if (this.isEnding) this.#shutDown();
@@ -286,6 +288,27 @@ export class HandleLink implements Link {
     this.destroy();
   }
 
+  /**
+   * The peer takes no more. @param errno of libuv
+   * @param length bytes that were to be written now, and are not counted yet
+   */
+  #unwritable(errno: number, length: number): void {
+    const fault = getSystemErrorName(errno);
+    if (!this.hearsOut || !resets.has(fault)) {
+      this.fail(errno);
+      return;
+    }
+    this.fault = fault;
+    this.isEnding = true;
+    this.unsentBytes += length;
+    this.#waiting = none;
+  }
+
+  /** Of a peer that takes no more, what has come before is read all the same: the end that follows ends it. */
+  protected get hearsOut(): boolean {
+    return false;
+  }
+
   /** The handle is closed. */
   gone(): void {
     this.unsentBytes = 0;
@@ -298,6 +321,9 @@ export class HandleLink implements Link {
 }
 
 const none: Buffer[] = [];
+
+/** The peer's end of the connection is gone: reading ends for sure. */
+const resets: ReadonlySet<string> = new Set(['EPIPE', 'ECONNRESET']);
 
 function onRead(this: StreamHandle): Buffer | undefined {
   return (this.owner as HandleLink).read(lastRead());

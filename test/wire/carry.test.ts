@@ -326,3 +326,34 @@ test('a connection that cannot be made says why, and later', async () => {
   assert.deepEqual([...told].sort(), ['given up closed', 'no address closed', 'refused closed']);
   assert.deepEqual([refused.fault, noAddress.fault, given.fault], ['ECONNREFUSED', 'EINVAL', '']);
 });
+
+test('what a server said before it reset a connection is read, though writing finds the reset first', async () => {
+  const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const accepted = once(server, 'connection') as Promise<[Socket]>;
+  const told: string[] = [];
+  const link = connect(
+    {
+      chunk: null,
+      connected: () => link.writeText('an upload'),
+      receive: (bytes, start, end) => told.push(bytes.toString('latin1', start, end)),
+      ended: () => told.push('an end in order'),
+      emptied: () => {},
+      closed: () => told.push(link.fault),
+    },
+    '127.0.0.1',
+    (server.address() as { port: number }).port,
+    Buffer.alloc(1_024),
+  );
+  const [socket] = await accepted;
+  await waitUntil(() => !link.isConnecting, 'the connection');
+  // What lies unread makes a reset of the end.
+  socket.write('the answer');
+  socket.destroy();
+  link.writeText('more of it');
+  assert.equal(told.length, 0);
+  link.writeText('and more');
+  await waitUntil(() => told.includes('ECONNRESET'), 'the end of the connection');
+  server.close();
+  assert.deepEqual(told, ['the answer', 'ECONNRESET']);
+});
