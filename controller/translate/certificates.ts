@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Certificate } from '#table/secret.ts';
@@ -31,6 +31,12 @@ export function readCertificate(secret: ObjectOf<'Secret'> | undefined, key: Obj
   const privateKey = attempt(() => createPrivateKey(keyPem));
   if (privateKey === undefined) return { type: 'malformed', fault: 'holds no private key in PEM form in tls.key' };
   if (attempt(() => leaf.checkPrivateKey(privateKey)) !== true) return { type: 'mismatched' };
+  if (!isSpoken(privateKey)) {
+    return {
+      type: 'malformed',
+      fault: 'holds a key of a kind that TLS does not take (DSA, or a curve other than P-256, P-384, P-521)',
+    };
+  }
   // A pair that fits may still be refused: a short key, a weak digest. A proxy would refuse the whole table for it.
   if (attempt(() => createSecureContext({ cert: chainPem, key: keyPem })) === undefined) {
     return {
@@ -74,6 +80,18 @@ export function certificateProblem(
     }
   }
 }
+
+/** OpenSSL makes a context of any key; with those that no signature of TLS is made with, it then refuses every client. */
+function isSpoken({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boolean {
+  if (asymmetricKeyType !== 'ec') return asymmetricKeyType !== 'dsa';
+  return spokenCurves.has(asymmetricKeyDetails?.namedCurve ?? '');
+}
+
+/** RFC 8446 §4.2.3, RFC 8734. */
+const spokenCurves: ReadonlySet<string> = new Set([
+  ...['prime256v1', 'secp384r1', 'secp521r1'],
+  ...['brainpoolP256r1', 'brainpoolP384r1', 'brainpoolP512r1'],
+]);
 
 /** DNS names of the leaf; the common name only when there is no alternative name at all (RFC 6125 §6.4.4). */
 function namesOf(leaf: X509Certificate): string[] {
