@@ -35,10 +35,10 @@ export class SocketLink implements Link {
     });
   }
 
-  /** Why the peer's certificate was not taken; '' when it was, or none was looked at. */
+  /** Why the peer's certificate was not taken; '' when it was, or any would do: what node:tls thinks of it is there then, too. */
   get peerFault(): string {
     const { authorizationError } = this.#socket as Partial<TLSSocket>;
-    return authorizationError ? String(authorizationError) : '';
+    return authorizationError && String(authorizationError) === this.fault ? this.fault : '';
   }
 
   get unsentBytes(): number {

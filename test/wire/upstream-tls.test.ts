@@ -41,6 +41,11 @@ before(async () => {
   await start('stranger', await other.issue({ names: ['pod.test'] }));
   await start('expired', await root.issue({ names: ['pod.test'], isExpired: true }));
   await start('deep', await lower.issue({ names: ['pod.test'] }));
+  const breaking = await Recorder.start({
+    onRequest: ({ connection }) => connection.socket.destroy(),
+    tls: await other.issue({ names: ['pod.test'] }),
+  });
+  backends.set('breaking', breaking);
   const odd = await root.issue({ names: ['pod.test'] });
   await start('odd', { ...odd, cert: `${odd.cert}\n${await root.namesake('secp256k1')}` });
   await start('old', await root.issue({ names: ['pod.test'] }), { maxVersion: 'TLSv1.2' });
@@ -64,6 +69,7 @@ before(async () => {
       ...site('flat', 'deep', { ...named, 'proxy-ssl-verify-depth': '0' }),
       ...site('deep', 'deep', named),
       ...site('odd', 'odd', named),
+      ...site('anybody', 'breaking', own),
       ...site('spiffe', 'good', { ...verified, 'proxy-ssl-subject-names': 'spiffe://test/ns/default/sa/web' }),
       ...site('wrong-spiffe', 'good', { ...verified, 'proxy-ssl-subject-names': 'spiffe://test/ns/default/sa/we' }),
       ...site('shown', 'asking', showing),
@@ -137,6 +143,14 @@ test('one that cannot gets no request at all', async () => {
 test('what a backend sends beside its certificate may be anything: Node dies of keys on some curves', async () => {
   assert.equal((await ask('odd')).body.toString(), 'odd');
   assert.doesNotMatch(sluice.process.stderr, /worker ended/);
+});
+
+test('a backend that has to prove nothing and breaks off may have run the request: a POST is not sent again', async () => {
+  const fields = 'Host: anybody.test\r\nContent-Length: 1';
+  const response = await exchange({ port: sluice.httpPort }, `POST / HTTP/1.1\r\n${fields}\r\n\r\nx`, 'POST');
+  assert.equal(response.status, 502);
+  assert.match(await logged('anybody'), /^UC /);
+  assert.equal(backends.get('breaking')?.take().length, 1);
 });
 
 test('another endpoint is tried when one is not who it should be', async () => {
