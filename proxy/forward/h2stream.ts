@@ -73,7 +73,19 @@ export class H2Stream implements UpstreamSide, Expiring {
   flush(): void {
     const exchange = this.exchange as Exchange;
     this.#open(exchange, exchange.bodyKind === bodyNone);
+    if (exchange.expectsContinue) this.#askOn(exchange);
     this.#restartClock(clock.nowMs);
+  }
+
+  /**
+   * The client holds its body back. A stream has a window and can be reset, so most servers of HTTP/2 answer no expectation (nginx,
+   * hyper, Hypercorn, and any behind HAProxy): a client that waits for the word would wait for good. Here it has it, and the backend
+   * is not asked (RFC 9110 §10.1.1).
+   */
+  #askOn(exchange: Exchange): void {
+    this.line.status = 100;
+    exchange.client?.writeInterim(exchange, this.line, noTrailers);
+    exchange.expectsContinue = false;
   }
 
   #open(exchange: Exchange, isEnd: boolean): void {

@@ -157,7 +157,6 @@ export function buildRequestFields(exchange: Exchange): string {
   else if (exchange.bodyKind === bodyNone && needsZeroLength(exchange.method)) text += 'content-length: 0\r\n';
   // gRPC servers ask for it; it is the one value that may pass (RFC 9113 §8.2.2).
   if (acceptsTrailers(exchange.head)) text += 'te: trailers\r\n';
-  if (exchange.expectsContinue) text += 'expect: 100-continue\r\n';
   if (exchange.maxForwards > 0) text += `max-forwards: ${exchange.maxForwards - 1}\r\n`;
   text += passedLines(exchange, edits);
   for (const edit of edits) text += edit.lines;

@@ -128,6 +128,17 @@ test('Early Hints pass', async () => {
   assert.deepEqual(response.interims, [103]);
 });
 
+test('a client that holds its body back is told to go on: servers of HTTP/2 mostly say nothing', async () => {
+  const { backend, gateway } = await rig({ onEnd: ({ stream, body }) => h2Answer(stream, `${body}`) });
+  const one = await client(gateway.port);
+  one.send('POST / HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n');
+  await waitUntil(() => one.receivedBytes > 0, 'the interim answer');
+  assert.equal((await backend.request()).headers.expect, undefined);
+  one.send('hello');
+  const response = await one.response();
+  assert.deepEqual([response.interims, response.status, response.body.toString()], [[100], 200, 'hello']);
+});
+
 test('many requests at once share connections up to the backend’s limit of streams', async () => {
   const { backend, gateway } = await rig({ maxConcurrentStreams: 10, onEnd: () => undefined });
   const clients = await Promise.all(Array.from({ length: 25 }, () => client(gateway.port)));
