@@ -4,6 +4,7 @@ import { checkHandles } from './carry/handle.ts';
 import { Gathering } from './fleet/gathering.ts';
 import type { Ask, FromWorker, ToWorker, WorkerStart } from './fleet/messages.ts';
 import { letHelpersYield } from './fleet/priority.ts';
+import { clock } from './listen/clock.ts';
 import { regexEngineIsLinear } from './match/regex.ts';
 import { AccessLog } from './observe/accesslog.ts';
 import { CompatMetrics } from './observe/compatmetrics.ts';
@@ -115,7 +116,7 @@ function assemble({ limits, zone, node, accessLog: target, metricsCompat }: Work
     node,
     random: Math.random,
     memory,
-    timeOriginMs: performance.timeOrigin,
+    wallOriginMs: () => clock.wallOriginMs,
     onEject({ key, backendId, reason, forMs }) {
       metrics.ejected(reason);
       log('warn', { row: backendId, endpoint: key, reason, forMs }, 'endpoint is left out');

@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks';
  */
 export const clock = {
   nowMs: performance.now(),
-  /** Milliseconds since 1970 at nowMs 0, by the system's clock as it was last seen: for logs, and for nothing that decides. */
+  /** Milliseconds since 1970 at nowMs 0, by the system's clock as it was last seen: for what is told, and for nothing that decides. */
   wallOriginMs: performance.timeOrigin,
 };
 

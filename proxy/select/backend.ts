@@ -26,7 +26,7 @@ export interface Surroundings {
   readonly random: () => number;
   readonly memory: AffinityMemory;
   /** Milliseconds since 1970 at nowMs 0. */
-  readonly timeOriginMs: number;
+  readonly wallOriginMs: () => number;
   readonly onEject: (word: EjectionWord) => void;
   /** The fleet's key; without it no cookie can be keyed, and none is issued. */
   affinityKey: Uint8Array | null;
@@ -140,7 +140,7 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
   }
 
   wallMs(nowMs: number): number {
-    return this.#around.timeOriginMs + nowMs;
+    return this.#around.wallOriginMs() + nowMs;
   }
 
   #hashOf(balance: RingBalance, facts: PickFacts): number | null {

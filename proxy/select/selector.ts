@@ -11,8 +11,8 @@ export interface SelectorOptions {
   /** 0 ≤ n < 1. */
   readonly random: () => number;
   readonly memory: AffinityMemory;
-  /** What nowMs counts from, in milliseconds since 1970 (when the process began): dates in cookies need it. */
-  readonly timeOriginMs: number;
+  /** Milliseconds since 1970 at nowMs 0, by the system's clock, which may be set: dates in cookies need it. */
+  readonly wallOriginMs: () => number;
   /** Told of every ejection, inside `pick` or `finished`. */
   readonly onEject: (word: EjectionWord) => void;
 }
@@ -35,8 +35,8 @@ export class Selector {
   readonly #endpointsByKey = new Map<string, LiveEndpoint>();
 
   constructor(options: SelectorOptions) {
-    const { zone, node, random, memory, timeOriginMs, onEject } = options;
-    this.#around = { place: { zone, node }, random, memory, timeOriginMs, onEject, affinityKey: null };
+    const { zone, node, random, memory, wallOriginMs, onEject } = options;
+    this.#around = { place: { zone, node }, random, memory, wallOriginMs, onEject, affinityKey: null };
   }
 
   /**

@@ -245,10 +245,13 @@ test('balanced: another endpoint takes over about its share of the sessions, the
 });
 
 test('Expires is in wall-clock time, though requests count from the start of the process', () => {
-  const timeOriginMs = Date.UTC(2030, 0, 1);
+  let originMs = Date.UTC(2030, 0, 1);
   const affinity = { ...cookieAffinity, expiresSeconds: 60 };
-  const sticky = openBackend({ affinity }, endpointRows(1), { timeOriginMs }).backend.pick(factsOf(), [], 5000);
-  assert.match(sticky?.setCookie ?? '', /Expires=Tue, 01 Jan 2030 00:01:05 GMT/);
+  const { backend } = openBackend({ affinity }, endpointRows(1), { wallOriginMs: () => originMs });
+  assert.match(backend.pick(factsOf(), [], 5000)?.setCookie ?? '', /Expires=Tue, 01 Jan 2030 00:01:05 GMT/);
+  // The clock is set.
+  originMs = Date.UTC(2031, 0, 1);
+  assert.match(backend.pick(factsOf(), [], 5000)?.setCookie ?? '', /Expires=Wed, 01 Jan 2031 00:01:05 GMT/);
 });
 
 describe('client address', () => {
@@ -328,7 +331,7 @@ describe('client address', () => {
       node: null,
       random: () => 0,
       memory,
-      timeOriginMs: 0,
+      wallOriginMs: () => 0,
       onEject: () => undefined,
     });
     const ids = ['web', 'api'];

@@ -68,7 +68,7 @@ export function openBackend(
     node: null,
     random,
     memory: new LocalAffinity(),
-    timeOriginMs: 0,
+    wallOriginMs: () => 0,
     onEject: () => {},
     ...rest,
   });

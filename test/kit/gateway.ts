@@ -40,7 +40,7 @@ export async function testGateway(rows: readonly Row[], limits: Partial<Limits> 
     node: null,
     random: Math.random,
     memory,
-    timeOriginMs: performance.timeOrigin,
+    wallOriginMs: () => performance.timeOrigin,
     onEject: () => {},
   });
   const live = new Live(selector, () => undefined);

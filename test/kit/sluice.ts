@@ -85,6 +85,7 @@ export interface StandaloneOptions {
   workers?: number;
   /** More flags. */
   args?: readonly string[];
+  environment?: Readonly<Record<string, string>>;
 }
 
 /** What the log says when a process or one of its workers was ended by something that nobody caught. */
@@ -110,14 +111,8 @@ export class Standalone {
     writeFileSync(join(dir, 'all.yaml'), toYaml(options.manifests));
     const ports = ['--http-port', '0', '--https-port', '0', '--admin-port', '0'];
     const workers = ['--workers', String(options.workers ?? 1)];
-    const process = new SluiceProcess([
-      'standalone',
-      '--manifests',
-      dir,
-      ...ports,
-      ...workers,
-      ...(options.args ?? []),
-    ]);
+    const args = ['standalone', '--manifests', dir, ...ports, ...workers, ...(options.args ?? [])];
+    const process = new SluiceProcess(args, options.environment);
     const standalone = new Standalone(process, dir);
     try {
       await standalone.#ready();
