@@ -19,6 +19,7 @@ export function interpretStream(exchange: Exchange, section: FieldSection, isEnd
   let host = -1;
   let hosts = 0;
   let expect = -1;
+  let hasSocketKey = false;
   for (let field = 0; field < head.count; field++) {
     switch (head.ids[field]) {
       case nameIds.host:
@@ -27,6 +28,9 @@ export function interpretStream(exchange: Exchange, section: FieldSection, isEnd
         break;
       case nameIds.expect:
         expect = field;
+        break;
+      case nameIds['sec-websocket-key']:
+        hasSocketKey = true;
         break;
       default:
         readField(exchange, field);
@@ -39,6 +43,7 @@ export function interpretStream(exchange: Exchange, section: FieldSection, isEnd
     if (section.protocol !== 'websocket') return refusals.method;
     if (isEnd) return refusals.target;
     beginWebSocket(exchange);
+    if (!hasSocketKey) exchange.webSocketKey = randomBytes(16).toString('base64');
   } else if (!isKnownMethod(exchange.method)) return refusals.method;
 
   if (hosts > 1 || (hosts === 0 && section.authority === '')) return refusals.host;
@@ -63,11 +68,13 @@ function readBody(exchange: Exchange, contentLength: number, isEnd: boolean): vo
   exchange.isRequestComplete = exchange.bodyKind === bodyNone;
 }
 
-/** RFC 8441 §5: to an HTTP/1.1 backend it is a GET with a key, which HTTP/2 has no use for. */
+/**
+ * RFC 8441 §5: to an HTTP/1.1 backend it is a GET with a key, which HTTP/2 has no use for. Envoy and HAProxy pass on the one of their
+ * client of HTTP/1.1 all the same, and Envoy has no proof for that client but the backend's.
+ */
 function beginWebSocket(exchange: Exchange): void {
   exchange.method = 'GET';
   exchange.wantsWebSocket = true;
-  exchange.webSocketKey = randomBytes(16).toString('base64');
   exchange.bodyKind = bodyNone;
   exchange.isRequestComplete = true;
 }

@@ -269,8 +269,9 @@ export class H2Stream implements ClientSide {
     if (stream === null) return;
     this.#isTunnel = true;
     exchange.requestDeadlineMs = this.expiresAtMs = Number.POSITIVE_INFINITY;
-    // The key was ours, and so is the proof that it was understood (upstream.ts).
-    const lines = buildSwitchLines(exchange, line, head).replace(/^sec-websocket-accept: .*\r\n/im, '');
+    let lines = buildSwitchLines(exchange, line, head);
+    // If the key was ours, so is the proof that it was understood (upstream.ts).
+    if (exchange.webSocketKey !== '') lines = lines.replace(/^sec-websocket-accept: .*\r\n/im, '');
     this.#home.session.respond(stream, 200, lines, false);
     if (!this.#held.isEmpty || this.#heldEnd !== null) this.#feed();
   }

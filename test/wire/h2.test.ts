@@ -269,7 +269,7 @@ describe('WebSocket (RFC 8441)', () => {
     );
   }
 
-  function connect(session: ClientHttp2Session) {
+  function connect(session: ClientHttp2Session, fields: Record<string, string> = {}) {
     const stream = session.request({
       ':method': 'CONNECT',
       ':protocol': 'websocket',
@@ -278,6 +278,7 @@ describe('WebSocket (RFC 8441)', () => {
       ':authority': 'gw.test',
       'sec-websocket-version': '13',
       'sec-websocket-protocol': 'chat',
+      ...fields,
     });
     stream.on('error', () => undefined);
     return stream;
@@ -317,6 +318,19 @@ describe('WebSocket (RFC 8441)', () => {
     await waitUntil(() => request.connection.isEnded, 'FIN at the backend');
     await closed;
     assert.equal(stream.rstCode, 0);
+  });
+
+  test('the key that a proxy passes on for its client is the one key, and the proof goes back', async () => {
+    const session = await open((request) => accepting(request));
+    const stream = connect(session, { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' });
+    const head = await new Promise<Record<string, unknown>>((resolve) => stream.once('response', resolve));
+    assert.deepEqual([head[':status'], head['sec-websocket-accept']], [200, 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=']);
+    const { fields } = await recorder.request();
+    assert.deepEqual(
+      fields.filter(([name]) => name === 'sec-websocket-key').map(([, value]) => value),
+      ['dGhlIHNhbXBsZSBub25jZQ=='],
+    );
+    stream.destroy();
   });
 
   test('what comes with the request, its end included, waits for the tunnel', async () => {
