@@ -25,6 +25,11 @@ export function readCertificate(secret: ObjectOf<'Secret'> | undefined, key: Obj
   if (keyPem === '') return { type: 'malformed', fault: 'has no tls.key' };
   const leaf = attempt(() => new X509Certificate(chainPem));
   if (leaf === undefined) return { type: 'malformed', fault: 'holds no certificate in PEM form in tls.crt' };
+  // Dates are not read with the rest. validToDate holds whatever was in memory where one cannot be (Node 26.10).
+  const notAfterMs = Date.parse(leaf.validTo);
+  if (Number.isNaN(notAfterMs)) {
+    return { type: 'malformed', fault: 'holds a certificate whose end of validity is no date' };
+  }
   const badLink = certificatesOf(chainPem).findIndex((pem) => attempt(() => new X509Certificate(pem)) === undefined);
   if (badLink !== -1)
     return { type: 'malformed', fault: `holds a broken certificate at place ${badLink + 1} of tls.crt` };
@@ -51,7 +56,7 @@ export function readCertificate(secret: ObjectOf<'Secret'> | undefined, key: Obj
     chainPem,
     keyPem,
     names: namesOf(leaf),
-    notAfterMs: leaf.validToDate.getTime(),
+    notAfterMs,
     fingerprint: leaf.fingerprint256,
   };
   return { type: 'good', row };
