@@ -24,6 +24,7 @@ export class H2Stream implements UpstreamSide, Expiring {
   expiresAtMs = Number.POSITIVE_INFINITY;
   sweepIndex = -1;
   exchange: Exchange | null = null;
+  readonly chunk = null;
   isReused = false;
   hasAnswered = false;
   /** The final response head has come; an interim one says nothing of the request. */
@@ -209,8 +210,10 @@ export class H2Stream implements UpstreamSide, Expiring {
 
   /** The window opens by what was passed on; while the client does not take it, it stays as it is and the backend stops. */
   #throttle(exchange: Exchange, bytes: number): void {
-    if (isReplyFull(exchange)) this.pause();
-    else if (this.#stream !== null && !this.#clock.isPaused) this.#connection.session.consumed(this.#stream, bytes);
+    if (isReplyFull(exchange)) {
+      this.pause();
+      this.#engine.pressure.putBy(bytes);
+    } else if (this.#stream !== null && !this.#clock.isPaused) this.#connection.session.consumed(this.#stream, bytes);
   }
 
   receiveTrailers(trailers: Head): void {

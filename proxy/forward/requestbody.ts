@@ -37,7 +37,9 @@ export function requestBody(
     return;
   }
   upstream.writeBody(exchange, buffer, start, end, trailers, isLent);
-  if (upstream.isFull) exchange.client?.pause();
+  if (!upstream.isFull) return;
+  exchange.client?.pause();
+  engine.pressure.putBy(end - start);
 }
 
 /** Keeps a piece for another try, until the body is too long to be kept, or comes in too many. */
@@ -51,12 +53,19 @@ function keep(
 ): void {
   const pieces = exchange.replay ?? [];
   exchange.replayBytes += end - start;
-  if (isConnected && (exchange.replayBytes > engine.limits.replayBytes || pieces.length === mostPieces)) {
+  const isTooLong = exchange.replayBytes > engine.limits.replayBytes || pieces.length === mostPieces;
+  if (isConnected && (isTooLong || !engine.pressure.hasRoomFor(end - start))) {
     exchange.replay = null;
     return;
   }
   const piece = end - start <= shortBytes ? latin1(buffer, start, end) : Buffer.from(buffer.subarray(start, end));
   pieces.push(piece);
+}
+
+/** Bytes that a request keeps for another try, and for its answer to be read; null: there is none. */
+export function keptBytes(exchange: Exchange | null): number {
+  if (exchange === null) return 0;
+  return (exchange.replay === null ? 0 : exchange.replayBytes) + (exchange.upstream?.chunk?.length ?? 0);
 }
 
 /** What a piece takes besides its bytes is more than a byte: HTTP/2 may bring each in a frame of its own. */

@@ -90,6 +90,8 @@ export interface UpstreamSide {
   readonly isFull: boolean;
   /** Written bytes wait where they lie, in memory that was lent for it (relay.ts). */
   readonly holdsLent: boolean;
+  /** Where a long answer is read; null: into what all share. */
+  readonly chunk: Buffer | null;
 
   /** Makes the request's head from the exchange. It waits (`exchange.isHeadPending`) for the connection, or for the body bytes of the same read. */
   assign(exchange: Exchange, nowMs: number): void;

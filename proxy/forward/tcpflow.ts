@@ -51,6 +51,10 @@ export class TcpFlow extends Flow implements Connection {
     this.bytesReceived = held.length;
   }
 
+  get heldBytes(): number {
+    return this.isOver ? 0 : this.#client.link.unsentBytes + (this.#upstream?.link.unsentBytes ?? 0);
+  }
+
   /** Goes on to an endpoint, or refuses the client. */
   begin(): void {
     if (this.chooseBackend()) this.#try();
@@ -137,6 +141,12 @@ export class TcpFlow extends Flow implements Connection {
 
   destroy(): void {
     this.#end(this.engine.isOver ? 'GE' : 'DC');
+  }
+
+  shed(): number {
+    const { heldBytes } = this;
+    this.#end('OM');
+    return heldBytes;
   }
 
   /** Both ends are cut off unless they have closed by themselves. */

@@ -15,7 +15,7 @@ import { type Failure, failures } from './failures.ts';
 import { H1Request } from './h1request.ts';
 import type { Keeping } from './keeping.ts';
 import type { Pool } from './pools.ts';
-import { giveChunk, sharedUpstreamBuffer, takeChunk } from './relay.ts';
+import { chunkBytes, giveChunk, sharedUpstreamBuffer, takeChunk } from './relay.ts';
 import { isReplyFull, replyBody, replyEnd, replyHead, replyLast } from './reply.ts';
 import { buildRequestHead } from './requesthead.ts';
 import type { ClientSide, UpstreamSide } from './sides.ts';
@@ -139,7 +139,9 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
 
   #chooseChunk(buffer: Buffer): void {
     const wantsChunk = this.#phase === phaseBody && this.#body.expectsMoreThan(shortBytes);
-    if (wantsChunk && this.chunk === null && buffer === sharedUpstreamBuffer) this.chunk = takeChunk();
+    // A client that takes nothing from the start holds what it was sent, and no room for more.
+    if (!wantsChunk || this.chunk !== null || buffer !== sharedUpstreamBuffer || this.#clock.isPaused) return;
+    if (this.#engine.pressure.hasRoomFor(chunkBytes)) this.chunk = takeChunk();
   }
 
   /** The body is over; whether the chunk can be used again depends on the client having taken what lies in it. */
@@ -241,7 +243,9 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
 
   /** Reads no more while the client has not taken what it was sent. */
   #throttle(exchange: Exchange): void {
-    if (isReplyFull(exchange)) this.pause();
+    if (!isReplyFull(exchange)) return;
+    this.pause();
+    this.#engine.pressure.putBy(chunkBytes);
   }
 
   pause(): void {

@@ -20,6 +20,7 @@ export class Waiting implements UpstreamSide, Expiring, Waiter {
   readonly hasEnded = false;
   readonly isFull = false;
   readonly holdsLent = false;
+  readonly chunk = null;
   readonly #engine: Engine;
   readonly #endpoint: EndpointState;
   readonly #backend: LiveBackend;

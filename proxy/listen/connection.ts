@@ -22,6 +22,8 @@ export interface Connection extends Expiring {
   /** As many as there were when the worker was last looked at, and at how many looks there was none more (spreading.ts). */
   requestsSeen: number;
   idleLooks: number;
+  /** Bytes that it keeps in memory because one of its ends does not take them, and for another try of its requests. */
+  readonly heldBytes: number;
   /** Waits for a request: to end it costs the client a connection and nothing else. */
   readonly isIdle: boolean;
   /** Closes as soon as no exchange is in progress. */
@@ -30,6 +32,11 @@ export interface Connection extends Expiring {
   leaveAt(atMs: number): void;
   /** Closes now, whatever is in progress. */
   destroy(): void;
+  /**
+   * The same for want of memory. Not to be called while the connection is at work.
+   * @returns bytes of those that it holds that come free at the end of this turn of the loop; the others do at once
+   */
+  shed(): number;
 }
 
 /** A connection as its link sees it. */

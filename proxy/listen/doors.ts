@@ -1,12 +1,13 @@
 import type { AddressInfo, Server } from 'node:net';
 import type { Listener } from '#table/listener.ts';
+import { shortBytes } from '../carry/handlelink.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { ClientTrust } from './clienttrust.ts';
 import type { Connection } from './connection.ts';
 import { type Door, doorOf } from './door.ts';
 import { Gate } from './gate.ts';
 import { connectionsByOpenFiles } from './openfiles.ts';
-import type { Pressure } from './pressure.ts';
+import type { Pressure, Shed } from './pressure.ts';
 import { createPlainServer, type ServerOptions } from './server.ts';
 import type { SocketHandle } from './sockets.ts';
 import { Spreading } from './spreading.ts';
@@ -48,6 +49,7 @@ export class Doors {
         this.#makeRoom();
         engine.pools.closeHalf();
       },
+      shed: (bytes, leastBytes) => this.#shed(bytes, leastBytes),
     });
   }
 
@@ -158,6 +160,28 @@ export class Doors {
     const some = idle.slice(0, Math.max(1, this.#engine.limits.connections >> 6));
     for (const connection of some) connection.destroy();
     return some.length;
+  }
+
+  /** Ends connections that hold much, those first that hold most. Where all together hold little, it is not they who fill memory. */
+  #shed(bytes: number, leastBytes: number): Shed {
+    const holders: { connection: Connection; heldBytes: number }[] = [];
+    let all = 0;
+    this.#connections.forEach((connection) => {
+      const { heldBytes } = connection;
+      if (heldBytes < shortBytes) return;
+      holders.push({ connection, heldBytes });
+      all += heldBytes;
+    });
+    if (all < leastBytes) return { bytes: 0, lateBytes: 0 };
+    holders.sort((one, other) => other.heldBytes - one.heldBytes);
+    let shedBytes = 0;
+    let lateBytes = 0;
+    for (const { connection, heldBytes } of holders) {
+      if (shedBytes >= bytes) break;
+      shedBytes += heldBytes;
+      lateBytes += connection.shed();
+    }
+    return { bytes: shedBytes, lateBytes };
   }
 
   async drain(graceMs: number): Promise<void> {

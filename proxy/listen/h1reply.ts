@@ -134,7 +134,19 @@ export abstract class H1Reply {
     this.link.reset();
   }
 
+  abstract closed(): void;
+
   destroy(): void {
     this.link.destroy();
+  }
+
+  abstract readonly heldBytes: number;
+
+  shed(): number {
+    const { heldBytes } = this;
+    if (this.exchange !== null) this.exchange.flag = 'OM';
+    this.link.destroy();
+    this.closed();
+    return heldBytes;
   }
 }

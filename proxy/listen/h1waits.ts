@@ -1,6 +1,8 @@
 import type { Link } from '../carry/link.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { Exchange } from '../forward/exchange.ts';
+import { chunkBytes } from '../forward/relay.ts';
+import { keptBytes } from '../forward/requestbody.ts';
 import type { Peer } from '../forward/sides.ts';
 import { clock, readClock } from './clock.ts';
 import { restMs } from './connection.ts';
@@ -23,6 +25,12 @@ export abstract class H1Waits extends H1Reply {
     this.engine = engine;
     readClock();
     this.expiresAtMs = clock.nowMs + peer.door.limits.idleMs;
+  }
+
+  get heldBytes(): number {
+    if (this.link.isDestroyed) return 0;
+    // What waits to be sent lies in the chunk that it was read into; what was read before a pause, in one of the client's or in a copy.
+    return Math.max(this.link.unsentBytes, keptBytes(this.exchange)) + (this.isPaused ? chunkBytes : 0);
   }
 
   /** Inside a request no wait is longer than what is left of its own time. */

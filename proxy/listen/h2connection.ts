@@ -2,6 +2,7 @@ import type { Link } from '../carry/link.ts';
 import type { Engine } from '../forward/engine.ts';
 import { takeExchange } from '../forward/exchange.ts';
 import { sharedClientBuffer } from '../forward/relay.ts';
+import { keptBytes } from '../forward/requestbody.ts';
 import type { Peer } from '../forward/sides.ts';
 import { errorCodes, plainWindowBytes } from '../frame/codes.ts';
 import type { SessionLimits, SessionOwner } from '../frame/owner.ts';
@@ -20,6 +21,8 @@ import { atTurnEnd, type Gathering } from './turn.ts';
 
 /** Unsent frames at which nothing more is read: whoever asks without reading answers must not fill the worker. */
 const mostUnsentBytes = 262_144;
+/** A request that waits for its answer, with what belongs to it on both sides. */
+const requestBytes = 8_192;
 const never = Number.POSITIVE_INFINITY;
 
 /**
@@ -76,6 +79,15 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
 
   get isIdle(): boolean {
     return this.session.streams.size === 0 && !this.#isWriting && this.session.output.length === 0;
+  }
+
+  get heldBytes(): number {
+    if (this.#link.isDestroyed) return 0;
+    let bytes = this.session.output.length + this.#link.unsentBytes;
+    for (const { pendingBytes, unconsumed, peer } of this.session.streams.values()) {
+      bytes += requestBytes + unconsumed + pendingBytes + keptBytes(peer?.exchange ?? null);
+    }
+    return bytes;
   }
 
   get door(): Door {
@@ -141,6 +153,14 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
 
   destroy(): void {
     this.#link.destroy();
+  }
+
+  shed(): number {
+    const { unsentBytes } = this.#link;
+    for (const { peer } of this.session.streams.values()) if (peer?.exchange) peer.exchange.flag = 'OM';
+    this.#link.destroy();
+    this.closed();
+    return unsentBytes;
   }
 
   #awaitTurnEnd(): void {

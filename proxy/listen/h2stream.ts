@@ -123,7 +123,9 @@ export class H2Stream implements ClientSide {
   receive(bytes: Buffer, start: number, end: number, isEnd: boolean, isLent: boolean): void {
     if (isEnd) this.#heldEnd = noTrailers;
     if (this.#mustHold && this.exchange !== null) {
-      if (end > start) this.#held.add(bytes, start, end);
+      if (end === start) return;
+      this.#held.add(bytes, start, end);
+      this.#home.engine.pressure.putBy(end - start);
     } else {
       this.#pass(bytes, start, end, isLent);
     }

@@ -38,6 +38,7 @@ export class Handshake implements Connection, Receiver, Secured {
   lastRequest = 0;
   requestsSeen = 0;
   idleLooks = 0;
+  readonly heldBytes = 0;
   readonly isIdle = false;
   sweepIndex = -1;
   expiresAtMs: number;
@@ -123,6 +124,11 @@ export class Handshake implements Connection, Receiver, Secured {
   }
 
   leaveAt(): void {}
+
+  shed(): number {
+    this.destroy();
+    return 0;
+  }
 
   destroy(): void {
     this.#link?.destroy();

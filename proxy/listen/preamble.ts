@@ -38,6 +38,7 @@ export class Preamble implements Connection, Receiver {
   lastRequest = 0;
   requestsSeen = 0;
   idleLooks = 0;
+  readonly heldBytes = 0;
   readonly isIdle = false;
   sweepIndex = -1;
   expiresAtMs: number;
@@ -163,6 +164,11 @@ export class Preamble implements Connection, Receiver {
 
   leaveAt(): void {
     this.destroy();
+  }
+
+  shed(): number {
+    this.destroy();
+    return 0;
   }
 
   destroy(): void {

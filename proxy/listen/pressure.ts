@@ -15,12 +15,21 @@ export interface PeriodCounts {
   readonly secure: number;
 }
 
+/** Bytes that V8 can collect, or could. */
+export interface Shed {
+  readonly bytes: number;
+  /** Of these, what the kernel was given: it is kept until the turn of the loop is over. */
+  readonly lateBytes: number;
+}
+
 export interface PressureOptions {
   readonly limits: Limits;
   /** Called at the end of each period. */
   counts(): PeriodCounts;
   /** Descriptors of the sockets that listen. */
   listening(): readonly number[];
+  /** Ends connections that keep much in memory, until so many bytes will come free; none where all together hold less than `leastBytes`. */
+  shed(bytes: number, leastBytes: number): Shed;
 }
 
 /**
@@ -35,13 +44,20 @@ export class Pressure {
   readonly #mostBytes: number;
   readonly #options: PressureOptions;
   readonly #timer: NodeJS.Timeout;
-  #loops = performance.nodeTiming.uvMetricsInfo.loopCount;
+  #loops = loopCount();
   #cpu = process.threadCpuUsage();
   #utilization = performance.eventLoopUtilization();
   #secure = 0;
   /** Bytes that were put by since the last look. */
   #grown = 0;
   #collectedMs = Number.NEGATIVE_INFINITY;
+  /** Bytes that were shed and are not known to be free: connections close at the end of a turn of the loop, and V8 collects later. */
+  #shedBytes = 0;
+  #lateBytes = 0;
+  /** Since the last collection. */
+  #shedSince = 0;
+  #shedInLoop = 0;
+  #isShedding = false;
 
   constructor(options: PressureOptions) {
     this.throttle = new Throttle(options.limits.overloadMs);
@@ -50,12 +66,17 @@ export class Pressure {
     this.#timer = setInterval(() => this.#look(), periodMs).unref();
   }
 
-  /** Asked before bytes are put by: what comes at once must not be past the limit before the next look. */
+  /** Asked before bytes are put by that need not be. */
   hasRoomFor(bytes: number): boolean {
-    if (this.#mostBytes === 0) return true;
+    this.putBy(bytes);
+    return !this.isFull;
+  }
+
+  /** Bytes are kept because somebody does not take them: what comes at once must not be past the limit before the next look. */
+  putBy(bytes: number): void {
+    if (this.#mostBytes === 0) return;
     this.#grown += bytes;
     if (this.#grown > this.#mostBytes / looksPerFill) this.#weigh();
-    return !this.isFull;
   }
 
   stop(): void {
@@ -76,9 +97,9 @@ export class Pressure {
    * nothing by turning clients away.
    */
   #waitMs(knocks: number): number {
-    const loopCount = performance.nodeTiming.uvMetricsInfo.loopCount;
-    const turns = Math.max(1, loopCount - this.#loops);
-    this.#loops = loopCount;
+    const loops = loopCount();
+    const turns = Math.max(1, loops - this.#loops);
+    this.#loops = loops;
     const { user, system } = process.threadCpuUsage(this.#cpu);
     this.#cpu = process.threadCpuUsage();
     const { idle, active } = performance.eventLoopUtilization(this.#utilization);
@@ -90,18 +111,55 @@ export class Pressure {
 
   #weigh(): void {
     this.#grown = 0;
-    let share = heldBytes(process.memoryUsage(), this.#secure) / this.#mostBytes;
-    const nowMs = performance.now();
+    let share = this.#share();
     const isNear = share > (this.isTight ? fullUntil : tightFrom);
-    if (isNear && nowMs - this.#collectedMs > collectEveryMs && globalThis.gc !== undefined) {
+    if (isNear && this.#isCollectionDue() && globalThis.gc !== undefined) {
       // Nobody is sent or turned away for garbage, of which there may be three times what is in use (fleet/member.ts).
       globalThis.gc();
-      this.#collectedMs = performance.now();
-      share = heldBytes(process.memoryUsage(), this.#secure) / this.#mostBytes;
+      share = this.#share();
+      this.#collected();
     }
     // What is shed comes free a little later: without a gap between on and off it would go back and forth.
     this.isTight = share > (this.isTight ? tightUntil : tightFrom);
     this.isFull = share > (this.isFull ? fullUntil : fullFrom);
+    if (this.isFull) this.#shed(this.#excess(share));
+  }
+
+  #share(): number {
+    return heldBytes(process.memoryUsage(), this.#secure) / this.#mostBytes;
+  }
+
+  #excess(share: number): number {
+    return (Math.max(0, share - shedTo) * this.#mostBytes) / bytesPerUsed;
+  }
+
+  #isCollectionDue(): boolean {
+    if (this.#shedSince > this.#mostBytes / shedsPerFill) return true;
+    const isShedClosed = this.#shedBytes > 0 && this.#shedInLoop !== loopCount();
+    return performance.now() - this.#collectedMs > (isShedClosed ? collectShedEveryMs : collectEveryMs);
+  }
+
+  #collected(): void {
+    this.#collectedMs = performance.now();
+    this.#shedSince = 0;
+    this.#shedBytes = this.#lateBytes = this.#shedInLoop === loopCount() ? this.#lateBytes : 0;
+  }
+
+  /**
+   * To turn away what is new does not help against what is here and grows, or stays for as long as its deadlines allow. Connections
+   * end when whoever put bytes by has done with them, and before the next read: a turn of the loop may have thousands.
+   */
+  #shed(bytes: number): void {
+    if (this.#isShedding || bytes <= this.#shedBytes) return;
+    this.#isShedding = true;
+    queueMicrotask(() => {
+      this.#isShedding = false;
+      const shed = this.#options.shed(bytes - this.#shedBytes, this.#mostBytes / shedsPerFill);
+      this.#shedBytes += shed.bytes;
+      this.#shedSince += shed.bytes;
+      this.#lateBytes += shed.lateBytes;
+      this.#shedInLoop = loopCount();
+    });
   }
 }
 
@@ -110,13 +168,21 @@ export class Pressure {
  * with the allocator is used again before anything else, and load must not be shed for it for ever.
  */
 export function heldBytes({ rss, heapUsed, external }: NodeJS.MemoryUsage, secure: number): number {
-  return Math.min(rss, codeBytes + 1.5 * (heapUsed + external + secure * secureBytes));
+  return Math.min(rss, codeBytes + bytesPerUsed * (heapUsed + external + secure * secureBytes));
+}
+
+function loopCount(): number {
+  return performance.nodeTiming.uvMetricsInfo.loopCount;
 }
 
 const periodMs = 100;
 const looksPerFill = 64;
+const shedsPerFill = 8;
 /** A collection of everything takes a tenth of a second where the heap is large. */
 const collectEveryMs = 2_000;
+const collectShedEveryMs = 250;
+/** With what a collection has not found yet. */
+const bytesPerUsed = 1.5;
 /** Node itself: program, libraries, snapshot. */
 const codeBytes = 64 << 20;
 /** What OpenSSL takes for a connection, which V8 does not count (41 KB seen with Node 26, of which V8 counts 4). */
@@ -125,3 +191,5 @@ const tightFrom = 0.8;
 const tightUntil = 0.75;
 const fullFrom = 0.92;
 const fullUntil = 0.88;
+/** Somewhat below: what barely suffices has requests turned away for another second. */
+const shedTo = 0.84;
