@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import type { Backend } from '#table/backend.ts';
 import type { Route } from '#table/route.ts';
 import type { Row } from '#table/rows.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
@@ -50,6 +51,68 @@ test('a status that the route names is tried on another endpoint, with the whole
   assert.ok(bad.requests.length > 0);
   assert.ok(good.requests.every(({ body }) => body.toString() === 'body'));
   assert.ok(gateway.records.some(({ tries }) => tries === 2));
+});
+
+for (const [what, fields] of Object.entries({
+  'a hash': { balance: { algorithm: 'ring-hash', parts: [{ type: 'target' }], subsetSize: 0 } },
+  'what is remembered of a client': { affinity: { type: 'client-ip', timeoutSeconds: 60 } },
+} satisfies Record<string, Partial<Backend>>)) {
+  test(`a request is tried elsewhere though ${what} would lead it back`, async () => {
+    const bad = await backend((request) => answer(request, 'no', 503));
+    const good = await backend((request) => answer(request, 'yes'));
+    const rows = withRoute(plainTable([bad, good].map(({ port }) => ({ address: '127.0.0.1', port }))), {
+      retry: onStatus,
+    });
+    const gateway = await testGateway(
+      rows.map((each) => (each.kind === 'backend' ? { kind: 'backend', row: { ...each.row, ...fields } } : each)),
+    );
+    opened.push(gateway);
+    for (let i = 0; i < 40; i++) {
+      const client = await RawClient.open({ port: gateway.port, from: `127.0.7.${i + 1}` });
+      opened.push({ stop: async () => client.destroy() });
+      client.send(get(`/${i}`, 'a'));
+      assert.equal((await client.response()).status, 200);
+    }
+    assert.ok(bad.requests.length > 0, 'or the test would prove nothing');
+  });
+}
+
+test('a kept connection that breaks with the request is replaced once though the route tries nothing again; not for a POST', async () => {
+  const kept = await backend((request) => {
+    if (request.connection.requests.length > 1) request.connection.socket.destroy();
+    else answer(request, 'on a new one');
+  });
+  const { client, gateway } = await rig([kept], {
+    retry: { attempts: 1, on: [], canRepeatUnsafe: false, withinMs: 0 },
+  });
+  const put = 'PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody';
+  for (const [i, bytes] of [get('/', 'a'), get('/', 'a'), put].entries()) {
+    client.send(bytes);
+    assert.equal((await client.response(i)).body.toString(), 'on a new one');
+  }
+  assert.deepEqual(
+    kept.requests.map(({ method }) => method),
+    ['GET', 'GET', 'GET', 'PUT', 'PUT'],
+  );
+  client.send(put.replace('PUT', 'POST'));
+  assert.equal((await client.response(3)).status, 502);
+  assert.deepEqual([gateway.records.at(-1)?.flag, kept.requests.length], ['UC', 6]);
+});
+
+test('an answer that comes before the end of the request is the answer: nothing that was sent is repeated', async () => {
+  const early: Parameters<typeof Recorder.start>[0] = {
+    onHead: (request) => answer(request, 'no', 503),
+    onRequest: () => {},
+  };
+  const backends = [await Recorder.start(early), await Recorder.start(early)];
+  opened.push(...backends);
+  const { client, gateway } = await rig(backends, { retry: { ...onStatus, canRepeatUnsafe: true } });
+  client.send('PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nbody');
+  assert.equal((await client.response()).status, 503);
+  assert.deepEqual(
+    gateway.records.map(({ tries }) => tries),
+    [1],
+  );
 });
 
 test('a long body goes on after a try that could not connect, on a connection that is there already', async () => {
