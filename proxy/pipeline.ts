@@ -13,6 +13,7 @@ import { believePeer } from './listen/forwarded.ts';
 import { HalfOpen } from './listen/halfopen.ts';
 import type { Limits } from './listen/limits.ts';
 import { answerMaxForwards } from './listen/maxforwards.ts';
+import { refusePassedThrough } from './listen/misdirected.ts';
 import type { Pressure } from './listen/pressure.ts';
 import { refusals } from './listen/refusals.ts';
 import type { SocketHandle } from './listen/sockets.ts';
@@ -82,6 +83,7 @@ export class Gateway implements Engine {
     }
     if (exchange.isTls && refuseUnproven(this, exchange, host)) return;
     if (route === null) {
+      if (exchange.isTls && refusePassedThrough(this, exchange)) return;
       answer(this, exchange, 404, 'NR', 'No route matches this host and path.');
       return;
     }

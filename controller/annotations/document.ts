@@ -71,7 +71,7 @@ export function annotationsDocument(): string {
     '- A host whose `auth-tls-secret` cannot be used answers 503; in the clear, a host that demands certificates serves nothing but challenges; and a request for a host that trusts others than the host of the handshake gets 421 whichever of the two asks.',
     '- `ssl-client-*` fields of clients never reach a backend; those of peers in `--trusted-proxies` do, for hosts that do not ask for certificates themselves.',
     '- `proxy-ssl-*` holds for the paths of its own Ingress, as with `proxy-ssl-location-only`. `proxy-ssl-verify` without authorities to verify by closes the paths, and the other names have their effect without `proxy-ssl-secret`, too; ingress-nginx then skips them all in silence.',
-    '- `ssl-passthrough` needs no flag; where it cannot be had, the paths are closed, and by http the host is redirected to https.',
+    '- `ssl-passthrough` needs no flag; where it cannot be had, the paths are closed, and by http the host is redirected to https. A request for it on a TLS connection of another host, or of before, gets 421.',
     '- An Ingress that a bad value would drop is closed (503) instead where it keeps somebody out, by address, certificate or authentication: without it, another rule for a shorter path would open what it protects.',
     '- What protects and is not honoured yet closes its paths; ingress-nginx fails open in some of these cases.',
     '',

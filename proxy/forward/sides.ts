@@ -72,6 +72,8 @@ export interface ClientSide {
    * @param trailers field lines that say so behind a body, where the client can read them; else it is broken off
    */
   cutOff(trailers: string): void;
+  /** Nothing new is taken on the connection; it ends after what it has. */
+  drain(): void;
   /** The exchange is over and its record is written: it is this side's again. */
   exchangeEnded(exchange: Exchange): void;
 }

@@ -4,6 +4,7 @@ import type { Exchange } from '../forward/exchange.ts';
 import type { ClientSide } from '../forward/sides.ts';
 import { answerLocally, refuse } from './answer.ts';
 import { unproven } from './clientpolicy.ts';
+import { refuseMisdirected } from './misdirected.ts';
 import { refusals } from './refusals.ts';
 
 /**
@@ -26,7 +27,7 @@ export function refuseUnproven(engine: Engine, exchange: Exchange, host: Host | 
   }
   // The certificate was asked for by the name in the handshake; it is no answer to what another host asks (RFC 9110 §15.5.20).
   if (policy === undefined || proof === null || proof.trust.key !== policy.trust.key) {
-    refuse(engine, exchange, refusals.misdirected);
+    refuseMisdirected(engine, exchange, refusals.misdirected);
     return true;
   }
   const refusal = policy.judge(proof);

@@ -32,6 +32,7 @@ export interface StreamHome {
   exchangeEnded(): void;
   /** A stream is over because we reset it. */
   streamEnded(): void;
+  drain(): void;
 }
 
 /** One request and its answer on an HTTP/2 connection. Used again for another. */
@@ -351,6 +352,10 @@ export class H2Stream implements ClientSide {
   #waitForReader(): void {
     this.#pendingAtLook = this.stream?.pendingBytes ?? 0;
     this.#waitUntil(this.isFull ? clock.nowMs + this.#home.engine.limits.writeIdleMs : Number.POSITIVE_INFINITY);
+  }
+
+  drain(): void {
+    this.#home.drain();
   }
 
   /** A WebSocket is told to go then. */

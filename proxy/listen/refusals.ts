@@ -39,6 +39,7 @@ export const refusals = {
     'This connection was opened for a host that trusts other clients; open one for this host.',
     'CC',
   ),
+  passedThrough: refusal(421, 'This host ends TLS itself; open a connection for it.', 'NR'),
   proofNeedsTls: refusal(400, 'This host asks clients for a certificate, which only https can carry.', 'CC'),
   truncated: refusal(400, 'The connection was closed inside the request.', 'DC'),
   memory: refusal(503, 'The gateway has no room for more requests now.', 'OM'),

@@ -113,7 +113,7 @@ test('who is revoked loses the connections that he has, and who loses his host k
   await sluice.apply(manifests({ 'ca.crt': root.cert }, {}, 'need.test'));
   fourth.send(get('/', 'need.test'));
   assert.equal((await fourth.response(0)).status, 421);
-  fourth.destroy();
+  await fourth.closed();
 });
 
 test('who began a handshake or a request before he was revoked gets one answer and no connection', async () => {
