@@ -6,7 +6,7 @@ import type { CircuitLimits } from '#table/resilience.ts';
 import type { Route } from '#table/route.ts';
 import { frameTypes } from '../../proxy/frame/codes.ts';
 import type { BackendPicker } from '../../proxy/select/backend.ts';
-import type { Circuit } from '../../proxy/select/circuit.ts';
+import { Circuit } from '../../proxy/select/circuit.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { H2Backend, h2Answer } from '../kit/h2backend.ts';
 import { H2Client } from '../kit/h2client.ts';
@@ -252,6 +252,25 @@ test('connections: an idle one to another endpoint gives way, and there are neve
   for (let i = 0; i < 12; i++) assert.equal((await exchange({ port: gateway.port }, get('/', 'a'))).status, 200);
   assert.ok(backends.every(({ requests }) => requests.length >= 2));
   assert.equal(most, 2);
+});
+
+test('connections: one that becomes free is for who waits for its endpoint; but who waits longest is not passed over for ever', () => {
+  const circuit = new Circuit({ connections: 1, pending: 0, requests: 0, retries: 0 });
+  const admitted: string[] = [];
+  const wait = (endpointKey: string) => {
+    const waiter = {
+      endpointKey,
+      admit() {
+        circuit.waiting.splice(circuit.waiting.indexOf(waiter), 1);
+        admitted.push(endpointKey);
+      },
+    };
+    circuit.waiting.push(waiter);
+  };
+  wait('far');
+  for (let i = 0; i < 20; i++) wait('near');
+  for (let i = 0; i < 12; i++) circuit.roomCame('near');
+  assert.deepEqual([admitted.indexOf('far') > 0, admitted.length], [true, 12]);
 });
 
 test('retries: more than may be in flight are not made, and that is told', async () => {
