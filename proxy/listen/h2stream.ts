@@ -191,11 +191,10 @@ export class H2Stream implements ClientSide {
     this.#letGo();
   }
 
-  /** The answer is written to its end, the request has not come to its own: nobody wants the rest (RFC 9113 §8.1). */
+  // The answer is written to its end, the request has not come to its own: the rest is thrown away. A reset at once (RFC 9113 §8.1)
+  // takes the answer from curl 7.88, and from the client of Java 17, which then waits for good.
   sent(): void {
-    if (this.exchange !== null) return;
-    this.#reset(errorCodes.noError);
-    this.#letGo();
+    if (this.exchange === null) this.#waitUntil(clock.nowMs + this.#home.engine.limits.lingerMs);
   }
 
   /** The client has taken what waited for it. */
@@ -309,7 +308,7 @@ export class H2Stream implements ClientSide {
     this.#drop();
     const { stream } = this;
     if (this.#isTunnel && stream !== null) this.end();
-    if (this.stream?.isLocalClosed) this.#reset(errorCodes.noError);
+    if (this.stream?.isLocalClosed) this.sent();
     else if (this.stream !== null) this.#waitForReader();
     giveExchange(exchange);
     this.#home.exchangeEnded();
@@ -376,12 +375,12 @@ export class H2Stream implements ClientSide {
       else this.#giveUp(exchange);
     } else if (exchange !== null && !exchange.isRequestComplete) {
       requestBroken(engine, exchange, refusals.bodyTimeout);
-    }
+    } else if (stream?.isLocalClosed) this.#giveUp(null);
   }
 
-  /** The client does not take its answer. */
+  /** The client does not take its answer, or took it and goes on. */
   #giveUp(exchange: Exchange | null): void {
-    this.#reset(errorCodes.cancel);
+    this.#reset(this.stream?.isLocalClosed ? errorCodes.noError : errorCodes.cancel);
     if (exchange !== null) {
       exchange.flag = 'DWT';
       clientGone(this.#home.engine, exchange);

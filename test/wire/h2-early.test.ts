@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { errorCodes } from '../../proxy/frame/codes.ts';
+import { errorCodes, frameTypes } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
-import { SessionEnd } from '../kit/h2pair.ts';
+import { H2Client } from '../kit/h2client.ts';
+import { frame, SessionEnd } from '../kit/h2pair.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
 import { plainTable, row } from '../kit/rows.ts';
 import { SessionBackend } from '../kit/sessionbackend.ts';
@@ -33,4 +34,16 @@ test('a backend that has answered and takes no more of a whole request loses its
   one.send(`POST / HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 2000\r\n\r\n${'a'.repeat(2_000)}`);
   assert.equal((await one.response(1)).status, 200);
   await waitUntil(() => end.events.includes(`3 reset ${errorCodes.cancel}`), 'the stream to be reset');
+});
+
+test('a client that goes on with an upload that is answered is told to stop, after a while', async () => {
+  const gateway = await testGateway(plainTable([]), { lingerMs: 50 });
+  const client = await H2Client.open({ port: gateway.port });
+  opened.push(gateway, { stop: async () => client.client.destroy() });
+  client.greet();
+  const lines = [':method: POST', ':scheme: http', ':authority: gw.test', ':path: /'];
+  client.send(client.headers(1, lines, false), frame(frameTypes.data, 0, 1, Buffer.alloc(1_000)));
+  await waitUntil(() => client.answer(1).reset !== null, 'the stream to be reset');
+  const { statuses, isEnded, reset } = client.answer(1);
+  assert.deepEqual([statuses, isEnded, reset], [[503], true, errorCodes.noError]);
 });
