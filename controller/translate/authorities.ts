@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
+import { pemBlocks } from '#kit/pem.ts';
 import type { ObjectOf } from '../watch/objects.ts';
-import { certificatesOf, decode } from './certificates.ts';
+import { decode } from './certificates.ts';
 
 /** What ca.crt of a Secret yields: a bundle in PEM form, with the lists of ca.crl if it has one, or why there is none. */
 export type AuthoritiesState =
@@ -16,7 +17,7 @@ export function readAuthorities(secret: ObjectOf<'Secret'> | undefined): Authori
   if (secret === undefined) return { type: 'missing' };
   const pem = decode(secret.data['ca.crt']);
   if (pem === '') return { type: 'absent' };
-  const certificates = certificatesOf(pem);
+  const certificates = pemBlocks(pem, 'CERTIFICATE');
   if (certificates.length === 0) return { type: 'malformed', fault: 'holds no certificate in PEM form in ca.crt' };
   try {
     for (const certificate of certificates) new X509Certificate(certificate);
@@ -27,7 +28,7 @@ export function readAuthorities(secret: ObjectOf<'Secret'> | undefined): Authori
   const crl = decode(secret.data['ca.crl']);
   if (crl === '') return { type: 'good', pem, crl: null };
   // OpenSSL reads only the first of several in one text.
-  const lists = revocationsOf(crl);
+  const lists = pemBlocks(crl, 'X509 CRL');
   try {
     createSecureContext({ ca: pem, crl: lists });
   } catch {
@@ -35,8 +36,4 @@ export function readAuthorities(secret: ObjectOf<'Secret'> | undefined): Authori
   }
   if (lists.length === 0) return { type: 'malformed', fault: 'holds no list in PEM form in ca.crl' };
   return { type: 'good', pem, crl: lists.join('\n') };
-}
-
-function revocationsOf(pem: string): string[] {
-  return pem.match(/-----BEGIN X509 CRL-----[\s\S]*?-----END X509 CRL-----/g) ?? [];
 }

@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
+import { pemBlocks } from '#kit/pem.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Certificate } from '#table/secret.ts';
 import type { ObjectOf } from '../watch/objects.ts';
@@ -30,7 +31,9 @@ export function readCertificate(secret: ObjectOf<'Secret'> | undefined, key: Obj
   if (Number.isNaN(notAfterMs)) {
     return { type: 'malformed', fault: 'holds a certificate whose end of validity is no date' };
   }
-  const badLink = certificatesOf(chainPem).findIndex((pem) => attempt(() => new X509Certificate(pem)) === undefined);
+  const badLink = pemBlocks(chainPem, 'CERTIFICATE').findIndex(
+    (pem) => attempt(() => new X509Certificate(pem)) === undefined,
+  );
   if (badLink !== -1)
     return { type: 'malformed', fault: `holds a broken certificate at place ${badLink + 1} of tls.crt` };
   const privateKey = attempt(() => createPrivateKey(keyPem));
@@ -107,11 +110,6 @@ function namesOf(leaf: X509Certificate): string[] {
   if (leaf.subjectAltName !== undefined) return names;
   const commonName = /^CN=(.+)$/m.exec(leaf.subject ?? '')?.[1];
   return commonName === undefined ? [] : [commonName.toLowerCase()];
-}
-
-/** The blocks of a bundle. */
-export function certificatesOf(pem: string): string[] {
-  return pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
 }
 
 /** Text of a value of a Secret; '' when it is not there. */

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
+import { pemBlocks } from '#kit/pem.ts';
 import { longestChain } from './shown.ts';
 
-const certificatePem = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 const mostRemembered = 10_000;
 
 /**
@@ -37,7 +37,7 @@ export class ChainDepths {
   }
 
   #find(leaf: X509Certificate, sent: () => X509Certificate[]): number {
-    this.#authorities ??= (this.#bundle.match(certificatePem) ?? []).map((pem) => new X509Certificate(pem));
+    this.#authorities ??= pemBlocks(this.#bundle, 'CERTIFICATE').map((pem) => new X509Certificate(pem));
     let beside: X509Certificate[] | null = null;
     let link: X509Certificate | undefined = leaf;
     for (let count = 0; link !== undefined && count <= longestChain; count++) {

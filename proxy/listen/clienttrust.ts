@@ -1,4 +1,5 @@
 import type { SecureContextOptions } from 'node:tls';
+import { pemBlocks } from '#kit/pem.ts';
 import { ChainDepths } from '../carry/depth.ts';
 
 /** By whom the certificates of clients are trusted; one for all hosts that trust alike. */
@@ -14,11 +15,7 @@ export class ClientTrust {
   constructor(key: string, caPem: string, crlPem: string | null) {
     this.key = key;
     this.depths = new ChainDepths(caPem);
-    this.options = { ca: caPem, ...(crlPem === null ? {} : { crl: listsOf(crlPem) }) };
+    // OpenSSL reads only the first list of a text.
+    this.options = { ca: caPem, ...(crlPem === null ? {} : { crl: pemBlocks(crlPem, 'X509 CRL') }) };
   }
-}
-
-/** OpenSSL reads only the first list of a text. */
-function listsOf(pem: string): string[] {
-  return pem.match(/-----BEGIN X509 CRL-----[\s\S]*?-----END X509 CRL-----/g) ?? [pem];
 }
