@@ -83,6 +83,26 @@ test('an endpoint is ejected exactly when a row of failures reaches its limit, e
   );
 });
 
+test('a row of failures ends with a success, of its kind with what is of another', () => {
+  const none = { consecutiveServerErrors: 0, consecutiveGatewayErrors: 0, consecutiveLocalFailures: 0 };
+  const rows: [Partial<Outlier>, TryResult, TryResult][] = [
+    [{ consecutiveServerErrors: 2 }, 'server-error', 'success'],
+    [{ consecutiveGatewayErrors: 2 }, 'gateway-error', 'success'],
+    [{ consecutiveGatewayErrors: 2 }, 'gateway-error', 'server-error'],
+    [{ consecutiveLocalFailures: 2 }, 'local-failure', 'success'],
+    [{ consecutiveLocalFailures: 2 }, 'local-failure', 'gateway-error'],
+  ];
+  for (const [limits, failure, other] of rows) {
+    const times = { successRate: null, baseEjectionMs: 1_000, maxEjectionMs: 1_000, maxEjectedPercent: 100 };
+    const { states, words } = open({ ...none, ...limits, ...times });
+    const ended = (result: TryResult) => states[0]?.finished({ result, latencyMs: 1, nowMs: 0 });
+    for (const result of [failure, other, failure, other, failure]) ended(result);
+    assert.equal(words.length, 0, `${failure}, ${other}`);
+    ended(failure);
+    assert.equal(words.length, 1, `${failure}, ${other}`);
+  }
+});
+
 test('no more endpoints are out at once than their share, and each comes back', () => {
   fc.assert(
     fc.property(outlierArbitrary, stepsArbitrary, (outlier, steps) => {
@@ -135,6 +155,12 @@ test('with a success rate, only endpoints far below the mean are ejected, and on
       }
     }),
   );
+});
+
+test('a success rate within so many deviations of the mean is normal', () => {
+  const rates = [1, 1, 0.6, 0.6];
+  assert.ok(lowestNormalRate(rates, 1) > 0.59 && lowestNormalRate(rates, 1) < 0.61);
+  assert.ok(lowestNormalRate(rates, 2) > 0.39 && lowestNormalRate(rates, 2) < 0.41);
 });
 
 test('a share of healthy endpoints below the panic threshold means that all are used', () => {
