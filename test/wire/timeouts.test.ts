@@ -11,7 +11,7 @@ import type { ResponseFlag } from '../../proxy/observe/record.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { H2Backend } from '../kit/h2backend.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
-import { type Answer, answerBytes, Recorder } from '../kit/recorder.ts';
+import { type Answer, answer, answerBytes, Recorder } from '../kit/recorder.ts';
 import { plainTable, row } from '../kit/rows.ts';
 import { waitUntil } from '../kit/wait.ts';
 
@@ -138,6 +138,26 @@ test('read: an interim answer is a sign of life, from which the pause is counted
     await assertEnds(at, 504, 'UT');
     assert.ok(performance.now() - lastMs >= longMs, `${performance.now() - lastMs} ms`);
   }
+});
+
+test('read: that a client takes nothing of the answer is no silence of the backend', async () => {
+  const bytes = 16 << 20;
+  const large: Answer = (request) => {
+    if (request.target === '/large') answer(request, 'x'.repeat(bytes));
+  };
+  const { gateway, client } = await scene(large, { readMs: shortMs });
+  client.socket.pause();
+  client.send(get('/large', 'a'));
+  // Each of them is silent for as long as may be, and that is after what fits into the kernel has been written.
+  for (let i = 0; i < 3; i++) {
+    const other = await RawClient.open({ port: gateway.port });
+    opened.push({ stop: async () => other.destroy() });
+    other.send(get('/silent', 'a'));
+    assert.equal((await other.response()).status, 504);
+  }
+  client.socket.resume();
+  const { status, body } = await client.response();
+  assert.deepEqual([status, body.length], [200, bytes]);
 });
 
 test('per try: no head in time is 504 and UTT; once it is there, the clock is off', async () => {
