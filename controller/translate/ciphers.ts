@@ -5,6 +5,11 @@ export function cipherFault(ciphers: string): string | undefined {
   return faultOf({ ciphers });
 }
 
+/** A list may raise the level of security (@SECLEVEL) above what a pair has; a context of both is refused then. */
+export function takesPair(ciphers: string, { chainPem, keyPem }: { chainPem: string; keyPem: string }): boolean {
+  return faultOf({ ciphers, cert: chainPem, key: keyPem }) === undefined;
+}
+
 /** What it has against a list of groups for the exchange of keys. */
 export function groupFault(ecdhCurve: string): string | undefined {
   return faultOf({ ecdhCurve });

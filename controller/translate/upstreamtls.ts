@@ -5,6 +5,7 @@ import type { ObjectOf } from '../watch/objects.ts';
 import type { ObjectKey } from '../watch/view.ts';
 import type { AuthoritiesState } from './authorities.ts';
 import type { CertificateState } from './certificates.ts';
+import { takesPair } from './ciphers.ts';
 import type { Draft } from './draft.ts';
 import type { FaceTls } from './face.ts';
 import { problem } from './problems.ts';
@@ -71,7 +72,11 @@ export function upstreamTls(
     return { annotation: 'proxy-ssl-verify', fault: 'it needs proxy-ssl-secret beside it' };
   const names = namesOf(face, service, named);
   const authorities = isVerified && secret !== null ? secret.key : null;
-  const shown = secret !== null && secrets.certificate(secret.key).type === 'good' ? secret.key : null;
+  const pair = secret === null ? undefined : secrets.certificate(secret.key);
+  const shown = secret !== null && pair?.type === 'good' ? secret.key : null;
+  // A proxy would refuse the whole table for it.
+  if (pair?.type === 'good' && ciphers !== null && !takesPair(ciphers, pair.row))
+    return { annotation: 'proxy-ssl-ciphers', fault: `its suites do not take the key of the Secret ${secret?.key}` };
   return {
     tls: {
       serverName: sendsName ? (names[0] ?? null) : null,
