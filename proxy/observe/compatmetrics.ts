@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import type { ExchangeRecord } from './record.ts';
 import { addInto } from './series.ts';
 
@@ -39,9 +40,13 @@ export interface CompatSeries {
   readonly values: Float64Array;
 }
 
+const mostOwnStatuses = 16;
+
 /** The request series of ingress-nginx, by Ingress, Service, method and status: for dashboards that were made for it. */
 export class CompatMetrics {
   readonly #book = emptyBook();
+  /** That no RFC names; 499 is our own (listen/answer.ts). */
+  readonly #ownStatuses = new Set([499]);
 
   finished(record: ExchangeRecord): void {
     const { routeSource, routeId, service, durationMs, upstreamMs, connectMs } = record;
@@ -51,8 +56,7 @@ export class CompatMetrics {
       ingress: routeSource.name,
       service: service?.name ?? '',
       method: methods.has(record.method) ? record.method : 'OTHER',
-      // What a backend makes up must not become a series each.
-      status: record.status >= 100 && record.status < 600 ? String(record.status) : '0',
+      status: this.#statusOf(record.status),
     };
     const series = seriesIn(this.#book, name);
     series.routeIds.add(routeId);
@@ -67,6 +71,15 @@ export class CompatMetrics {
     }
     observe(values, 'requestSize', record.bytesReceived);
     observe(values, 'responseSize', record.bytesSent);
+  }
+
+  /** What a backend makes up must not become a series each: more than some codes of its own count as their class (RFC 9110 §15). */
+  #statusOf(status: number): string {
+    if (status < 100 || status >= 600) return '0';
+    if (STATUS_CODES[status] !== undefined || this.#ownStatuses.has(status)) return String(status);
+    if (this.#ownStatuses.size === mostOwnStatuses) return String(status - (status % 100));
+    this.#ownStatuses.add(status);
+    return String(status);
   }
 
   snapshot(): CompatSeries[] {

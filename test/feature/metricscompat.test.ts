@@ -11,7 +11,7 @@ describe('--metrics-compat ingress-nginx', { timeout: 120_000 }, () => {
   let standalone: Standalone;
 
   before(async () => {
-    backend = await Recorder.start({ onRequest: (asked) => answer(asked, 'web') });
+    backend = await Recorder.start({ onRequest: (asked) => answer(asked, 'web', statusOf(asked.target)) });
     standalone = await Standalone.start({ manifests: objects(), args: ['--metrics-compat', 'ingress-nginx'] });
   });
 
@@ -20,9 +20,11 @@ describe('--metrics-compat ingress-nginx', { timeout: 120_000 }, () => {
     await backend?.stop();
   });
 
+  const statusOf = (target: string) => Number(/status=(\d+)/.exec(target)?.[1] ?? 200);
   const objects = () => [
     ...service('web', [backend.port], 'shop'),
     ingress({ name: 'cart', namespace: 'shop', host: 'shop.example', paths: { '/a': 'web', '/b': 'web' } }),
+    ingress({ name: 'odd', namespace: 'shop', host: 'shop.example', paths: { '/odd': 'web' } }),
   ];
   const ask = async (path: string, method: 'GET' | 'POST' | 'DELETE' = 'GET') => {
     const answered = await request(`http://127.0.0.1:${standalone.httpPort}${path}`, {
@@ -60,6 +62,20 @@ describe('--metrics-compat ingress-nginx', { timeout: 120_000 }, () => {
     const [sent] = await samples('response_size_sum');
     assert.ok((sent?.value ?? 0) >= 3 * 'web'.length);
     assert.equal((await samples('request_size_count'))[0]?.value, 3);
+  });
+
+  test('a backend that makes up codes has no series for each of them', async () => {
+    for (let status = 600; status > 200; status--) {
+      if (status !== 304) await ask(`/odd?status=${status}`, 'DELETE');
+    }
+    const counted = (await samples('requests')).filter(({ labels }) => labels['ingress'] === 'odd');
+    assert.ok(counted.length < 90, `${counted.length} series`);
+    assert.equal(
+      counted.reduce((sum, { value }) => sum + value, 0),
+      399,
+    );
+    assert.ok(counted.some(({ labels }) => labels['status'] === '418'));
+    assert.ok((counted.find(({ labels }) => labels['status'] === '400')?.value ?? 0) > 1);
   });
 
   test('they go with the Ingress, after they were shown once more, and stay while a route of it does', async () => {
