@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { Attack } from '../kit/attack.ts';
 import { Load } from '../kit/load.ts';
-import { everythingTo } from '../kit/manifests.ts';
+import { everythingTo, ingress, service } from '../kit/manifests.ts';
 import { childrenOf, cpuSeconds, nextFile } from '../kit/procfs.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
@@ -27,8 +27,8 @@ after(async () => {
 });
 
 /** What the worker may have open from now on. */
-function allowFiles(count: number): void {
-  execFileSync('prlimit', ['--pid', String(worker), `--nofile=${count}:20000`]);
+function allowFiles(count: number, pid = worker): void {
+  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${count}:20000`]);
 }
 
 async function ask(): Promise<number | undefined> {
@@ -91,4 +91,28 @@ test('a request for whose backend there is no descriptor is 503, and the endpoin
   allowFiles(20_000);
   for (let count = 0; count < 10; count++) assert.equal(await ask(), 200);
   for (const client of clients) client.destroy();
+});
+
+test('a connection that is kept for later gives its descriptor to one that is needed now', async () => {
+  const other = await Recorder.start({ onRequest: (request) => answer(request, 'other') });
+  const manifests = [
+    ...everythingTo(recorder.port),
+    ingress({ name: 'other', host: 'other.test', paths: { '/': 'other' } }),
+    ...service('other', [other.port]),
+  ];
+  // One that has opened nothing so far: client and backend get the lowest numbers, and are below the limit.
+  const fresh = await Standalone.start({ manifests });
+  try {
+    const [pid = 0] = childrenOf(fresh.process.pid);
+    const client = await RawClient.open({ port: fresh.httpPort });
+    client.send(get('/', 'gw.test'));
+    assert.equal((await client.response(0)).body.toString(), 'ok');
+    allowFiles(nextFile(pid), pid);
+    client.send(get('/', 'other.test'));
+    assert.equal((await client.response(1)).body.toString(), 'other');
+    client.destroy();
+  } finally {
+    await fresh.stop();
+    await other.stop();
+  }
 });
