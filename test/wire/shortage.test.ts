@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Attack } from '../kit/attack.ts';
 import { Load } from '../kit/load.ts';
@@ -91,6 +94,40 @@ test('a request for whose backend there is no descriptor is 503, and the endpoin
   allowFiles(20_000);
   for (let count = 0; count < 10; count++) assert.equal(await ask(), 200);
   for (const client of clients) client.destroy();
+});
+
+test('a line of the access log that a full disk cuts off spoils no line after it', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'sluice-shortage-'));
+  const log = join(dir, 'access.log');
+  const fresh = await Standalone.start({ manifests: everythingTo(recorder.port), args: ['--access-log', log] });
+  const [pid = 0] = childrenOf(fresh.process.pid);
+  let asked = 0;
+  const askOnce = async () => {
+    asked++;
+    return (await exchange({ port: fresh.httpPort }, get('/', 'gw.test'))).status;
+  };
+  const written = () => readFileSync(log, 'utf8').split('\n').slice(0, -1);
+  const dropped = async () =>
+    Number(/^sluice_access_log_dropped_lines_total (\d+)$/m.exec(await fresh.admin('/metrics'))?.[1]);
+  try {
+    assert.equal(await askOnce(), 200);
+    await waitUntil(() => existsSync(log) && written().length === 1, 'the first line');
+    // As when the disk is full, a write stops in its middle.
+    execFileSync('prlimit', ['--pid', String(pid), `--fsize=${statSync(log).size + 100}:unlimited`]);
+    assert.equal(await askOnce(), 200);
+    await eventually(async () => ((await dropped()) > 0 ? true : undefined), 'a line to be dropped');
+    execFileSync('prlimit', ['--pid', String(pid), '--fsize=unlimited:unlimited']);
+    for (let i = 0; i < 5; i++) assert.equal(await askOnce(), 200);
+    const isWhole = (line: string) => line.startsWith('{') && line.endsWith('}');
+    await eventually(
+      async () => (written().filter(isWhole).length + (await dropped()) === asked ? true : undefined),
+      'each request to be in a line of its own, or counted',
+    );
+    assert.equal(written().filter((line) => !isWhole(line)).length, 1);
+  } finally {
+    await fresh.stop();
+    rmSync(dir, { recursive: true });
+  }
 });
 
 test('a connection that is kept for later gives its descriptor to one that is needed now', async () => {
