@@ -122,7 +122,7 @@ export class Sender<T> {
     const at = isBehind ? start : this.#write(stream, source, start, end, isEnd);
     if (at === end && !(isBehind && isEnd)) return;
     if (at < end) {
-      stream.pending.push(Buffer.from(source.subarray(at, end)));
+      stream.pending.add(source, at, end);
       stream.pendingBytes += end - at;
     }
     stream.isEndPending = isEnd;
@@ -201,7 +201,7 @@ export class Sender<T> {
     this.frame(length, frameTypes.data, endsHere ? frameFlags.endStream : 0, stream.id);
     let left = length;
     while (left > 0) {
-      const piece = pending[0] as Buffer;
+      const piece = pending.first as Buffer;
       const count = piece.copy(output.bytes, output.length, stream.pendingAt, stream.pendingAt + left);
       output.length += count;
       left -= count;

@@ -1,4 +1,5 @@
 import { plainWindowBytes } from './codes.ts';
+import { Pieces } from './pieces.ts';
 
 /**
  * One stream of a session. Used again when it is over: whoever holds one lets go of it in the callback that says so.
@@ -34,9 +35,9 @@ export class Stream<T> {
   // What goes out.
   sendWindow = plainWindowBytes;
   /** Body bytes that the peer's windows or a full socket do not take; copies. */
-  readonly pending: Buffer[] = [];
+  readonly pending = new Pieces();
   pendingBytes = 0;
-  /** Offset in pending[0]. */
+  /** Offset in the first piece of it. */
   pendingAt = 0;
   /** Trailer lines that follow the pending bytes; null without. */
   pendingTrailers: string | null = null;
@@ -62,7 +63,7 @@ export class Stream<T> {
   }
 
   dropPending(): void {
-    if (this.pending.length > 0) this.pending.length = 0;
+    this.pending.clear();
     this.pendingBytes = this.pendingAt = 0;
     this.pendingTrailers = null;
     this.isEndPending = false;

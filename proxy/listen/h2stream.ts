@@ -6,6 +6,7 @@ import { requestBody, requestBroken } from '../forward/requestbody.ts';
 import type { ClientSide, Peer } from '../forward/sides.ts';
 import { tunnelClientEnded, tunnelFromClient } from '../forward/tunnel.ts';
 import { errorCodes } from '../frame/codes.ts';
+import { Pieces } from '../frame/pieces.ts';
 import type { FieldSection } from '../frame/section.ts';
 import type { Session } from '../frame/session.ts';
 import type { Stream } from '../frame/stream.ts';
@@ -17,7 +18,6 @@ import { clientGone, refuse } from './answer.ts';
 import { clock } from './clock.ts';
 import { bodyDueMs } from './drip.ts';
 import { isGrpc } from './grpc.ts';
-import { Pieces } from './pieces.ts';
 import { type Refusal, refusals } from './refusals.ts';
 import { buildReplyLines, buildSwitchLines } from './replyhead.ts';
 

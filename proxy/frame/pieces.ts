@@ -1,6 +1,6 @@
 /**
  * Body bytes of a stream that wait, in order. Small pieces share a room: a buffer for each takes 120 bytes more than what is in
- * it, and a client may send every byte in a frame of its own.
+ * it, and a peer may send every byte in a frame of its own.
  */
 export class Pieces {
   readonly #pieces: Buffer[] = [];
@@ -37,6 +37,11 @@ export class Pieces {
     const piece = this.#room.subarray(from, this.#used);
     if (isBehindLast) this.#pieces[this.#pieces.length - 1] = piece;
     else this.#pieces.push(piece);
+  }
+
+  /** It may grow, at its end. */
+  get first(): Buffer | undefined {
+    return this.#pieces[0];
   }
 
   /** The first piece; nobody writes into it any more. */
