@@ -52,6 +52,9 @@ test('what is created, changed and deleted arrives; what changes nothing does no
   await api.apply(service('early'));
   const watch = await watchers.started();
   assert.equal(portOf(watch, 'early'), 80);
+  // The API server makes its own Service a while after it is ready.
+  await waitUntil(() => portOf(watch, 'kubernetes') !== undefined, 'the Service of the API server');
+  watch.taken();
   await api.apply(service('a', 80));
   await hasPort(watch, 'a', 80);
   await api.apply(service('a', 81));

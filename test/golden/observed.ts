@@ -22,7 +22,7 @@ export const registers: readonly { title: string; about: string; families: Famil
   {
     title: 'Proxies: as ingress-nginx has them',
     about:
-      'With `--metrics-compat ingress-nginx`, of routes of Ingresses. There are no labels for host and path; `status` and `method` are bounded.',
+      'With `--metrics-compat ingress-nginx`, of routes of Ingresses. There are no labels for host and path; `method` is bounded, and `status`: of codes that no standard names the first sixteen are told, others as their class (`200`, `500`).',
     families: compatFamilies,
   },
   { title: 'Edges', about: 'The agent of a node (`sluice edge`).', families: edgeFamilies },
