@@ -115,7 +115,7 @@ function identityCheck(
   { names, depth }: NonNullable<UpstreamTls['verify']>,
   ca: string | undefined,
 ): (shown: TLSSocket) => Error | undefined {
-  const depths = new ChainDepths(ca ?? rootCertificates.join('\n'));
+  const depths = depthsOf(ca);
   return (shown) => {
     const handle = tlsHandleOf(shown);
     const certificate = handle && shownCertificate(handle);
@@ -135,6 +135,15 @@ function identityCheck(
     return isNamed ? undefined : fault('the certificate is for another name', 'ERR_TLS_CERT_ALTNAME_INVALID');
   };
 }
+
+/** Without a bundle: from the public authorities, which are the same for all and cost some milliseconds to read. */
+function depthsOf(ca: string | undefined): ChainDepths {
+  if (ca !== undefined) return new ChainDepths(ca);
+  publicDepths ??= new ChainDepths(rootCertificates.join('\n'));
+  return publicDepths;
+}
+
+let publicDepths: ChainDepths | null = null;
 
 function fault(message: string, code: string): Error {
   return Object.assign(new Error(message), { code });
