@@ -71,12 +71,12 @@ export class Inflow<T> {
   }
 
   /**
-   * Twice what it was, as far as the windows of all leave half of the connection's. A reader that was fast may come to rest, and
-   * two of them would otherwise keep all other streams waiting (RFC 9113 §5.2.2).
+   * Twice what it was, as far as the windows of all leave three quarters of the connection's. A reader that was fast may come to
+   * rest, and two of them would otherwise keep all other streams waiting (RFC 9113 §5.2.2).
    */
   #growthOf({ windowBytes }: Stream<T>): number {
     const { mostStreamWindowBytes, connectionWindowBytes } = this.#limits;
-    const left = (connectionWindowBytes >> 1) - this.#grown;
+    const left = (connectionWindowBytes >> 2) - this.#grown;
     return Math.max(0, Math.min(windowBytes, mostStreamWindowBytes - windowBytes, left));
   }
 }

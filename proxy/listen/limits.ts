@@ -51,11 +51,14 @@ export const Limits = z.object({
   streams: z.int().min(1).max(1_000).default(100),
   /**
    * Upload bytes that one stream may have on the way once its backend keeps up, bytes; it begins with 64 KiB, and what all of a
-   * connection have beyond that is at most half of connectionWindowBytes.
+   * connection have beyond that is at most a quarter of connectionWindowBytes.
    */
   streamWindowBytes: z.int().min(65_535).max(16_777_216).default(1_048_576),
-  /** Upload bytes that one HTTP/2 connection may have unread, and so in memory, bytes. */
-  connectionWindowBytes: z.int().min(65_535).max(67_108_864).default(2_097_152),
+  /**
+   * Upload bytes that one HTTP/2 connection may have unread, and so in memory, bytes. Three quarters of the default are what 100
+   * streams begin with: as many as there may be whose backends read nothing keep none from going on.
+   */
+  connectionWindowBytes: z.int().min(65_535).max(67_108_864).default(9_437_184),
   /** From the start of an HTTP/2 connection to the client's SETTINGS, ms. */
   settingsMs: z.int().min(1).default(5_000),
   /** UDP flows of one worker; datagrams of further clients are dropped. */

@@ -8,7 +8,7 @@ export const sessionLimits: SessionLimits = {
   section: { listBytes: 32_768, fields: 100 },
   streamWindowBytes: 65_535,
   mostStreamWindowBytes: 1_048_576,
-  connectionWindowBytes: 2_097_152,
+  connectionWindowBytes: 9_437_184,
 };
 
 /** One end of a connection without a socket: keeps what it is told, as lines. */

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { settingIds } from '../../proxy/frame/codes.ts';
+import type { RowOf } from '#table/rows.ts';
+import { frameFlags, frameTypes, plainWindowBytes, settingIds } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Client } from '../kit/h2client.ts';
-import { SessionEnd } from '../kit/h2pair.ts';
+import { frame, type ReadFrame, SessionEnd } from '../kit/h2pair.ts';
 import { exchange, get } from '../kit/rawclient.ts';
-import { plainTable, row } from '../kit/rows.ts';
+import { Recorder } from '../kit/recorder.ts';
+import { endpointsRow, plainTable, row } from '../kit/rows.ts';
 import { SessionBackend } from '../kit/sessionbackend.ts';
 import { waitUntil } from '../kit/wait.ts';
 
@@ -45,4 +47,48 @@ test('clients that read nothing, as many as may be, do not hold up the others of
   assert.equal(backend.connections, 1);
   assert.ok(end.session.sender.window > 0, 'there is room for others');
   assert.equal((await exchange({ port: gateway.port }, get('/quick', 'gw.test'))).body.toString(), 'quick');
+});
+
+test('uploads that rest, all but one of those that there may be, do not hold up the last of their connection', async () => {
+  // A window of nothing: all that comes for this backend stays with the gateway.
+  const end = new SessionEnd('server', { streamWindowBytes: 0 });
+  let taken = 0;
+  end.onHeaders = () => taken++;
+  const stalled = await SessionBackend.start(() => end);
+  const reading = await Recorder.start();
+  const path = { type: 'element', value: '/quick' } as const;
+  const gateway = await testGateway([
+    ...plainTable([{ address: '127.0.0.1', port: stalled.port }]),
+    row('backend', { id: 'b', protocol: 'h2c' }),
+    row('backend', { id: 'reading' }),
+    row('route', {
+      id: 'quick',
+      match: { path, methods: null, headers: [], query: [] },
+      backends: [{ backendId: 'reading', weight: 1, filters: [] }],
+    }),
+    row('endpoints', {
+      ...(endpointsRow([{ address: '127.0.0.1', port: reading.port }]).row as RowOf<'endpoints'>),
+      ...{ id: 'reading', backendIds: ['reading'] },
+    }),
+  ]);
+  opened.push(stalled, reading, gateway);
+  const client = await H2Client.open({ port: gateway.port });
+  opened.push({ stop: async () => client.destroy() });
+  client.greet();
+  const isOpened = ({ type, streamId }: ReadFrame) => type === frameTypes.windowUpdate && streamId === 0;
+  await waitUntil(() => client.frames.some(isOpened), 'the window of the connection');
+  const [{ payload } = { payload: Buffer.alloc(4) }] = client.frames.filter(isOpened);
+  const resting = 99;
+  const head = (path: string) => [':method: POST', ':scheme: http', `:path: ${path}`, ':authority: gw.test'];
+  const whole = Array.from({ length: 4 }, (_, at) => Buffer.alloc(at < 3 ? 16_384 : 16_383));
+  const body = (id: number) =>
+    whole.map((bytes, at) => frame(frameTypes.data, at === 3 ? frameFlags.endStream : 0, id, bytes));
+  assert.ok(plainWindowBytes + payload.readUInt32BE(0) >= (resting + 1) * plainWindowBytes, 'there is room for all');
+  for (let id = 1; id < 2 * resting; id += 2) client.send(client.headers(id, head('/'), false), ...body(id));
+  await waitUntil(() => taken === resting, 'the uploads to rest');
+  const last = 2 * resting + 1;
+  client.send(client.headers(last, head('/quick'), false), ...body(last));
+  await waitUntil(() => client.answer(last).isEnded, 'the answer to the last upload');
+  assert.deepEqual(client.answer(last).statuses, [200]);
+  assert.equal(reading.requests[0]?.body.length, plainWindowBytes);
 });
