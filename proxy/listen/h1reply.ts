@@ -10,7 +10,7 @@ import { lastChunk } from '../parse/trailers.ts';
 import type { ClientProof } from './clientproof.ts';
 import { clock } from './clock.ts';
 import type { Door } from './door.ts';
-import { buildReplyHead, buildSwitchLines } from './replyhead.ts';
+import { buildInterimLines, buildReplyHead, buildSwitchLines } from './replyhead.ts';
 
 /**
  * The half of an HTTP/1 client connection that writes (RFC 9112). A head waits in `exchange.replyPrefix` for the body bytes of
@@ -54,13 +54,8 @@ export abstract class H1Reply {
   writeInterim(exchange: Exchange, line: ResponseLine, head: Head): void {
     if (exchange.line.version === 10) return;
     if (line.status === 100 && !exchange.expectsContinue) return;
-    let text = `HTTP/1.1 ${line.status} ${line.status === 103 ? 'Early Hints' : line.status === 100 ? 'Continue' : 'Processing'}\r\n`;
-    if (line.status === 103) {
-      for (let field = 0; field < head.count; field++) {
-        if (head.name(field).toLowerCase() === 'link') text += `Link: ${head.value(field)}\r\n`;
-      }
-    }
-    this.link.writeText(`${text}\r\n`);
+    const reason = line.status === 103 ? 'Early Hints' : line.status === 100 ? 'Continue' : 'Processing';
+    this.link.writeText(`HTTP/1.1 ${line.status} ${reason}\r\n${buildInterimLines(line, head)}\r\n`);
   }
 
   /** Decides how the body goes to this client, and whether the connection can stay. */

@@ -19,7 +19,7 @@ import { clock } from './clock.ts';
 import { bodyDueMs } from './drip.ts';
 import { isGrpc } from './grpc.ts';
 import { type Refusal, refusals } from './refusals.ts';
-import { buildReplyLines, buildSwitchLines } from './replyhead.ts';
+import { buildInterimLines, buildReplyLines, buildSwitchLines } from './replyhead.ts';
 
 /** What a stream needs of its connection. */
 export interface StreamHome {
@@ -191,8 +191,10 @@ export class H2Stream implements ClientSide {
     this.#letGo();
   }
 
-  // The answer is written to its end, the request has not come to its own: the rest is thrown away. A reset at once (RFC 9113 §8.1)
-  // takes the answer from curl 7.88, and from the client of Java 17, which then waits for good.
+  /**
+   * The answer is written to its end, the request has not come to its own: the rest is thrown away. A reset at once (RFC 9113 §8.1)
+   * takes the answer from curl 7.88, and from the client of Java 17, which then waits for good.
+   */
   sent(): void {
     if (this.exchange === null) this.#waitUntil(clock.nowMs + this.#home.engine.limits.lingerMs);
   }
@@ -215,13 +217,7 @@ export class H2Stream implements ClientSide {
 
   writeInterim(exchange: Exchange, line: ResponseLine, head: Head): void {
     if (this.stream === null || (line.status === 100 && !exchange.expectsContinue)) return;
-    let lines = '';
-    if (line.status === 103) {
-      for (let field = 0; field < head.count; field++) {
-        if (head.name(field).toLowerCase() === 'link') lines += `Link: ${head.value(field)}\r\n`;
-      }
-    }
-    this.#home.session.respond(this.stream, line.status, lines, false);
+    this.#home.session.respond(this.stream, line.status, buildInterimLines(line, head), false);
   }
 
   writeHead(exchange: Exchange, line: ResponseLine, head: Head): void {

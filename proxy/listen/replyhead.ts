@@ -158,3 +158,13 @@ export function buildSwitchLines(exchange: Exchange, line: ResponseLine, head: H
   if (exchange.setCookie !== null) text += `Set-Cookie: ${exchange.setCookie}\r\n`;
   return text;
 }
+
+/** Fields of an interim answer as lines: what 103 is about, and nothing of others (RFC 8297 §2). */
+export function buildInterimLines(line: ResponseLine, head: Head): string {
+  if (line.status !== 103) return '';
+  let text = '';
+  for (let field = 0; field < head.count; field++) {
+    if (head.name(field).toLowerCase() === 'link') text += `Link: ${head.value(field)}\r\n`;
+  }
+  return text;
+}
