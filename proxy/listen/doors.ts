@@ -7,8 +7,9 @@ import type { Connection } from './connection.ts';
 import { type Door, doorOf } from './door.ts';
 import { Gate } from './gate.ts';
 import { connectionsByOpenFiles } from './openfiles.ts';
-import type { Pressure, Shed } from './pressure.ts';
+import type { Pressure } from './pressure.ts';
 import { createPlainServer, type ServerOptions } from './server.ts';
+import type { ShedBytes } from './shedding.ts';
 import type { SocketHandle } from './sockets.ts';
 import { Spreading } from './spreading.ts';
 import { Sweep } from './sweep.ts';
@@ -163,7 +164,7 @@ export class Doors {
   }
 
   /** Ends connections that hold much, those first that hold most. Where all together hold little, it is not they who fill memory. */
-  #shed(bytes: number, leastBytes: number): Shed {
+  #shed(bytes: number, leastBytes: number): ShedBytes {
     const holders: { connection: Connection; heldBytes: number }[] = [];
     let all = 0;
     this.#connections.forEach((connection) => {

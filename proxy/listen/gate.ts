@@ -1,7 +1,8 @@
 import type { Observer, TurnAwayReason } from '../observe/record.ts';
 import { clock, readClock } from './clock.ts';
 import type { Limits } from './limits.ts';
-import { type PeriodCounts, Pressure, type Shed } from './pressure.ts';
+import { type PeriodCounts, Pressure } from './pressure.ts';
+import type { Shed } from './shedding.ts';
 import { type Source, Sources } from './sources.ts';
 import { few } from './throttle.ts';
 
@@ -19,8 +20,7 @@ export interface GateOptions {
   makeRoom(): number;
   /** Memory is short: gives back what is kept for convenience. */
   saveMemory(): void;
-  /** As in PressureOptions. */
-  shed(bytes: number, leastBytes: number): Shed;
+  readonly shed: Shed;
 }
 
 /**
@@ -56,7 +56,7 @@ export class Gate {
       limits: options.limits,
       counts: () => this.#endPeriod(),
       listening: options.listening,
-      shed: (bytes, leastBytes) => options.shed(bytes, leastBytes),
+      shed: options.shed,
     });
   }
 

@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { waitingToBeAccepted } from './acceptqueue.ts';
 import type { Limits } from './limits.ts';
+import { loopCount, type Shed, Shedding } from './shedding.ts';
 import { Throttle } from './throttle.ts';
 
 /** What a Pressure is told when a period ends. */
@@ -15,21 +16,13 @@ export interface PeriodCounts {
   readonly secure: number;
 }
 
-/** Bytes that V8 can collect, or could. */
-export interface Shed {
-  readonly bytes: number;
-  /** Of these, what the kernel was given: it is kept until the turn of the loop is over. */
-  readonly lateBytes: number;
-}
-
 export interface PressureOptions {
   readonly limits: Limits;
   /** Called at the end of each period. */
   counts(): PeriodCounts;
   /** Descriptors of the sockets that listen. */
   listening(): readonly number[];
-  /** Ends connections that keep much in memory, until so many bytes will come free; none where all together hold less than `leastBytes`. */
-  shed(bytes: number, leastBytes: number): Shed;
+  readonly shed: Shed;
 }
 
 /**
@@ -43,6 +36,7 @@ export class Pressure {
   readonly throttle: Throttle;
   readonly #mostBytes: number;
   readonly #options: PressureOptions;
+  readonly #shedding: Shedding;
   readonly #timer: NodeJS.Timeout;
   #loops = loopCount();
   #cpu = process.threadCpuUsage();
@@ -50,19 +44,12 @@ export class Pressure {
   #secure = 0;
   /** Bytes that were put by since the last look. */
   #grown = 0;
-  #collectedMs = Number.NEGATIVE_INFINITY;
-  /** Bytes that were shed and are not known to be free: connections close at the end of a turn of the loop, and V8 collects later. */
-  #shedBytes = 0;
-  #lateBytes = 0;
-  /** Since the last collection. */
-  #shedSince = 0;
-  #shedInLoop = 0;
-  #isShedding = false;
 
   constructor(options: PressureOptions) {
     this.throttle = new Throttle(options.limits.overloadMs);
     this.#mostBytes = options.limits.memoryBytes;
     this.#options = options;
+    this.#shedding = new Shedding(options.limits.memoryBytes, options.shed);
     this.#timer = setInterval(() => this.#look(), periodMs).unref();
   }
 
@@ -113,16 +100,16 @@ export class Pressure {
     this.#grown = 0;
     let share = this.#share();
     const isNear = share > (this.isTight ? fullUntil : tightFrom);
-    if (isNear && this.#isCollectionDue() && globalThis.gc !== undefined) {
+    if (isNear && this.#shedding.isCollectionDue && globalThis.gc !== undefined) {
       // Nobody is sent or turned away for garbage, of which there may be three times what is in use (fleet/member.ts).
       globalThis.gc();
       share = this.#share();
-      this.#collected();
+      this.#shedding.collected();
     }
     // What is shed comes free a little later: without a gap between on and off it would go back and forth.
     this.isTight = share > (this.isTight ? tightUntil : tightFrom);
     this.isFull = share > (this.isFull ? fullUntil : fullFrom);
-    if (this.isFull) this.#shed(this.#excess(share));
+    if (this.isFull) this.#shedding.free(this.#excess(share));
   }
 
   #share(): number {
@@ -131,35 +118,6 @@ export class Pressure {
 
   #excess(share: number): number {
     return (Math.max(0, share - shedTo) * this.#mostBytes) / bytesPerUsed;
-  }
-
-  #isCollectionDue(): boolean {
-    if (this.#shedSince > this.#mostBytes / shedsPerFill) return true;
-    const isShedClosed = this.#shedBytes > 0 && this.#shedInLoop !== loopCount();
-    return performance.now() - this.#collectedMs > (isShedClosed ? collectShedEveryMs : collectEveryMs);
-  }
-
-  #collected(): void {
-    this.#collectedMs = performance.now();
-    this.#shedSince = 0;
-    this.#shedBytes = this.#lateBytes = this.#shedInLoop === loopCount() ? this.#lateBytes : 0;
-  }
-
-  /**
-   * To turn away what is new does not help against what is here and grows, or stays for as long as its deadlines allow. Connections
-   * end when whoever put bytes by has done with them, and before the next read: a turn of the loop may have thousands.
-   */
-  #shed(bytes: number): void {
-    if (this.#isShedding || bytes <= this.#shedBytes) return;
-    this.#isShedding = true;
-    queueMicrotask(() => {
-      this.#isShedding = false;
-      const shed = this.#options.shed(bytes - this.#shedBytes, this.#mostBytes / shedsPerFill);
-      this.#shedBytes += shed.bytes;
-      this.#shedSince += shed.bytes;
-      this.#lateBytes += shed.lateBytes;
-      this.#shedInLoop = loopCount();
-    });
   }
 }
 
@@ -171,16 +129,8 @@ export function heldBytes({ rss, heapUsed, external }: NodeJS.MemoryUsage, secur
   return Math.min(rss, codeBytes + bytesPerUsed * (heapUsed + external + secure * secureBytes));
 }
 
-function loopCount(): number {
-  return performance.nodeTiming.uvMetricsInfo.loopCount;
-}
-
 const periodMs = 100;
 const looksPerFill = 64;
-const shedsPerFill = 8;
-/** A collection of everything takes a tenth of a second where the heap is large. */
-const collectEveryMs = 2_000;
-const collectShedEveryMs = 250;
 /** With what a collection has not found yet. */
 const bytesPerUsed = 1.5;
 /** Node itself: program, libraries, snapshot. */

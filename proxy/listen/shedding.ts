@@ -1,0 +1,73 @@
+import { performance } from 'node:perf_hooks';
+
+/** Bytes that V8 can collect, or could. */
+export interface ShedBytes {
+  readonly bytes: number;
+  /** Of these, what the kernel was given: it is kept until the turn of the loop is over. */
+  readonly lateBytes: number;
+}
+
+/** Ends connections that keep much in memory, until so many bytes will come free; none where all together hold less than `leastBytes`. */
+export type Shed = (bytes: number, leastBytes: number) => ShedBytes;
+
+/**
+ * Ends connections for want of memory, and knows what of theirs is still to come free: they close at the end of a turn of the loop,
+ * and V8 collects later.
+ */
+export class Shedding {
+  readonly #mostBytes: number;
+  readonly #shed: Shed;
+  #collectedMs = Number.NEGATIVE_INFINITY;
+  /** Bytes that were shed and are not known to be free. */
+  #pendingBytes = 0;
+  #lateBytes = 0;
+  /** Since the last collection. */
+  #bytesSince = 0;
+  #lastInLoop = 0;
+  #isShedding = false;
+
+  constructor(mostBytes: number, shed: Shed) {
+    this.#mostBytes = mostBytes;
+    this.#shed = shed;
+  }
+
+  get isCollectionDue(): boolean {
+    if (this.#bytesSince > this.#mostBytes / shedsPerFill) return true;
+    const isShedClosed = this.#pendingBytes > 0 && this.#lastInLoop !== loopCount();
+    return performance.now() - this.#collectedMs > (isShedClosed ? collectShedEveryMs : collectEveryMs);
+  }
+
+  /** V8 has collected everything. */
+  collected(): void {
+    this.#collectedMs = performance.now();
+    this.#bytesSince = 0;
+    this.#pendingBytes = this.#lateBytes = this.#lastInLoop === loopCount() ? this.#lateBytes : 0;
+  }
+
+  /**
+   * To turn away what is new does not help against what is here and grows, or stays for as long as its deadlines allow. Connections
+   * end when whoever put bytes by has done with them, and before the next read: a turn of the loop may have thousands.
+   */
+  free(bytes: number): void {
+    if (this.#isShedding || bytes <= this.#pendingBytes) return;
+    this.#isShedding = true;
+    queueMicrotask(() => {
+      this.#isShedding = false;
+      const shed = this.#shed(bytes - this.#pendingBytes, this.#mostBytes / shedsPerFill);
+      this.#pendingBytes += shed.bytes;
+      this.#bytesSince += shed.bytes;
+      this.#lateBytes += shed.lateBytes;
+      this.#lastInLoop = loopCount();
+    });
+  }
+}
+
+/** Turns of the event loop so far. */
+export function loopCount(): number {
+  return performance.nodeTiming.uvMetricsInfo.loopCount;
+}
+
+const shedsPerFill = 8;
+/** A collection of everything takes a tenth of a second where the heap is large. */
+const collectEveryMs = 2_000;
+const collectShedEveryMs = 250;
