@@ -4,10 +4,14 @@
  */
 export function scrubbed(text: string): string {
   return text
-    .replace(/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----/g, removed)
-    .replace(/\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+/g, removed)
+    .replace(privateKey, removed)
+    .replace(/(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+/g, removed)
     .replace(/\b(bearer|basic)\s+[\w+/=.~-]{8,}/gi, `$1 ${removed}`)
     .replace(/(\w:\/\/[^\s:/@"]*:)[^\s@/"]+@/g, `$1${removed}@`);
 }
 
 const removed = '(removed)';
+
+/** With its end (RFC 7468), or cut off before it; line ends may be as JSON has them. */
+const privateKey =
+  /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:Proc-Type: 4,|DEK-Info: [\w-]+,|[\w+/=\s]|\\+[nr])*(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----)?/g;

@@ -190,6 +190,12 @@ describe('sluice status, report, explain and diff, through a real API server', {
 describe('what a report is rid of, should it ever be there', () => {
   const rows: [text: string, left: string][] = [
     ['a -----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY----- b', 'a (removed) b'],
+    ['a -----BEGIN RSA PRIVATE KEY-----\nMHcC+/=\n', 'a (removed)'],
+    ['"-----BEGIN PRIVATE KEY-----\\nMHcC\\r\\nAB==\\n-----END PRIVATE KEY-----\\n"', '"(removed)\\n"'],
+    [
+      '-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,AB12\n\nMHcC\n-----END EC PRIVATE KEY-----, b',
+      '(removed), b',
+    ],
     ['token eyJhbGciOiJSUzI1.eyJhdWQiOlsi.c2lnbmF0dXJl.', 'token (removed).'],
     ['Authorization: Bearer abcdefgh12345678', 'Authorization: Bearer (removed)'],
     ['redis://user:pass%20word@host:6379/0', 'redis://user:(removed)@host:6379/0'],
