@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { brotliDecompressSync, constants, createGunzip, gunzipSync, zstdDecompressSync } from 'node:zlib';
+import type { Compression } from '../../proxy/table/compression.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
 import { answer, answerBytes, Recorder } from '../kit/recorder.ts';
@@ -21,11 +23,14 @@ after(async () => {
   for (const each of opened.reverse()) await each.stop();
 });
 
-async function rig(limits = {}): Promise<{ recorder: Recorder; gateway: TestGateway; client: RawClient }> {
+async function rig(
+  limits = {},
+  offered: Compression = compression,
+): Promise<{ recorder: Recorder; gateway: TestGateway; client: RawClient }> {
   const recorder = await Recorder.start();
   const rows = plainTable([{ address: '127.0.0.1', port: recorder.port }]);
   const gateway = await testGateway(
-    rows.map((each) => (each.kind === 'listener' ? row('listener', { id: 'http', compression }) : each)),
+    rows.map((each) => (each.kind === 'listener' ? row('listener', { id: 'http', compression: offered }) : each)),
     limits,
   );
   const client = await RawClient.open({ port: gateway.port });
@@ -61,7 +66,8 @@ for (const [name, decode] of [
 }
 
 test('what must not be compressed passes byte for byte', async () => {
-  const { recorder, client } = await rig();
+  const offered = [{ name: 'gzip' as const, level: 1, types: ['text/*', 'application/*'], minBytes: 256 }];
+  const { recorder, client } = await rig({}, offered);
   const plain = ['Content-Type: text/plain'];
   const cases: { fields: string[]; body?: string; status?: number; asks?: string[]; varies: boolean }[] = [
     { fields: plain, asks: [], varies: true },
@@ -73,6 +79,14 @@ test('what must not be compressed passes byte for byte', async () => {
     { fields: [...plain, 'Cache-Control: public, no-transform'], varies: false },
     { fields: [...plain, 'Content-Range: bytes 0-8399/10000'], status: 206, varies: false },
     { fields: [...plain, 'Repr-Digest: sha-256=:x:'], varies: false },
+    { fields: [...plain, 'Content-Digest: sha-256=:x:'], varies: false },
+    { fields: [...plain, 'Digest: sha-256=x'], varies: false },
+    { fields: [...plain, 'Content-Range: bytes */8400'], status: 416, varies: false },
+    // Of several ranges the parts say which they are.
+    { fields: ['Content-Type: text/x-byteranges'], status: 206, varies: false },
+    // Trailers would be lost, whether they are announced or the status of a call.
+    { fields: [...plain, 'Trailer: X-Sum'], varies: false },
+    { fields: ['Content-Type: application/grpc'], varies: false },
   ];
   for (const [
     index,
@@ -87,12 +101,38 @@ test('what must not be compressed passes byte for byte', async () => {
   }
 });
 
-test('a Vary that says it already is left alone', async () => {
+test('a Vary and a tag that say it already are left alone, and a sum of other bytes goes', async () => {
   const { recorder, client } = await rig();
-  recorder.onRequest = (request) =>
-    answer(request, text, 200, ['Content-Type: text/css', 'Vary: Origin, accept-encoding']);
-  client.send(get('/', 'gw.test', ['Accept-Encoding: br']));
-  assert.deepEqual(valuesOf(await client.response(0), 'vary'), ['Origin, accept-encoding']);
+  for (const [index, vary] of ['Origin, accept-encoding', '*'].entries()) {
+    const fields = ['Content-Type: text/css', `Vary: ${vary}`, 'ETag: W/"a"', 'Content-MD5: Q2hlY2sgSW50ZWdyaXR5IQ=='];
+    recorder.onRequest = (request) => answer(request, text, 200, fields);
+    client.send(get('/', 'gw.test', ['Accept-Encoding: br']));
+    const response = await client.response(index);
+    assert.deepEqual(valuesOf(response, 'content-encoding'), ['br']);
+    assert.deepEqual(valuesOf(response, 'vary'), [vary]);
+    assert.deepEqual(valuesOf(response, 'etag'), ['W/"a"']);
+    assert.deepEqual(valuesOf(response, 'content-md5'), []);
+  }
+});
+
+test('the level of each encoding is the one that was asked for', async () => {
+  const source = readFileSync(import.meta.filename, 'utf8');
+  const applies = { types: ['*'], minBytes: 0 };
+  for (const [name, low, high] of [
+    ['gzip', 1, 9],
+    ['br', 1, 11],
+    ['zstd', 1, 19],
+  ] as const) {
+    const sizes: number[] = [];
+    for (const level of [low, high]) {
+      const { recorder, client } = await rig({}, [{ name, level, ...applies }]);
+      recorder.onRequest = (request) => answer(request, source, 200, ['Content-Type: text/plain']);
+      client.send(get('/', 'gw.test', [`Accept-Encoding: ${name}`]));
+      sizes.push((await client.response()).body.length);
+    }
+    const [light = 0, heavy = 0] = sizes;
+    assert.ok(heavy < 0.95 * light, `${name}: ${heavy} and ${light} bytes`);
+  }
 });
 
 test('a route turns the listener’s compression off', async () => {
