@@ -220,7 +220,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     return !link.isFull;
   }
 
-  /** The backend may take more streams than were thought. */
+  /** The backend may take more streams than were thought, or than it took until now (RFC 9113 §6.5). */
   settled(): void {
     this.pool.streams = this.session.peer.maxConcurrentStreams;
     this.pool.circuit?.roomGrew();

@@ -107,7 +107,7 @@ function takeSettings<T>(
   }
   sender.acknowledgeSettings();
   session.spend(costs.settings);
-  if (session.isSettled || session.isOver) return;
+  if (session.isOver) return;
   session.isSettled = true;
   session.owner.settled();
 }

@@ -35,7 +35,7 @@ export interface SessionOwner<T> {
   drained(stream: Stream<T>): void;
   /** The peer opens no more streams, and has not acted on those of ours above `lastStreamId`. */
   goingAway(lastStreamId: number, code: number): void;
-  /** The peer's first SETTINGS have come. */
+  /** SETTINGS of the peer have come, its first or others; they hold from here. */
   settled(): void;
   /** GOAWAY is written and nothing more is read: every stream is lost; the connection closes once the output is sent. */
   failed(code: number): void;

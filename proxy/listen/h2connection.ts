@@ -272,6 +272,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   goingAway(): void {}
 
   settled(): void {
+    if (this.#settleByMs === never) return;
     this.#settleByMs = never;
     this.#requestBy(clock.nowMs + this.door.limits.headMs);
   }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { after, test } from 'node:test';
+import { frameTypes, settingIds } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
-import { SessionEnd } from '../kit/h2pair.ts';
+import { frame, SessionEnd } from '../kit/h2pair.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
 import { plainTable, row } from '../kit/rows.ts';
 import { waitUntil } from '../kit/wait.ts';
@@ -56,4 +57,44 @@ test('a new connection begins with the streams that the endpoint allowed on the 
   backend.answer();
   await waitUntil(() => gateway.records.length === 31, 'all answers');
   assert.deepEqual([...new Set(gateway.records.map(({ status, tries }) => `${status} ${tries}`))], ['200 1']);
+});
+
+test('a request that waits for a stream goes when the backend allows more of them', async () => {
+  // It would take two from the start, and says at first that it does not.
+  const end = new SessionEnd('server', { streams: 2 });
+  const allow = (streams: number) => {
+    const setting = Buffer.alloc(6);
+    setting.writeUInt16BE(settingIds.maxConcurrentStreams, 0);
+    setting.writeUInt32BE(streams, 2);
+    peer?.write(frame(frameTypes.settings, 0, 0, setting));
+  };
+  let peer: Socket | undefined;
+  const server = createServer((socket) => {
+    peer = socket;
+    socket.write(end.takeOutput());
+    allow(1);
+    socket.on('error', () => undefined);
+    socket.on('data', (bytes: Buffer) => {
+      end.receive(bytes);
+      socket.write(end.takeOutput());
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const table = plainTable([{ address: '127.0.0.1', port: (server.address() as AddressInfo).port }]);
+  const one = { connections: 1, pending: 0, requests: 0, retries: 0 };
+  const gateway = await testGateway([...table, row('backend', { id: 'b', protocol: 'h2c', circuit: one })]);
+  opened.push({ stop: async () => void server.close() }, gateway);
+  const clients = await Promise.all(Array.from({ length: 2 }, () => RawClient.open({ port: gateway.port })));
+  for (const client of clients) opened.push({ stop: async () => client.destroy() });
+  const [first, second] = clients as [RawClient, RawClient];
+  const requests = () => end.events.filter((each) => each.includes('headers')).length;
+  first.send(get('/', 'gw.test'));
+  await waitUntil(() => requests() === 1, 'the first request');
+  const { circuit } = (gateway.live.backend('b') as NonNullable<ReturnType<typeof gateway.live.backend>>).state;
+  second.send(get('/', 'gw.test'));
+  await waitUntil(() => circuit.waiting.length === 1, 'the second to wait');
+  allow(2);
+  await waitUntil(() => circuit.waiting.length === 0, 'the second to have its stream');
+  await waitUntil(() => requests() === 2 || gateway.records.length > 0, 'the second at the backend');
+  assert.equal(requests(), 2);
 });

@@ -306,7 +306,7 @@ describe('a server', () => {
   test('gives back the connection’s window of streams that it resets', () => {
     const { server, send } = rig();
     server.isReading = false;
-    for (let id = 1; id < 200; id += 2) {
+    for (let id = 1; id < 600; id += 2) {
       send(headers(id, post, frameFlags.endHeaders), frame(frameTypes.data, 0, id, Buffer.alloc(16_384)));
       server.session.reset(server.streams.get(id) as Stream<string>, errorCodes.cancel);
     }
