@@ -162,6 +162,8 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   }
 
   header(name: string): string | undefined {
+    // HTTP/2 names the host in :authority, and an absolute target goes before the field (RFC 9113 §8.3.1, RFC 9112 §3.2.2).
+    if (name === 'host') return this.authority === '' ? undefined : this.authority;
     return this.head.get(name);
   }
 
