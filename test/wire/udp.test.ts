@@ -197,6 +197,39 @@ test('silence ends a flow: soon after a single question, else by the idle time o
   assert.equal(new Set(backend.received.map(({ port }) => port)).size, 2);
 });
 
+test('the idle time of the route ends a talk, too', async () => {
+  const backend = await UdpBackend.start(echo);
+  const timeouts = { connectMs: 1_000, idleMs: 300 };
+  const fleet = await fleetWith(l4Table('udp', [backend.endpoint], { timeouts }));
+  const client = await UdpClient.open(fleet);
+  await client.ask('1');
+  await client.ask('2');
+  await eventually(
+    async () => ((await sample(fleet, 'sluice_connections{listener="udp"}')) === 0 ? true : undefined),
+    'the flow to end',
+  );
+});
+
+test('a client that only listens keeps its flow while its endpoint talks', async () => {
+  const backend = await UdpBackend.start((datagram, send) => {
+    send(datagram);
+    if (String(datagram) !== 'talk') return;
+    const talk = setInterval(() => send('more'), 20);
+    cleanups.push(() => clearInterval(talk));
+  });
+  const limits = Limits.parse({ udpQuestionMs: 1_500 });
+  const fleet = await fleetWith(l4Table('udp', [backend.endpoint]), { limits });
+  const [listening, silent] = [await UdpClient.open(fleet), await UdpClient.open(fleet)];
+  await listening.ask('talk');
+  await silent.ask('hush');
+  await eventually(
+    async () => ((await sample(fleet, 'sluice_connections{listener="udp"}')) < 2 ? true : undefined),
+    'the flow of the other client to end',
+  );
+  const before = listening.answers.length;
+  await waitUntil(() => listening.answers.length > before + 10, 'more to listen to');
+});
+
 test('an endpoint that refuses is left by the next datagram', async () => {
   const backends = [await UdpBackend.start(named('a')), await UdpBackend.start(named('b'))];
   const fleet = await fleetWith(
@@ -247,21 +280,33 @@ test('an endpoint that left and says nothing more loses the clients that it had'
   assert.ok(old.received.length > 1, 'it was asked for a while');
 });
 
-test('clients beyond the limits are not heard, those within are', async () => {
+for (const [whose, allowed] of [
+  ['of one source', { udpFlows: 8, udpFlowsPerSource: 3 }],
+  ['of all', { udpFlows: 3, udpFlowsPerSource: 8 }],
+] as const) {
+  test(`clients beyond the limit ${whose} are not heard, those within are`, async () => {
+    const backend = await UdpBackend.start(echo);
+    const limits = Limits.parse(allowed);
+    const fleet = await fleetWith(l4Table('udp', [backend.endpoint]), { workers: 1, limits });
+    const clients: UdpClient[] = [];
+    for (let i = 0; i < 3; i++) clients.push(await UdpClient.open(fleet));
+    for (const client of clients) await client.ask('1');
+    const fourth = await UdpClient.open(fleet);
+    fourth.socket.send('1');
+    await eventually(
+      async () => ((await sample(fleet, 'sluice_datagrams_dropped_total')) >= 1 ? true : undefined),
+      'the datagram to be dropped',
+    );
+    for (const client of clients) await client.ask('2');
+    assert.equal(fourth.answers.length, 0);
+  });
+}
+
+test('a flow that is over leaves its place to another client of its source', async () => {
   const backend = await UdpBackend.start(echo);
-  const limits = Limits.parse({ udpFlows: 8, udpFlowsPerSource: 3 });
-  const fleet = await fleetWith(l4Table('udp', [backend.endpoint]), { workers: 1, limits });
-  const clients: UdpClient[] = [];
-  for (let i = 0; i < 3; i++) clients.push(await UdpClient.open(fleet));
-  for (const client of clients) await client.ask('1');
-  const fourth = await UdpClient.open(fleet);
-  fourth.socket.send('1');
-  await eventually(
-    async () => ((await sample(fleet, 'sluice_datagrams_dropped_total')) >= 1 ? true : undefined),
-    'the datagram to be dropped',
-  );
-  for (const client of clients) await client.ask('2');
-  assert.equal(fourth.answers.length, 0);
+  const limits = Limits.parse({ udpFlows: 1, udpFlowsPerSource: 1 });
+  const fleet = await fleetWith(l4Table('udp', [backend.endpoint], { responses: 1 }), { workers: 1, limits });
+  for (let i = 0; i < 3; i++) await (await UdpClient.open(fleet)).ask(`${i}`);
 });
 
 test('a client without an endpoint is told apart by the flag, and served when there is one', async () => {
