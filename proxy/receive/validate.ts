@@ -33,17 +33,17 @@ export function faultsOf(table: Table, delta: Delta): Problem[] {
 
 /** Of backends that changed, or whose bundle did; many share one profile, which is built once. */
 function upstreamTlsFaults(table: Table, delta: Delta): Problem[] {
-  const changed = delta.upserts.flatMap((each) => (each.kind === 'backend' ? [each.row] : []));
+  const changed = new Set(delta.upserts.flatMap((each) => (each.kind === 'backend' ? [each.row] : [])));
   const secrets = new Set(delta.upserts.flatMap(({ kind, row }) => (kind === 'secret' ? [row.id] : [])));
   if (secrets.size > 0) {
-    for (const row of table.backend.values()) if (secrets.has(row.tls?.verify?.caSecretId ?? '')) changed.push(row);
+    for (const row of table.backend.values()) if (secrets.has(row.tls?.verify?.caSecretId ?? '')) changed.add(row);
   }
   const material: TlsMaterial = {
     secret: (id) => table.secret.get(id)?.value,
     certificate: (id) => table.certificate.get(id),
   };
   const good = new Set<string>();
-  return changed.flatMap(({ id, source, tls }) => {
+  return [...changed].flatMap(({ id, source, tls }) => {
     if (tls === null) return [];
     const content = tlsContent(tls, material);
     if (good.has(content)) return [];

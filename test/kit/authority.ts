@@ -1,6 +1,7 @@
 // The X.509 library resolves its parts through decorators and asks for this before it.
 import 'reflect-metadata';
 import { generateKeyPairSync, type KeyObject, randomBytes, webcrypto } from 'node:crypto';
+import { isIP } from 'node:net';
 import {
   BasicConstraintsExtension,
   type Extension,
@@ -18,7 +19,7 @@ const dayMs = 86_400_000;
 export interface LeafFacts {
   /** Distinguished name, as text or one element after the other; `CN=` and the first name when absent. */
   subject?: string | JsonName;
-  /** DNS names and URIs. */
+  /** DNS names, addresses and URIs. */
   names?: readonly string[];
   /** Ended an hour ago. */
   isExpired?: boolean;
@@ -66,7 +67,7 @@ export class Authority {
         ? []
         : [
             new SubjectAlternativeNameExtension(
-              names.map((value) => ({ type: value.includes('://') ? 'url' : 'dns', value })),
+              names.map((value) => ({ type: value.includes('://') ? 'url' : isIP(value) !== 0 ? 'ip' : 'dns', value })),
             ),
           ];
     const certificate = await this.#sign(subject ?? `CN=${names[0] ?? 'test'}`, keys.publicKey, extensions, isExpired);

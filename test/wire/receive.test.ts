@@ -5,11 +5,14 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { checkPointers } from '#table/check.ts';
+import type { ClientAuth } from '#table/clientauth.ts';
 import { emptyTable, type Row, type RowRef, type Table, tableContract } from '#table/rows.ts';
+import type { UpstreamTls } from '#table/upstreamtls.ts';
 import { applyDelta, deltaFromNothing, deltaOf } from '../../proxy/receive/delta.ts';
 import { TableDisk } from '../../proxy/receive/disk.ts';
 import { TimeGuard } from '../../proxy/receive/order.ts';
 import { faultsOf } from '../../proxy/receive/validate.ts';
+import { Authority } from '../kit/authority.ts';
 import { certificateFor } from '../kit/certificate.ts';
 import { certificateRow, plainTable, plainTls, row, snapshot } from '../kit/rows.ts';
 
@@ -96,6 +99,55 @@ test('patterns and keys that no worker could use are found in what changed', asy
     'PatternUnusable',
   ]);
   assert.ok(!JSON.stringify(problems).includes(other.key.split('\n')[1] ?? ''), 'no key material is told');
+});
+
+test('TLS that no worker could speak as it was asked for is found: never is it spoken with less', async () => {
+  const root = await Authority.root();
+  const backend = (id: string, fields: Partial<UpstreamTls>) =>
+    row('backend', { id, protocol: 'https', tls: { ...plainTls, ...fields } });
+  const verified = (id: string, caSecretId: string | null) =>
+    backend(id, { verify: { caSecretId, names: ['a.test'], depth: 1 } });
+  const clientAuth = {
+    mode: 'require' as const,
+    caSecretId: 'ca',
+    crlSecretId: null,
+    depth: 1,
+    subject: null,
+    errorPage: null,
+    passesCertificate: false,
+    clearPrefixes: [],
+  };
+  const asking = (id: string, fields: Partial<ClientAuth>) =>
+    row('host', { id, clientAuth: { ...clientAuth, ...fields } });
+  const upserts = [
+    row('listener', { id: 'http' }),
+    row('secret', { id: 'ca', value: root.cert }),
+    row('secret', { id: 'empty', value: '' }),
+    verified('good', 'ca'),
+    verified('public', null),
+    verified('by nobody', 'empty'),
+    verified('by a bundle that is not there', 'gone'),
+    backend('without its certificate', { certificateId: 'gone' }),
+    backend('without suites', { ciphers: 'NOPE' }),
+    asking('fine', {}),
+    asking('asks by nobody', { caSecretId: 'empty' }),
+    asking('with a pattern that is none', { subject: 'CN=(' }),
+    row('host', { id: 'host without suites', ciphers: 'NOPE' }),
+  ];
+  const problems = faultsOf(tableOf(upserts), { upserts, deletes: [] });
+  const found = problems.filter(({ code }) => code !== 'PointerBroken');
+  assert.deepEqual(
+    found.map(({ code, message }) => `${code} ${/row (.*?) (?:cannot|are)/.exec(message)?.[1] ?? ''}`.trim()).sort(),
+    [
+      'CiphersUnusable host without suites',
+      'ClientAuthUnusable asks by nobody',
+      'PatternUnusable',
+      'UpstreamTlsUnusable by a bundle that is not there',
+      'UpstreamTlsUnusable by nobody',
+      'UpstreamTlsUnusable without its certificate',
+      'UpstreamTlsUnusable without suites',
+    ],
+  );
 });
 
 test('an L4 route on a listener that can do nothing with it is found', () => {

@@ -38,6 +38,8 @@ before(async () => {
   };
   await start('good', await root.issue({ names: ['pod.test', 'spiffe://test/ns/default/sa/web'] }));
   await start('cluster', await root.issue({ names: ['cluster.default.svc'] }));
+  await start('common-name', await root.issue({ subject: 'CN=pod.test' }));
+  await start('address', await root.issue({ names: ['192.0.2.7'] }));
   await start('stranger', await other.issue({ names: ['pod.test'] }));
   await start('expired', await root.issue({ names: ['pod.test'], isExpired: true }));
   await start('deep', await lower.issue({ names: ['pod.test'] }));
@@ -63,6 +65,8 @@ before(async () => {
       ...site('named', 'good', { ...named, 'proxy-ssl-server-name': 'on' }),
       ...site('unnamed', 'good', named),
       ...site('cluster', 'cluster', verified),
+      ...site('common-name', 'common-name', named),
+      ...site('address', 'address', { ...verified, 'proxy-ssl-name': '192.0.2.7', 'proxy-ssl-server-name': 'on' }),
       ...site('wrong-name', 'good', { ...verified, 'proxy-ssl-name': 'other.test' }),
       ...site('stranger', 'stranger', named),
       ...site('expired', 'expired', named),
@@ -76,6 +80,7 @@ before(async () => {
       ...site('shown-old', 'asking-old', showing),
       ...site('not-shown', 'asking', named),
       ...site('not-shown-old', 'asking-old', named),
+      ...site('old-only', 'good', { ...named, 'proxy-ssl-protocols': 'TLSv1.2' }),
       ...site('new-only', 'old', { ...named, 'proxy-ssl-protocols': 'TLSv1.3' }),
       ...site('suite', 'old', { ...named, 'proxy-ssl-ciphers': 'ECDHE-ECDSA-CHACHA20-POLY1305' }),
       ...site('mixed', ['stranger', 'good'], { ...named, 'load-balance': 'round_robin' }),
@@ -114,6 +119,12 @@ test('a backend that proves its name by the authority is spoken to, and hears th
   assert.equal((await ask('cluster')).body.toString(), 'cluster');
   assert.equal((await ask('spiffe')).body.toString(), 'good');
   assert.equal((await ask('deep')).body.toString(), 'deep');
+  assert.equal((await ask('common-name')).body.toString(), 'common-name');
+});
+
+test('an address may be what the certificate is for, and is no server name (RFC 6066 §3)', async () => {
+  assert.equal((await ask('address')).body.toString(), 'address');
+  assert.equal((await socketOf('address')).servername, false);
 });
 
 test('one that cannot gets no request at all', async () => {
@@ -180,6 +191,9 @@ test('versions and suites are those that were asked for', async () => {
   const response = await ask('new-only');
   assert.equal(response.status, 502);
   assert.match(await logged('new-only'), /^UF ERR_SSL_/);
+  backends.get('good')?.take();
+  assert.equal((await ask('old-only')).body.toString(), 'good');
+  assert.equal((await socketOf('good')).getProtocol(), 'TLSv1.2');
   backends.get('old')?.take();
   assert.equal((await ask('suite')).body.toString(), 'old');
   assert.equal((await socketOf('old')).getCipher().name, 'ECDHE-ECDSA-CHACHA20-POLY1305');
