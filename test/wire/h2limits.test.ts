@@ -53,6 +53,7 @@ async function open(onRequest?: (request: RecordedRequest) => void): Promise<H2C
 
 const get = [':method: GET', ':scheme: http', ':path: /', ':authority: gw.test'];
 const post = [':method: POST', ...get.slice(1)];
+const wholeRequest = frameFlags.endHeaders | frameFlags.endStream;
 const cancel = Buffer.of(0, 0, 0, errorCodes.cancel);
 
 /** Ids of last streams in the GOAWAYs so far. */
@@ -63,8 +64,13 @@ function farewells(client: H2Client): number[] {
 test('20,000 requests that are taken back at once reach no backend', async () => {
   const client = await open();
   client.greet();
+  // Encoded once: a client that takes seconds for its burst is one that says nothing, and sent away.
+  const block = client.headers(1, get).subarray(9);
   const burst = Array.from({ length: 20_000 }, (_, i) =>
-    Buffer.concat([client.headers(2 * i + 1, get), frame(frameTypes.rstStream, 0, 2 * i + 1, cancel)]),
+    Buffer.concat([
+      frame(frameTypes.headers, wholeRequest, 2 * i + 1, block),
+      frame(frameTypes.rstStream, 0, 2 * i + 1, cancel),
+    ]),
   );
   client.send(...burst);
   await client.client.closed();
@@ -113,6 +119,23 @@ test('a field block that does not end ends the connection', async () => {
   client.send(frame(frameTypes.headers, 0, 1, whole.subarray(9)));
   await client.client.closed();
   assert.equal(client.failure, errorCodes.enhanceYourCalm);
+  assert.equal(recorder.take().length, 0);
+});
+
+test('fields that are many times too much when they are read end the connection, those that are a little only their request', async () => {
+  const client = await open();
+  client.greet();
+  const block = client.headers(1, get).subarray(9);
+  // Index 62 (RFC 7541 §2.3.3): 4,000 bytes of the table for each byte of a block.
+  const entry = Buffer.concat([Buffer.from('\x40\x01a\x7f\xa1\x1e', 'latin1'), Buffer.alloc(4_000, 'x')]);
+  const again = (times: number) => Buffer.concat([block, entry, Buffer.alloc(times, 0xbe)]);
+  client.send(frame(frameTypes.headers, wholeRequest, 1, again(20)));
+  assert.equal((await client.answered(1)).statuses.at(-1), 431);
+  assert.equal(client.failure, null);
+  client.send(frame(frameTypes.headers, wholeRequest, 3, again(1_000)));
+  await client.client.closed();
+  assert.equal(client.failure, errorCodes.enhanceYourCalm);
+  assert.deepEqual(client.answer(3).statuses, []);
   assert.equal(recorder.take().length, 0);
 });
 
