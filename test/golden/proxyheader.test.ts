@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { buildProxyHeader } from '../../proxy/forward/proxyheader.ts';
 import { crc32c } from '../../proxy/parse/crc32c.ts';
 import { needsMore } from '../../proxy/parse/head.ts';
 import { mostHeaderBytes, ProxyHeader, parseProxyHeader } from '../../proxy/parse/proxyheader.ts';
@@ -58,6 +59,23 @@ test('a PROXY header never needs more than its bound, and never throws', () => {
     assert.notEqual(parseProxyHeader(new ProxyHeader(), long, 0, long.length), needsMore);
   }
 });
+
+for (const [address, localAddress, expected] of [
+  ['192.0.2.7', '198.51.100.1', '192.0.2.7 56324 > 198.51.100.1 443'],
+  ['2001:db8::7', '2001:db8::1', '2001:db8::7 56324 > 2001:db8::1 443'],
+  ['192.0.2.7', '2001:db8::1', '192.0.2.7 56324 > 2001:db8::1 443'],
+  ['2001:db8::7', '198.51.100.1', '2001:db8::7 56324 > 198.51.100.1 443'],
+  ['', '198.51.100.1', 'own'],
+] as const) {
+  for (const version of ['v1', 'v2'] as const) {
+    test(`PROXY ${version}: from ${address || 'nobody'} to ${localAddress}, as it is sent, is read again`, () => {
+      const origin = { address, localAddress, port: 56_324, localPort: 443, isTold: true, wasTls: false };
+      const bytes = buildProxyHeader(version, origin);
+      assert.equal(bytes.includes('QUIT'), version === 'v2');
+      assert.equal(read(Buffer.concat([bytes, Buffer.from('data')]), bytes.length), expected);
+    });
+  }
+}
 
 test('CRC-32C of the bytes that every implementation is checked by', () => {
   assert.equal(crc32c(Buffer.from('123456789')), 0xe306_9283);

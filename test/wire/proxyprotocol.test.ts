@@ -197,7 +197,8 @@ test('limits are those of the client that the header tells, not of the proxy tha
 
 test('a header that does not come in time is not waited for', async () => {
   const backend = await backendWith();
-  const fleet = await fleetWith(tcpRows(backend, { proxyProtocol: { ...anybody, timeoutMs: 300 } }));
+  const limits = Limits.parse({ handshakeMs: 600_000 });
+  const fleet = await fleetWith(tcpRows(backend, { proxyProtocol: { ...anybody, timeoutMs: 300 } }), { limits });
   for (const sent of ['', 'PROXY TC']) {
     assert.equal(await endOf(fleet.ports().get('tcp') ?? 0, Buffer.from(sent)), 'ECONNRESET');
   }
