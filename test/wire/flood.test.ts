@@ -191,6 +191,18 @@ describe('TLS handshakes', () => {
     });
   }
 
+  for (const [whose, from, limits] of [
+    ['of many addresses', many, { handshakes: 16 }],
+    ['of one address', one, { 'handshakes-per-source': 16 }],
+  ] as const) {
+    test(`${whose} are as many as somebody has set`, async () => {
+      const sluice = await gateway({ ...limits, 'handshake-ms': 60_000, connections: 1_000 });
+      const flood = attack({ port: sluice.httpsPort, from, connections: 40, behave: () => undefined });
+      await waitUntil(() => flood.ended >= 24, 'the rest to be turned away');
+      assert.equal(flood.open, 16);
+    });
+  }
+
   test('that are finished count no more', async () => {
     const sluice = await gateway({ handshakes: 12, connections: 1_000 });
     for (let round = 1; round <= 10; round++) {
