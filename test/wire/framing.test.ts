@@ -101,6 +101,22 @@ test('chunked bodies pass both ways, with trailers that may pass and without tho
   client.destroy();
 });
 
+test('what a chunked body has beside its data is bounded, in all of it together', async () => {
+  const extended = (chunks: number) => `1;${'a'.repeat(99)}\r\nx\r\n`.repeat(chunks);
+  const trailed = (fields: number) => `0\r\n${'X: y\r\n'.repeat(fields)}\r\n`;
+  for (const [body, status] of [
+    [`${extended(40)}${trailed(32)}`, 200],
+    [`${extended(42)}${trailed(0)}`, 400],
+    [`${extended(0)}${trailed(33)}`, 400],
+  ] as const) {
+    const client = await open((request) => answer(request, 'ok'));
+    client.send(`POST / HTTP/1.1\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\n\r\n${body}`);
+    assert.equal((await client.response()).status, status);
+    assert.equal(recorder.take().filter(({ isComplete }) => isComplete).length, status === 200 ? 1 : 0);
+    client.destroy();
+  }
+});
+
 test('Expect: 100-continue gets one 100, then one final answer', async () => {
   const client = await open((request) => answer(request, request.body.toString()));
   recorder.onHead = (request) => answerBytes(request, 'HTTP/1.1 100 Continue\r\n\r\n');

@@ -151,6 +151,16 @@ test('the last answer of a connection reaches a client that takes its time with 
   }
 });
 
+test('who asks on and on and reads nothing is given up, though all that was asked is answered', async () => {
+  const table = plainTable([]).filter(({ kind }) => kind !== 'route');
+  const gateway = await testGateway(table, { writeIdleMs: 300, idleMs: 60_000, requestsPerConnection: 100_000 });
+  stops.push(() => gateway.stop());
+  const { client, answered } = await pipeline(gateway, get('/', 'gw.test').repeat(20_000));
+  stops.push(async () => client.destroy());
+  assert.ok(answered < 20_000);
+  await waitUntil(() => gateway.gateway.counts().connections === 0, 'the connection to be given up');
+});
+
 test('connections that never finish their handshake count, and make room when they go', async () => {
   const table = [...plainTable([]), ...(await tlsListener())];
   const gateway = await testGateway(table, { connections: 8, handshakeMs: 60_000 });
