@@ -170,6 +170,23 @@ test('who pipelines without reading is not answered beyond what the sockets hold
   assert.ok(before < 400, `${before} of 400 requests were forwarded before anything was read`);
 });
 
+test('of what comes behind a request that waits little is read', async () => {
+  const { client, recorder, gateway } = await rig();
+  recorder.onRequest = (request) => (request.target === '/other' ? answer(request, 'ok') : undefined);
+  client.send(get('/waits', 'gw.test'));
+  await recorder.request(0);
+  // More than the buffers of the kernel hold.
+  client.send(Buffer.alloc(32 << 20, 'x'));
+  // Enough turns of the loop for all of it.
+  const other = await RawClient.open({ port: gateway.port });
+  for (let i = 0; i < 500; i++) {
+    other.send(get('/other', 'gw.test'));
+    await other.response(i);
+  }
+  other.destroy();
+  assert.notEqual(client.socket.writableLength, 0);
+});
+
 test('a request that outlasts its route is 504, and its backend connection is given up', async () => {
   const recorder = await Recorder.start({ onRequest: () => undefined });
   const rows = plainTable([{ address: '127.0.0.1', port: recorder.port }]).map((each) =>

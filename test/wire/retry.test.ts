@@ -133,18 +133,20 @@ test('a long body goes on after a try that could not connect, on a connection th
   assert.ok(hasFailed());
 });
 
-test('a POST is not sent again after it was answered, unless the route says so', async () => {
-  const bad = await backend((request) => answer(request, 'no', 503));
-  const post = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody';
-  const careful = await rig([bad], { retry: onStatus });
-  careful.client.send(post);
-  assert.equal((await careful.client.response(0)).status, 503);
-  assert.equal(bad.take().length, 1);
-  const bold = await rig([bad], { retry: { ...onStatus, canRepeatUnsafe: true } });
-  bold.client.send(post);
-  assert.equal((await bold.client.response(0)).status, 503);
-  assert.equal(bad.take().length, 2);
-});
+for (const method of ['POST', 'PATCH', 'LOCK']) {
+  test(`a ${method} is not sent again after it was answered, unless the route says so`, async () => {
+    const bad = await backend((request) => answer(request, 'no', 503));
+    const bytes = `${method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody`;
+    const careful = await rig([bad], { retry: onStatus });
+    careful.client.send(bytes);
+    assert.equal((await careful.client.response(0)).status, 503);
+    assert.equal(bad.take().length, 1);
+    const bold = await rig([bad], { retry: { ...onStatus, canRepeatUnsafe: true } });
+    bold.client.send(bytes);
+    assert.equal((await bold.client.response(0)).status, 503);
+    assert.equal(bad.take().length, 2);
+  });
+}
 
 test('retries stop when their budget is used up', async () => {
   const bad = await backend((request) => answer(request, 'no', 503));
