@@ -4,10 +4,19 @@ import type { AffinityEntry } from './affinity.ts';
 import { openRedis, type RedisSettings } from './redis.ts';
 import { uptimeMs } from './uptime.ts';
 
+/** An item of the feed: its number, and what it says. Two servers that each took writes for a while may give one number to two items. */
+export interface Item {
+  readonly number: string;
+  readonly text: string;
+}
+
+/** What stands before all items. */
+export const beginning: Item = { number: '0', text: '' };
+
 /** Entries of the feed, and the item that was the last to be read. */
 export interface Reading {
   readonly entries: readonly AffinityEntry[];
-  readonly last: string;
+  readonly last: Item;
 }
 
 /**
@@ -48,18 +57,20 @@ export class Feed {
   }
 
   /** Whether an item is still there. One that was read and is not has been lost with others, or is too old to matter. */
-  async holds(item: string): Promise<boolean> {
-    return (await this.#reader.xrange(this.#key, item, item, 'COUNT', 1)).length > 0;
+  async holds({ number, text }: Item): Promise<boolean> {
+    const [found] = await this.#reader.xrange(this.#key, number, number, 'COUNT', 1);
+    return found !== undefined && textOf(found[1]) === text;
   }
 
   /** What stands behind an item. */
-  async backlog(after: string): Promise<Reading> {
-    return this.#reading(await this.#reader.xread('COUNT', readCount, 'STREAMS', this.#key, after), after);
+  async backlog(after: Item): Promise<Reading> {
+    return this.#reading(await this.#reader.xread('COUNT', readCount, 'STREAMS', this.#key, after.number), after);
   }
 
   /** What stands behind an item, or comes within a second. */
-  async news(after: string): Promise<Reading> {
-    const streams = await this.#reader.xread('COUNT', readCount, 'BLOCK', newsWaitMs, 'STREAMS', this.#key, after);
+  async news(after: Item): Promise<Reading> {
+    const { number } = after;
+    const streams = await this.#reader.xread('COUNT', readCount, 'BLOCK', newsWaitMs, 'STREAMS', this.#key, number);
     return this.#reading(streams, after);
   }
 
@@ -80,12 +91,13 @@ export class Feed {
     this.#reader.disconnect();
   }
 
-  #reading(streams: [key: string, items: [id: string, fields: string[]][]][] | null, after: string): Reading {
+  #reading(streams: [key: string, items: [number: string, fields: string[]][]][] | null, after: Item): Reading {
     const items = streams?.[0]?.[1] ?? [];
     const nowMs = uptimeMs();
+    const last = items.at(-1);
     return {
       entries: items.flatMap(([, fields]) => this.#entriesOf(fields, nowMs)),
-      last: items.at(-1)?.[0] ?? after,
+      last: last === undefined ? after : { number: last[0], text: textOf(last[1]) },
     };
   }
 
@@ -98,6 +110,8 @@ export class Feed {
   }
 }
 
+const textOf = (fields: readonly string[]) => fields.join(' ');
+
 /** The key of a fleet's feed. Fleets that share a server have different ones; none tells the fleet's own key. */
 export function feedKeyOf(fleetKey: string): string {
   const scope = createHmac('sha256', Buffer.from(fleetKey, 'base64')).update('sluice share 1').digest('base64url');
@@ -105,7 +119,7 @@ export function feedKeyOf(fleetKey: string): string {
 }
 
 /** A server that does not answer for so long is as good as none, ms. */
-const answerMs = 1_000;
+export const answerMs = 1_000;
 /** How long a read waits for news; no answer after that is a server that hangs, ms. */
 const newsWaitMs = 1_000;
 const readCount = 2_000;

@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { Log } from '#kit/log.ts';
 import type { Problem } from '#table/problem.ts';
 import { type AffinityEntry, isNewer } from './affinity.ts';
-import { Feed, feedKeyOf } from './feed.ts';
+import { answerMs, beginning, Feed, feedKeyOf, type Item } from './feed.ts';
 import { isRefusal, type RedisSettings, redisReasonOf, serverOf } from './redis.ts';
 import { uptimeMs } from './uptime.ts';
 
@@ -42,8 +42,8 @@ export class Share {
   readonly #waiting = new Map<string, AffinityEntry>();
   readonly #stop = new AbortController();
   #key = '';
-  /** The item up to which the feed was read; '0': nothing was. */
-  #cursor = '0';
+  /** The item up to which the feed was read. */
+  #cursor = beginning;
   #feed: Feed | null = null;
   #running: Promise<void> | null = null;
   #wake: () => void = () => undefined;
@@ -65,7 +65,7 @@ export class Share {
     if (key === this.#key) return;
     this.#key = key;
     // Other ids, made with another key: what was known by the old ones will never be asked for.
-    this.#cursor = '0';
+    this.#cursor = beginning;
     this.#ours.clear();
     this.#waiting.clear();
     this.#feed?.close();
@@ -151,8 +151,8 @@ export class Share {
   }
 
   async #catchUp(feed: Feed): Promise<void> {
-    if (this.#cursor !== '0' && !(await feed.holds(this.#cursor))) {
-      this.#cursor = '0';
+    if (this.#cursor !== beginning && !(await feed.holds(this.#cursor))) {
+      this.#cursor = beginning;
       for (const entry of this.#ours.values()) keep(this.#waiting, entry);
     }
     for (;;) {
@@ -166,7 +166,7 @@ export class Share {
     let lookedMs = performance.now();
     while (!feed.isClosed) {
       // A server that evicts, or is emptied, does not say so: whoever comes later would never hear what we know.
-      if (this.#cursor !== '0' && performance.now() - lookedMs >= lookEveryMs) {
+      if (this.#cursor !== beginning && performance.now() - lookedMs >= lookEveryMs) {
         lookedMs = performance.now();
         if (!(await feed.holds(this.#cursor))) throw new Error('it has lost what it held');
       }
@@ -175,12 +175,12 @@ export class Share {
     }
   }
 
-  #hear(entries: readonly AffinityEntry[], last: string): void {
+  #hear(entries: readonly AffinityEntry[], last: Item): void {
     this.#cursor = last;
     const news = entries.filter((entry) => {
       const ours = this.#ours.get(entry.id);
       if (ours === undefined) return true;
-      if (!isNewer(entry, ours)) return false;
+      if (!isNewer(entry, ours) || isOurOwn(entry, ours)) return false;
       this.#ours.delete(entry.id);
       this.#waiting.delete(entry.id);
       return true;
@@ -265,6 +265,11 @@ const steadyMs = 10_000;
 const lastWordsMs = 500;
 /** What the server still holds is looked at so often, ms. */
 const lookEveryMs = 1_000;
+
+/** Our own account, whose expiry looks later since the server's clock was asked anew: each time that is off by its answer's way. */
+function isOurOwn(entry: AffinityEntry, ours: AffinityEntry): boolean {
+  return entry.endpoint === ours.endpoint && entry.expiresMs - ours.expiresMs <= answerMs;
+}
 
 /** The newest at the end; of too many the oldest goes. */
 function keep(entries: Map<string, AffinityEntry>, entry: AffinityEntry): void {
