@@ -3,9 +3,13 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
+import { frameTypes } from '../../proxy/frame/codes.ts';
 import { certificateFor } from '../kit/certificate.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
+import { H2Client } from '../kit/h2client.ts';
+import { frame } from '../kit/h2pair.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
+import { answer, Recorder } from '../kit/recorder.ts';
 import { certificateRow, plainServerTls, plainTable, row } from '../kit/rows.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
 
@@ -159,6 +163,25 @@ test('who asks on and on and reads nothing is given up, though all that was aske
   stops.push(async () => client.destroy());
   assert.ok(answered < 20_000);
   await waitUntil(() => gateway.gateway.counts().connections === 0, 'the connection to be given up');
+});
+
+test('a client of HTTP/2 that opens its windows and reads nothing is given up, and so is the backend', async () => {
+  const recorder = await Recorder.start({ onRequest: (request) => answer(request, 'x'.repeat(32 << 20)) });
+  const { port } = recorder;
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port }]), { writeIdleMs: 300, idleMs: 60_000 });
+  const client = await H2Client.open(gateway);
+  stops.push(
+    () => recorder.stop(),
+    () => gateway.stop(),
+    async () => client.destroy(),
+  );
+  client.client.socket.pause();
+  client.greet([4, 0x7fffffff]);
+  client.send(frame(frameTypes.windowUpdate, 0, 0, Buffer.of(0x70, 0, 0, 0)));
+  client.send(client.headers(1, [':method: GET', ':scheme: http', ':path: /', ':authority: gw.test']));
+  await recorder.request(0);
+  await waitUntil(() => gateway.gateway.counts().connections === 0, 'the connection to be given up');
+  await waitUntil(() => gateway.gateway.counts().upstream === 0, 'that to the backend to go with it');
 });
 
 test('connections that never finish their handshake count, and make room when they go', async () => {
