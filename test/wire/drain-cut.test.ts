@@ -3,7 +3,7 @@ import { after, test } from 'node:test';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Client } from '../kit/h2client.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
-import { Recorder } from '../kit/recorder.ts';
+import { answer, Recorder } from '../kit/recorder.ts';
 import { plainTable } from '../kit/rows.ts';
 import { waitUntil } from '../kit/wait.ts';
 
@@ -34,4 +34,30 @@ test('what is cut off when the grace is over stands in the log, and not as the d
     '/silent 499 GE',
     '/stream 499 GE',
   ]);
+});
+
+test('a request that is on its way when the gateway begins to end is answered, over a connection that was idle', async () => {
+  const recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]), { lingerMs: 500 });
+  const [used, unused, streams] = [
+    await RawClient.open(gateway),
+    await RawClient.open(gateway),
+    await H2Client.open(gateway),
+  ];
+  opened.push(recorder, ...[used, unused, streams].map((each) => ({ stop: async () => each.destroy() })));
+  used.send(get('/', 'gw.test'));
+  await used.response(0);
+  const lines = [':method: GET', ':scheme: http', ':path: /', ':authority: gw.test'];
+  streams.greet();
+  streams.send(streams.headers(1, lines));
+  await streams.answered(1);
+  await waitUntil(() => gateway.gateway.counts().connections === 3, 'all connections to be accepted');
+  for (const each of [used, unused]) each.send(get('/', 'gw.test'));
+  streams.send(streams.headers(3, lines));
+  // The gateway, which lives on the same loop, has read none of them.
+  const drained = gateway.gateway.drain(5_000);
+  assert.equal((await used.response(1)).status, 200);
+  assert.equal((await unused.response(0)).status, 200);
+  assert.equal((await streams.answered(3)).statuses.at(-1), 200);
+  await drained;
 });

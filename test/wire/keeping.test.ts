@@ -61,6 +61,19 @@ for (const [name, wish, count] of connectionsFor6) {
   });
 }
 
+for (const [seconds, count] of [
+  [1, 6],
+  [100, 1],
+] as const) {
+  test(`a backend that keeps connections for ${seconds} s has ${count} for six requests: one is left a second before it is`, async () => {
+    const backend = await Recorder.start({
+      onRequest: (request) => answer(request, 'ok', 200, [`Keep-Alive: timeout=${seconds}`]),
+    });
+    await askTimes(await rig(backend, {}), 6);
+    assert.equal(backend.connections.length, count);
+  });
+}
+
 test('where memory is short, half of the idle backend connections go at a time, the oldest first', async () => {
   const held: RecordedRequest[] = [];
   const backend = await Recorder.start({ onRequest: (request) => held.push(request) });

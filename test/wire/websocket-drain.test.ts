@@ -59,6 +59,25 @@ test('a gateway that ends tells each WebSocket to go, and all close as they shou
   assert.deepEqual(closedAtBackend, Array(8).fill(1001));
 });
 
+test('not all are told at once: the last goes on for most of the grace', async (context) => {
+  const { gateway, url } = await rig();
+  const peers = await Promise.all(
+    Array.from({ length: 40 }, async () => {
+      const peer = new WebSocket(url);
+      await once(peer, 'open');
+      return peer;
+    }),
+  );
+  context.after(() => {
+    for (const peer of peers) peer.terminate();
+  });
+  const closes = peers.map((peer) => once(peer, 'close'));
+  void gateway.gateway.drain(10_000);
+  await Promise.race(closes);
+  const isTalking = peers.filter(({ readyState }) => readyState === WebSocket.OPEN);
+  assert.ok(isTalking.length > 0, 'all were told at once');
+});
+
 test('the word to go waits for the end of a frame, and is the last one', async () => {
   const recorder = await Recorder.start();
   const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]), { lingerMs: 300 });

@@ -141,10 +141,14 @@ test('an endpoint that goes finishes what it has, and its idle connections are c
   const idle = await exchange({ port: sluice.httpPort }, get('/', 'gw.test'));
   assert.equal(idle.body.toString(), 'a');
   const { clients, release } = await hold(sluice.httpPort, 4);
+  // The others are busy.
+  await exchange({ port: sluice.httpPort }, get('/', 'gw.test'));
   const open = gone.connections.filter((connection) => !connection.isClosed);
+  assert.equal(open.length, 5);
   await sluice.apply([...site(0).slice(0, 2), ...service('site', [backends[1]?.port ?? 0])]);
   const next = await exchange({ port: sluice.httpPort }, get('/', 'gw.test'));
   assert.equal(next.body.toString(), 'b');
+  await waitUntil(() => open.filter(({ isEnded }) => isEnded).length === 1, 'the idle connection to be closed');
   release();
   for (const client of clients) {
     assert.equal((await client.response()).body.toString(), 'released');
