@@ -44,6 +44,8 @@ export class Share {
   #key = '';
   /** The item up to which the feed was read. */
   #cursor = beginning;
+  /** The one up to which it was when the server was looked at last: what came since says nothing of what was there before. */
+  #anchor = beginning;
   #feed: Feed | null = null;
   #running: Promise<void> | null = null;
   #wake: () => void = () => undefined;
@@ -65,7 +67,7 @@ export class Share {
     if (key === this.#key) return;
     this.#key = key;
     // Other ids, made with another key: what was known by the old ones will never be asked for.
-    this.#cursor = beginning;
+    this.#cursor = this.#anchor = beginning;
     this.#ours.clear();
     this.#waiting.clear();
     this.#feed?.close();
@@ -151,8 +153,8 @@ export class Share {
   }
 
   async #catchUp(feed: Feed): Promise<void> {
-    if (this.#cursor !== beginning && !(await feed.holds(this.#cursor))) {
-      this.#cursor = beginning;
+    if (!(await this.#isHeldBy(feed))) {
+      this.#cursor = this.#anchor = beginning;
       for (const entry of this.#ours.values()) keep(this.#waiting, entry);
     }
     for (;;) {
@@ -162,13 +164,22 @@ export class Share {
     }
   }
 
+  /** Whether the server still has what was read of it, the last item and those before. */
+  async #isHeldBy(feed: Feed): Promise<boolean> {
+    for (const item of new Set([this.#anchor, this.#cursor])) {
+      if (item !== beginning && !(await feed.holds(item))) return false;
+    }
+    this.#anchor = this.#cursor;
+    return true;
+  }
+
   async #listen(feed: Feed): Promise<void> {
     let lookedMs = performance.now();
     while (!feed.isClosed) {
       // A server that evicts, or is emptied, does not say so: whoever comes later would never hear what we know.
-      if (this.#cursor !== beginning && performance.now() - lookedMs >= lookEveryMs) {
+      if (performance.now() - lookedMs >= lookEveryMs) {
         lookedMs = performance.now();
-        if (!(await feed.holds(this.#cursor))) throw new Error('it has lost what it held');
+        if (!(await this.#isHeldBy(feed))) throw new Error('it has lost what it held');
       }
       const { entries, last } = await feed.news(this.#cursor);
       this.#hear(entries, last);
@@ -177,6 +188,7 @@ export class Share {
 
   #hear(entries: readonly AffinityEntry[], last: Item): void {
     this.#cursor = last;
+    if (this.#anchor === beginning) this.#anchor = last;
     const news = entries.filter((entry) => {
       const ours = this.#ours.get(entry.id);
       if (ours === undefined) return true;

@@ -207,6 +207,20 @@ describe('proxies share through Redis', { skip: skipWithoutRedis() }, () => {
       for (const client of clients) assert.equal(await late.ask(client), 'a');
     }));
 
+  test('a server that has lost everything is told again, though it has taken something new since', () =>
+    ShareRig.run(async (rig) => {
+      const first = await rig.proxy(onlyA);
+      await first.isUp();
+      for (const client of clients.slice(0, 12)) await first.ask(client);
+      await first.hasTold(12);
+      await rig.redis.command('flushall');
+      for (const client of clients.slice(12)) await first.ask(client);
+      await first.hasTold(24 + 12);
+      const late = await rig.proxy(all);
+      await late.isUp();
+      for (const client of clients) assert.equal(await late.ask(client), 'a');
+    }));
+
   test('TLS: the server is one that the given authority vouches for, or nothing is shared', async () => {
     const [tlsPort = 0] = await freePorts(1);
     for (const name of ['ours', 'strange']) {
