@@ -254,7 +254,10 @@ export class H2Stream implements UpstreamSide, Expiring {
   /** The stream ended before its answer did. The session has it again. */
   lost(failure: Failure): void {
     this.#stream = null;
-    this.fail(failure);
+    // A server of gRPC ends a call when the time that its client gives it is over: no failure of the backend, and nothing that a
+    // client should try again, though the word of it comes before our own look at the clock.
+    const isLate = this.exchange !== null && clock.nowMs >= this.exchange.requestDeadlineMs;
+    this.fail(isLate ? failures.requestTimeout : failure);
   }
 
   fail(failure: Failure): void {

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { errorCodes } from '../../proxy/frame/codes.ts';
 import { grpcLines, grpcTimeoutMs } from '../../proxy/listen/grpc.ts';
+import type { Row } from '../../proxy/table/rows.ts';
 import { testGateway } from '../kit/gateway.ts';
+import { SessionEnd } from '../kit/h2pair.ts';
 import { RawClient } from '../kit/rawclient.ts';
 import { Recorder } from '../kit/recorder.ts';
-import { plainTable } from '../kit/rows.ts';
+import { plainTable, row } from '../kit/rows.ts';
+import { SessionBackend } from '../kit/sessionbackend.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
 after(async () => {
@@ -49,9 +53,17 @@ test('a message is percent-encoded, so that it ends no line', () => {
 
 async function call(fields: readonly string[]): Promise<{ status: number; fields: Map<string, string> }> {
   const recorder = await Recorder.start({ onRequest: () => undefined });
-  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]));
+  opened.push(recorder);
+  return callThrough(plainTable([{ address: '127.0.0.1', port: recorder.port }]), fields);
+}
+
+async function callThrough(
+  rows: readonly Row[],
+  fields: readonly string[],
+): Promise<{ status: number; fields: Map<string, string> }> {
+  const gateway = await testGateway(rows);
   const client = await RawClient.open({ port: gateway.port });
-  opened.push(recorder, gateway, { stop: async () => client.destroy() });
+  opened.push(gateway, { stop: async () => client.destroy() });
   client.send(
     ['POST /pkg.Service/Call HTTP/1.1', 'Host: gw.test', ...fields, 'Content-Length: 0', '', ''].join('\r\n'),
   );
@@ -67,6 +79,24 @@ test('a call whose time is over is answered DEADLINE_EXCEEDED', async () => {
   assert.equal(status, 200);
   assert.equal(fields.get('grpc-status'), '4');
   assert.equal(fields.get('content-type'), 'application/grpc');
+});
+
+test('a backend that ends a call when its time is over makes it DEADLINE_EXCEEDED, too', async () => {
+  const end = new SessionEnd('server');
+  end.onHeaders = (stream) => {
+    // As Go and Java do, which are sooner than our look at the clock.
+    const atMs = performance.now() + 10;
+    while (performance.now() < atMs);
+    end.session.reset(stream, errorCodes.cancel);
+  };
+  const backend = await SessionBackend.start(() => end);
+  opened.push(backend);
+  const rows = [
+    ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
+    row('backend', { id: 'b', protocol: 'h2c' }),
+  ];
+  const { status, fields } = await callThrough(rows, ['Content-Type: application/grpc', 'grpc-timeout: 10m']);
+  assert.deepEqual([status, fields.get('grpc-status')], [200, '4']);
 });
 
 test('gRPC-Web and others get an HTTP status', async () => {
