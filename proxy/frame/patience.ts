@@ -10,8 +10,11 @@ export const costs = {
   violation: 200,
   /** A request whose fields are too many or too long: a hundred at once, all that may be open, are told so. */
   tooLarge: 100,
-  /** One stream too many. */
-  refused: 100,
+  /**
+   * One stream too many: its fields are read, and nothing else comes of it. A client knows no limit until our SETTINGS have come
+   * (RFC 9113 §6.5.2), and gRPC's OkHttp forgets them where they come as it is made: it opens all its calls at once.
+   */
+  refused: 20,
   /** DATA without a byte that ends nothing (CVE-2019-9518). */
   emptyData: 100,
   /** CVE-2019-9512. */

@@ -55,6 +55,14 @@ describe('floods end the connection with ENHANCE_YOUR_CALM', () => {
     assert.ok(requests > 100 && requests <= 300, `${requests} were taken`);
   });
 
+  test('but not some hundreds of streams too many at once, of a client that knows of no limit', () => {
+    const { server, send } = rig();
+    for (let i = 0; i < 500; i++) send(headers(2 * i + 1));
+    assert.equal(server.session.isOver, false);
+    assert.equal(server.streams.size, 100);
+    assert.equal(said(server).filter((line) => line.startsWith('rstStream') && line.endsWith(' 7')).length, 400);
+  });
+
   test('but not a ping and a window with each of many small messages, at one instant', () => {
     for (const isEcho of [true, false]) {
       const { server, send } = rig();
