@@ -43,8 +43,9 @@ export class HandleLink implements Link {
   #isShutting = false;
   #hasShut = false;
   #closesWhenShut = false;
-  #isWriting = false;
-  /** Behind the write that is on its way. */
+  /** The write that is on its way. */
+  #writing: WriteRequest | null = null;
+  /** Behind it. */
   #waiting: Buffer[] = none;
 
   /**
@@ -139,19 +140,19 @@ export class HandleLink implements Link {
 
   write(bytes: Buffer): void {
     if (this.isDestroyed || this.isEnding || bytes.length === 0) return;
-    if (this.#isWriting) this.#wait(bytes);
+    if (this.#writing !== null) this.#wait(bytes);
     else this.#dispatched(this.stream.writeBuffer(null, bytes), bytes, bytes.length);
   }
 
   writeText(text: string): void {
     if (this.isDestroyed || this.isEnding || text === '') return;
-    if (this.#isWriting) this.#wait(Buffer.from(text, 'latin1'));
+    if (this.#writing !== null) this.#wait(Buffer.from(text, 'latin1'));
     else this.#dispatched(this.stream.writeLatin1String(null, text), text, text.length);
   }
 
   writeLent(before: string, bytes: Buffer, after: string): void {
     if (this.isDestroyed || this.isEnding) return;
-    if (this.#isWriting) {
+    if (this.#writing !== null) {
       this.writeText(before);
       this.write(bytes);
       this.writeText(after);
@@ -165,7 +166,7 @@ export class HandleLink implements Link {
       const length = before.length + bytes.length + after.length;
       this.#dispatched(this.stream.writev(null, chunks, false), chunks, length);
     }
-    if (this.#isWriting && !this.copies) this.isFull = this.holdsLent = true;
+    if (this.#writing !== null && !this.copies) this.isFull = this.holdsLent = true;
   }
 
   #wait(bytes: Buffer): void {
@@ -198,13 +199,13 @@ export class HandleLink implements Link {
     result.handle = this.stream;
     result.data = data;
     result.oncomplete = onWritten;
-    this.#isWriting = true;
+    this.#writing = result;
     this.#count(length);
   }
 
   written(status: number): void {
     if (this.isDestroyed) return;
-    this.#isWriting = false;
+    this.#writing = null;
     if (status < 0) {
       this.#unwritable(status, 0);
       return;
@@ -216,7 +217,7 @@ export class HandleLink implements Link {
       const length = waiting.reduce((sum, bytes) => sum + bytes.length, 0);
       this.#dispatched(this.stream.writev(null, waiting, true), waiting, length);
       if (this.copies) this.holdsLent = false;
-      if (this.#isWriting || this.isDestroyed || this.fault !== '') return;
+      if (this.#writing !== null || this.isDestroyed || this.fault !== '') return;
     }
     this.isFull = this.holdsLent = false;
     if (this.isEnding) this.#shutDown();
@@ -228,12 +229,12 @@ export class HandleLink implements Link {
   end(): void {
     if (this.isDestroyed || this.isEnding) return;
     this.isEnding = true;
-    if (!this.#isWriting) this.#shutDown();
+    if (this.#writing === null) this.#shutDown();
   }
 
   close(): void {
     this.#closesWhenShut = true;
-    if (this.#hasShut || (!this.#isWriting && !this.saysGoodbye)) this.destroy();
+    if (this.#hasShut || (this.#writing === null && !this.saysGoodbye)) this.destroy();
     else this.end();
   }
 
@@ -279,6 +280,9 @@ export class HandleLink implements Link {
   #forget(): void {
     this.isDestroyed = true;
     this.#waiting = none;
+    // libuv looks at it no more, but has the handle and its writes until the end of the turn, which may be seconds and gigabytes away.
+    if (this.#writing !== null) this.#writing.data = none;
+    this.#buffer = this.#shared;
   }
 
   /** @param errno of libuv */

@@ -65,6 +65,11 @@ export interface Link {
   resume(): void;
 }
 
+/** What of a connection comes free at the end of a turn of the loop only, when it is destroyed now: encrypted, in OpenSSL's hands. */
+export function lateBytesOf({ copies, unsentBytes }: Link): number {
+  return copies ? unsentBytes : 0;
+}
+
 const ignore = (): void => {};
 
 export const nobody: Receiver = { chunk: null, receive: ignore, ended: ignore, emptied: ignore, closed: ignore };

@@ -1,4 +1,4 @@
-import type { Link } from '../carry/link.ts';
+import { type Link, lateBytesOf } from '../carry/link.ts';
 import { clock, readClock } from '../listen/clock.ts';
 import type { Connection } from '../listen/connection.ts';
 import type { Door } from '../listen/door.ts';
@@ -144,9 +144,9 @@ export class TcpFlow extends Flow implements Connection {
   }
 
   shed(): number {
-    const { heldBytes } = this;
+    const lateBytes = lateBytesOf(this.#client.link);
     this.#end('OM');
-    return heldBytes;
+    return lateBytes;
   }
 
   /** Both ends are cut off unless they have closed by themselves. */

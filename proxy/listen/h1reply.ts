@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import type { Link } from '../carry/link.ts';
+import { type Link, lateBytesOf } from '../carry/link.ts';
 import type { Exchange } from '../forward/exchange.ts';
 import { relay, sharedClientBuffer } from '../forward/relay.ts';
 import type { Peer } from '../forward/sides.ts';
@@ -138,10 +138,10 @@ export abstract class H1Reply {
   abstract readonly heldBytes: number;
 
   shed(): number {
-    const { heldBytes } = this;
     if (this.exchange !== null) this.exchange.flag = 'OM';
+    const lateBytes = lateBytesOf(this.link);
     this.link.destroy();
     this.closed();
-    return heldBytes;
+    return lateBytes;
   }
 }

@@ -1,4 +1,4 @@
-import type { Link } from '../carry/link.ts';
+import { type Link, lateBytesOf } from '../carry/link.ts';
 import type { Engine } from '../forward/engine.ts';
 import { takeExchange } from '../forward/exchange.ts';
 import { sharedClientBuffer } from '../forward/relay.ts';
@@ -156,11 +156,11 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   }
 
   shed(): number {
-    const { unsentBytes } = this.#link;
+    const lateBytes = lateBytesOf(this.#link);
     for (const { peer } of this.session.streams.values()) if (peer?.exchange) peer.exchange.flag = 'OM';
     this.#link.destroy();
     this.closed();
-    return unsentBytes;
+    return lateBytes;
   }
 
   #awaitTurnEnd(): void {

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { giveBackFreed } from '../carry/freed.ts';
 import { waitingToBeAccepted } from './acceptqueue.ts';
 import type { Limits } from './limits.ts';
 import { loopCount, type Shed, Shedding } from './shedding.ts';
@@ -44,6 +45,9 @@ export class Pressure {
   #secure = 0;
   /** Bytes that were put by since the last look. */
   #grown = 0;
+  /** Memory was short, and what that has left behind was not collected. */
+  #hasLeftOver = false;
+  #givenBackMs = 0;
 
   constructor(options: PressureOptions) {
     this.throttle = new Throttle(options.limits.overloadMs);
@@ -98,22 +102,41 @@ export class Pressure {
 
   #weigh(): void {
     this.#grown = 0;
-    let share = this.#share();
-    const isNear = share > (this.isTight ? fullUntil : tightFrom);
-    if (isNear && this.#shedding.isCollectionDue && globalThis.gc !== undefined) {
+    let usage = process.memoryUsage();
+    let share = this.#share(usage);
+    const mayCollect =
+      globalThis.gc !== undefined && (share > (this.isTight ? fullUntil : tightFrom) || this.#hasLeftOver);
+    if (mayCollect && this.#shedding.isCollectionDue(usedBytes(usage))) {
       // Nobody is sent or turned away for garbage, of which there may be three times what is in use (fleet/member.ts).
-      globalThis.gc();
-      share = this.#share();
-      this.#shedding.collected();
+      globalThis.gc?.();
+      // V8 leaves freeing buffers to its helper, which may have to wait, and counts them as long; a small one first waits for it.
+      globalThis.gc?.({ type: 'minor' });
+      giveBackFreed();
+      usage = process.memoryUsage();
+      share = this.#share(usage);
+      this.#shedding.collected(usedBytes(usage));
+      this.#hasLeftOver = false;
     }
     // What is shed comes free a little later: without a gap between on and off it would go back and forth.
     this.isTight = share > (this.isTight ? tightUntil : tightFrom);
+    if (this.isTight) this.#hasLeftOver = true;
     this.isFull = share > (this.isFull ? fullUntil : fullFrom);
     if (this.isFull) this.#shedding.free(this.#excess(share));
   }
 
-  #share(): number {
-    return heldBytes(process.memoryUsage(), this.#secure) / this.#mostBytes;
+  #share(usage: NodeJS.MemoryUsage): number {
+    const held = heldBytes(usage, this.#secure);
+    const freedBytes = usage.rss - held;
+    // It counts for nobody, but for whoever looks at the process.
+    if (usage.rss > fullUntil * this.#mostBytes && freedBytes > this.#mostBytes / looksPerFill) this.#giveBack();
+    return held / this.#mostBytes;
+  }
+
+  #giveBack(): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#givenBackMs < giveBackEveryMs) return;
+    giveBackFreed();
+    this.#givenBackMs = performance.now();
   }
 
   #excess(share: number): number {
@@ -125,12 +148,18 @@ export class Pressure {
  * What of a worker's memory counts: what is resident, but no more than half again what is in use. What was freed and stays
  * with the allocator is used again before anything else, and load must not be shed for it for ever.
  */
-export function heldBytes({ rss, heapUsed, external }: NodeJS.MemoryUsage, secure: number): number {
-  return Math.min(rss, codeBytes + bytesPerUsed * (heapUsed + external + secure * secureBytes));
+export function heldBytes(usage: NodeJS.MemoryUsage, secure: number): number {
+  return Math.min(usage.rss, codeBytes + bytesPerUsed * (usedBytes(usage) + secure * secureBytes));
+}
+
+/** In V8's hands. */
+function usedBytes({ heapUsed, external }: NodeJS.MemoryUsage): number {
+  return heapUsed + external;
 }
 
 const periodMs = 100;
 const looksPerFill = 64;
+const giveBackEveryMs = 100;
 /** With what a collection has not found yet. */
 const bytesPerUsed = 1.5;
 /** Node itself: program, libraries, snapshot. */

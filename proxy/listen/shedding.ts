@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 /** Bytes that V8 can collect, or could. */
 export interface ShedBytes {
   readonly bytes: number;
-  /** Of these, what the kernel was given: it is kept until the turn of the loop is over. */
+  /** Of these, what OpenSSL was given: it is kept until the turn of the loop is over. */
   readonly lateBytes: number;
 }
 
@@ -21,8 +21,10 @@ export class Shedding {
   /** Bytes that were shed and are not known to be free. */
   #pendingBytes = 0;
   #lateBytes = 0;
-  /** Since the last collection. */
+  /** Shed since the last collection, without what comes free late. */
   #bytesSince = 0;
+  /** In use after the last collection. */
+  #usedBytes = 0;
   #lastInLoop = 0;
   #isShedding = false;
 
@@ -31,14 +33,21 @@ export class Shedding {
     this.#shed = shed;
   }
 
-  get isCollectionDue(): boolean {
-    if (this.#bytesSince > this.#mostBytes / shedsPerFill) return true;
-    const isShedClosed = this.#pendingBytes > 0 && this.#lastInLoop !== loopCount();
-    return performance.now() - this.#collectedMs > (isShedClosed ? collectShedEveryMs : collectEveryMs);
+  /**
+   * @param usedBytes in V8's hands now. What clients leave by themselves is garbage as well: in one turn of the loop thousands of
+   * them may go, and others take their place.
+   */
+  isCollectionDue(usedBytes: number): boolean {
+    const mostBytes = this.#mostBytes / collectionsPerFill;
+    if (this.#bytesSince > mostBytes || usedBytes - this.#usedBytes > mostBytes) return true;
+    const isLateFree = this.#lateBytes > 0 && this.#lastInLoop !== loopCount();
+    const everyMs = this.#pendingBytes > this.#lateBytes || isLateFree ? collectShedEveryMs : collectEveryMs;
+    return performance.now() - this.#collectedMs > everyMs;
   }
 
-  /** V8 has collected everything. */
-  collected(): void {
+  /** V8 has collected everything but `usedBytes`. */
+  collected(usedBytes: number): void {
+    this.#usedBytes = usedBytes;
     this.#collectedMs = performance.now();
     this.#bytesSince = 0;
     this.#pendingBytes = this.#lateBytes = this.#lastInLoop === loopCount() ? this.#lateBytes : 0;
@@ -55,7 +64,7 @@ export class Shedding {
       this.#isShedding = false;
       const shed = this.#shed(bytes - this.#pendingBytes, this.#mostBytes / shedsPerFill);
       this.#pendingBytes += shed.bytes;
-      this.#bytesSince += shed.bytes;
+      this.#bytesSince += shed.bytes - shed.lateBytes;
       this.#lateBytes += shed.lateBytes;
       this.#lastInLoop = loopCount();
     });
@@ -67,7 +76,9 @@ export function loopCount(): number {
   return performance.nodeTiming.uvMetricsInfo.loopCount;
 }
 
-const shedsPerFill = 8;
+const shedsPerFill = 16;
+/** One for so much takes a twentieth of a second where the limit is small. */
+const collectionsPerFill = 24;
 /** A collection of everything takes a tenth of a second where the heap is large. */
 const collectEveryMs = 2_000;
 const collectShedEveryMs = 250;

@@ -8,7 +8,16 @@ export function childrenOf(pid: number): number[] {
 
 /** Resident memory of a process now, bytes. Linux only. */
 export function residentBytes(pid: number): number {
-  const kib = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return statusBytes(pid, 'VmRSS');
+}
+
+/** The most that it ever was. */
+export function mostResidentBytes(pid: number): number {
+  return statusBytes(pid, 'VmHWM');
+}
+
+function statusBytes(pid: number, name: string): number {
+  const kib = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   if (kib === undefined) throw new Error(`process ${pid} has no memory figures: it has ended`);
   return Number(kib) * 1024;
 }
