@@ -371,4 +371,21 @@ describe('WebSocket (RFC 8441)', () => {
     const second = await new Promise<Record<string, unknown>>((resolve) => lying.once('response', resolve));
     assert.equal(second[':status'], 502);
   });
+
+  test('CONNECT for anything else is refused, and no backend hears of it', async () => {
+    await open();
+    const client = await H2Client.open({ port: sluice.httpPort });
+    client.greet();
+    const about = [':scheme: http', ':path: /', ':authority: gw.test'];
+    client.send(
+      client.headers(1, [':method: CONNECT', ':protocol: connect-udp', ...about], false),
+      client.headers(3, [':method: CONNECT', ':protocol: websocket', ...about]),
+      client.headers(5, [':method: CONNECT', ':authority: gw.test:443'], false),
+    );
+    await waitUntil(() => [1, 3, 5].every((id) => client.answer(id).statuses.length > 0), 'the answers');
+    const statuses = [1, 3, 5].map((id) => client.answer(id).statuses.at(-1));
+    client.destroy();
+    assert.deepEqual(statuses, [501, 400, 501]);
+    assert.equal(recorder.requests.length, 0);
+  });
 });

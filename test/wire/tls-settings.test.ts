@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import http2 from 'node:http2';
 import { after, before, test } from 'node:test';
 import { type ConnectionOptions, connect } from 'node:tls';
 import { everythingTo, ingress, type Manifest } from '../kit/manifests.ts';
+import { exchange } from '../kit/rawclient.ts';
 import { Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { within } from '../kit/wait.ts';
@@ -50,6 +52,35 @@ test('versions, suites and groups are those of the ConfigMap, from the next hand
   assert.match(await spoken({ ecdhCurve: 'X25519' }), /^TLSv1.3 \w+ X25519$/);
   assert.match(await spoken({ maxVersion: 'TLSv1.2' }), /^ERR_SSL_/);
   assert.match(await spoken({ ecdhCurve: 'prime256v1' }), /^ERR_SSL_/);
+});
+
+test('HTTP/2 is spoken by ALPN and in the clear, within bounds, unless the ConfigMap says otherwise', async () => {
+  const alpn = async () => {
+    const target = { port: sluice.httpsPort, host: '127.0.0.1', servername: 'gw.test', rejectUnauthorized: false };
+    const socket = connect({ ...target, ALPNProtocols: ['h2', 'http/1.1'] });
+    await within(once(socket, 'secureConnect'), 'the handshake');
+    const { alpnProtocol } = socket;
+    socket.destroy();
+    return alpnProtocol;
+  };
+  const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+  await sluice.apply(config({ 'use-http2': 'false' }));
+  assert.equal(await alpn(), 'http/1.1');
+  assert.equal((await exchange({ port: sluice.httpPort }, preface)).status, 501);
+  await sluice.apply(config({}));
+  assert.equal(await alpn(), 'h2');
+  const session = http2.connect(`http://127.0.0.1:${sluice.httpPort}`);
+  try {
+    const [settings] = (await within(once(session, 'remoteSettings'), 'the settings')) as [http2.Settings];
+    const { maxConcurrentStreams, maxHeaderListSize = 0, enableConnectProtocol } = settings;
+    assert.deepEqual(
+      { maxConcurrentStreams, enableConnectProtocol },
+      { maxConcurrentStreams: 100, enableConnectProtocol: true },
+    );
+    assert.ok(maxHeaderListSize > 0 && maxHeaderListSize <= 262_144, `${maxHeaderListSize} bytes of fields`);
+  } finally {
+    session.destroy();
+  }
 });
 
 test('a host may have suites of its own', async () => {
