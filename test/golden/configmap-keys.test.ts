@@ -121,6 +121,14 @@ for (const [name, [value, fields, beside = {}]] of Object.entries(effects)) {
   });
 }
 
+test('a time of nginx has one unit or none, and one that no timer holds is refused', () => {
+  const times = { '7': 7_000, '7ms': 7, '7s': 7_000, '7m': 420_000, '7h': 25_200_000, '1d': 86_400_000, '0': 0 };
+  const refused = { '7w': 600_000, '25d': 600_000, '1h 30m': 600_000, '-1': 600_000, '': 600_000 };
+  for (const [value, ms] of Object.entries({ ...times, ...refused })) {
+    assert.equal(fieldOf(rowsWith({ 'proxy-stream-timeout': value }), 'l4route tcp/5432 timeouts.idleMs'), ms, value);
+  }
+});
+
 function rowsWith(data: Data): readonly Row[] {
   const options = optionsOf({ configMap: 'sluice/config', tcpServices: 'sluice/tcp', udpServices: 'sluice/udp' });
   const { objects, unreadable } = readObjects([

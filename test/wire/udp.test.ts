@@ -302,6 +302,17 @@ for (const [whose, allowed] of [
   });
 }
 
+test('a worker without memory hears no new client', async () => {
+  const backend = await UdpBackend.start(echo);
+  // Less than any worker has when it starts.
+  const limits = Limits.parse({ memoryBytes: 16 << 20 });
+  const fleet = await fleetWith(l4Table('udp', [backend.endpoint]), { workers: 1, limits });
+  await eventually(async () => {
+    (await UdpClient.open(fleet)).socket.send('1');
+    return (await sample(fleet, 'sluice_datagrams_dropped_total')) >= 1 ? true : undefined;
+  }, 'a datagram to be dropped');
+});
+
 test('a flow that is over leaves its place to another client of its source', async () => {
   const backend = await UdpBackend.start(echo);
   const limits = Limits.parse({ udpFlows: 1, udpFlowsPerSource: 1 });
