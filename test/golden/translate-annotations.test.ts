@@ -113,6 +113,13 @@ test('words are trimmed as in ingress-nginx, so that a block of YAML may hold th
   );
 });
 
+test('a list of encodings has each of them once, or is off', () => {
+  const namesOf = (value: string) => read('compression', value).settings.compression?.map(({ name }) => name);
+  assert.deepEqual(namesOf(' GZIP , br'), ['gzip', 'br']);
+  assert.deepEqual(namesOf('off'), []);
+  for (const bad of ['gzip, gzip', 'gzip,', 'deflate', 'off, gzip', '']) assert.equal(namesOf(bad), undefined, bad);
+});
+
 test('only a boolean makes a canary of an Ingress, and who writes another word is told what comes of it', () => {
   assert.equal(read('canary', 'T').isCanary, true);
   for (const word of ['yes', 'on', ' true']) {

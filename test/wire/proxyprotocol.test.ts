@@ -195,6 +195,19 @@ test('limits are those of the client that the header tells, not of the proxy tha
   );
 });
 
+test('whoever may send headers stands for its clients, and is not counted as one', async () => {
+  const backend = await backendWith((socket) => socket.pipe(socket));
+  const limits = Limits.parse({ connectionsPerSource: 1 });
+  const fleet = await fleetWith(tcpRows(backend, { proxyProtocol: anybody }), { limits });
+  const clients = [await open(fleet, 'tcp'), await open(fleet, 'tcp'), await open(fleet, 'tcp')];
+  for (const [i, client] of clients.entries()) client.send(`PROXY TCP4 192.0.2.${i} 198.51.100.1 56324 8443\r\nping`);
+  await waitUntil(() => clients.every((client) => client.receivedBytes === 4 || client.isDone), 'every echo');
+  assert.deepEqual(
+    clients.map(({ receivedBytes }) => receivedBytes),
+    [4, 4, 4],
+  );
+});
+
 test('a header that does not come in time is not waited for', async () => {
   const backend = await backendWith();
   const limits = Limits.parse({ handshakeMs: 600_000 });

@@ -55,6 +55,8 @@ before(async () => {
   await start('asking', await root.issue({ names: ['pod.test'] }), asking);
   await start('asking-old', await root.issue({ names: ['pod.test'] }), { ...asking, maxVersion: 'TLSv1.2' });
 
+  backends.set('plain', await Recorder.start({ onRequest: (request) => answer(request, 'plain') }));
+
   const named = { ...verified, 'proxy-ssl-name': 'pod.test' };
   const showing = { ...named, 'proxy-ssl-secret': 'default/client' };
   sluice = await Standalone.start({
@@ -65,6 +67,8 @@ before(async () => {
       ...site('named', 'good', { ...named, 'proxy-ssl-server-name': 'on' }),
       ...site('unnamed', 'good', named),
       ...site('cluster', 'cluster', verified),
+      ...site('auto', 'good', { ...named, 'backend-protocol': 'AUTO_HTTP' }),
+      ...site('auto-plain', 'plain', { 'backend-protocol': 'AUTO_HTTP' }),
       ...site('common-name', 'common-name', named),
       ...site('address', 'address', { ...verified, 'proxy-ssl-name': '192.0.2.7', 'proxy-ssl-server-name': 'on' }),
       ...site('wrong-name', 'good', { ...verified, 'proxy-ssl-name': 'other.test' }),
@@ -125,6 +129,16 @@ test('a backend that proves its name by the authority is spoken to, and hears th
 test('an address may be what the certificate is for, and is no server name (RFC 6066 §3)', async () => {
   assert.equal((await ask('address')).body.toString(), 'address');
   assert.equal((await socketOf('address')).servername, false);
+});
+
+test('AUTO_HTTP: a backend is spoken to as the client speaks', async () => {
+  const secure = (site: string) => {
+    const name = `${site}.test`;
+    return exchange({ port: sluice.httpsPort, tls: { servername: name } }, get('/', name));
+  };
+  assert.equal((await secure('auto')).body.toString(), 'good');
+  assert.equal((await ask('auto')).status, 502);
+  assert.equal((await ask('auto-plain')).body.toString(), 'plain');
 });
 
 test('one that cannot gets no request at all', async () => {
