@@ -76,12 +76,21 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   /** Another request can go this way. */
   hasRoom(nowMs: number): boolean {
     if (this.isRetired || this.#isClosed) return false;
-    if (nowMs >= this.#keeping.retireAtMs || this.#requests >= this.#keeping.requests) {
+    const isOver = nowMs >= this.#keeping.retireAtMs || this.#requests >= this.#keeping.requests;
+    if (isOver || (this.#isShut && this.session.streams.size === 0)) {
       this.retire();
       return false;
     }
     if (this.isConnected) return this.session.hasRoom && this.session.streams.size < mostStreams;
     return this.#waiting.length < this.session.peer.maxConcurrentStreams;
+  }
+
+  /**
+   * No byte of any upload can go. Between requests no window should be so for long; it stays so where a backend never gives back
+   * what was on its way for a stream that was reset (Undertow), against RFC 9113 §6.9.
+   */
+  get #isShut(): boolean {
+    return this.isConnected && this.session.sender.window <= 0;
   }
 
   get streamCount(): number {
@@ -106,9 +115,9 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     this.#restIfIdle();
   }
 
-  /** A stream had no byte for its time. Where nobody has heard anything since, the connection is not trusted any more. */
+  /** A stream had no byte for its time. Where nobody has heard anything since, or can upload, the connection is not trusted any more. */
   wasSilent(sinceMs: number): void {
-    if (this.#heardAtMs < sinceMs) this.retire();
+    if (this.#heardAtMs < sinceMs || this.#isShut) this.retire();
   }
 
   /**
