@@ -33,17 +33,19 @@ export class Doors {
   readonly #connections = new Sweep<Connection>();
   readonly spreading = new Spreading(this.#connections);
   readonly #gate: Gate;
+  /** How many client connections there may be. */
+  readonly #capacity: number;
   #onEmpty: (() => void) | null = null;
   /** Port for redirects to https. */
   httpsPort = 443;
 
   constructor(engine: Engine) {
     this.#engine = engine;
-    const capacity = Math.min(engine.limits.connections, connectionsByOpenFiles());
+    this.#capacity = Math.min(engine.limits.connections, connectionsByOpenFiles());
     this.#gate = new Gate({
       limits: engine.limits,
       observer: engine.observer,
-      capacity,
+      capacity: this.#capacity,
       listening: () => this.#descriptors(),
       makeRoom: () => this.#makeRoom(),
       saveMemory: () => {
@@ -158,7 +160,7 @@ export class Doors {
       if (connection.isIdle) idle.push(connection);
     });
     idle.sort((one, other) => one.expiresAtMs - other.expiresAtMs);
-    const some = idle.slice(0, Math.max(1, this.#engine.limits.connections >> 6));
+    const some = idle.slice(0, Math.max(1, this.#capacity >> 6));
     for (const connection of some) connection.destroy();
     return some.length;
   }

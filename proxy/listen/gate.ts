@@ -135,6 +135,8 @@ export class Gate {
   /** The end of a connection that was let in. */
   left(source: Source): void {
     this.#open--;
+    // Its place is there to be seen, and must not be given away twice.
+    if (this.#freed > 0) this.#freed--;
     this.#sources.left(source);
   }
 

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Gate } from '../../proxy/listen/gate.ts';
+import { Limits } from '../../proxy/listen/limits.ts';
 import { heldBytes } from '../../proxy/listen/pressure.ts';
-import { Sources, sourceKeyOf } from '../../proxy/listen/sources.ts';
+import { type Source, Sources, sourceKeyOf } from '../../proxy/listen/sources.ts';
 import { Throttle } from '../../proxy/listen/throttle.ts';
 
 describe('sources', () => {
@@ -47,6 +49,41 @@ describe('sources', () => {
     sources.endPeriod(300);
     assert.equal(sources.size, 0);
   });
+});
+
+function nothing(): void {}
+
+test('a place that was made is taken once, whether its connection has gone by then or not', () => {
+  const inside: Source[] = [];
+  const leaving: Source[] = [];
+  const gate = new Gate({
+    limits: Limits.parse({}),
+    observer: {
+      finished: nothing,
+      flowEnded: nothing,
+      datagramDropped: nothing,
+      connectionOpened: nothing,
+      connectionClosed: nothing,
+      requestStarted: nothing,
+      connectionTurnedAway: nothing,
+    },
+    capacity: 64,
+    listening: () => [],
+    makeRoom() {
+      leaving.push(...inside.splice(0, 10));
+      return 10;
+    },
+    saveMemory: nothing,
+    shed: () => ({ bytes: 0, lateBytes: 0 }),
+  });
+  for (let nth = 0; nth < 300; nth++) {
+    const source = gate.enter(`192.0.2.${nth % 250}`, false);
+    assert.ok(typeof source !== 'string', `${source}`);
+    inside.push(source);
+    assert.ok(inside.length <= 64, `${inside.length} are in`);
+    if (nth % 3 > 0) for (const each of leaving.splice(0)) gate.left(each);
+  }
+  gate.stop();
 });
 
 describe('throttle', () => {

@@ -30,8 +30,8 @@ after(async () => {
 });
 
 /** What the worker may have open from now on. */
-function allowFiles(count: number, pid = worker): void {
-  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${count}:20000`]);
+function allowFiles(count: number, pid = worker, most = 20_000): void {
+  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${count}:${most}`]);
 }
 
 async function ask(): Promise<number | undefined> {
@@ -94,6 +94,40 @@ test('a request for whose backend there is no descriptor is 503, and the endpoin
   allowFiles(20_000);
   for (let count = 0; count < 10; count++) assert.equal(await ask(), 200);
   for (const client of clients) client.destroy();
+});
+
+test('clients, however many come, leave descriptors for the backends of those who ask something', async () => {
+  const args = ['--limit-upstream-idle-connections', '0'];
+  const fresh = await Standalone.start({ manifests: everythingTo(recorder.port), args });
+  const [first = 0] = childrenOf(fresh.process.pid);
+  // A worker looks once, when it starts, and raises its own limit to the most that it may have from its primary.
+  allowFiles(200, fresh.process.pid, 200);
+  process.kill(first, 'SIGKILL');
+  await waitUntil(() => childrenOf(fresh.process.pid).some((pid) => pid !== first), 'another worker');
+  const from = Array.from({ length: 16 }, (_, nth) => `127.0.66.${nth + 1}`);
+  const floods: Attack[] = [];
+  const come = (connections: number) => floods.push(Attack.start({ port: fresh.httpPort, from, connections }));
+  const ended = () => floods.reduce((sum, flood) => sum + flood.ended, 0);
+  try {
+    // Room is made by those that have been idle longest, and by no more than it takes.
+    come(50);
+    const kept = await RawClient.open({ port: fresh.httpPort });
+    kept.send(get('/', 'gw.test'));
+    assert.equal((await kept.response(0)).status, 200);
+    come(60);
+    await waitUntil(() => ended() > 0, 'some to be ended');
+    kept.send(get('/', 'gw.test'));
+    assert.equal((await kept.response(1)).status, 200);
+    kept.destroy();
+    come(400);
+    await waitUntil(() => ended() >= 300, 'most to be ended');
+    for (let i = 0; i < 20; i++) {
+      assert.equal((await exchange({ port: fresh.httpPort }, get('/', 'gw.test'))).status, 200);
+    }
+  } finally {
+    for (const flood of floods) flood.stop();
+    await fresh.discard();
+  }
 });
 
 test('a line of the access log that a full disk cuts off spoils no line after it', async () => {
