@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Authority } from '../kit/authority.ts';
 import type { CertificatePair } from '../kit/certificate.ts';
+import { H2Backend } from '../kit/h2backend.ts';
 import { H2Client } from '../kit/h2client.ts';
 import { ingress, ingressClass, type Manifest, opaqueSecret, service, tlsSecret } from '../kit/manifests.ts';
 import { sClient, skipWithoutOpenSsl } from '../kit/openssl.ts';
@@ -17,6 +18,7 @@ import { waitUntil } from '../kit/wait.ts';
 const dir = mkdtempSync(join(tmpdir(), 'sluice-client-auth-'));
 const skip = skipWithoutOpenSsl();
 let recorder: Recorder;
+let grpc: H2Backend;
 let sluice: Standalone;
 let clients: Record<
   'alice' | 'mallory' | 'expired' | 'revoked' | 'deep' | 'deeper' | 'disguised' | 'self' | 'odd' | 'oddStranger',
@@ -58,13 +60,17 @@ before(async () => {
     writeFileSync(join(dir, `${name}.pem`), `${cert}\n${key}`);
   }
   recorder = await Recorder.start();
+  grpc = await H2Backend.start();
   const secret = { 'auth-tls-secret': 'default/root' };
-  const hosts = ['open', 'need', 'maybe', 'any', 'cn', 'page', 'listed', 'other', 'deep'].map((name) => `${name}.test`);
+  const hosts = ['open', 'need', 'maybe', 'any', 'cn', 'page', 'listed', 'other', 'deep', 'grpc'].map(
+    (name) => `${name}.test`,
+  );
   sluice = await Standalone.start({
     workers: 2,
     manifests: [
       ingressClass(),
       ...service('recorder', [recorder.port]),
+      ...service('grpc', [grpc.port]),
       tlsSecret('server', await root.issue({ names: hosts })),
       opaqueSecret('root', { 'ca.crt': root.cert }),
       opaqueSecret('other', { 'ca.crt': other.cert }),
@@ -79,6 +85,13 @@ before(async () => {
       site('other', { 'auth-tls-secret': 'default/other' }),
       site('deep', { ...secret, 'auth-tls-verify-depth': '2' }),
       site('clear', secret, ''),
+      ingress({
+        name: 'grpc',
+        host: 'grpc.test',
+        paths: { '/': 'grpc' },
+        annotations: { ...secret, 'backend-protocol': 'GRPC' },
+        tlsSecret: 'server',
+      }),
     ],
     args: ['--access-log', 'stdout'],
   });
@@ -87,6 +100,7 @@ before(async () => {
 after(async () => {
   await sluice?.stop();
   await recorder?.stop();
+  await grpc?.stop();
   rmSync(dir, { recursive: true, force: true });
 });
 
@@ -174,6 +188,15 @@ test('a revoked certificate is refused where there is a list, and a chain that i
   assert.deepEqual(await ask('need', { client: clients.deeper }), [400]);
   assert.deepEqual(await ask('need', { client: clients.disguised }), [400]);
   assert.equal((await ask('deep', { client: clients.deeper }))[0], 200);
+});
+
+test('a backend of HTTP/2 is told of the certificate, too, and by nobody but the gateway', async () => {
+  const tls = { servername: 'grpc.test', ...clients.alice };
+  const request = get('/', 'grpc.test', ['ssl-client-verify: NONE', 'ssl-client-subject-dn: CN=mallory']);
+  assert.equal((await exchange({ port: sluice.httpsPort, tls }, request)).status, 200);
+  const { headers } = await grpc.request();
+  assert.equal(headers['ssl-client-verify'], 'SUCCESS');
+  assert.equal(headers['ssl-client-subject-dn'], 'CN=alice,O=Acme\\, Inc,C=DE');
 });
 
 test('what a client claims of its certificate never reaches a backend', async () => {
