@@ -144,6 +144,21 @@ test('interim answers of the backend are passed on to 1.1 clients and kept from 
   assert.equal(old.body.toString(), 'ok');
 });
 
+test('of interim answers there may be some, and not as many as a backend likes', async () => {
+  for (const [count, status] of [
+    [32, 200],
+    [33, 502],
+  ] as const) {
+    const client = await open((request) => {
+      answerBytes(request, 'HTTP/1.1 103 X\r\n\r\n'.repeat(count));
+      answer(request, 'ok');
+    });
+    client.send(get('/', 'gw.test'));
+    assert.equal((await client.response()).status, status);
+    client.destroy();
+  }
+});
+
 test('HEAD, 204 and 304 have no body, keep their fields and keep the connection', async () => {
   const client = await open((request) => {
     if (request.method === 'HEAD') answerBytes(request, 'HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n');

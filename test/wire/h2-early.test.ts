@@ -47,3 +47,26 @@ test('a client that goes on with an upload that is answered is told to stop, aft
   const { statuses, isEnded, reset } = client.answer(1);
   assert.deepEqual([statuses, isEnded, reset], [[503], true, errorCodes.noError]);
 });
+
+test('of interim answers over HTTP/2, too, there may be some and not as many as a backend likes', async () => {
+  for (const [count, status] of [
+    [32, 200],
+    [33, 502],
+  ] as const) {
+    const end = new SessionEnd('server');
+    end.onHeaders = (stream) => {
+      for (let i = 0; i < count; i++) end.session.respond(stream, 103, '', false);
+      end.session.respond(stream, 200, 'Content-Length: 0\r\n', true);
+    };
+    const backend = await SessionBackend.start(() => end);
+    const gateway = await testGateway([
+      ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
+      row('backend', { id: 'b', protocol: 'h2c' }),
+      row('route', { id: 'r', retry: { attempts: 1, on: [], canRepeatUnsafe: false, withinMs: 0 } }),
+    ]);
+    const one = await RawClient.open({ port: gateway.port });
+    opened.push(backend, gateway, { stop: async () => one.destroy() });
+    one.send(get('/', 'gw.test'));
+    assert.equal((await one.response(0)).status, status);
+  }
+});

@@ -80,6 +80,7 @@ test('a killed worker loses only its own requests, and new connections wait for 
     const now = childrenOf(sluice.process.pid);
     return now.length === 2 && !now.includes(victim);
   }, 'a new worker');
+  assert.match(sluice.process.stderr, /"waitMs":0,"msg":"worker ended"/, 'the first successor comes at once');
   const answered = newcomers.report.answered;
   await waitUntil(() => newcomers.report.answered > answered + 200, 'traffic after that');
   const report = await newcomers.stop();
