@@ -70,3 +70,18 @@ test('of interim answers over HTTP/2, too, there may be some and not as many as 
     assert.equal((await one.response(0)).status, status);
   }
 });
+
+test('a client of HTTP/2 that half-closes is not waited for as long as its backend takes', async () => {
+  const silent = await SessionBackend.start(() => new SessionEnd('server'));
+  const gateway = await testGateway(
+    [...plainTable([{ address: '127.0.0.1', port: silent.port }]), row('backend', { id: 'b', protocol: 'h2c' })],
+    { halfCloseMs: 100 },
+  );
+  const client = await H2Client.open(gateway);
+  opened.push(silent, gateway, { stop: async () => client.destroy() });
+  client.greet();
+  client.send(client.headers(1, [':method: GET', ':scheme: http', ':authority: gw.test', ':path: /']));
+  client.client.end();
+  await waitUntil(() => gateway.records.length === 1, 'the request to be given up');
+  await waitUntil(() => gateway.gateway.counts().connections === 0, 'the connection to be given up');
+});

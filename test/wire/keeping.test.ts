@@ -8,6 +8,7 @@ import { H2Backend } from '../kit/h2backend.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
 import { plainTable, row } from '../kit/rows.ts';
+import { fieldValue } from '../kit/splitter.ts';
 import { waitUntil } from '../kit/wait.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
@@ -89,6 +90,35 @@ test('where memory is short, half of the idle backend connections go at a time, 
     pools.closeHalf();
   }
   assert.deepEqual(left, [4, 2, 1, 0]);
+});
+
+test('what a worker does whose memory is short, and what when there is none left', async () => {
+  const backend = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
+  const gateway = await rig(backend, {});
+  const { pressure, pools } = gateway.gateway;
+  const clients = [await RawClient.open(gateway), await RawClient.open(gateway)] as const;
+  opened.push(...clients.map((client) => ({ stop: async () => client.destroy() })));
+  const [one, other] = clients;
+  for (const client of clients) {
+    client.send(get('/', 'a'));
+    assert.equal((await client.response(0)).status, 200);
+  }
+  backend.take();
+  pressure.isFull = true;
+  other.send(get('/', 'a'));
+  for (const response of [await exchange({ port: gateway.port }, get('/', 'a')), await other.response(1)]) {
+    assert.deepEqual([response.status, fieldValue(response, 'retry-after')], [503, '1']);
+  }
+  assert.equal(backend.take().length, 0);
+  pressure.isFull = false;
+  // Not idle any more when idle connections are ended.
+  one.send('GET / HTTP/1.1\r\n');
+  await askTimes(gateway, 1);
+  pressure.isTight = true;
+  one.send('Host: a\r\n\r\n');
+  const last = await one.response(1);
+  assert.deepEqual([last.status, fieldValue(last, 'connection')], [200, 'close']);
+  await waitUntil(() => pools.idleCount() === 0, 'what is kept for convenience to go');
 });
 
 test('an HTTP/2 connection takes as many requests as one may, and another follows', async () => {
