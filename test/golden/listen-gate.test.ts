@@ -53,10 +53,8 @@ describe('sources', () => {
 
 function nothing(): void {}
 
-test('a place that was made is taken once, whether its connection has gone by then or not', () => {
-  const inside: Source[] = [];
-  const leaving: Source[] = [];
-  const gate = new Gate({
+function gateFor(makeRoom: () => number): Gate {
+  return new Gate({
     limits: Limits.parse({}),
     observer: {
       finished: nothing,
@@ -69,12 +67,18 @@ test('a place that was made is taken once, whether its connection has gone by th
     },
     capacity: 64,
     listening: () => [],
-    makeRoom() {
-      leaving.push(...inside.splice(0, 10));
-      return 10;
-    },
+    makeRoom,
     saveMemory: nothing,
     shed: () => ({ bytes: 0, lateBytes: 0 }),
+  });
+}
+
+test('a place that was made is taken once, whether its connection has gone by then or not', () => {
+  const inside: Source[] = [];
+  const leaving: Source[] = [];
+  const gate = gateFor(() => {
+    leaving.push(...inside.splice(0, 10));
+    return 10;
   });
   for (let nth = 0; nth < 300; nth++) {
     const source = gate.enter(`192.0.2.${nth % 250}`, false);
@@ -84,6 +88,13 @@ test('a place that was made is taken once, whether its connection has gone by th
     if (nth % 3 > 0) for (const each of leaving.splice(0)) gate.left(each);
   }
   gate.stop();
+});
+
+test('of those who are turned away at once few are told so', () => {
+  const gate = gateFor(() => 0);
+  const told = Array.from({ length: 1_000 }, () => gate.mayAnswer()).filter((mayAnswer) => mayAnswer).length;
+  gate.stop();
+  assert.equal(told, 10);
 });
 
 describe('throttle', () => {
