@@ -108,6 +108,8 @@ export function buildRequestHead(exchange: Exchange): string {
   else if (exchange.bodyKind === bodyChunked) text += 'Transfer-Encoding: chunked\r\n';
   else if (needsZeroLength(exchange.method)) text += 'Content-Length: 0\r\n';
   if (exchange.wantsWebSocket) text += 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
+  // We take trailers from whoever sends any, but hyper sends none unasked (RFC 9110 §6.5.1, §10.1.4).
+  else if (acceptsTrailers(exchange.head)) text += 'Connection: TE\r\nTE: trailers\r\n';
   if (exchange.webSocketKey !== '') text += `Sec-WebSocket-Key: ${exchange.webSocketKey}\r\n`;
   if (exchange.expectsContinue) text += 'Expect: 100-continue\r\n';
   if (exchange.maxForwards > 0) text += `Max-Forwards: ${exchange.maxForwards - 1}\r\n`;

@@ -91,7 +91,8 @@ for (const tls of [false, true]) {
         'x-a': '1',
         cookie: 'a=1; b=2',
         'x-forwarded-proto': tls ? 'https' : 'http',
-        te: undefined,
+        te: 'trailers',
+        connection: 'TE',
       };
       for (const [name, value] of Object.entries(expected)) assert.equal(fieldValue(seen, name), value, name);
     });

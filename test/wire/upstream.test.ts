@@ -84,6 +84,23 @@ test('the backend sees who asked, and nothing that the client made up about that
   assert.equal(fieldValue(seen, 'proxy'), undefined);
 });
 
+test('a backend hears that the client takes trailers, for some send none unasked, and nothing else of TE', async () => {
+  plain();
+  const wishes: [fields: string[], te: string | undefined][] = [
+    [['TE: trailers', 'Connection: TE'], 'trailers'],
+    [['TE: deflate, trailers;q=0.5', 'Connection: TE'], 'trailers'],
+    [['TE: gzip', 'Connection: TE'], undefined],
+    [[], undefined],
+  ];
+  for (const [fields, te] of wishes) {
+    assert.equal((await exchange({ port: sluice.httpPort }, get('/', 'plain.test', fields))).status, 200);
+    const seen = await recorder.request();
+    recorder.take();
+    assert.equal(fieldValue(seen, 'te'), te);
+    assert.equal(fieldValue(seen, 'connection'), te && 'TE');
+  }
+});
+
 test('a request without an id gets one, and it is another for the next request', async () => {
   plain();
   await exchange({ port: sluice.httpPort }, get('/', 'plain.test'));
