@@ -90,6 +90,17 @@ test('a place that was made is taken once, whether its connection has gone by th
   gate.stop();
 });
 
+test('while a worker has too much to do, one source opens as many as its allowance, and others theirs', () => {
+  const gate = gateFor(() => 0);
+  gate.pressure.throttle.allowance = 3;
+  const came = Array.from({ length: 10 }, (_, nth) => gate.enter(nth % 2 === 0 ? '192.0.2.1' : '192.0.2.2', false));
+  gate.stop();
+  assert.deepEqual(
+    came.map((each) => (typeof each === 'string' ? each : 'in')),
+    [...Array(6).fill('in'), ...Array(4).fill('overload')],
+  );
+});
+
 test('of those who are turned away at once few are told so', () => {
   const gate = gateFor(() => 0);
   const told = Array.from({ length: 1_000 }, () => gate.mayAnswer()).filter((mayAnswer) => mayAnswer).length;
