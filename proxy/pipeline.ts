@@ -37,7 +37,7 @@ export class Gateway implements Engine {
   readonly limits: Limits;
   readonly pools: Pools;
   readonly budget: RetryBudget;
-  readonly encoders = { open: 0 };
+  readonly encoders = { open: 0, bytes: 0 };
   #isDraining = false;
   isOver = false;
   readonly pressure: Pressure;

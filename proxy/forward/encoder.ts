@@ -20,6 +20,7 @@ export class ReplyEncoder {
   readonly #stream: EncoderStream;
   /** The body comes in its own time: what has come must not wait for more (server-sent events). */
   readonly #isLive: boolean;
+  readonly #bytes: number;
   #isFlushDue = false;
   #isOver = false;
 
@@ -33,7 +34,9 @@ export class ReplyEncoder {
     this.#stream.on('drain', () => this.#drained());
     // Of a compressor that was given bytes there is none to expect but want of memory: the answer ends cut.
     this.#stream.on('error', () => this.#failed());
+    this.#bytes = encoderBytes(encoding);
     engine.encoders.open++;
+    engine.encoders.bytes += this.#bytes;
   }
 
   get isFull(): boolean {
@@ -69,6 +72,7 @@ export class ReplyEncoder {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#engine.encoders.open--;
+    this.#engine.encoders.bytes -= this.#bytes;
     this.#stream.destroy();
   }
 
@@ -98,6 +102,12 @@ export class ReplyEncoder {
     readClock();
     truncate(this.#engine, this.#exchange, failures.malformed);
   }
+}
+
+/** What one takes with what waits before and behind it, as measured: 1 MiB, but for brotli and zstd where they are at their heaviest. */
+export function encoderBytes({ name, level }: Encoding): number {
+  if (name === 'br' && level >= 10) return 8 << 20;
+  return name === 'zstd' && level > 9 ? 2 << 20 : 1 << 20;
 }
 
 const noBytes = Buffer.alloc(0);

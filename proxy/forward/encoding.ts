@@ -1,11 +1,11 @@
 import type { CompiledEdits } from '../filters/compiled.ts';
-import { type CompiledCompression, chooseEncoding } from '../filters/compression.ts';
+import { type CompiledCompression, chooseEncoding, type Encoding } from '../filters/compression.ts';
 import { isGrpcType } from '../listen/grpc.ts';
 import { bodyLength, bodyNone } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
 import { nameIds } from '../parse/names.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
-import { ReplyEncoder } from './encoder.ts';
+import { encoderBytes, ReplyEncoder } from './encoder.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -34,7 +34,7 @@ export function beginEncoding(
   if (!isEligible(exchange, line, head)) return;
   const vary = varies(head) ? '' : varyLine;
   const encoding = chooseEncoding(encodings, exchange.header('accept-encoding') ?? '');
-  if (encoding === null || engine.encoders.open >= engine.limits.encoders) {
+  if (encoding === null || !hasEncoder(engine, encoding)) {
     if (vary !== '') exchange.replyEdits = { remove: nothing, lines: vary };
     return;
   }
@@ -43,6 +43,14 @@ export function beginEncoding(
   exchange.replyEdits = { remove: replaced, lines } satisfies CompiledEdits;
   if (!isHead) exchange.encoder = new ReplyEncoder(engine, exchange, encoding, line.bodyKind !== bodyLength);
 }
+
+/** Of what compressors have, V8 counts a small part; and one that is given up stays until a thread is done with what it was given. */
+function hasEncoder({ encoders, limits, pressure }: Engine, encoding: Encoding): boolean {
+  if (encoders.open >= limits.encoders || pressure.isTight) return false;
+  return limits.memoryBytes === 0 || encoders.bytes + encoderBytes(encoding) <= limits.memoryBytes * mostOfMemory;
+}
+
+const mostOfMemory = 1 / 8;
 
 function hasBodyForGet({ status, contentLength }: ResponseLine): boolean {
   return status >= 200 && status !== 204 && contentLength !== 0;

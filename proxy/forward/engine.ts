@@ -15,8 +15,8 @@ export interface Engine {
   readonly limits: Limits;
   readonly pools: Pools;
   readonly budget: RetryBudget;
-  /** Compressors in use. */
-  readonly encoders: { open: number };
+  /** Compressors in use, and what they take. */
+  readonly encoders: { open: number; bytes: number };
   /** Connections end with the answer that they wait for: the gateway is to end, or memory is short. */
   readonly isDraining: boolean;
   /** The time for that is over: what is still open is cut off. */

@@ -131,6 +131,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     else if (this.#phase === phaseTunnel && this.exchange !== null) {
       this.#restartClock(clock.nowMs);
       tunnelFromUpstream(this.exchange, buffer, at, end, buffer !== sharedUpstreamBuffer);
+      if (this.#clock.isPaused) this.#engine.pressure.putBy(chunkBytes);
       at = end;
     }
     // Bytes that no request asked for: the next exchange would take them for its answer (response queue poisoning).
@@ -265,6 +266,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
   /** Request bytes were written; while the backend does not take them, the clock of sending runs and not that of reading. */
   protected override sent(): void {
     this.#clock.isSending = this.isFull;
+    if (this.isFull && this.#phase === phaseTunnel) this.#engine.pressure.putBy(chunkBytes);
     this.#restartClock(clock.nowMs);
   }
 

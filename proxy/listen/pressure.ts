@@ -168,7 +168,7 @@ const codeBytes = 64 << 20;
 const secureBytes = 37_000;
 const tightFrom = 0.8;
 const tightUntil = 0.75;
-const fullFrom = 0.92;
-const fullUntil = 0.88;
+const fullFrom = 0.9;
+const fullUntil = 0.86;
 /** Somewhat below: what barely suffices has requests turned away for another second. */
-const shedTo = 0.84;
+const shedTo = 0.82;
