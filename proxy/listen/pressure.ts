@@ -48,6 +48,7 @@ export class Pressure {
   /** Memory was short, and what that has left behind was not collected. */
   #hasLeftOver = false;
   #givenBackMs = 0;
+  #usage = process.memoryUsage();
 
   constructor(options: PressureOptions) {
     this.throttle = new Throttle(options.limits.overloadMs);
@@ -102,7 +103,7 @@ export class Pressure {
 
   #weigh(): void {
     this.#grown = 0;
-    let usage = process.memoryUsage();
+    let usage = this.#measured();
     let share = this.#share(usage);
     const mayCollect =
       globalThis.gc !== undefined && (share > (this.isTight ? fullUntil : tightFrom) || this.#hasLeftOver);
@@ -112,7 +113,7 @@ export class Pressure {
       // V8 leaves freeing buffers to its helper, which may have to wait, and counts them as long; a small one first waits for it.
       globalThis.gc?.({ type: 'minor' });
       giveBackFreed();
-      usage = process.memoryUsage();
+      usage = this.#measured();
       share = this.#share(usage);
       this.#shedding.collected(usedBytes(usage));
       this.#hasLeftOver = false;
@@ -122,6 +123,14 @@ export class Pressure {
     if (this.isTight) this.#hasLeftOver = true;
     this.isFull = share > (this.isFull ? fullUntil : fullFrom);
     if (this.isFull) this.#shedding.free(this.#excess(share));
+  }
+
+  /** To see what is resident takes a descriptor: where all are taken, what was seen last stands. */
+  #measured(): NodeJS.MemoryUsage {
+    try {
+      this.#usage = process.memoryUsage();
+    } catch {}
+    return this.#usage;
   }
 
   #share(usage: NodeJS.MemoryUsage): number {

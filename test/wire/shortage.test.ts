@@ -19,7 +19,15 @@ let worker = 0;
 
 before(async () => {
   recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
-  const args = ['--access-log', '/dev/full', '--limit-upstream-idle-connections', '1'];
+  // With a limit of memory it is looked at ten times a second, which takes a descriptor.
+  const args = [
+    '--access-log',
+    '/dev/full',
+    '--limit-upstream-idle-connections',
+    '1',
+    '--limit-memory-bytes',
+    '4000000000',
+  ];
   sluice = await Standalone.start({ manifests: everythingTo(recorder.port), args });
   [worker = 0] = childrenOf(sluice.process.pid);
 });
