@@ -40,7 +40,7 @@ const helpByLimit: Record<LimitKey, string> = {
   upstreamIdleMs: 'idle time of a kept connection',
   upstreamLifetimeMs: 'age after which a connection is not used again',
   upstreamRequests: 'requests on one backend connection',
-  encoders: 'responses that are compressed at a time; others go as they are',
+  encoders: 'responses that are compressed at a time; others go as they are, also where memory is short',
   retriesPerSecond: 'retries per second and worker beside a fifth of the requests',
 };
 
