@@ -51,6 +51,8 @@ export interface SocketName {
 
 /** A TLS connection upon a TcpHandle. It dies with the last reference to it, in the middle of whatever it does. */
 export interface TlsHandle extends StreamHandle {
+  /** Encrypted bytes that the connection beneath has not taken, whoever wrote them. Not to be asked once all is freed. */
+  readonly writeQueueSize: number;
   onhandshakedone: (this: TlsHandle) => void;
   onerror: (this: TlsHandle, error: { readonly code?: string }) => void;
   /** The server name has come; certCbDone() goes on with `sni_context` or the context of the beginning. */
@@ -210,6 +212,7 @@ export function checkHandles(context: SecureContext): void {
   lookFor(tls, ['useUserBuffer', 'readStart', 'writeBuffer', 'shutdown', 'enableCertCb', 'certCbDone', 'destroySSL']);
   lookFor(tls, ['setALPNProtocols', 'setVerifyMode', 'receive', 'getServername', 'getALPNNegotiatedProtocol']);
   lookFor(tls, ['getSession', 'getPeerX509Certificate', 'hasPeerCertificate', 'verifyError']);
+  if (tls.writeQueueSize !== 0) throw new UnknownNode('TLS does not tell what it holds');
   handle.close(() => tls.destroySSL());
 }
 

@@ -3,6 +3,7 @@ import type { SecureContext } from 'node:tls';
 import { newTls, type TcpHandle, type TlsHandle } from './handle.ts';
 import { HandleLink } from './handlelink.ts';
 import { sentBeside, shownCertificate } from './shown.ts';
+import { talkers } from './talkers.ts';
 
 /** Who has TLS made of an accepted connection. */
 export interface Secured {
@@ -49,6 +50,7 @@ export class TlsLink extends HandleLink {
     if (terms.asksForCertificate) tls.setVerifyMode(true, false);
     tls.setALPNProtocols(terms.protocols);
     tls.enableCertCb();
+    talkers.add(this);
   }
 
   /** @param held bytes of the client that were read already */
@@ -108,7 +110,24 @@ export class TlsLink extends HandleLink {
     this.destroy();
   }
 
+  /**
+   * OpenSSL answers KeyUpdate (RFC 8446 §4.6.3), and a ClientHello where nothing is negotiated anew, by itself, and keeps the
+   * answers of a client that takes none for as long as it asks on.
+   */
+  get holdsTooMuch(): boolean {
+    if (this.isDestroyed) return false;
+    // What is ours counts double: it has grown by being encrypted.
+    return this.#tls.writeQueueSize > 2 * this.unsentBytes + mostUnsentBytes;
+  }
+
+  /** Nothing that is kept for the client is offered to it any longer. */
+  giveUp(): void {
+    this.isFull = true;
+    this.destroy();
+  }
+
   override gone(): void {
+    talkers.delete(this);
     this.#owner = null;
     this.#tls.destroySSL();
     super.gone();

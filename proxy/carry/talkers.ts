@@ -1,0 +1,35 @@
+/** A connection that answers some of what comes by itself. */
+interface Talker {
+  /** So much of such answers waits that no honest peer has asked for it. */
+  readonly holdsTooMuch: boolean;
+  giveUp(): void;
+}
+
+/**
+ * Nobody is told of what TLS answers by itself, so it has to be looked for: a look at one connection is a few ns, and in the time
+ * between two a worker that does nothing else is brought to some 10 MB.
+ */
+class Talkers {
+  readonly #all = new Set<Talker>();
+  #timer: NodeJS.Timeout | null = null;
+
+  add(talker: Talker): void {
+    this.#all.add(talker);
+    this.#timer ??= setInterval(this.#look, lookEveryMs).unref();
+  }
+
+  delete(talker: Talker): void {
+    this.#all.delete(talker);
+    if (this.#all.size > 0 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  readonly #look = (): void => {
+    for (const talker of this.#all) if (talker.holdsTooMuch) talker.giveUp();
+  };
+}
+
+export const talkers: Talkers = new Talkers();
+
+const lookEveryMs = 1_000;
