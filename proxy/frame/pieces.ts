@@ -27,9 +27,11 @@ export class Pieces {
       return;
     }
     const last = this.#pieces.at(-1);
-    const isBehindLast = last !== undefined && last.buffer === this.#room.buffer && this.#used + count <= roomBytes;
+    const isBehindLast =
+      last !== undefined && last.buffer === this.#room.buffer && this.#used + count <= this.#room.length;
     if (!isBehindLast) {
-      this.#room = Buffer.allocUnsafeSlow(roomBytes);
+      // Most that wait are one short piece: an answer that says little.
+      this.#room = Buffer.allocUnsafeSlow(this.isEmpty ? Math.max(count, fewBytes) : roomBytes);
       this.#used = 0;
     }
     const from = isBehindLast ? last.byteOffset : 0;
@@ -57,3 +59,4 @@ export class Pieces {
 
 const nothing = Buffer.alloc(0);
 const roomBytes = 4_096;
+const fewBytes = 256;

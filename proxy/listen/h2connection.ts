@@ -226,6 +226,8 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     const exchange = takeExchange();
     stream.peer = own;
     own.begin(this, stream, exchange);
+    // One turn may bring tens of thousands.
+    engine.pressure.putBy(requestBytes);
     exchange.line.method = section.method;
     exchange.line.version = 20;
     exchange.head = section.swapHead(exchange.head);

@@ -254,7 +254,8 @@ export class H2Stream implements ClientSide {
     const { stream } = this;
     if (stream === null) return;
     const { session } = this.#home;
-    const bytes = Buffer.from(body, 'utf8');
+    // Refused for want of memory, a request leaves nothing here that waits for a window.
+    const bytes = Buffer.from(exchange.flag === 'OM' && body.length > stream.sendWindow ? '' : body, 'utf8');
     const hasBody = exchange.method !== 'HEAD' && status !== 204 && status !== 304 && bytes.length > 0;
     const length = status === 204 ? '' : `Content-Length: ${bytes.length}\r\n`;
     session.respond(stream, status, lines + length, !hasBody);

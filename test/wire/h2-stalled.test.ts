@@ -92,3 +92,20 @@ test('uploads that rest, all but one of those that there may be, do not hold up 
   assert.deepEqual(client.answer(last).statuses, [200]);
   assert.equal(reading.requests[0]?.body.length, plainWindowBytes);
 });
+
+test('who is refused for want of memory and gives no window has a whole answer, and nothing of it waits', async () => {
+  const gateway = await testGateway(plainTable([]));
+  opened.push(gateway);
+  const client = await H2Client.open({ port: gateway.port });
+  client.greet([settingIds.initialWindowSize, 0]);
+  await client.settled();
+  // Without a limit nobody looks, and it stays so.
+  gateway.gateway.pressure.isFull = true;
+  const lines = [':method: GET', ':scheme: http', ':path: /', ':authority: gw.test'];
+  client.send(client.headers(1, lines));
+  const answer = await client.answered(1);
+  assert.deepEqual(answer.statuses, [503]);
+  assert.ok(answer.lines.includes('content-length: 0') && answer.lines.includes('retry-after: 1'), `${answer.lines}`);
+  assert.ok(answer.isEnded);
+  client.destroy();
+});

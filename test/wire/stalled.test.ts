@@ -4,7 +4,11 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { Attack } from '../kit/attack.ts';
+import { frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
+import { Encoder } from '../../proxy/frame/encoder.ts';
+import { Attack, type AttackOptions } from '../kit/attack.ts';
+import { h2Preface } from '../kit/attacks.ts';
+import { frame } from '../kit/h2pair.ts';
 import { ingress, ingressClass, service } from '../kit/manifests.ts';
 import { childrenOf, mostResidentBytes, residentBytes } from '../kit/procfs.ts';
 import { exchange, get } from '../kit/rawclient.ts';
@@ -81,19 +85,26 @@ async function sheds(): Promise<number> {
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
-/** As many clients that ask and read nothing as fill the worker. */
-async function survived(text: string): Promise<void> {
-  const [worker = 0] = childrenOf(sluice.process.pid);
-  assert.equal(await ask(), 200);
-  const attack = Attack.start({
-    port: sluice.httpPort,
-    from: Array.from({ length: 32 }, (_, nth) => `127.0.66.${nth + 1}`),
+/** Asks and reads nothing. */
+function unread(text: string): Pick<AttackOptions, 'connections' | 'behave'> {
+  return {
     connections: 5_000,
     behave(socket) {
       socket.write(text);
       socket.pause();
       return undefined;
     },
+  };
+}
+
+/** As many clients as fill the worker. */
+async function survived(attackers: Pick<AttackOptions, 'connections' | 'behave'>): Promise<void> {
+  const [worker = 0] = childrenOf(sluice.process.pid);
+  assert.equal(await ask(), 200);
+  const attack = Attack.start({
+    port: sluice.httpPort,
+    from: Array.from({ length: 32 }, (_, nth) => `127.0.66.${nth + 1}`),
+    ...attackers,
   });
   try {
     await eventually(
@@ -113,14 +124,41 @@ async function survived(text: string): Promise<void> {
 }
 
 test('answers that nobody reads hold the limit of memory, however many come in one turn, and what they had is given back', async () => {
-  await survived(get('/large', 'gw.test'));
+  await survived(unread(get('/large', 'gw.test')));
 });
 
 test('so do answers that are compressed, for compressors have more than is counted', async () => {
-  await survived(`GET /large HTTP/1.1\r\nHost: gw.test\r\nAccept-Encoding: br\r\n\r\n`);
+  await survived(unread(`GET /large HTTP/1.1\r\nHost: gw.test\r\nAccept-Encoding: br\r\n\r\n`));
 });
 
 test('so do WebSockets', async () => {
   const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
-  await survived(`GET /ws HTTP/1.1\r\nHost: gw.test\r\n${webSocketFields}${key}\r\n`);
+  await survived(unread(`GET /ws HTTP/1.1\r\nHost: gw.test\r\n${webSocketFields}${key}\r\n`));
+});
+
+/** A hundred requests at once on each connection of HTTP/2, and no window for an answer. */
+function withoutWindow(authority: string): Pick<AttackOptions, 'connections' | 'behave'> {
+  const lines = [':method: GET', ':scheme: http', ':path: /', `:authority: ${authority}`];
+  const encoder = new Encoder();
+  const requests = Array.from({ length: 100 }, (_, nth) => {
+    const block = Buffer.alloc(1_024);
+    const end = lines.reduce((at, line) => encoder.field(block, at, line, line.indexOf(':', 1)), 0);
+    return frame(frameTypes.headers, frameFlags.endHeaders | frameFlags.endStream, 2 * nth + 1, block.subarray(0, end));
+  });
+  const text = h2Preface(`\0\x04\0\0\0\0`) + Buffer.concat(requests).toString('latin1');
+  return {
+    connections: 800,
+    behave(socket) {
+      socket.write(text, 'latin1');
+      return undefined;
+    },
+  };
+}
+
+test('so do requests of HTTP/2, of which one turn may bring tens of thousands', async () => {
+  await survived(withoutWindow('gw.test'));
+});
+
+test('so do short answers for which there is no window', async () => {
+  await survived(withoutWindow('nobody.test'));
 });
