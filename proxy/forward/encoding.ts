@@ -65,14 +65,14 @@ function editsOfUnchanged(exchange: Exchange, head: Head, isCovered: boolean): C
   const asked = tag.startsWith('"') ? (exchange.header('if-none-match') ?? '') : '';
   const isWeakened = asked.includes(`W/${tag}`) && !asked.replaceAll(`W/${tag}`, '').includes(tag);
   const vary = (isCovered || isWeakened) && !varies(head) ? varyLine : '';
-  if (isWeakened) return { remove: etagOnly, lines: `ETag: ${weakened(tag)}\r\n${vary}` };
+  // The 200 would be the encoded one, whose length this is not (RFC 9110 §8.6).
+  if (isWeakened) return { remove: replaced, lines: `ETag: ${weakened(tag)}\r\n${vary}` };
   return vary === '' ? null : { remove: nothing, lines: vary };
 }
 
 const varyLine = 'Vary: Accept-Encoding\r\n';
 
 const nothing: ReadonlySet<string> = new Set();
-const etagOnly: ReadonlySet<string> = new Set(['etag']);
 
 /** Ranges would be of the bytes before encoding. */
 const replaced: ReadonlySet<string> = new Set(['content-length', 'etag', 'accept-ranges', 'content-md5']);

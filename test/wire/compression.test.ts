@@ -201,6 +201,25 @@ test('304 names the entry that the client has', async () => {
   }
 });
 
+test('304 that names the encoded entry says nothing of the bytes that the other one has', async () => {
+  const { recorder, client } = await rig();
+  const ofBytes = ['Content-Length: 8400', 'Accept-Ranges: bytes', 'Content-MD5: Q2hlY2sgSW50ZWdyaXR5IQ=='];
+  recorder.onRequest = (request) =>
+    answerBytes(request, `HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n${ofBytes.join('\r\n')}\r\n\r\n`);
+  for (const [index, [asked, left]] of (
+    [
+      ['W/"a"', 0],
+      ['"a"', 1],
+    ] as const
+  ).entries()) {
+    client.send(get('/', 'gw.test', ['Accept-Encoding: gzip', `If-None-Match: ${asked}`]));
+    const response = await client.response(index);
+    for (const name of ['content-length', 'accept-ranges', 'content-md5']) {
+      assert.equal(valuesOf(response, name).length, left, `${name} to ${asked}`);
+    }
+  }
+});
+
 test('server-sent events come out one by one', async () => {
   const { recorder, client } = await rig();
   recorder.onRequest = (request) =>
