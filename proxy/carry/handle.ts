@@ -61,6 +61,8 @@ export interface TlsHandle extends StreamHandle {
   onclienthello: () => void;
   onkeylog: () => void;
   sni_context: object;
+  /** Has every connection of the context told of its secrets (`onkeylog`), those of KeyUpdate included. */
+  enableKeylogCallback(): void;
   enableCertCb(): void;
   certCbDone(): void;
   setALPNProtocols(protocols: Buffer): void;
@@ -160,6 +162,14 @@ export function newTls(handle: TcpHandle, context: SecureContext): TlsHandle {
   return wrap(handle, context.context as object, true, false);
 }
 
+/** Connections of the context tell `onkeylog` of each new key. Node has this only for one that is there. */
+export function tellOfKeys(context: SecureContext): void {
+  const handle = newTcp();
+  const tls = newTls(handle, context);
+  tls.enableKeylogCallback();
+  handle.close(() => tls.destroySSL());
+}
+
 /** That of a connection of node:tls; null: it has ended. */
 export function tlsHandleOf(socket: TLSSocket): TlsHandle | null {
   return (socket as unknown as { readonly _handle: TlsHandle | null })._handle;
@@ -212,6 +222,7 @@ export function checkHandles(context: SecureContext): void {
   lookFor(tls, ['useUserBuffer', 'readStart', 'writeBuffer', 'shutdown', 'enableCertCb', 'certCbDone', 'destroySSL']);
   lookFor(tls, ['setALPNProtocols', 'setVerifyMode', 'receive', 'getServername', 'getALPNNegotiatedProtocol']);
   lookFor(tls, ['getSession', 'getPeerX509Certificate', 'hasPeerCertificate', 'verifyError']);
+  lookFor(tls, ['enableKeylogCallback']);
   if (tls.writeQueueSize !== 0) throw new UnknownNode('TLS does not tell what it holds');
   handle.close(() => tls.destroySSL());
 }

@@ -3,6 +3,8 @@ interface Talker {
   /** So much of such answers waits that no honest peer has asked for it. */
   readonly holdsTooMuch: boolean;
   giveUp(): void;
+  /** It has been looked at. */
+  looked(): void;
 }
 
 /**
@@ -26,7 +28,10 @@ class Talkers {
   }
 
   readonly #look = (): void => {
-    for (const talker of this.#all) if (talker.holdsTooMuch) talker.giveUp();
+    for (const talker of this.#all) {
+      talker.looked();
+      if (talker.holdsTooMuch) talker.giveUp();
+    }
   };
 }
 

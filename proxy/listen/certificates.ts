@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { Host, Listener } from '#table/listener.ts';
 import type { Certificate } from '#table/secret.ts';
 import type { ServerTls } from '#table/servertls.ts';
+import { tellOfKeys } from '../carry/handle.ts';
 import type { Terms } from './terms.ts';
 
 /** Rows that changed; null: the row went. */
@@ -125,6 +126,7 @@ export class Certificates {
         ...terms?.options,
         ...(this.#ticketKeys === null ? {} : { ticketKeys: this.#ticketKeys }),
       });
+      tellOfKeys(context);
     } catch (error) {
       if (row !== null) this.#onUnusable(row.id, (error as Error).message);
     }
