@@ -34,6 +34,7 @@ export function requestBody(
   if (!upstream.isConnected) {
     // Nothing takes the bytes yet; the piece that came is kept whatever its size, the next ones stay in the kernel.
     exchange.client?.pause();
+    engine.pressure.putBy(end - start);
     return;
   }
   upstream.writeBody(exchange, buffer, start, end, trailers, isLent);

@@ -99,17 +99,16 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     this.#chooseChunk(buffer);
   }
 
-  /** A long body is read into a chunk of its own, everything else into the shared buffer. */
+  /** A long body is read into a chunk of its own once its backend takes it, everything else into the shared buffer. */
   #chooseChunk(buffer: Buffer): void {
     const wantsChunk = !this.peer.door.isTls && this.phase === phaseBody && this.#body.expectsMoreThan(chunkBytes);
-    if (wantsChunk && this.chunk === null && buffer === sharedClientBuffer) this.chunk = takeChunk();
-    else if (!wantsChunk && this.chunk !== null) this.#dropChunk();
-  }
-
-  #dropChunk(): void {
-    // An unfinished write may still point into it: then the collector has it.
-    if (this.chunk !== null && this.exchange?.upstream?.holdsLent === false) giveChunk(this.chunk);
-    this.chunk = null;
+    if (!wantsChunk) {
+      // An unfinished write may still point into it: then the collector has it.
+      if (this.chunk !== null && this.exchange?.upstream?.holdsLent === false) giveChunk(this.chunk);
+      this.chunk = null;
+    } else if (this.chunk === null && buffer === sharedClientBuffer && !this.isPaused) {
+      if (this.engine.pressure.hasRoomFor(chunkBytes)) this.chunk = takeChunk();
+    }
   }
 
   #hold(buffer: Buffer, start: number, end: number): void {

@@ -34,6 +34,7 @@ let sluice: Standalone;
 
 before(async () => {
   backend = createServer((request, response) => {
+    if (request.url === '/sink') return;
     response.setHeader('Content-Type', 'text/plain');
     if (request.url === '/large') for (let times = 0; times < 4; times++) response.write(large);
     response.end('ok');
@@ -57,7 +58,7 @@ beforeEach(async () => {
   sluice = await Standalone.start({
     manifests: [
       ingressClass(),
-      ingress({ name: 'all', host: 'gw.test', paths: { '/': 'web' } }),
+      ingress({ name: 'all', host: 'gw.test', paths: { '/': 'web' }, annotations: { 'proxy-body-size': '0' } }),
       ...service('web', [(backend.address() as AddressInfo).port]),
       { ...configMap, metadata: { name: 'config', namespace: 'default' }, data: config },
     ],
@@ -113,6 +114,8 @@ async function survived(attackers: Pick<AttackOptions, 'connections' | 'behave'>
     );
   } finally {
     attack.stop();
+    // While it waits for a backend to read on, a client that has gone is not noticed.
+    backend.closeAllConnections();
   }
   await eventually(async () => ((await ask()) === 200 ? true : undefined), 'others to be served');
   assert.ok(mostResidentBytes(worker) <= limit + tolerance, `${mostResidentBytes(worker) >> 20} MiB`);
@@ -135,6 +138,20 @@ test('so do WebSockets', async () => {
   const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
   await survived(unread(`GET /ws HTTP/1.1\r\nHost: gw.test\r\n${webSocketFields}${key}\r\n`));
 });
+
+// The fewer fill it when their backend is there and they go on, the others before.
+for (const connections of [3_500, 5_000]) {
+  test(`so do ${connections} uploads that the backend does not read, whose beginnings are kept until it is there`, async () => {
+    await survived({
+      connections,
+      behave(socket) {
+        socket.write(`POST /sink HTTP/1.1\r\nHost: gw.test\r\nContent-Length: ${large.length}\r\n\r\n`);
+        socket.write(large);
+        return undefined;
+      },
+    });
+  });
+}
 
 /** A hundred requests at once on each connection of HTTP/2, and no window for an answer. */
 function withoutWindow(authority: string): Pick<AttackOptions, 'connections' | 'behave'> {
