@@ -29,7 +29,7 @@ export interface TlsTerms {
 /** More waits in TLS than in the kernel: what is written is not sent before the end of a turn. */
 const mostUnsentBytes = 65_536;
 
-/** Between two looks; a handshake makes five, and no client changes its keys more often than every few million records. */
+/** Between two looks; no client changes its keys more often than every few million records. */
 const mostNewKeys = 128;
 
 /** The server's side of a TLS connection, on Node's own handles. */
@@ -52,7 +52,6 @@ export class TlsLink extends HandleLink {
     tls.onerror = onError;
     tls.oncertcb = onClientHello;
     tls.onnewsession = tls.onclienthello = ignore;
-    tls.onkeylog = onNewKey;
     if (terms.asksForCertificate) tls.setVerifyMode(true, false);
     tls.setALPNProtocols(terms.protocols);
     tls.enableCertCb();
@@ -163,6 +162,8 @@ export class TlsLink extends HandleLink {
   handshakeEnded(): void {
     const owner = this.#owner;
     this.#owner = null;
+    // Those of the handshake are nobody's business, and to be told of them takes time of it.
+    this.#tls.onkeylog = onNewKey;
     if (!this.isDestroyed) owner?.secured();
   }
 
