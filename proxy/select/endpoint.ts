@@ -138,7 +138,9 @@ export class LiveEndpoint implements EndpointState {
     const judgedMs = reason === 'success-rate' ? (outlier.successRate?.intervalMs ?? 0) : 0;
     eject(this.ejection, outlier, nowMs - judgedMs, nowMs);
     for (const user of this.#users) user.invalidate();
-    this.#onEject({ key: this.key, backendId: id, reason, forMs: this.ejection.untilMs - nowMs });
+    // The sum of a fraction and whole ms, less the fraction, may be a billionth less than these.
+    const forMs = Math.round(this.ejection.untilMs - nowMs);
+    this.#onEject({ key: this.key, backendId: id, reason, forMs });
   }
 
   /** A probe found it well again. */
