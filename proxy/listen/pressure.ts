@@ -104,6 +104,7 @@ export class Pressure {
   #weigh(): void {
     this.#grown = 0;
     let usage = this.#measured();
+    this.#giveBack(usage);
     let share = this.#share(usage);
     const mayCollect =
       globalThis.gc !== undefined && (share > (this.isTight ? fullUntil : tightFrom) || this.#hasLeftOver);
@@ -134,16 +135,14 @@ export class Pressure {
   }
 
   #share(usage: NodeJS.MemoryUsage): number {
-    const held = heldBytes(usage, this.#secure);
-    const freedBytes = usage.rss - held;
-    // It counts for nobody, but for whoever looks at the process.
-    if (usage.rss > fullUntil * this.#mostBytes && freedBytes > this.#mostBytes / looksPerFill) this.#giveBack();
-    return held / this.#mostBytes;
+    return heldBytes(usage, this.#secure) / this.#mostBytes;
   }
 
-  #giveBack(): void {
-    const nowMs = performance.now();
-    if (nowMs - this.#givenBackMs < giveBackEveryMs) return;
+  /** What was freed counts for nobody here, but for whoever looks at the process. */
+  #giveBack(usage: NodeJS.MemoryUsage): void {
+    const freedBytes = usage.rss - heldBytes(usage, this.#secure);
+    if (usage.rss < fullUntil * this.#mostBytes || freedBytes < this.#mostBytes / looksPerFill) return;
+    if (performance.now() - this.#givenBackMs < giveBackEveryMs) return;
     giveBackFreed();
     this.#givenBackMs = performance.now();
   }
