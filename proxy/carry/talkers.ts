@@ -1,10 +1,7 @@
 /** A connection that answers some of what comes by itself. */
 interface Talker {
-  /** So much of such answers waits that no honest peer has asked for it. */
-  readonly holdsTooMuch: boolean;
-  giveUp(): void;
-  /** It has been looked at. */
-  looked(): void;
+  /** Ends it where it was made to do more than an honest peer asks for. */
+  look(): void;
 }
 
 /**
@@ -28,10 +25,7 @@ class Talkers {
   }
 
   readonly #look = (): void => {
-    for (const talker of this.#all) {
-      talker.looked();
-      if (talker.holdsTooMuch) talker.giveUp();
-    }
+    for (const talker of this.#all) talker.look();
   };
 }
 

@@ -119,23 +119,20 @@ export class TlsLink extends HandleLink {
    * OpenSSL answers KeyUpdate (RFC 8446 §4.6.3), and a ClientHello where nothing is negotiated anew, by itself, and keeps the
    * answers of a client that takes none for as long as it asks on.
    */
-  get holdsTooMuch(): boolean {
-    if (this.isDestroyed) return false;
-    // What is ours counts double: it has grown by being encrypted.
-    return this.#tls.writeQueueSize > 2 * this.unsentBytes + mostUnsentBytes;
-  }
-
-  looked(): void {
+  look(): void {
     this.#newKeys = 0;
+    if (this.isDestroyed) return;
+    // What is ours counts double: it has grown by being encrypted.
+    if (this.#tls.writeQueueSize > 2 * this.unsentBytes + mostUnsentBytes) this.#giveUp();
   }
 
   /** A KeyUpdate is 27 bytes and 11 µs, and all that has come are done in one turn: 20 clients took three seconds of everybody. */
   keyMade(): void {
-    if (++this.#newKeys > mostNewKeys) this.giveUp();
+    if (++this.#newKeys > mostNewKeys) this.#giveUp();
   }
 
   /** Nothing that is kept for the client is offered to it any longer. */
-  giveUp(): void {
+  #giveUp(): void {
     this.isFull = true;
     this.destroy();
   }
