@@ -1,8 +1,9 @@
 import zlib from 'node:zlib';
 import type { Encoding } from '../filters/compression.ts';
-import { finish, truncate } from '../listen/answer.ts';
+import { finish } from '../listen/answer.ts';
 import { readClock } from '../listen/clock.ts';
 import { noTrailers } from '../parse/head.ts';
+import { abandonAttempt, breakOff } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { failures } from './failures.ts';
@@ -32,7 +33,7 @@ export class ReplyEncoder {
     this.#stream.on('data', (bytes: Buffer) => this.#encoded(bytes));
     this.#stream.on('end', () => this.#ended());
     this.#stream.on('drain', () => this.#drained());
-    // Of a compressor that was given bytes there is none to expect but want of memory: the answer ends cut.
+    // Of a compressor that was given bytes there is none to expect but want of memory.
     this.#stream.on('error', () => this.#failed());
     this.#bytes = encoderBytes(encoding);
     engine.encoders.open++;
@@ -100,7 +101,9 @@ export class ReplyEncoder {
   #failed(): void {
     if (this.#isOver) return;
     readClock();
-    truncate(this.#engine, this.#exchange, failures.malformed);
+    // What the backend still sends must find no exchange here: the object will be of another request.
+    abandonAttempt(this.#exchange);
+    breakOff(this.#engine, this.#exchange, failures.compressor);
   }
 }
 

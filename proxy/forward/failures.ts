@@ -121,6 +121,14 @@ export const failures = {
     mayHaveRun: false,
     result: 'abandoned',
   },
+  compressor: {
+    status: 503,
+    flag: 'OM',
+    sentence: 'The gateway has no memory to compress the answer.',
+    retriedAs: null,
+    mayHaveRun: true,
+    result: 'abandoned',
+  },
   unprocessed: {
     status: 503,
     flag: 'UF',

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
-import { brotliDecompressSync, constants, createGunzip, gunzipSync, zstdDecompressSync } from 'node:zlib';
+import zlib, {
+  brotliDecompressSync,
+  constants,
+  createGunzip,
+  type Gzip,
+  gunzipSync,
+  zstdDecompressSync,
+} from 'node:zlib';
+import type { LiveBackend } from '../../proxy/receive/live.ts';
 import type { Compression } from '../../proxy/table/compression.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
@@ -282,6 +290,36 @@ test('a backend that breaks off is seen as broken off', async () => {
   await client.closed();
   assert.ok(!client.received.toString('latin1').endsWith('0\r\n\r\n'));
   await waitUntil(() => gateway.gateway.encoders.open === 0, 'the compressor to be closed');
+});
+
+test('a compressor that fails cuts its own answer off, and what its backend still sends reaches nobody', async (t) => {
+  const { recorder, gateway, client } = await rig();
+  const compressors: Gzip[] = [];
+  const { createGzip } = zlib;
+  t.mock.method(zlib, 'createGzip', (options: zlib.ZlibOptions) => {
+    const compressor = createGzip(options);
+    compressors.push(compressor);
+    return compressor;
+  });
+  recorder.onRequest = () => undefined;
+  client.send(get('/', 'gw.test', ['Accept-Encoding: gzip']));
+  const first = await recorder.request();
+  answerBytes(first, `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 99999\r\n\r\n${text}`);
+  await waitUntil(() => compressors[0]?.writableLength === 0, 'the compressor to have its bytes');
+  // Want of memory, the only reason that there is, cannot be had at will.
+  compressors[0]?.destroy(new Error('no memory'));
+  await client.closed();
+  const next = await RawClient.open({ port: gateway.port });
+  next.send(get('/next', 'gw.test'));
+  const second = await recorder.request(1);
+  answerBytes(first, text);
+  await waitUntil(() => first.connection.isClosed || next.receivedBytes > 0, 'the connection of the first to close');
+  answer(second, 'its own', 200, []);
+  const response = await next.response();
+  assert.deepEqual([response.status, response.body.toString()], [200, 'its own']);
+  next.destroy();
+  const { circuit } = (gateway.live.backend('b') as LiveBackend).state;
+  await waitUntil(() => circuit.requests === 0, 'both requests to be over');
 });
 
 test('clients that read nothing, or go, hold neither the backend’s bytes nor a compressor', async () => {
