@@ -10,7 +10,7 @@ export interface UpkeepOptions {
   /** The table in force, with the change that is followed; read when a probe needs key material. */
   table(): Table;
   readonly canUseLoopback: boolean;
-  /** A row whose name came to other addresses. */
+  /** A row whose name came to other addresses, or whose problems changed. */
   onAddresses(row: Endpoints): void;
   onHealth(change: HealthChange): void;
 }
@@ -20,7 +20,6 @@ export class Upkeep {
   readonly #table: () => Table;
   readonly #names: NameResolver;
   readonly #prober: Prober;
-  readonly #problemsByRow = new Map<string, readonly Problem[]>();
 
   constructor({ table, canUseLoopback, onAddresses, onHealth }: UpkeepOptions) {
     this.#table = table;
@@ -36,8 +35,7 @@ export class Upkeep {
       servers: [],
       canUseLoopback,
       random: Math.random,
-      onChange: (row, problems) => {
-        this.#problemsByRow.set(row.id, problems);
+      onChange: (row) => {
         this.#prober.apply({ backends: new Map(), endpoints: new Map([[row.id, row]]) });
         onAddresses(row);
       },
@@ -46,9 +44,7 @@ export class Upkeep {
 
   /** Takes a change of the table, and returns it with what is known of the names in it: the form that workers get. */
   follow(delta: Delta): Delta {
-    const endpoints = changesOf(delta, 'endpoints');
-    this.#names.track(endpoints);
-    for (const [id, row] of endpoints) if (row?.dns == null) this.#problemsByRow.delete(id);
+    this.#names.track(changesOf(delta, 'endpoints'));
     const filled = this.fill(delta);
     this.#prober.apply({ backends: this.#changedBackends(delta), endpoints: changesOf(filled, 'endpoints') });
     return filled;
@@ -94,7 +90,7 @@ export class Upkeep {
   }
 
   problems(): Problem[] {
-    return [...this.#problemsByRow.values()].flat();
+    return this.#names.problems();
   }
 
   close(): void {

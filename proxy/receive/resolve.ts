@@ -18,8 +18,8 @@ export interface NameResolverOptions {
   readonly canUseLoopback: boolean;
   /** 0 ≤ n < 1; spreads queries. */
   readonly random: () => number;
-  /** A row with its addresses, after they or its problems changed; [] when nothing is wrong. */
-  readonly onChange: (row: Endpoints, problems: readonly Problem[]) => void;
+  /** A row with its addresses, after they or its problems changed. */
+  readonly onChange: (row: Endpoints) => void;
 }
 
 /** One name, which many rows may share. */
@@ -86,6 +86,16 @@ export class NameResolver {
     return { ...row, endpoints };
   }
 
+  /** What is wrong now, for each row that it concerns. */
+  problems(): Problem[] {
+    const problems: Problem[] = [];
+    for (const { source, dns } of this.#rowsById.values()) {
+      const trouble = dns === null ? null : (this.#trackedByName.get(dns.name)?.trouble ?? null);
+      if (trouble !== null) problems.push({ ...trouble, source });
+    }
+    return problems;
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#resolver.cancel();
@@ -98,7 +108,6 @@ export class NameResolver {
     const known = this.#trackedByName.get(name);
     if (known !== undefined) {
       known.rowIds.add(rowId);
-      if (known.trouble !== null) this.#tell(known, [rowId]);
       return;
     }
     const rowIds = new Set([rowId]);
@@ -120,7 +129,7 @@ export class NameResolver {
     if (this.#isClosed || this.#trackedByName.get(name) !== tracked) return;
     const before = JSON.stringify([tracked.addresses, tracked.trouble]);
     this.#take(name, tracked, four, six);
-    if (JSON.stringify([tracked.addresses, tracked.trouble]) !== before) this.#tell(tracked, tracked.rowIds);
+    if (JSON.stringify([tracked.addresses, tracked.trouble]) !== before) this.#tell(tracked);
     if (isIP(name) === 0) {
       const delayMs = tracked.failures > 0 ? this.#retryMs(tracked) : this.#refreshMs(four, six);
       tracked.timer = setTimeout(() => void this.#resolve(name, tracked), delayMs);
@@ -174,12 +183,10 @@ export class NameResolver {
     return [ofFamily(4), ofFamily(6)];
   }
 
-  #tell(tracked: Tracked, rowIds: Iterable<string>): void {
+  #tell({ rowIds }: Tracked): void {
     for (const id of rowIds) {
       const row = this.#rowsById.get(id);
-      if (row === undefined) continue;
-      const problems = tracked.trouble === null ? [] : [{ ...tracked.trouble, source: row.source }];
-      this.#options.onChange(this.filled(row), problems);
+      if (row !== undefined) this.#options.onChange(this.filled(row));
     }
   }
 

@@ -54,8 +54,11 @@ test('an endpoint that fails its health check gets no request from any worker, n
 test('a named backend is resolved for all workers and for a successor; a name that leads nowhere is a problem', async () => {
   const fleet = await testFleet();
   try {
-    const named = row('endpoints', { id: 'e', dns: { name: 'localhost', port: one.port } });
-    assert.equal((await fleet.apply(snapshot(tableWith(named)))).type, 'applied');
+    const dns = { name: 'localhost', port: one.port };
+    const named = row('endpoints', { id: 'e', dns });
+    // Of the same name: it stays known whatever becomes of the other row.
+    const beside = row('endpoints', { id: 'beside', backendIds: [], dns });
+    assert.equal((await fleet.apply(snapshot(tableWith(named, beside)))).type, 'applied');
     const port = fleet.ports().get('http') ?? 0;
     await eventually(async () => ((await answers(port, 20)).join() === 'one' ? true : undefined), 'the name');
     const [victim = 0] = fleet.state().workerPids;
@@ -64,11 +67,15 @@ test('a named backend is resolved for all workers and for a successor; a name th
     assert.deepEqual(await answers(port, 40), ['one']);
 
     const nowhere = row('endpoints', { id: 'e', dns: { name: '169.254.169.254', port: 80 } });
-    assert.equal((await fleet.apply(snapshot(tableWith(nowhere)))).type, 'applied');
+    assert.equal((await fleet.apply(snapshot(tableWith(nowhere, beside)))).type, 'applied');
     const told = async () =>
       (await adminPage(fleet, '/problems')).text.includes('ExternalNameRefused') ? true : undefined;
     await eventually(told, 'the problem');
     assert.deepEqual(await answers(port, 4), ['status 503']);
+
+    assert.equal((await fleet.apply(snapshot(tableWith(named, beside)))).type, 'applied');
+    assert.deepEqual(await answers(port, 4), ['one']);
+    assert.equal((await adminPage(fleet, '/problems')).text, '[]\n');
   } finally {
     await fleet.stop();
   }

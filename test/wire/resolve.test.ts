@@ -174,10 +174,11 @@ function open(t: Context, server: string, { canUseLoopback = false } = {}) {
     servers: [server],
     canUseLoopback,
     random: () => 0,
-    onChange: (row, problems) => {
+    onChange: (row) => {
+      const now = { row, problems: resolver.problems() };
       const waiter = waiting.shift();
-      if (waiter) waiter({ row, problems });
-      else told.push({ row, problems });
+      if (waiter) waiter(now);
+      else told.push(now);
     },
   });
   // The resolver's timers let the process end; a test that waits for one must not.
