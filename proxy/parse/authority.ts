@@ -51,12 +51,12 @@ function parse(sent: string): Authority | null {
   if (parts === null) return null;
   const port = parts[3];
   if (port !== undefined && Number(port) > 65535) return null;
+  // An empty port is legal grammar and means none (RFC 3986 §3.2.3).
+  const plain = port === '' ? lower.slice(0, -1) : lower;
   const name = parts[1];
   if (name === undefined) {
     if (!URL.canParse(`http://[${parts[2]}]/`)) return null;
-    return { sent, text: lower, hostname: `[${parts[2]}]` };
+    return { sent, text: plain, hostname: `[${parts[2]}]` };
   }
-  // An empty port is legal grammar and means none (RFC 3986 §3.2.3).
-  const plain = port === '' ? lower.slice(0, -1) : lower;
   return { sent, text: plain, hostname: name.endsWith('.') ? name.slice(0, -1) : name };
 }

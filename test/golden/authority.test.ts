@@ -17,6 +17,7 @@ const names: [sent: string, seen: [text: string, hostname: string] | null][] = [
   ['shop.example.:65535', ['shop.example.:65535', 'shop.example']],
   ['shop.example:', ['shop.example', 'shop.example']],
   ['[::1]:80', ['[::1]:80', '[::1]']],
+  ['[::1]:', ['[::1]', '[::1]']],
   ['', null],
   ['.', null],
   ['.shop.example', null],
