@@ -1,4 +1,3 @@
-import type { Backend } from '#table/backend.ts';
 import { clock } from '../listen/clock.ts';
 import { type Expiring, Sweep } from '../listen/sweep.ts';
 import type { LiveBackend } from '../receive/live.ts';
@@ -10,6 +9,7 @@ import type { Exchange } from './exchange.ts';
 import { H2Pool } from './h2pool.ts';
 import type { H2Stream } from './h2stream.ts';
 import { keepingOf } from './keeping.ts';
+import { isHttp2, speaksTls } from './protocols.ts';
 import type { UpstreamSide } from './sides.ts';
 import { anyCertificate, type TlsProfile } from './tlsprofile.ts';
 import { UpstreamConnection } from './upstream.ts';
@@ -251,20 +251,16 @@ export class Pools {
   }
 }
 
-export function isHttp2(protocol: Backend['protocol']): boolean {
-  return protocol === 'h2' || protocol === 'h2c';
-}
-
 /** null: in the clear. */
 function tlsOf(exchange: Exchange): TlsProfile | null {
   const { row, tls } = exchange.backend as LiveBackend;
-  const { protocol } = row;
-  const isTls = protocol === 'https' || protocol === 'h2' || (protocol === 'same-as-client' && exchange.isTls);
-  return isTls ? (tls ?? anyCertificate) : null;
+  return speaksTls(row.protocol, exchange.isTls) ? (tls ?? anyCertificate) : null;
 }
 
-/** Which connections the request may use. Those that are counted for a backend carry no requests of another;
- * and one is shared only where the same peer was verified in the same way. */
+/**
+ * Which connections the request may use. Those that are counted for a backend carry no requests of another; and one is shared only
+ * where the same peer was verified in the same way.
+ */
 function keyOf(exchange: Exchange, endpoint: EndpointState): string {
   const backend = exchange.backend as LiveBackend;
   const tls = tlsOf(exchange);

@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import type { Backend, Endpoint } from '#table/backend.ts';
+import { speaksTls } from '../forward/protocols.ts';
 import { anyCertificate, type PeerOptions, type TlsMaterial, TlsProfile } from '../forward/tlsprofile.ts';
 import { endpointKey } from '../select/endpoint.ts';
 
@@ -17,7 +18,7 @@ export interface Peer {
 
 /** As requests of the backend speak TLS. Of key material that cannot be used, no endpoint is well. */
 export function tlsOf({ protocol, tls }: Backend, material: TlsMaterial): Peer['tls'] {
-  if (protocol !== 'https' && tls === null) return null;
+  if (!speaksTls(protocol, true)) return null;
   const profile = tls === null ? anyCertificate : new TlsProfile(tls, material);
   return profile.options() ?? nobody;
 }

@@ -1,5 +1,6 @@
 import type { Backend, Endpoint, Endpoints } from '#table/backend.ts';
 import type { HealthCheck } from '#table/resilience.ts';
+import { isHttp2 } from '../forward/protocols.ts';
 import { type TlsMaterial, tlsContent } from '../forward/tlsprofile.ts';
 import { endpointKey } from '../select/endpoint.ts';
 import { askOnce } from './ask.ts';
@@ -140,7 +141,7 @@ export class Prober {
       const { protocol } = backend;
       const manner = {
         tls,
-        isHttp2: protocol === 'h2' || protocol === 'h2c',
+        isHttp2: isHttp2(protocol),
         isAlsoClear: protocol === 'same-as-client',
       };
       const sameForAll = JSON.stringify([check, protocol, backend.tls && tlsContent(backend.tls, material)]);

@@ -140,6 +140,25 @@ test('an endpoint that has requests as clients come, with TLS or without, is wel
   assert.equal((await next()).reason, 'status 500');
 });
 
+test('a probe speaks TLS wherever requests do, also where the row says no more of it', async (t) => {
+  const pair = await certificateFor(['backend.test']);
+  const server = createSecureServer({ ...pair, allowHTTP1: true }, (_request, response) => response.end());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  for (const protocol of ['h2', 'https', 'same-as-client'] as const) {
+    const { backends, endpoints } = changeFor([port], {});
+    const web = row('backend', { ...(backends.get('web') as Backend), protocol, tls: null }).row as Backend;
+    const { prober } = open(t);
+    const asked = once(server, 'request');
+    prober.apply({ backends: new Map([['web', web]]), endpoints });
+    const [request] = (await asked) as [IncomingMessage];
+    assert.equal(request.httpVersion, protocol === 'h2' ? '2.0' : '1.1');
+    prober.close();
+  }
+});
+
 test('a probe over TLS that is given up during the handshake is over', async (t) => {
   const silent = createTcpServer((socket) => void socket.on('error', () => {}).resume());
   silent.listen(0, '127.0.0.1');
