@@ -49,6 +49,8 @@ export function feedOf<M extends AnyKinds>(options: FeedOptions<M>): Feed {
     authorize,
 
     open(query, response, who) {
+      // It has gone while its token was reviewed: nobody would ever say so again, and statuses would wait for it for good.
+      if (response.destroyed) return;
       const name = query.get('name') ?? '';
       const stream = new RowStream<M>({
         name,
