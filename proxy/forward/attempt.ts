@@ -196,7 +196,7 @@ export function resultOf(status: number): TryResult {
   return status >= 502 && status <= 504 ? 'gateway-error' : 'server-error';
 }
 
-const outcome: { result: TryResult; latencyMs: number; nowMs: number } = { result: 'success', latencyMs: 0, nowMs: 0 };
+const outcome = { result: 'success' as TryResult, startedMs: 0, latencyMs: 0, nowMs: 0 };
 
 /** Tells the endpoint how the try ended; once per try. */
 export function endAttempt(exchange: Exchange, result: TryResult): void {
@@ -208,6 +208,7 @@ export function endAttempt(exchange: Exchange, result: TryResult): void {
   circuit.requests--;
   if (exchange.tries > 1) circuit.retries--;
   outcome.result = result;
+  outcome.startedMs = exchange.tryStartedMs;
   outcome.nowMs = clock.nowMs;
   outcome.latencyMs = latencyOf(exchange);
   endpoint.finished(outcome);

@@ -99,6 +99,7 @@ export abstract class Flow implements FlowRecord, PickFacts {
     (this.backend as LiveBackend).state.circuit.connections--;
     if (result === 'local-failure' || result === 'unreachable') this.tried.push(endpoint);
     outcome.result = result;
+    outcome.startedMs = this.tryStartedMs;
     outcome.nowMs = clock.nowMs;
     outcome.latencyMs = this.answerMs === -1 ? clock.nowMs - this.tryStartedMs : this.answerMs;
     endpoint.finished(outcome);
@@ -172,4 +173,4 @@ export abstract class Flow implements FlowRecord, PickFacts {
   }
 }
 
-const outcome = { result: 'success' as TryResult, latencyMs: 0, nowMs: 0 };
+const outcome = { result: 'success' as TryResult, startedMs: 0, latencyMs: 0, nowMs: 0 };

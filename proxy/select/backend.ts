@@ -119,12 +119,12 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
     if (hash !== null) return this.#chooseByHash(balance as RingBalance, hash, tried);
     // A retry takes no turn: of two endpoints of which one fails, that would have the first try of every request.
     if (tried.length > 0 && balance.algorithm === 'round-robin') {
-      return this.#untried(tried) ?? this.#balancer.next(nowMs);
+      return this.#untried(tried) ?? this.lastResort(tried) ?? this.#balancer.next(nowMs);
     }
     let member = this.#balancer.next(nowMs);
     if (tried.length === 0) return member;
     for (let draws = 0; draws < 4 && tried.includes(member.state); draws++) member = this.#balancer.next(nowMs);
-    return tried.includes(member.state) ? (this.#untried(tried) ?? member) : member;
+    return tried.includes(member.state) ? (this.#untried(tried) ?? this.lastResort(tried) ?? member) : member;
   }
 
   ring(): Ring {
@@ -133,6 +133,21 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
       this.#isRingDrawn = true;
     }
     return this.#ring;
+  }
+
+  /**
+   * Those who are in have just failed, and whoever is out may have been back for long: two pods that restart one after the
+   * other lost every request of the second one's restart, though the first one stood ready.
+   */
+  lastResort(tried: readonly EndpointState[]): Member | null {
+    let first: Member | null = null;
+    for (const member of this.#tier) {
+      const { state } = member;
+      if (tried.includes(state) || this.#unhealthyKeys.has(state.key)) continue;
+      if (member.isUsable) return null;
+      if (first === null || state.ejection.untilMs < first.state.ejection.untilMs) first = member;
+    }
+    return first;
   }
 
   random(): number {
@@ -153,7 +168,7 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
     const ring = this.ring();
     if (balance.subsetSize <= 1) {
       const untried = findOnRing(ring, hash, (member) => member.isUsable && !tried.includes(member.state));
-      return untried ?? findOnRing(ring, hash, (member) => member.isUsable);
+      return untried ?? this.lastResort(tried) ?? findOnRing(ring, hash, (member) => member.isUsable);
     }
     const subset: Member[] = [];
     const size = Math.min(balance.subsetSize, this.#usableCount);
@@ -162,6 +177,8 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
       return subset.length >= size;
     });
     const untried = subset.filter((member) => !tried.includes(member.state));
+    const resort = untried.length > 0 ? null : this.lastResort(tried);
+    if (resort !== null) return resort;
     const among = untried.length > 0 ? untried : subset;
     return among[Math.floor(this.random() * among.length)] ?? null;
   }

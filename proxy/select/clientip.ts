@@ -55,6 +55,6 @@ export function clientIp({ backendId, timeoutMs, key, memory }: ClientIpOptions,
   function rank(client: string, tried: readonly Pick['endpoint'][]): Member | null {
     const { members } = choices;
     const untried = rendezvous(members, client, (member) => member.isUsable && !tried.includes(member.state));
-    return untried ?? rendezvous(members, client, (member) => member.isUsable);
+    return untried ?? choices.lastResort(tried) ?? rendezvous(members, client, (member) => member.isUsable);
   }
 }

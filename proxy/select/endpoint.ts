@@ -114,7 +114,7 @@ export class LiveEndpoint implements EndpointState {
 
   finished(outcome: TryOutcome): void {
     if (this.inFlight > 0) this.inFlight--;
-    const { result, latencyMs, nowMs } = outcome;
+    const { result, startedMs, latencyMs, nowMs } = outcome;
     if (result === 'abandoned') {
       // It says nothing but that the answer takes at least so long.
       if (latencyMs > this.latencyAt(nowMs)) this.#measure(latencyMs, nowMs);
@@ -124,6 +124,7 @@ export class LiveEndpoint implements EndpointState {
     this.#measure(isUnanswered ? Math.max(latencyMs, failureLatencyMs) : latencyMs, nowMs);
     this.results++;
     if (result !== 'success') this.failures++;
+    else if (startedMs > this.ejection.sinceMs) this.readmit(nowMs);
     if (!countResult(this.ejection, result, nowMs)) return;
     for (const user of this.#users) {
       const reason = reasonToEject(this.ejection, user.outlier);
@@ -137,13 +138,15 @@ export class LiveEndpoint implements EndpointState {
   eject({ id, outlier }: EndpointUser, reason: EjectionReason, nowMs: number): void {
     const judgedMs = reason === 'success-rate' ? (outlier.successRate?.intervalMs ?? 0) : 0;
     eject(this.ejection, outlier, nowMs - judgedMs, nowMs);
+    // One answer ends a row of failures, and says nothing of a rate.
+    this.ejection.sinceMs = reason === 'success-rate' ? Number.POSITIVE_INFINITY : nowMs;
     for (const user of this.#users) user.invalidate();
     // The sum of a fraction and whole ms, less the fraction, may be a billionth less than these.
     const forMs = Math.round(this.ejection.untilMs - nowMs);
     this.#onEject({ key: this.key, backendId: id, reason, forMs });
   }
 
-  /** A probe found it well again. */
+  /** A probe found it well again, or a request did that had no other to go to. */
   readmit(nowMs: number): void {
     if (nowMs >= this.ejection.untilMs) return;
     endEjection(this.ejection, nowMs);

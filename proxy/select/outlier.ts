@@ -16,10 +16,20 @@ export interface Ejection {
   count: number;
   /** Left out until then; 0: in. */
   untilMs: number;
+  /** A try that began later, for want of another endpoint, ends it by its success; Infinity: none does. */
+  sinceMs: number;
 }
 
 export function noEjection(): Ejection {
-  return { serverErrors: 0, gatewayErrors: 0, localFailures: 0, isUnreachable: false, count: 0, untilMs: 0 };
+  return {
+    serverErrors: 0,
+    gatewayErrors: 0,
+    localFailures: 0,
+    isUnreachable: false,
+    count: 0,
+    untilMs: 0,
+    sinceMs: 0,
+  };
 }
 
 /**
@@ -74,7 +84,7 @@ export function eject(ejection: Ejection, outlier: Outlier, badSinceMs: number, 
   ejection.untilMs = nowMs + Math.min(outlier.baseEjectionMs * ejection.count, longestMs);
 }
 
-/** A probe found the endpoint well: it is back before its time. */
+/** The endpoint was found well: it is back before its time. */
 export function endEjection(ejection: Ejection, nowMs: number): void {
   ejection.untilMs = Math.min(ejection.untilMs, nowMs);
 }

@@ -15,6 +15,8 @@ export interface Choices {
   ring(): Ring;
   /** By the backend's balance, near endpoints first; not one of `tried` while there is another. */
   choose(facts: PickFacts, tried: readonly Pick['endpoint'][], nowMs: number): Member | null;
+  /** Who is left out and may be well by now, when everyone else is in `tried`. */
+  lastResort(tried: readonly Pick['endpoint'][]): Member | null;
   random(): number;
   /** Milliseconds since 1970. */
   wallMs(nowMs: number): number;

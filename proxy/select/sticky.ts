@@ -65,13 +65,15 @@ export function balancedCookie(affinity: CookieAffinity, key: Uint8Array, choice
 
   /** Numbers are drawn until one belongs to an endpoint that has not failed: the next request must find the same. */
   function issue(facts: PickFacts, tried: readonly Pick['endpoint'][], nowMs: number): Pick | null {
+    const resort = tried.length === 0 ? null : choices.lastResort(tried);
+    const accepts = resort === null ? isUsable : (each: Member) => each.isUsable || each === resort;
     let value = '';
     let member: Member | null = null;
     for (let draws = 0; draws < 32; draws++) {
       const number =
         Math.floor(choices.random() * 2 ** 48).toString(36) + Math.floor(choices.random() * 2 ** 48).toString(36);
       value = `${number}.${sign(key, `session\n${number}`)}`;
-      member = findOnRing(choices.ring(), hashText(number, 5), isUsable);
+      member = findOnRing(choices.ring(), hashText(number, 5), accepts);
       if (member === null) return null;
       if (!tried.includes(member.state)) break;
     }

@@ -10,6 +10,7 @@ export type TryResult = 'success' | 'server-error' | 'gateway-error' | 'local-fa
 
 export interface TryOutcome {
   readonly result: TryResult;
+  readonly startedMs: number;
   /** Until the response head; until the end, when none came. */
   readonly latencyMs: number;
   readonly nowMs: number;

@@ -64,7 +64,7 @@ test('an endpoint is ejected exactly when a row of failures reaches its limit, e
         nowMs += waitMs;
         const until = outUntil[nth] as number;
         const told = words.length;
-        states[nth]?.finished({ result, latencyMs: 1, nowMs });
+        states[nth]?.finished({ startedMs: 0, result, latencyMs: 1, nowMs });
         const history = histories[nth] as TryResult[];
         if (nowMs >= until && result !== 'abandoned') history.push(result);
         const isFailure = result !== 'success' && result !== 'abandoned';
@@ -95,7 +95,7 @@ test('a row of failures ends with a success, of its kind with what is of another
   for (const [limits, failure, other] of rows) {
     const times = { successRate: null, baseEjectionMs: 1_000, maxEjectionMs: 1_000, maxEjectedPercent: 100 };
     const { states, words } = open({ ...none, ...limits, ...times });
-    const ended = (result: TryResult) => states[0]?.finished({ result, latencyMs: 1, nowMs: 0 });
+    const ended = (result: TryResult) => states[0]?.finished({ startedMs: 0, result, latencyMs: 1, nowMs: 0 });
     for (const result of [failure, other, failure, other, failure]) ended(result);
     assert.equal(words.length, 0, `${failure}, ${other}`);
     ended(failure);
@@ -110,7 +110,7 @@ test('no more endpoints are out at once than their share, and each comes back', 
       let nowMs = 0;
       for (const { nth, result, waitMs } of steps) {
         nowMs += waitMs;
-        states[nth]?.finished({ result, latencyMs: 1, nowMs });
+        states[nth]?.finished({ startedMs: 0, result, latencyMs: 1, nowMs });
         const used = countPicks(backend, 5, undefined, nowMs).size;
         assert.ok(used >= 5 - ejectableCount(5, outlier.maxEjectedPercent), `${used} of 5 are used`);
         assert.ok(used > 0);
@@ -139,7 +139,12 @@ test('with a success rate, only endpoints far below the mean are ejected, and on
       const rates = pods.map(({ tries, failPercent }, nth) => {
         const bad = Math.round((tries * failPercent) / 100);
         for (let i = 0; i < tries; i++) {
-          states[nth]?.finished({ result: i < bad ? 'server-error' : 'success', latencyMs: 1, nowMs: 500 });
+          states[nth]?.finished({
+            startedMs: 0,
+            result: i < bad ? 'server-error' : 'success',
+            latencyMs: 1,
+            nowMs: 500,
+          });
         }
         return tries < successRate.minRequests ? null : 1 - bad / tries;
       });

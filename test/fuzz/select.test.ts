@@ -139,7 +139,7 @@ test('whatever happens, a pick is an endpoint of the table that may serve, and t
             cookies[step.client] = pick.setCookie.slice(0, pick.setCookie.indexOf(';'));
           }
           pick.endpoint.started();
-          pick.endpoint.finished({ result: step.result, latencyMs: 5, nowMs });
+          pick.endpoint.finished({ startedMs: 0, result: step.result, latencyMs: 5, nowMs });
           assert.equal(pick.endpoint.inFlight, 0);
           if (step.result === 'success') return;
           tried.push(pick.endpoint);

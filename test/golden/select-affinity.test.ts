@@ -142,7 +142,7 @@ for (const [name, fields] of Object.entries({ persistent, balanced })) {
       const client = openClient(() => opened.backend);
       const first = client.request();
       const { endpoint } = picked(opened.backend, [], factsOf({ headers: client.headers }));
-      endpoint.finished({ result: 'gateway-error', latencyMs: 1, nowMs: 0 });
+      endpoint.finished({ startedMs: 0, result: 'gateway-error', latencyMs: 1, nowMs: 0 });
       assert.notEqual(client.request(), first);
     });
 
@@ -212,6 +212,7 @@ test('persistent: an endpoint that terminates and fails loses its sessions', () 
   opened.setEndpoints(endpointRows(3).map((row) => (row.uid === first ? { ...row, ...leaving } : row)));
   assert.equal(client.request(), first);
   picked(opened.backend, [], factsOf({ headers: client.headers })).endpoint.finished({
+    startedMs: 0,
     result: 'gateway-error',
     latencyMs: 1,
     nowMs: 0,

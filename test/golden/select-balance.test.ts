@@ -160,7 +160,10 @@ function simulate(balance: Balance, latencyMs: (nth: number) => number, count = 
     endpoint.started();
     const tookMs = latencyMs(Number(uid.slice(4))) * (0.8 + 0.4 * random());
     const atMs = nowMs + tookMs;
-    ends.push({ atMs, end: () => endpoint.finished({ result: 'success', latencyMs: tookMs, nowMs: atMs }) });
+    ends.push({
+      atMs,
+      end: () => endpoint.finished({ startedMs: 0, result: 'success', latencyMs: tookMs, nowMs: atMs }),
+    });
     latencies.push(tookMs);
     byUid.set(uid, (byUid.get(uid) ?? 0) + 1);
   }
@@ -205,7 +208,12 @@ test('peak EWMA: a failing endpoint is not taken for a fast one', () => {
     pick.endpoint.started();
     const failed = uidOf(pick) === 'pod-1';
     if (failed) failures++;
-    pick.endpoint.finished({ result: failed ? 'local-failure' : 'success', latencyMs: failed ? 0.1 : 20, nowMs });
+    pick.endpoint.finished({
+      startedMs: 0,
+      result: failed ? 'local-failure' : 'success',
+      latencyMs: failed ? 0.1 : 20,
+      nowMs,
+    });
   }
   assert.ok(failures < 30, `${failures} of 3000 requests went to the failing endpoint`);
 });
@@ -220,7 +228,7 @@ describe('peak EWMA, one answer at a time', () => {
       states.set(endpoint.endpoint.uid, endpoint);
     }
     const answer = (uid: string, latencyMs: number, nowMs: number) =>
-      states.get(uid)?.finished({ result: 'success', latencyMs, nowMs });
+      states.get(uid)?.finished({ startedMs: 0, result: 'success', latencyMs, nowMs });
     return { backend, states, answer };
   };
 
@@ -304,7 +312,7 @@ describe('ring hash', () => {
       Array.from({ length: 500 }, (_, nth) => uidOf(backend.pick(manyTargets(nth), [], nowMs)));
     const home = at(0);
     const victim = backend.pick(manyTargets(0), [], 0);
-    victim?.endpoint.finished({ result: 'gateway-error', latencyMs: 1, nowMs: 0 });
+    victim?.endpoint.finished({ startedMs: 0, result: 'gateway-error', latencyMs: 1, nowMs: 0 });
     at(500).forEach((uid, nth) => {
       if (home[nth] === home[0]) assert.notEqual(uid, home[0]);
       else assert.equal(uid, home[nth]);

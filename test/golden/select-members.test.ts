@@ -90,7 +90,7 @@ describe('ejection', () => {
       Array.from({ length: count }, () => picked(opened.backend)).map((pick) => [uidOf(pick), pick.endpoint]),
     );
     const report = (nth: number, outcome: { result: TryResult }, nowMs: number) =>
-      states.get(`pod-${nth}`)?.finished({ latencyMs: 1, ...outcome, nowMs });
+      states.get(`pod-${nth}`)?.finished({ startedMs: 0, latencyMs: 1, ...outcome, nowMs });
     const usedAt = (nowMs: number) => [...countPicks(opened.backend, 100, undefined, nowMs).keys()].sort();
     return { ...opened, report, usedAt };
   };
@@ -201,7 +201,7 @@ describe('ejection', () => {
       0,
     );
     const pick = opened.backend.pick(factsOf(), [], 0);
-    for (let times = 0; times < 3; times++) pick?.endpoint.finished({ ...fail, nowMs: 0 });
+    for (let times = 0; times < 3; times++) pick?.endpoint.finished({ ...fail, startedMs: 0, nowMs: 0 });
     const face = opened.selector.backend('face');
     assert.ok(face);
     assert.ok(!countPicks(face, 100).has(uidOf(pick) ?? ''));
@@ -248,7 +248,7 @@ describe('probed health', () => {
     const outlier = { ...plainOutlier, consecutiveGatewayErrors: 1, baseEjectionMs: 60_000, maxEjectionMs: 60_000 };
     const opened = openBackend({ ...roundRobin, healthCheck, outlier }, endpointRows(3));
     const { endpoint } = picked(opened.backend);
-    endpoint.finished({ result: 'gateway-error', latencyMs: 1, nowMs: 0 });
+    endpoint.finished({ startedMs: 0, result: 'gateway-error', latencyMs: 1, nowMs: 0 });
     assert.equal(countPicks(opened.backend, 90, undefined, 1).size, 2);
     opened.selector.setHealth(endpoint.key, 'web', true, 2);
     assert.equal(countPicks(opened.backend, 90, undefined, 2).size, 3);
@@ -271,7 +271,12 @@ describe('probed health', () => {
     opened.selector.setHealth('10.0.0.0:80', 'web', false, 0);
     for (const state of states) {
       if (state.endpoint.uid === 'pod-2') continue;
-      state.finished({ result: 'gateway-error', latencyMs: 1, nowMs: state.endpoint.uid === 'pod-0' ? 0 : 1 });
+      state.finished({
+        startedMs: 0,
+        result: 'gateway-error',
+        latencyMs: 1,
+        nowMs: state.endpoint.uid === 'pod-0' ? 0 : 1,
+      });
     }
     assert.deepEqual([...countPicks(opened.backend, 90, undefined, 2).keys()], ['pod-2']);
   });
@@ -328,6 +333,7 @@ test('requests in flight are counted per endpoint, over all backends, and never 
   endpoint.started();
   setEndpoints([endpointRow(0, { weight: 2 })]);
   assert.equal(picked(backend).endpoint.inFlight, 2);
-  for (let times = 0; times < 3; times++) endpoint.finished({ result: 'success', latencyMs: 1, nowMs: 0 });
+  for (let times = 0; times < 3; times++)
+    endpoint.finished({ startedMs: 0, result: 'success', latencyMs: 1, nowMs: 0 });
   assert.equal(endpoint.inFlight, 0);
 });

@@ -8,31 +8,43 @@ import { waitUntil } from '../kit/wait.ts';
 
 let good: Recorder;
 let bad: Recorder;
+let pair: readonly [Recorder, Recorder];
+/** Of the pair: it closes the connection instead of an answer. */
+let sick: Recorder;
 let sluice: Standalone;
 
-function site(name: string, annotations: Record<string, string>): Manifest[] {
+function site(name: string, annotations: Record<string, string>, backends = [good, bad]): Manifest[] {
   const always = { 'load-balance': 'round_robin', 'outlier-base-ejection-time': '600', ...annotations };
   return [
     ingress({ name, host: `${name}.test`, paths: { '/': name }, annotations: always }),
-    ...service(name, [good.port, bad.port]),
+    ...service(
+      name,
+      backends.map(({ port }) => port),
+    ),
   ];
 }
 
 before(async () => {
   good = await Recorder.start({ onRequest: (request) => answer(request, 'good') });
   bad = await Recorder.start({ onRequest: (request) => answer(request, 'bad', 500) });
+  pair = [await Recorder.start(), await Recorder.start()];
+  for (const [at, each] of pair.entries()) {
+    each.onRequest = (request) =>
+      each === sick ? request.connection.socket.destroy() : answer(request, at === 0 ? 'one' : 'two');
+  }
   sluice = await Standalone.start({
     manifests: [
       ingressClass(),
       ...site('first', { 'outlier-consecutive-5xx': '3', 'outlier-max-ejection-time': '600' }),
       ...site('second', {}),
+      ...site('pair', { 'outlier-consecutive-gateway-errors': '5', 'outlier-max-ejection-time': '600' }, [...pair]),
     ],
   });
 });
 
 after(async () => {
   await sluice?.stop();
-  for (const backend of [good, bad]) await backend?.stop();
+  for (const backend of [good, bad, ...(pair ?? [])]) await backend?.stop();
 });
 
 test('an endpoint that keeps answering 500 is left out, on every route that uses it, and that is told', async () => {
@@ -53,4 +65,26 @@ test('an endpoint that keeps answering 500 is left out, on every route that uses
   const line = /"row":"default\/first\/80","endpoint":"127\.0\.0\.1:(\d+)","reason":"server-errors","forMs":600000/;
   await waitUntil(() => line.test(sluice.process.stderr), 'the log to name the endpoint and its row');
   assert.equal(line.exec(sluice.process.stderr)?.[1], String(bad.port));
+});
+
+test('whoever is left out is asked when everyone else has failed, and is back when it answers', async () => {
+  const [one, two] = pair;
+  const client = await RawClient.open({ port: sluice.httpPort });
+  const asked: string[] = [];
+  const ask = async () => {
+    client.send(get('/', 'pair.test'));
+    const { status, body } = await client.response(asked.length);
+    asked.push(status === 200 ? body.toString() : `${status}`);
+  };
+  sick = one;
+  while (!/"reason":"gateway-errors"/.test(sluice.process.stderr)) await ask();
+  assert.ok(
+    asked.every((body) => body === 'two'),
+    asked.join(' '),
+  );
+  sick = two;
+  const before = asked.length;
+  for (let i = 0; i < 5; i++) await ask();
+  assert.deepEqual(asked.slice(before), Array(5).fill('one'));
+  client.destroy();
 });

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Backend } from '../../proxy/table/backend.ts';
+import { plainHealthCheck, plainOutlier } from '../kit/rows.ts';
+import { cookieAffinity, endpointRows, factsOf, type Opened, openBackend, picked, uidOf } from './selecting.ts';
+
+/** Whoever fails once is out for a minute, and of two one may be. */
+const outlier = {
+  ...plainOutlier,
+  consecutiveGatewayErrors: 1,
+  baseEjectionMs: 60_000,
+  maxEjectionMs: 60_000,
+  maxEjectedPercent: 50,
+};
+const movable = { ...cookieAffinity, changeOnFailure: true } as const;
+
+const ways: Record<string, Partial<Backend>> = {
+  'round robin': { balance: { algorithm: 'round-robin' } },
+  'least request': { balance: { algorithm: 'least-request' } },
+  ewma: { balance: { algorithm: 'ewma' } },
+  hash: { balance: { algorithm: 'ring-hash', parts: [{ type: 'target' }], subsetSize: 0 } },
+  'hash of a subset': { balance: { algorithm: 'ring-hash', parts: [{ type: 'target' }], subsetSize: 2 } },
+  'client address': { affinity: { type: 'client-ip', timeoutSeconds: 60 } },
+  'persistent cookie': { affinity: movable },
+  'balanced cookie': { affinity: { ...movable, mode: 'balanced' } },
+};
+
+/** Two endpoints, of which the first has failed at 0 and is out. */
+function openHalf(fields: Partial<Backend>) {
+  const opened = openBackend({ ...fields, outlier: { ...outlier, ...fields.outlier } }, endpointRows(2));
+  const out = picked(opened.backend).endpoint;
+  out.finished({ startedMs: 0, result: 'gateway-error', latencyMs: 1, nowMs: 0 });
+  const other = picked(opened.backend).endpoint;
+  assert.notEqual(other, out);
+  return { ...opened, out, other, retried: () => picked(opened.backend, [other]) };
+}
+
+function leftOut({ selector }: Pick<Opened, 'selector'>, nowMs: number): number {
+  return selector.look('web', nowMs).filter(({ leftOutMs }) => leftOutMs > 0).length;
+}
+
+for (const [name, fields] of Object.entries(ways)) {
+  test(`${name}: a retry goes to one that is left out rather than to those again that have failed`, () => {
+    const { out, retried } = openHalf(fields);
+    assert.equal(uidOf(retried()), out.endpoint.uid);
+  });
+}
+
+test('a new balanced session is found again where the retry went', () => {
+  const opened = openHalf(ways['balanced cookie'] as Partial<Backend>);
+  const cookie = opened.retried().setCookie?.split(';')[0] ?? '';
+  opened.out.finished({ startedMs: 1, result: 'success', latencyMs: 1, nowMs: 2 });
+  const again = opened.backend.pick(factsOf({ headers: { cookie } }), [], 2);
+  assert.equal(uidOf(again), opened.out.endpoint.uid);
+});
+
+describe('of those who are left out', () => {
+  test('nobody is asked while one who is in was not', () => {
+    const opened = openBackend({ ...ways['round robin'], outlier }, endpointRows(3));
+    const out = picked(opened.backend).endpoint;
+    out.finished({ startedMs: 0, result: 'gateway-error', latencyMs: 1, nowMs: 0 });
+    const second = picked(opened.backend).endpoint;
+    const third = picked(opened.backend, [second]).endpoint;
+    assert.ok(third !== out && third !== second);
+    assert.equal(picked(opened.backend, [second, third]).endpoint, out);
+  });
+
+  test('none whose probes fail', () => {
+    const { selector, out, other, retried } = openHalf({ ...ways['round robin'], healthCheck: plainHealthCheck });
+    selector.setHealth(out.key, 'web', false, 1);
+    assert.equal(retried().endpoint, other);
+  });
+
+  test('one is back when a request succeeds that was sent to it since, and not by those from before', () => {
+    const half = openHalf({});
+    half.out.finished({ startedMs: 0, result: 'success', latencyMs: 1, nowMs: 5 });
+    assert.equal(leftOut(half, 5), 1);
+    half.out.finished({ startedMs: 5, result: 'server-error', latencyMs: 1, nowMs: 6 });
+    assert.equal(leftOut(half, 6), 1);
+    half.out.finished({ startedMs: 6, result: 'success', latencyMs: 1, nowMs: 7 });
+    assert.equal(leftOut(half, 7), 0);
+  });
+
+  test('one that is so for its rate stays so: one answer is no rate', () => {
+    const successRate = { intervalMs: 1000, minRequests: 10, minEndpoints: 3, deviations: 1 };
+    const opened = openBackend(
+      { ...ways['round robin'], outlier: { ...outlier, consecutiveGatewayErrors: 0, successRate } },
+      endpointRows(5),
+    );
+    const endpoints = endpointRows(5).map(() => picked(opened.backend).endpoint);
+    for (const [nth, endpoint] of endpoints.entries()) {
+      const result = nth === 0 ? 'gateway-error' : 'success';
+      for (let times = 0; times < 10; times++) endpoint.finished({ startedMs: 1, result, latencyMs: 1, nowMs: 500 });
+    }
+    opened.backend.pick(factsOf(), [], 1000);
+    assert.equal(leftOut(opened, 1000), 1);
+    endpoints[0]?.finished({ startedMs: 1001, result: 'success', latencyMs: 1, nowMs: 1002 });
+    assert.equal(leftOut(opened, 1002), 1);
+  });
+});
