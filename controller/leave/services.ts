@@ -1,6 +1,6 @@
 import type { Log } from '#kit/log.ts';
-import { finalizer } from '../addresses/claim.ts';
 import { recordAnnotation } from '../addresses/record.ts';
+import { clearedStatus, releasedService, servicePatchType } from '../status/servicepatch.ts';
 import type { Cluster } from '../watch/api.ts';
 import { propertyOf } from '../watch/read.ts';
 import { requireDone } from './removal.ts';
@@ -25,20 +25,14 @@ async function release(cluster: Cluster, service: unknown, log: Log): Promise<vo
   if (propertyOf(propertyOf(metadata, 'annotations'), recordAnnotation) === undefined) return;
   const [namespace, name] = [String(propertyOf(metadata, 'namespace')), String(propertyOf(metadata, 'name'))];
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/services/${encodeURIComponent(name)}`;
-  const finalizers = propertyOf(metadata, 'finalizers');
-  const others = Array.isArray(finalizers) ? finalizers.filter((each) => each !== finalizer) : [];
-  // The status first: with the finalizer gone, the Service may be, too.
+  const uid = String(propertyOf(metadata, 'uid'));
   for (const [at, body] of [
-    [`${path}/status`, { status: { loadBalancer: { ingress: null } } }],
-    [path, { metadata: { annotations: { [recordAnnotation]: null }, finalizers: others } }],
+    [`${path}/status`, clearedStatus(uid)],
+    [path, releasedService(uid)],
   ] as const) {
-    const answer = await cluster.call({
-      method: 'PATCH',
-      path: at,
-      body,
-      contentType: 'application/merge-patch+json',
-    });
-    if (answer.status === 404) return;
+    const answer = await cluster.call({ method: 'PATCH', path: at, body, contentType: servicePatchType });
+    // It is gone, or another one has its name by now, which no controller of ours has seen.
+    if (answer.status === 404 || answer.status === 409) return;
     requireDone(answer, `Service ${namespace}/${name} cannot be released`);
   }
   log.info({ service: `${namespace}/${name}` }, 'address taken back');

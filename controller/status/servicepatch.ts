@@ -4,6 +4,20 @@ import { type ApiAnswer, type Cluster, unanswered } from '../watch/api.ts';
 import { type ObjectKey, splitKey } from '../watch/view.ts';
 import type { WriteService } from './servicewriter.ts';
 
+/** Form of these patches: of lists they name what goes or comes, so that what others write meanwhile stays. */
+export const servicePatchType = 'application/strategic-merge-patch+json';
+
+/** To be written into the status of a Service that has no address of ours any more. */
+export function clearedStatus(uid: string): object {
+  return { metadata: { uid }, status: { loadBalancer: null } };
+}
+
+/** To be written last into a Service that is given back, because the object may go with it. */
+export function releasedService(uid: string): object {
+  const annotations = { [recordAnnotation]: null };
+  return { metadata: { uid, annotations, '$deleteFromPrimitiveList/finalizers': [finalizer] } };
+}
+
 /** Writes into Services of an API server. The uid is a condition: of a Service that was deleted and made anew, nothing is changed. */
 export function patchServices(cluster: Cluster): WriteService {
   const patch = async (
@@ -17,7 +31,7 @@ export function patchServices(cluster: Cluster): WriteService {
       .call({
         method: 'PATCH',
         path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/services/${encodeURIComponent(name)}${subresource}`,
-        contentType: 'application/strategic-merge-patch+json',
+        contentType: servicePatchType,
         body,
         signal,
       })
@@ -35,12 +49,9 @@ export function patchServices(cluster: Cluster): WriteService {
       return await patch(key, '', { metadata: { uid, annotations, finalizers: [finalizer] } }, signal);
     }
     if (step.intent.clearsStatus) {
-      const cleared = await patch(key, '/status', { metadata: { uid }, status: { loadBalancer: null } }, signal);
+      const cleared = await patch(key, '/status', clearedStatus(uid), signal);
       if (cleared.status !== 200) return cleared;
     }
-    const annotations = { [recordAnnotation]: null };
-    const metadata = { uid, annotations, '$deleteFromPrimitiveList/finalizers': [finalizer] };
-    // Last, because the object may go with it.
-    return await patch(key, '', { metadata }, signal);
+    return await patch(key, '', releasedService(uid), signal);
   };
 }

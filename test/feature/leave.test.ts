@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { finalizer } from '../../controller/addresses/claim.ts';
 import { recordAnnotation } from '../../controller/addresses/record.ts';
+import { releaseServices } from '../../controller/leave/services.ts';
+import { type Cluster, openCluster } from '../../controller/watch/api.ts';
 import { type ApiServer, startApiServer } from '../kit/apiserver.ts';
 import { skipWithoutApiServer } from '../kit/assets.ts';
+import { quiet } from '../kit/quiet.ts';
 import { SluiceProcess } from '../kit/sluice.ts';
 
 const path = '/api/v1/namespaces/default/services/web';
@@ -56,5 +59,28 @@ describe('sluice leave', { skip: await skipWithoutApiServer(), timeout: 240_000 
   test('with its edge go the addresses, the record and our finalizer', async () => {
     await leave('--edge-workload', 'sluice-edge');
     assert.deepEqual(await service(), { addresses: [], record: undefined, finalizers: ['others.test/keep'] });
+  });
+
+  test('what others write into a Service after it was read stays', async () => {
+    const metadata = { annotations: { [recordAnnotation]: '{}' }, finalizers: [finalizer, 'others.test/keep'] };
+    await api.call('PATCH', path, { metadata });
+    const cluster = await openCluster({ kubeconfig: await api.kubeconfig() });
+    try {
+      const late: Cluster = {
+        ...cluster,
+        async call(call) {
+          const answer = await cluster.call(call);
+          if (call.method === undefined) {
+            await api.call('PATCH', path, { metadata: { finalizers: [...metadata.finalizers, 'others.test/late'] } });
+          }
+          return answer;
+        },
+      };
+      await releaseServices(late, quiet);
+      const finalizers = ['others.test/keep', 'others.test/late'];
+      assert.deepEqual(await service(), { addresses: [], record: undefined, finalizers });
+    } finally {
+      await cluster.close();
+    }
   });
 });
