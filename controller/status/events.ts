@@ -72,7 +72,7 @@ export class EventWriter {
       const name = this.#nameOf(problem, uid);
       this.#current.set(name, { name, uid, said: problem });
     }
-    for (const [name, waiting] of this.#current) if (!before.has(name)) this.#queue.set(name, waiting);
+    for (const [name, waiting] of this.#current) if (!before.has(name)) this.#enqueue(waiting);
     for (const [name, { said }] of this.#queue) {
       if (isProblem(said) && !this.#current.has(name)) this.#queue.delete(name);
     }
@@ -82,8 +82,15 @@ export class EventWriter {
   /** Tells what has been done. Only who leads does anything. */
   tell(news: News): void {
     const name = eventName({ ...news, code: news.reason }, news.uid);
-    this.#queue.set(name, { name, uid: news.uid, said: news });
+    this.#enqueue({ name, uid: news.uid, said: news });
     void this.#drain();
+  }
+
+  #enqueue(waiting: Waiting): void {
+    this.#queue.set(waiting.name, waiting);
+    if (this.#queue.size <= longestQueue) return;
+    const [oldest = ''] = this.#queue.keys();
+    this.#queue.delete(oldest);
   }
 
   /** Reports come with every change of anything; the digests of what stays are not made anew. */
@@ -107,7 +114,6 @@ export class EventWriter {
   async #drain(): Promise<void> {
     if (this.#isWriting) return;
     this.#isWriting = true;
-    for (const name of [...this.#queue.keys()].slice(0, -longestQueue)) this.#queue.delete(name);
     while (this.#isLeader && !this.#stop.signal.aborted) {
       const next = this.#queue.values().next().value;
       if (!next) break;

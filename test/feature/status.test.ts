@@ -177,6 +177,33 @@ test('a problem is one Event on its object, also when told again by another lead
   two.stop();
 });
 
+test('of more that waits than can be told soon the oldest goes, also while Events are written', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const first = Promise.withResolvers<void>();
+  const posted: string[] = [];
+  const stuck: Cluster = {
+    ...cluster,
+    async call({ body }) {
+      posted.push((body as SeenEvent).note);
+      if (posted.length === 1) await first.promise;
+      return { status: 201, body: null, retryAfterMs: null };
+    },
+  };
+  const writer = new EventWriter({ cluster: stuck, controller: 'sluice.dev/test', instance: 'one', log: quiet });
+  const source = { kind: 'Service', namespace: 'default', name: 'web' };
+  const tell = (message: string) => writer.tell({ reason: 'Told', action: 'Write', source, uid: 'u', message });
+  writer.lead(true);
+  tell('at once');
+  await waitUntil(() => posted.length === 1, 'the first write');
+  for (let i = 1; i <= 1_100; i++) tell(`news ${i}`);
+  first.resolve();
+  await waitUntil(() => posted.length > 1, 'the second write');
+  assert.equal(posted[1], 'news 101');
+  writer.stop();
+});
+
 interface SeenEvent {
   reason: string;
   note: string;
