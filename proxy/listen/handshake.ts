@@ -135,6 +135,6 @@ export class Handshake implements Connection, Receiver, Secured {
   }
 }
 
-/** As in the extension (RFC 7301 §3.1), in the order of our liking. */
-const protocolsWithoutH2 = Buffer.from('\x08http/1.1', 'latin1');
-const protocolsWithH2 = Buffer.from('\x02h2\x08http/1.1', 'latin1');
+/** As in the extension (RFC 7301 §3.1), in the order of our liking. A client that speaks HTTP/1.0 may offer that name alone. */
+const protocolsWithoutH2 = Buffer.from('\x08http/1.1\x08http/1.0', 'latin1');
+const protocolsWithH2 = Buffer.concat([Buffer.from('\x02h2', 'latin1'), protocolsWithoutH2]);

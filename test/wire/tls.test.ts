@@ -100,13 +100,17 @@ test('a client that negotiates anew is refused: its handshakes would cost us mor
   client.destroy();
 });
 
-test('HTTP/1.1 is chosen by ALPN, and a client that offers only unknown protocols is refused', async () => {
-  const client = await RawClient.open({
-    port: sluice.httpsPort,
-    tls: { servername: 'shop.tls.test', ALPNProtocols: ['h3', 'http/1.1'] },
-  });
-  assert.equal((client.socket as TLSSocket).alpnProtocol, 'http/1.1');
-  client.destroy();
+test('HTTP/1.1 is chosen by ALPN, or 1.0, and a client that offers only unknown protocols is refused', async () => {
+  for (const offered of [['h3', 'http/1.0', 'http/1.1'], ['http/1.0']]) {
+    const client = await RawClient.open({
+      port: sluice.httpsPort,
+      tls: { servername: 'shop.tls.test', ALPNProtocols: offered },
+    });
+    assert.equal((client.socket as TLSSocket).alpnProtocol, offered.at(-1));
+    client.send('GET / HTTP/1.0\r\nHost: shop.tls.test\r\n\r\n');
+    assert.equal((await client.response()).status, 200);
+    client.destroy();
+  }
   const unknown = { servername: 'shop.tls.test', ALPNProtocols: ['acme-tls/1'] };
   await assert.rejects(RawClient.open({ port: sluice.httpsPort, tls: unknown }), /alpn|protocol|closed/i);
 });
