@@ -45,13 +45,12 @@ export class Memory<M extends AnyKinds> {
   async #save(intake: Intake<M>): Promise<void> {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    const saving = await intake.inTurn(async () => {
-      return intake.commit === null ? null : this.#disk.take(intake.table, intake.commit);
-    });
-    if (saving === null) return;
     this.#writing = this.#writing
       .then(async () => {
-        this.#encodeMs = await this.#disk.write(saving);
+        const saving = await intake.inTurn(async () => {
+          return intake.commit === null ? null : this.#disk.take(intake.table, intake.commit);
+        });
+        if (saving !== null) this.#encodeMs = await this.#disk.write(saving);
       })
       .catch((error: Error) => {
         this.#log.error({ err: error.message }, 'tables not saved');

@@ -10,10 +10,13 @@ import { emptyTable, type Row, type RowRef, type Table, tableContract } from '#t
 import type { UpstreamTls } from '#table/upstreamtls.ts';
 import { applyDelta, deltaFromNothing, deltaOf } from '../../proxy/receive/delta.ts';
 import { TableDisk } from '../../proxy/receive/disk.ts';
+import { Intake } from '../../proxy/receive/intake.ts';
+import { Memory } from '../../proxy/receive/memory.ts';
 import { TimeGuard } from '../../proxy/receive/order.ts';
 import { faultsOf } from '../../proxy/receive/validate.ts';
 import { Authority } from '../kit/authority.ts';
 import { certificateFor } from '../kit/certificate.ts';
+import { quiet } from '../kit/quiet.ts';
 import { certificateRow, plainTable, plainTls, row, snapshot } from '../kit/rows.ts';
 
 function tableOf(rows: readonly Row[]): Table {
@@ -47,6 +50,33 @@ test('a change and what takes it back leave no trace, and a snapshot is reduced 
       assert.deepEqual(table, copy);
     }),
   );
+});
+
+test('a table whose saving waits for a change is on disk when the process may end', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'sluice-test-'));
+  t.after(() => rm(dir, { recursive: true }));
+  const disk = await TableDisk.open({ contract: tableContract, dir, keyFile: null });
+  const memory = new Memory(disk, quiet);
+  const intake = new Intake({
+    contract: tableContract,
+    guard: new TimeGuard(0),
+    log: quiet,
+    nowMs: () => 0,
+    faultsOf: () => [],
+    spread: async () => {},
+    notApplied: () => assert.fail('a change that nobody has to apply'),
+    onForce: async () => {},
+  });
+  await intake.take(snapshot([row('secret', { id: 'a', value: '1' })]));
+  const change = Promise.withResolvers<void>();
+  void intake.inTurn(() => change.promise);
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  memory.changed(intake);
+  t.mock.timers.tick(1_000);
+  const closed = memory.close(intake);
+  change.resolve();
+  await closed;
+  assert.equal((await disk.load())?.upserts.length, 1);
 });
 
 test('a pointer that leads nowhere is found, whether its target went or never came', () => {
