@@ -14,6 +14,7 @@ import { Translator } from './controller/translate/translator.ts';
 import { watchFiles } from './controller/watch/files.ts';
 import { greeting } from './examples/demo/greeting.ts';
 import { startDemo } from './examples/demo/start.ts';
+import { endSignal } from './proxy/kit/endsignal.ts';
 import type { Limits } from './proxy/listen/limits.ts';
 import { startFleet } from './proxy/main.ts';
 import { redisSettingsOf } from './proxy/share/redis.ts';
@@ -96,10 +97,4 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
   await edge?.stop();
   await fleet.stop();
   demo?.stop();
-}
-
-function endSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
 }

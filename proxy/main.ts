@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { endSignal } from '#kit/endsignal.ts';
 import type { Log } from '#kit/log.ts';
 import type { LogLevel } from '#kit/loglevel.ts';
 import type { Ack, ChangeBatch, Commit } from '#table/change.ts';
@@ -281,12 +282,6 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
   await fleet.stop();
   await stream.stop();
   log.info({}, 'stopped');
-}
-
-function endSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
-  });
 }
 
 function portsOf({ httpPort, httpsPort }: FleetOptions): Map<string, number> {

@@ -1,6 +1,6 @@
 import files from 'node:fs';
 import { destination, type Logger, pino } from 'pino';
-import type { LogLevel } from '#kit/loglevel.ts';
+import { followLevel, type LogLevel } from '#kit/loglevel.ts';
 import { unblockedStderr } from '#kit/stderr.ts';
 
 /** JSON lines on stderr; stdout is for people and for the access log. */
@@ -9,10 +9,7 @@ export function openLog(level: LogLevel, base: object): Logger {
   // It is full, or nobody reads it: there is nowhere to say so.
   stderr.on('error', () => {});
   const log = pino({ level: level.now, base }, stderr);
-  level.follow((now) => {
-    log.level = now;
-    log.info({ level: now }, 'the log level is another from now on');
-  });
+  followLevel(log, level);
   return log;
 }
 

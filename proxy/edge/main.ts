@@ -1,3 +1,4 @@
+import { endSignal } from '#kit/endsignal.ts';
 import type { LogLevel } from '#kit/loglevel.ts';
 import { planContract } from '#table/plan.ts';
 import { openProcessLog } from '../observe/processlog.ts';
@@ -45,10 +46,4 @@ export async function runEdge(options: EdgeProcessOptions): Promise<void> {
   await stream.stop();
   await edge.stop();
   log.info({}, 'stopped; the rules stay in force');
-}
-
-function endSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
-  });
 }

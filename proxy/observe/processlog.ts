@@ -1,6 +1,6 @@
 import files from 'node:fs';
 import pino from 'pino';
-import type { LogLevel } from '#kit/loglevel.ts';
+import { followLevel, type LogLevel } from '#kit/loglevel.ts';
 import { unblockedStderr } from '#kit/stderr.ts';
 
 /** JSON lines on stderr; `base` says in each who speaks. */
@@ -9,9 +9,6 @@ export function openProcessLog(level: LogLevel, base: object): pino.Logger {
   // It is full, or nobody reads it: there is nowhere to say so.
   stderr.on('error', () => {});
   const log = pino({ level: level.now, base }, stderr);
-  level.follow((now) => {
-    log.level = now;
-    log.info({ level: now }, 'the log level is another from now on');
-  });
+  followLevel(log, level);
   return log;
 }
