@@ -6,9 +6,8 @@ import type { Origin } from '../forward/flow.ts';
 import { sharedClientBuffer } from '../forward/relay.ts';
 import type { Admission } from './admission.ts';
 import { ClientProof } from './clientproof.ts';
-import { clock, readClock } from './clock.ts';
-import type { Connection } from './connection.ts';
 import type { Door } from './door.ts';
+import { Nascent } from './nascent.ts';
 import { peerOf } from './peer.ts';
 import { seatHttp } from './seat.ts';
 import type { ServerOptions } from './server.ts';
@@ -30,28 +29,16 @@ export interface Upgrade {
 }
 
 /** A connection whose TLS is being negotiated: it is opened, or replaces what was open, and then begins. */
-export class Handshake implements Connection, Receiver, Secured {
-  readonly chunk = null;
-  readonly proof = null;
-  readonly requestsInFlight = 0;
-  readonly requests = 0;
-  lastRequest = 0;
-  requestsSeen = 0;
-  idleLooks = 0;
-  readonly heldBytes = 0;
-  readonly isIdle = false;
-  sweepIndex = -1;
-  expiresAtMs: number;
+export class Handshake extends Nascent implements Receiver, Secured {
   readonly #options: ServerOptions;
   readonly #upgrade: Upgrade;
   #link: TlsLink | null = null;
   #isLeaving = false;
 
   constructor(options: ServerOptions, upgrade: Upgrade) {
+    super(options.engine.limits.handshakeMs);
     this.#options = options;
     this.#upgrade = upgrade;
-    readClock();
-    this.expiresAtMs = clock.nowMs + options.engine.limits.handshakeMs;
   }
 
   get door(): Door {
@@ -108,8 +95,6 @@ export class Handshake implements Connection, Receiver, Secured {
     this.destroy();
   }
 
-  emptied(): void {}
-
   closed(): void {
     this.#options.engine.connectionClosed(this);
   }
@@ -124,11 +109,6 @@ export class Handshake implements Connection, Receiver, Secured {
   }
 
   leaveAt(): void {}
-
-  shed(): number {
-    this.destroy();
-    return 0;
-  }
 
   destroy(): void {
     this.#link?.destroy();

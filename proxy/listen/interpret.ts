@@ -1,7 +1,7 @@
 import type { Exchange } from '../forward/exchange.ts';
 import { normalisePath } from '../match/normalise.ts';
 import { parseAuthority } from '../parse/authority.ts';
-import { bodyChunked, bodyLength, isChunked, parseLength } from '../parse/framing.ts';
+import { bodyChunked, bodyLength, bodyNone, isChunked, parseLength } from '../parse/framing.ts';
 import { nameIds } from '../parse/names.ts';
 import { grpcTimeoutMs } from './grpc.ts';
 import { type Refusal, refusals } from './refusals.ts';
@@ -67,8 +67,8 @@ export function interpretRequest(exchange: Exchange): Refusal | null {
   if (!isOne && !hasKeepAliveOption) exchange.isKeepAlive = false;
   if (lengths > 1 || (lengths === 1 && exchange.contentLength < 0)) return refusals.contentLength;
   if (codings > 1 || (codings === 1 && (lengths > 0 || !isOne))) return refusals.transferEncoding;
-  exchange.bodyKind = codings === 1 ? bodyChunked : exchange.contentLength > 0 ? bodyLength : 0;
-  exchange.isRequestComplete = exchange.bodyKind === 0;
+  exchange.bodyKind = codings === 1 ? bodyChunked : exchange.contentLength > 0 ? bodyLength : bodyNone;
+  exchange.isRequestComplete = exchange.bodyKind === bodyNone;
 
   if (hosts > 1 || (hosts === 0 && isOne)) return refusals.host;
   const hostText = hosts === 0 ? '' : head.value(host);
@@ -77,7 +77,7 @@ export function interpretRequest(exchange: Exchange): Refusal | null {
 
   if (expect !== -1 && isOne) {
     if (head.value(expect).toLowerCase() !== '100-continue') return refusals.expectation;
-    exchange.expectsContinue = exchange.bodyKind !== 0;
+    exchange.expectsContinue = exchange.bodyKind !== bodyNone;
   }
   // Only websocket, only as a plain GET on 1.1: other protocols are stripped and the request stays plain HTTP.
   exchange.wantsWebSocket =
@@ -85,7 +85,7 @@ export function interpretRequest(exchange: Exchange): Refusal | null {
     hasUpgradeOption &&
     isOne &&
     hasSocketKey &&
-    exchange.bodyKind === 0 &&
+    exchange.bodyKind === bodyNone &&
     exchange.method === 'GET' &&
     head.value(upgrade).toLowerCase() === 'websocket';
   return null;

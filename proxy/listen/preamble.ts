@@ -11,6 +11,7 @@ import type { Admission } from './admission.ts';
 import { clock, readClock } from './clock.ts';
 import type { Connection } from './connection.ts';
 import type { Door } from './door.ts';
+import { Nascent } from './nascent.ts';
 import { originOf, originOfHeader } from './origin.ts';
 
 export interface PreambleOptions {
@@ -30,18 +31,7 @@ export interface PreambleOptions {
 }
 
 /** A connection before its protocol begins: reads the PROXY header that its listener demands, and looks for a server name. */
-export class Preamble implements Connection, Receiver {
-  readonly chunk = null;
-  readonly proof = null;
-  readonly requestsInFlight = 0;
-  readonly requests = 0;
-  lastRequest = 0;
-  requestsSeen = 0;
-  idleLooks = 0;
-  readonly heldBytes = 0;
-  readonly isIdle = false;
-  sweepIndex = -1;
-  expiresAtMs: number;
+export class Preamble extends Nascent implements Receiver {
   readonly #options: PreambleOptions;
   #origin: Origin;
   #isBehindHeader: boolean;
@@ -51,11 +41,10 @@ export class Preamble implements Connection, Receiver {
 
   constructor(options: PreambleOptions) {
     const { door, link, engine } = options;
-    readClock();
+    super(door.proxy?.timeoutMs ?? engine.limits.handshakeMs);
     this.#options = options;
     this.#origin = originOf(link);
     this.#isBehindHeader = door.proxy === null;
-    this.expiresAtMs = clock.nowMs + (door.proxy?.timeoutMs ?? engine.limits.handshakeMs);
     link.receiver = this;
   }
 
@@ -148,8 +137,6 @@ export class Preamble implements Connection, Receiver {
     else this.#options.link.destroy();
   }
 
-  emptied(): void {}
-
   closed(): void {
     this.#options.engine.connectionClosed(this);
   }
@@ -164,11 +151,6 @@ export class Preamble implements Connection, Receiver {
 
   leaveAt(): void {
     this.destroy();
-  }
-
-  shed(): number {
-    this.destroy();
-    return 0;
   }
 
   destroy(): void {
