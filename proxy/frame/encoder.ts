@@ -14,8 +14,9 @@ const seenLength = 64;
 
 /** Encodes field blocks (RFC 7541). One per connection: its dynamic table is the peer's decoder's. */
 export class Encoder {
-  /** Number of insertion by line, as the line stood in the head; made with the first. */
+  /** Lines in the table, as they stood in the head: how many were put in before each. */
   readonly #added = new Map<string, number>();
+  /** The same lines in the order in which they leave; made with the first. */
   #ring: string[] | null = null;
   /** Hashes of lines that were seen once: what comes twice enters the table, what differs each time never does. */
   readonly #seen = new Int32Array(seenLength);

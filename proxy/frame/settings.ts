@@ -5,7 +5,6 @@ export class PeerSettings {
   /** Streams that we may have open. Clients begin with what most servers allow, to have few refused. */
   maxConcurrentStreams = 100;
   initialWindowSize = 65_535;
-  headerTableSize = 4_096;
   /** RFC 8441 §3. */
   allowsConnectProtocol = false;
 
@@ -16,9 +15,6 @@ export class PeerSettings {
    */
   take(id: number, value: number, isFromServer: boolean): number {
     switch (id) {
-      case settingIds.headerTableSize:
-        this.headerTableSize = value;
-        break;
       case settingIds.enablePush:
         if (value > 1 || (isFromServer && value === 1)) return errorCodes.protocolError;
         break;

@@ -11,7 +11,7 @@ export class Stream<T> {
   peer: T | null = null;
   /** The peer has sent its END_STREAM. */
   isRemoteClosed = false;
-  /** END_STREAM was sent, or waits behind `pending`. */
+  /** END_STREAM was sent. */
   isLocalClosed = false;
   /** A final head has come: what comes next are trailers. */
   hasHead = false;
