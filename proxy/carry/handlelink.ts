@@ -220,7 +220,7 @@ export class HandleLink implements Link {
       if (this.#writing !== null || this.isDestroyed || this.fault !== '') return;
     }
     this.isFull = this.holdsLent = false;
-    if (this.isEnding) this.#shutDown();
+    if (this.isEnding) this.#askForFin();
     else this.receiver.emptied();
   }
 
@@ -229,7 +229,7 @@ export class HandleLink implements Link {
   end(): void {
     if (this.isDestroyed || this.isEnding) return;
     this.isEnding = true;
-    if (this.#writing === null) this.#shutDown();
+    if (this.#writing === null) this.#askForFin();
   }
 
   close(): void {
@@ -243,7 +243,7 @@ export class HandleLink implements Link {
     return false;
   }
 
-  #shutDown(): void {
+  #askForFin(): void {
     this.#isShutting = true;
     const errno = this.stream.shutdown(newShutdown(this.stream, onShutDown));
     // The peer is gone.
@@ -252,7 +252,8 @@ export class HandleLink implements Link {
     if (this.#hasShut && (this.#closesWhenShut || this.#hasEnded)) this.destroy();
   }
 
-  shutDown(): void {
+  /** FIN is sent. */
+  finSent(): void {
     if (this.isDestroyed) return;
     this.#hasShut = true;
     if (this.#closesWhenShut || this.#hasEnded) this.destroy();
@@ -338,7 +339,7 @@ function onWritten(this: WriteRequest, status: number): void {
 }
 
 function onShutDown(this: { readonly handle: StreamHandle }): void {
-  (this.handle.owner as HandleLink).shutDown();
+  (this.handle.owner as HandleLink).finSent();
 }
 
 function onClosed(this: TcpHandle): void {
