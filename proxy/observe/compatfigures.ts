@@ -1,5 +1,12 @@
 import { exposition, type Families } from '#kit/exposition.ts';
-import { type CompatSeries, compatSizeBounds, compatTimeBounds, histogramOf, requestsOf } from './compatmetrics.ts';
+import {
+  type CompatSeries,
+  compatSizeBounds,
+  compatTimeBounds,
+  histogramOf,
+  type Measure,
+  requestsOf,
+} from './compatmetrics.ts';
 
 const labels = ['controller_class', 'controller_pod', 'namespace', 'ingress', 'service', 'method', 'status'] as const;
 
@@ -38,20 +45,18 @@ export function compatFigures(series: readonly CompatSeries[], pod: string): str
     each,
     names: { controller_class: 'sluice.dev/ingress-controller', controller_pod: pod, ...each.name },
   }));
-  const times = (measure: 'request' | 'connect' | 'header' | 'response') =>
-    named.map(({ names, each }) => [names, ...histogramOf(each, measure)] as const);
-  const sizes = (measure: 'requestSize' | 'responseSize') =>
+  const measured = (measure: Measure) =>
     named.map(({ names, each }) => [names, ...histogramOf(each, measure)] as const);
   return [
     show.rows(
       'nginx_ingress_controller_requests',
       named.map(({ names, each }) => [names, requestsOf(each)]),
     ),
-    show.histograms('nginx_ingress_controller_request_duration_seconds', compatTimeBounds, times('request')),
-    show.histograms('nginx_ingress_controller_connect_duration_seconds', compatTimeBounds, times('connect')),
-    show.histograms('nginx_ingress_controller_header_duration_seconds', compatTimeBounds, times('header')),
-    show.histograms('nginx_ingress_controller_response_duration_seconds', compatTimeBounds, times('response')),
-    show.histograms('nginx_ingress_controller_request_size', compatSizeBounds, sizes('requestSize')),
-    show.histograms('nginx_ingress_controller_response_size', compatSizeBounds, sizes('responseSize')),
+    show.histograms('nginx_ingress_controller_request_duration_seconds', compatTimeBounds, measured('request')),
+    show.histograms('nginx_ingress_controller_connect_duration_seconds', compatTimeBounds, measured('connect')),
+    show.histograms('nginx_ingress_controller_header_duration_seconds', compatTimeBounds, measured('header')),
+    show.histograms('nginx_ingress_controller_response_duration_seconds', compatTimeBounds, measured('response')),
+    show.histograms('nginx_ingress_controller_request_size', compatSizeBounds, measured('requestSize')),
+    show.histograms('nginx_ingress_controller_response_size', compatSizeBounds, measured('responseSize')),
   ].join('');
 }

@@ -15,7 +15,7 @@ const measures = [
   ['requestSize', compatSizeBounds],
   ['responseSize', compatSizeBounds],
 ] as const;
-type Measure = (typeof measures)[number][0];
+export type Measure = (typeof measures)[number][0];
 
 const places = new Map<Measure, { at: number; bounds: readonly number[] }>();
 let size = 1;
