@@ -36,9 +36,10 @@ export interface ReaderState {
 }
 
 /**
- * Holds the rows of one contract and brings every reader to them; for proxies they are the table. Each proxy has at most one batch under way; what changes meanwhile
- * gathers in its set of changed rows and goes out as one batch after its answer. So the first change is never delayed,
- * a slow proxy delays nobody else, and what a stalled proxy can cost is bounded by the table.
+ * Holds the rows of one contract and brings every reader to them; for proxies they are the table. Each proxy has at most one
+ * batch under way; what changes meanwhile gathers in its set of changed rows and goes out as one batch after its answer. So
+ * the first change is never delayed, a slow proxy delays nobody else, and what a stalled proxy can cost is bounded by the
+ * table.
  */
 export class Publisher<M extends AnyKinds> {
   readonly #contract: Contract<M>;

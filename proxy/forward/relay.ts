@@ -6,10 +6,11 @@ import { writeLatin1 } from '../parse/latin1.ts';
  * How bytes get from one connection to the other.
  *
  * Every connection of a worker reads into a shared buffer: a small GET costs 12.9 CPU-µs with it on both sides against 17
- * with `data` events of node:net, which allocate 64 KiB per read (measured side by side on Node 26). So what a write leaves unsent must never point into that buffer: what is
- * read there goes out from a copy, in a chunk or, where it is small, in a slip. Both are used again as soon as the kernel has
- * what is in them, which is nearly always at once. Joining head and body as strings instead costs as much at 1 KiB, a quarter
- * more at 8 KiB and half as much again at 16 KiB, and leaves all of it to the collector.
+ * with `data` events of node:net, which allocate 64 KiB per read (measured side by side on Node 26). So what a write leaves
+ * unsent must never point into that buffer: what is read there goes out from a copy, in a chunk or, where it is small, in a
+ * slip. Both are used again as soon as the kernel has what is in them, which is nearly always at once. Joining head and body
+ * as strings instead costs as much at 1 KiB, a quarter more at 8 KiB and half as much again at 16 KiB, and leaves all of it
+ * to the collector.
  *
  * A body that needs more than one read gets a chunk of its own to read into, and from then on nothing is copied:
  * while a write of such a chunk is unfinished, its reader is paused. The length of a chunk was tried: of 1 MiB bodies to 64
@@ -18,7 +19,7 @@ import { writeLatin1 } from '../parse/latin1.ts';
  */
 export const chunkBytes = 34_816;
 
-/** Read buffers of all connections: [0] for clients, [1] for backends. They never meet: a read of one may run while the other is parsed. */
+/** Read buffers of all connections, one for each side: a read of one side may come while what the other has read is parsed. */
 export const sharedClientBuffer = Buffer.allocUnsafeSlow(chunkBytes);
 export const sharedUpstreamBuffer = Buffer.allocUnsafeSlow(chunkBytes);
 
@@ -26,7 +27,7 @@ const spareChunks: Buffer[] = [];
 /** 4 MiB at most are kept for the next body. */
 const mostSpareChunks = 120;
 
-/** A client that does not read holds what waits for it: not 68 KiB for each small answer. */
+/** What waits for a client that does not read keeps its buffer: for a small answer that must not be a whole chunk. */
 const slipBytes = 4_096;
 const spareSlips: Buffer[] = [];
 const mostSpareSlips = 64;

@@ -15,14 +15,15 @@ export interface Connection extends Expiring {
   /** What its client showed; null: it was not asked for a certificate. */
   readonly proof: ClientProof | null;
   readonly requestsInFlight: number;
-  /** That have come on it so far. */
+  /** Requests that have come on it so far. */
   readonly requests: number;
-  /** The number of the one that it goes with. */
+  /** The connection ends with the answer to the request of this number, the first being 1. */
   lastRequest: number;
-  /** As many as there were when the worker was last looked at, and at how many looks there was none more (spreading.ts). */
+  /** `requests` at the last look of spreading.ts. */
   requestsSeen: number;
+  /** Looks in a row at which no request had come since the one before. */
   idleLooks: number;
-  /** Bytes that it keeps in memory because one of its ends does not take them, and for another try of its requests. */
+  /** Bytes that it keeps in memory because one of its ends does not take them, or to be able to send a request once more. */
   readonly heldBytes: number;
   /** Waits for a request: to end it costs the client a connection and nothing else. */
   readonly isIdle: boolean;

@@ -7,7 +7,10 @@ export interface H2Taker {
   spokeH2(before: SocketConnection, bytes: Buffer, start: number, end: number): void;
 }
 
-/** Asked of a head that is refused, so that HTTP/1 pays nothing; then `PRI *` at least is there, and no method is called so. */
+/**
+ * Whether a client speaks HTTP/2 from its first byte on. Only asked of a head that the parser of HTTP/1 has refused, so that requests
+ * of HTTP/1 pay nothing for it. As many bytes as have come are compared: before it refuses the preface, the parser has seen `PRI *`.
+ */
 export function beginsH2(bytes: Buffer, start: number, end: number): boolean {
   const length = Math.min(end - start, preface.length);
   return bytes.compare(preface, 0, length, start, start + length) === 0;

@@ -12,7 +12,7 @@ export interface Waiter {
 
 /**
  * What a worker uses of one backend, and how much of it it may use (Envoy's circuit breakers). Counted whether there are
- * limits or not, so that those that come later know of what is in flight; connections only while they are limited.
+ * limits or not, so that those that come later know of what is in flight; connections of HTTP only while they are limited.
  */
 export class Circuit {
   limits: CircuitLimits;
