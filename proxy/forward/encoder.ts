@@ -23,6 +23,7 @@ export class ReplyEncoder {
   readonly #isLive: boolean;
   readonly #bytes: number;
   #isFlushDue = false;
+  #isEndDue = false;
   #isOver = false;
 
   constructor(engine: Engine, exchange: Exchange, encoding: Encoding, isLive: boolean) {
@@ -47,19 +48,22 @@ export class ReplyEncoder {
   /** Copies: the range may lie in a shared buffer. */
   write(buffer: Buffer, start: number, end: number): void {
     if (end === start) return;
-    this.#stream.write(Buffer.from(buffer.subarray(start, end)));
+    this.#stream.write(Buffer.from(buffer.subarray(start, end)), this.#written);
     if (!this.#isLive || this.#isFlushDue) return;
     // Once per turn: pieces of one read leave together.
     this.#isFlushDue = true;
     setImmediate(() => {
       this.#isFlushDue = false;
-      if (!this.#isOver && !this.#stream.writableEnded) flush(this.#stream);
+      if (!this.#isOver && !this.#isEndDue && !this.#stream.writableEnded) flush(this.#stream);
     });
   }
 
   /** The backend's part is over; the exchange ends when all is compressed and written. */
   end(): void {
-    this.#stream.end();
+    // Node finishes with the last bytes that it knows to be the last, and then once more: of zstd that is another, empty frame,
+    // for which some decoders are not made.
+    if (this.#stream.writableLength === 0) this.#stream.end();
+    else this.#isEndDue = true;
   }
 
   /** The client has taken what waited for it. */
@@ -84,6 +88,10 @@ export class ReplyEncoder {
     client?.writeBody(this.#exchange, bytes, 0, bytes.length, null, true);
     if (client?.isFull) this.#stream.pause();
   }
+
+  readonly #written = (): void => {
+    if (this.#isEndDue && !this.#isOver && this.#stream.writableLength === 0) this.#stream.end();
+  };
 
   #drained(): void {
     readClock();

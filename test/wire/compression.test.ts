@@ -73,6 +73,19 @@ for (const [name, decode] of [
   });
 }
 
+test('zstd: a body is one frame: there may be several (RFC 8878 §3), but not for all decoders', async () => {
+  const { recorder, client } = await rig();
+  const magic = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
+  for (const [index, bytes] of [600, 100_000, 3_000_000].entries()) {
+    const body = randomBytes(bytes / 2).toString('hex');
+    recorder.onRequest = (request) => answer(request, body, 200, ['Content-Type: text/plain']);
+    client.send(get('/', 'gw.test', ['Accept-Encoding: zstd']));
+    const response = await client.response(index);
+    assert.equal(zstdDecompressSync(response.body).toString(), body);
+    assert.equal(response.body.lastIndexOf(magic), 0, `${bytes} bytes`);
+  }
+});
+
 test('what must not be compressed passes byte for byte', async () => {
   const offered = [{ name: 'gzip' as const, level: 1, types: ['text/*', 'application/*'], minBytes: 256 }];
   const { recorder, client } = await rig({}, offered);
