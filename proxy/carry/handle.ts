@@ -53,6 +53,8 @@ export interface SocketName {
 export interface TlsHandle extends StreamHandle {
   /** Encrypted bytes that the connection beneath has not taken, whoever wrote them. Not to be asked once all is freed. */
   readonly writeQueueSize: number;
+  /** Decrypted so far. */
+  readonly bytesRead: number;
   onhandshakedone: (this: TlsHandle) => void;
   onerror: (this: TlsHandle, error: { readonly code?: string }) => void;
   /** The server name has come; certCbDone() goes on with `sni_context` or the context of the beginning. */
@@ -223,7 +225,7 @@ export function checkHandles(context: SecureContext): void {
   lookFor(tls, ['setALPNProtocols', 'setVerifyMode', 'receive', 'getServername', 'getALPNNegotiatedProtocol']);
   lookFor(tls, ['getSession', 'getPeerX509Certificate', 'hasPeerCertificate', 'verifyError']);
   lookFor(tls, ['enableKeylogCallback']);
-  if (tls.writeQueueSize !== 0) throw new UnknownNode('TLS does not tell what it holds');
+  if (tls.writeQueueSize !== 0 || tls.bytesRead !== 0) throw new UnknownNode('TLS does not tell what it holds');
   handle.close(() => tls.destroySSL());
 }
 

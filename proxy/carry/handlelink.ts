@@ -74,6 +74,10 @@ export class HandleLink implements Link {
     return shortBytes;
   }
 
+  get roomBytes(): number {
+    return 0;
+  }
+
   get peerName(): SocketName {
     const name: SocketName = {};
     this.#handle.getpeername(name);
@@ -108,6 +112,17 @@ export class HandleLink implements Link {
     if (!this.#isReading || this.isDestroyed) return;
     this.#isReading = false;
     this.stream.readStop();
+  }
+
+  /** Reads nothing until letGo(), whoever resumes it or does not. */
+  hold(): void {
+    if (this.#isReading && !this.isDestroyed) this.stream.readStop();
+  }
+
+  letGo(): void {
+    if (!this.#isReading || this.isDestroyed) return;
+    const errno = this.stream.readStart();
+    if (errno !== 0) this.fail(errno);
   }
 
   /** @returns where the next read goes; undefined: where this one went */

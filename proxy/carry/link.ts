@@ -35,6 +35,8 @@ export interface Link {
   readonly holdsLent: boolean;
   /** What is written while nothing waits is copied within the call, whatever becomes of it. */
   readonly copies: boolean;
+  /** What TLS has taken to read into, beside the receiver's. */
+  readonly roomBytes: number;
   /** Before the dialled one is there. */
   readonly isConnecting: boolean;
   /** FIN was asked for. */
@@ -65,9 +67,9 @@ export interface Link {
   resume(): void;
 }
 
-/** What of a connection comes free at the end of a turn of the loop only, when it is destroyed now: encrypted, in OpenSSL's hands. */
-export function lateBytesOf({ copies, unsentBytes }: Link): number {
-  return copies ? unsentBytes : 0;
+/** What of a connection comes free at the end of a turn of the loop only, when it is destroyed now: what is in OpenSSL's hands. */
+export function lateBytesOf({ copies, unsentBytes, roomBytes }: Link): number {
+  return (copies ? unsentBytes : 0) + roomBytes;
 }
 
 const ignore = (): void => {};

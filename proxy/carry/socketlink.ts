@@ -41,6 +41,8 @@ export class SocketLink implements Link {
     return authorizationError && String(authorizationError) === this.fault ? this.fault : '';
   }
 
+  readonly roomBytes = 0;
+
   get unsentBytes(): number {
     return this.#socket.writableLength;
   }

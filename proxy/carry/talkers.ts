@@ -2,6 +2,9 @@
 interface Talker {
   /** Ends it where it was made to do more than an honest peer asks for. */
   look(): void;
+  /** Reads nothing until letGo(), whatever is wanted of it. */
+  hold(): void;
+  letGo(): void;
 }
 
 /**
@@ -9,8 +12,11 @@ interface Talker {
  * between two a worker that does nothing else is brought to some 10 MB.
  */
 class Talkers {
+  /** What those have taken to read into; V8 does not count it. */
+  roomBytes = 0;
   readonly #all = new Set<Talker>();
   #timer: NodeJS.Timeout | null = null;
+  #isHeld = false;
 
   add(talker: Talker): void {
     this.#all.add(talker);
@@ -23,6 +29,21 @@ class Talkers {
     clearInterval(this.#timer);
     this.#timer = null;
   }
+
+  /**
+   * None reads any more in this turn of the loop, where thousands may be about to: what is ended now comes free only at its end.
+   */
+  hold(): void {
+    if (this.#isHeld) return;
+    this.#isHeld = true;
+    for (const talker of this.#all) talker.hold();
+    setImmediate(this.#letGo);
+  }
+
+  readonly #letGo = (): void => {
+    this.#isHeld = false;
+    for (const talker of this.#all) talker.letGo();
+  };
 
   readonly #look = (): void => {
     for (const talker of this.#all) talker.look();

@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
-import { newTls, type TcpHandle, type TlsHandle } from './handle.ts';
-import { HandleLink } from './handlelink.ts';
+import { lastRead, newTls, type StreamHandle, type TcpHandle, type TlsHandle } from './handle.ts';
+import { HandleLink, shortBytes } from './handlelink.ts';
 import { sentBeside, shownCertificate } from './shown.ts';
 import { talkers } from './talkers.ts';
 
@@ -29,6 +29,15 @@ export interface TlsTerms {
 /** More waits in TLS than in the kernel: what is written is not sent before the end of a turn. */
 const mostUnsentBytes = 65_536;
 
+/**
+ * Node has one read of the kernel take as much, in memory of its own that it keeps for as long as the connection is there. A client
+ * that sends little leaves most of it untouched, and so it is no memory of the machine.
+ */
+const readBytes = 65_536;
+
+/** A record of one who sends much (RFC 8446 §5.1). */
+const recordBytes = 16_384;
+
 /** Between two looks; no client changes its keys more often than every few million records. */
 const mostNewKeys = 128;
 
@@ -40,6 +49,9 @@ export class TlsLink extends HandleLink {
   #owner: Secured | null;
   /** Between two looks. */
   #newKeys = 0;
+  #roomBytes = 0;
+  /** When it was last looked at. */
+  #bytesRead = 0;
 
   /** Begins the handshake in begin(). */
   constructor(handle: TcpHandle, shared: Buffer, terms: TlsTerms, owner: Secured) {
@@ -48,6 +60,7 @@ export class TlsLink extends HandleLink {
     this.#tls = tls;
     this.#terms = terms;
     this.#owner = owner;
+    tls.onread = onRead;
     tls.onhandshakedone = onHandshakeDone;
     tls.onerror = onError;
     tls.oncertcb = onClientHello;
@@ -122,8 +135,23 @@ export class TlsLink extends HandleLink {
   look(): void {
     this.#newKeys = 0;
     if (this.isDestroyed) return;
+    // What comes in short records is seen here only.
+    const { bytesRead } = this.#tls;
+    if (bytesRead - this.#bytesRead > shortBytes) this.roomTaken();
+    this.#bytesRead = bytesRead;
     // What is ours counts double: it has grown by being encrypted.
     if (this.#tls.writeQueueSize > 2 * this.unsentBytes + mostUnsentBytes) this.#giveUp();
+  }
+
+  override get roomBytes(): number {
+    return this.#roomBytes;
+  }
+
+  /** Much came at once. */
+  roomTaken(): void {
+    if (this.#roomBytes > 0) return;
+    this.#roomBytes = readBytes;
+    talkers.roomBytes += readBytes;
   }
 
   /** A KeyUpdate is 27 bytes and 11 µs, and all that has come are done in one turn: 20 clients took three seconds of everybody. */
@@ -139,6 +167,8 @@ export class TlsLink extends HandleLink {
 
   override gone(): void {
     talkers.delete(this);
+    talkers.roomBytes -= this.#roomBytes;
+    this.#roomBytes = 0;
     this.#owner = null;
     this.#tls.destroySSL();
     super.gone();
@@ -178,6 +208,13 @@ function ignore(): void {}
 /** What the key is, is not looked at. */
 function onNewKey(this: TlsHandle): void {
   (this.owner as TlsLink).keyMade();
+}
+
+function onRead(this: StreamHandle): Buffer | undefined {
+  const count = lastRead();
+  const link = this.owner as TlsLink;
+  if (count === recordBytes) link.roomTaken();
+  return link.read(count);
 }
 
 function onHandshakeDone(this: TlsHandle): void {

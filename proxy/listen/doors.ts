@@ -1,6 +1,7 @@
 import type { AddressInfo, Server } from 'node:net';
 import type { Listener } from '#table/listener.ts';
 import { shortBytes } from '../carry/handlelink.ts';
+import { talkers } from '../carry/talkers.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { ClientTrust } from './clienttrust.ts';
 import type { Connection } from './connection.ts';
@@ -184,6 +185,7 @@ export class Doors {
       shedBytes += heldBytes;
       lateBytes += connection.shed();
     }
+    if (lateBytes > 0) talkers.hold();
     return { bytes: shedBytes, lateBytes };
   }
 

@@ -30,7 +30,8 @@ export abstract class H1Waits extends H1Reply {
   get heldBytes(): number {
     if (this.link.isDestroyed) return 0;
     // What waits to be sent lies in the chunk that it was read into; what was read before a pause, in one of the client's or in a copy.
-    return Math.max(this.link.unsentBytes, keptBytes(this.exchange)) + (this.isPaused ? chunkBytes : 0);
+    const bytes = Math.max(this.link.unsentBytes, keptBytes(this.exchange)) + (this.isPaused ? chunkBytes : 0);
+    return bytes + this.link.roomBytes;
   }
 
   /** Inside a request no wait is longer than what is left of its own time. */

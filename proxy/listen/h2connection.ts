@@ -83,7 +83,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
 
   get heldBytes(): number {
     if (this.#link.isDestroyed) return 0;
-    let bytes = this.session.output.length + this.#link.unsentBytes;
+    let bytes = this.session.output.length + this.#link.unsentBytes + this.#link.roomBytes;
     for (const { pendingBytes, unconsumed, peer } of this.session.streams.values()) {
       bytes += requestBytes + unconsumed + pendingBytes + keptBytes(peer?.exchange ?? null);
     }

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { giveBackFreed } from '../carry/freed.ts';
+import { talkers } from '../carry/talkers.ts';
 import { waitingToBeAccepted } from './acceptqueue.ts';
 import type { Limits } from './limits.ts';
 import { loopCount, type Shed, Shedding } from './shedding.ts';
@@ -135,12 +136,17 @@ export class Pressure {
   }
 
   #share(usage: NodeJS.MemoryUsage): number {
-    return heldBytes(usage, this.#secure) / this.#mostBytes;
+    return heldBytes(usage, this.#uncounted) / this.#mostBytes;
+  }
+
+  /** Bytes that OpenSSL, and Node for it, have without V8's knowing. */
+  get #uncounted(): number {
+    return this.#secure * secureBytes + talkers.roomBytes;
   }
 
   /** What was freed counts for nobody here, but for whoever looks at the process. */
   #giveBack(usage: NodeJS.MemoryUsage): void {
-    const freedBytes = usage.rss - heldBytes(usage, this.#secure);
+    const freedBytes = usage.rss - heldBytes(usage, this.#uncounted);
     if (usage.rss < fullUntil * this.#mostBytes || freedBytes < this.#mostBytes / looksPerFill) return;
     if (performance.now() - this.#givenBackMs < giveBackEveryMs) return;
     giveBackFreed();
@@ -156,8 +162,8 @@ export class Pressure {
  * What of a worker's memory counts: what is resident, but no more than half again what is in use. What was freed and stays
  * with the allocator is used again before anything else, and load must not be shed for it for ever.
  */
-export function heldBytes(usage: NodeJS.MemoryUsage, secure: number): number {
-  return Math.min(usage.rss, codeBytes + bytesPerUsed * (usedBytes(usage) + secure * secureBytes));
+export function heldBytes(usage: NodeJS.MemoryUsage, uncounted: number): number {
+  return Math.min(usage.rss, codeBytes + bytesPerUsed * (usedBytes(usage) + uncounted));
 }
 
 /** In V8's hands. */
