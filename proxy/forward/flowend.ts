@@ -7,6 +7,10 @@ import { giveChunk, relay, takeChunk } from './relay.ts';
 export interface EndedFlow {
   moved(from: FlowEnd, bytes: number): void;
   endClosed(end: FlowEnd): void;
+  /** What was read is kept, because the other end does not take it. */
+  stalled(): void;
+  /** Whether an end may have room of its own to read into. */
+  mayTakeChunk(): boolean;
 }
 
 /**
@@ -33,11 +37,21 @@ export class FlowEnd implements Receiver {
     if (other === null) return;
     this.#flow.moved(this, end - start);
     relay(other.link, '', buffer, start, end, '', buffer === this.chunk);
-    if (other.link.isFull) this.link.pause();
+    if (other.link.isFull) {
+      this.link.pause();
+      this.#flow.stalled();
+    }
     // Only here, where the buffer of the next read is about to be asked for, may it change.
     const isMuch = end - start > shortBytes;
-    if (isMuch && this.chunk === null) this.chunk = takeChunk();
-    else if (!isMuch && this.chunk !== null) this.#dropChunk(other);
+    // One whose other end takes nothing from the start holds what was read, and no room for more.
+    if (isMuch && this.chunk === null && !other.link.isFull) {
+      if (this.#flow.mayTakeChunk()) this.chunk = takeChunk();
+    } else if (!isMuch && this.chunk !== null) this.#dropChunk(other);
+  }
+
+  /** What was read and is not sent lies in the chunk, or in a copy. */
+  get heldBytes(): number {
+    return Math.max(this.chunk?.length ?? 0, this.other?.link.unsentBytes ?? 0);
   }
 
   #dropChunk(other: FlowEnd): void {
@@ -69,6 +83,7 @@ export class FlowEnd implements Receiver {
 
   /** Ends it so that what was sent cannot be taken for a whole. */
   cutOff(): void {
+    this.chunk = null;
     this.link.reset();
   }
 }

@@ -10,6 +10,7 @@ import { type Failure, failures } from './failures.ts';
 import { Flow, type Origin } from './flow.ts';
 import { FlowEnd } from './flowend.ts';
 import { buildProxyHeader } from './proxyheader.ts';
+import { chunkBytes } from './relay.ts';
 
 /** What a TCP flow begins with. */
 export interface TcpFlowStart {
@@ -52,7 +53,7 @@ export class TcpFlow extends Flow implements Connection {
   }
 
   get heldBytes(): number {
-    return this.isOver ? 0 : this.#client.link.unsentBytes + (this.#upstream?.link.unsentBytes ?? 0);
+    return this.isOver ? 0 : this.#client.heldBytes + (this.#upstream?.heldBytes ?? 0);
   }
 
   /** Goes on to an endpoint, or refuses the client. */
@@ -100,6 +101,14 @@ export class TcpFlow extends Flow implements Connection {
 
   #touch(): void {
     this.expiresAtMs = this.deadline(this.route?.row.timeouts.idleMs);
+  }
+
+  mayTakeChunk(): boolean {
+    return this.engine.pressure.hasRoomFor(chunkBytes);
+  }
+
+  stalled(): void {
+    this.engine.pressure.putBy(chunkBytes);
   }
 
   endClosed(end: FlowEnd): void {
