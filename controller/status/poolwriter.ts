@@ -23,7 +23,8 @@ export class PoolWriter {
   readonly #written = new Map<string, AddressPoolStatus>();
   #isLeader = false;
   #timer: NodeJS.Timeout | null = null;
-  #refusal = '';
+  /** What was logged since all could be written last. */
+  readonly #refusals = new Set<string>();
 
   constructor(options: PoolWriterOptions) {
     this.#options = options;
@@ -57,17 +58,27 @@ export class PoolWriter {
   }
 
   async #writeAll(): Promise<void> {
-    const usage = this.#options.usage();
     let hasFailed = false;
-    for (const [name, status] of usage) {
+    for (const [name, status] of this.#options.usage()) {
       if (!this.#isLeader || this.#stop.signal.aborted) break;
       if (isDeepStrictEqual(this.#written.get(name), status)) continue;
-      if (await this.#write(name, status)) this.#written.set(name, status);
-      else hasFailed = true;
+      // Noted before the answer is there: a change that is heard of meanwhile takes the note away, and is not lost.
+      this.#written.set(name, status);
+      if (await this.#write(name, status)) continue;
+      this.#written.delete(name);
+      hasFailed = true;
     }
     this.#timer = null;
-    if (hasFailed) this.#lookIn(retryMs);
-    else if (!isDeepStrictEqual(this.#options.usage(), usage)) this.#lookIn(gatherMs);
+    if (hasFailed) return this.#lookIn(retryMs);
+    this.#refusals.clear();
+    if (this.#hasMore()) this.#lookIn(gatherMs);
+  }
+
+  #hasMore(): boolean {
+    for (const [name, status] of this.#options.usage()) {
+      if (!isDeepStrictEqual(this.#written.get(name), status)) return true;
+    }
+    return false;
   }
 
   /** A family that the pool has lost goes from the status, too. @returns whether it is done */
@@ -83,8 +94,8 @@ export class PoolWriter {
       .catch(unanswered);
     if (status === 200 || status === 404) return true;
     const refusal = `the status of an AddressPool cannot be written: ${status} ${propertyOf(body, 'message') ?? ''}`;
-    if (refusal !== this.#refusal && !this.#stop.signal.aborted) this.#options.log.warn({ pool: name }, refusal);
-    this.#refusal = refusal;
+    if (!this.#refusals.has(refusal) && !this.#stop.signal.aborted) this.#options.log.warn({ pool: name }, refusal);
+    this.#refusals.add(refusal);
     return false;
   }
 }
