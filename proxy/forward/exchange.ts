@@ -247,6 +247,8 @@ export function giveExchange(exchange: Exchange): void {
   }
   exchange.route = exchange.backend = exchange.backendFilters = exchange.endpoint = null;
   exchange.replay = exchange.requestTrailers = null;
+  // They hold buffers, which a spare would keep for as long as it is not needed.
+  exchange.encoder = exchange.tunnel = null;
   // Substrings of a head keep all of it alive. A head of up to 2 KB stays where the next may be like it (Head.repeat).
   exchange.target = exchange.rawPath = exchange.path = exchange.query = exchange.requestId = '';
   exchange.authority = exchange.hostname = '';
