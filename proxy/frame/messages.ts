@@ -108,6 +108,7 @@ function takeRequest<T>(session: Session<T>, streamId: number, isEnd: boolean, d
     return;
   }
   if (session.streams.size >= session.limits.streams) {
+    session.sender.remindOfStreams(session.limits.streams);
     session.refuse(streamId, errorCodes.refusedStream, costs.refused);
     return;
   }

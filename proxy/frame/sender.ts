@@ -1,4 +1,4 @@
-import { frameFlags, frameHeadBytes, frameTypes, mostFrameBytes, plainWindowBytes } from './codes.ts';
+import { frameFlags, frameHeadBytes, frameTypes, mostFrameBytes, plainWindowBytes, settingIds } from './codes.ts';
 import { Encoder } from './encoder.ts';
 import { Output, writeFrameHead } from './output.ts';
 import type { Stream } from './stream.ts';
@@ -35,6 +35,7 @@ export class Sender<T> {
   isAwake = false;
   readonly #events: SendEvents<T>;
   readonly #round: Stream<T>[] = [];
+  #hasReminded = false;
 
   constructor(events: SendEvents<T>) {
     this.#events = events;
@@ -236,6 +237,16 @@ export class Sender<T> {
   reset(streamId: number, code: number): void {
     this.frame(4, frameTypes.rstStream, 0, streamId);
     this.output.word(code);
+  }
+
+  /**
+   * Says once more how many streams may be open, to a client that opens more than it was told (RFC 9113 §5.1.2): gRPC's OkHttp
+   * forgets what comes as its connection is made, and would have calls refused for as long as that lasts.
+   */
+  remindOfStreams(most: number): void {
+    if (this.#hasReminded) return;
+    this.#hasReminded = true;
+    this.settings([[settingIds.maxConcurrentStreams, most]]);
   }
 
   /** @param pairs ids and values of settings */

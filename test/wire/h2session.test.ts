@@ -294,13 +294,18 @@ describe('a server', () => {
     assert.deepEqual(send(frame(frameTypes.data, 0, 5, 'a')), ['failed 5']);
   });
 
-  test('refuses a stream too many, and goes on when one ends', () => {
+  test('refuses a stream too many, says once more how many may be open, and goes on when one ends', () => {
     const { server, send } = rig();
     for (let id = 1; id < 200; id += 2) send(headers(id));
     assert.deepEqual(send(headers(201)), []);
-    assert.deepEqual(said(server), ['rstStream 201 7']);
+    const [reminder, refusal] = readFrames(server.takeOutput());
+    assert.equal(reminder?.type, frameTypes.settings);
+    assert.equal(reminder.payload.toString('hex'), '000300000064');
+    assert.equal(refusal?.type, frameTypes.rstStream);
+    send(headers(203));
+    assert.deepEqual(said(server), ['rstStream 203 7']);
     server.session.respond(server.streams.get(1) as Stream<string>, 200, '', true);
-    assert.deepEqual(send(headers(203)), ['1 finished', '203 headers GET / end']);
+    assert.deepEqual(send(headers(205)), ['1 finished', '205 headers GET / end']);
   });
 
   test('gives back the connection’s window of streams that it resets', () => {
