@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { z } from 'zod';
 import type { Log } from '#kit/log.ts';
 import { type KeyPair, signLeaf } from '../publish/certificates.ts';
+import { ended, listening } from '../publish/listening.ts';
 import { readJson } from '../publish/readjson.ts';
 import { AdmissionRequest, type Bench, review, type Verdict } from './review.ts';
 
@@ -76,29 +76,23 @@ export async function startAdmission(options: AdmissionOptions): Promise<Admissi
     }
   }
 
+  const port = await listening(server, options.address, options.port, (error) =>
+    log.error({ err: error }, 'webhook server'),
+  );
   const renewal = setInterval(() => {
     leafOf().then(
       (leaf) => server.setSecureContext(leaf),
       (error: unknown) => log.error({ err: error }, 'the certificate of the webhook could not be renewed'),
     );
   }, renewEveryMs);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ port: options.port, ...(options.address === '' ? {} : { host: options.address }) }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  server.on('error', (error) => log.error({ err: error }, 'webhook server'));
+
   return {
-    port: (server.address() as AddressInfo).port,
+    port,
     counts,
-    stop: () =>
-      new Promise((resolve) => {
-        clearInterval(renewal);
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    async stop() {
+      clearInterval(renewal);
+      await ended(server);
+    },
   };
 }
 

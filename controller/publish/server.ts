@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import type { Log } from '#kit/log.ts';
 import { AckPost, controllerServerName, heartbeatMs } from '#table/wire.ts';
 import { type KeyPair, signLeaf } from './certificates.ts';
 import type { Feed } from './feed.ts';
+import { ended, listening } from './listening.ts';
 import { readJson } from './readjson.ts';
 
 export interface TableServerOptions {
@@ -91,6 +91,9 @@ export async function startTableServer(options: TableServerOptions): Promise<Tab
     response.end(`${JSON.stringify(feed.acknowledge(post.data, request.socket.remoteAddress))}\n`);
   }
 
+  const port = await listening(server, options.address, options.port, (error) =>
+    log.error({ err: error }, 'table server'),
+  );
   const beat = setInterval(() => {
     for (const feed of feeds) feed.beat();
   }, heartbeatMs);
@@ -101,25 +104,14 @@ export async function startTableServer(options: TableServerOptions): Promise<Tab
     );
   }, renewEveryMs);
 
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ port: options.port, ...(options.address === '' ? {} : { host: options.address }) }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  server.on('error', (error) => log.error({ err: error }, 'table server'));
-
   return {
-    port: (server.address() as AddressInfo).port,
-    stop: () =>
-      new Promise((resolve) => {
-        clearInterval(beat);
-        clearInterval(renewal);
-        server.close(() => resolve());
-        for (const feed of feeds) feed.close();
-        server.closeAllConnections();
-      }),
+    port,
+    async stop() {
+      clearInterval(beat);
+      clearInterval(renewal);
+      for (const feed of feeds) feed.close();
+      await ended(server);
+    },
   };
 }
 
