@@ -3,7 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import { mostWaiting } from './handlelink.ts';
 import { type Counter, type Link, nobody, type Receiver } from './link.ts';
 
-/** A connection of node:tls. For those that we open: node:tls verifies their peers. */
+/** A connection of node:net or node:tls. For those that we open to be secure: node:tls verifies their peers. */
 export class SocketLink implements Link {
   receiver: Receiver = nobody;
   counter: Counter | null = null;
@@ -23,9 +23,10 @@ export class SocketLink implements Link {
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    // `close` follows; without a listener the error would end the process.
+    // `close` follows. node:tls leaves a connection open that fails after its handshake, and nothing would come of it any more.
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.fault = error.code ?? error.message;
+      socket.destroy();
     });
     socket.on('data', (bytes: Buffer) => this.receiver.receive(bytes, 0, bytes.length));
     socket.on('end', () => this.receiver.ended());

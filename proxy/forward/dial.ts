@@ -1,6 +1,7 @@
 import net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { type Caller, connect } from '../carry/connect.ts';
+import { DialledTls } from '../carry/dialledtls.ts';
 import type { Link } from '../carry/link.ts';
 import { SocketLink } from '../carry/socketlink.ts';
 import type { EndpointState } from '../select/types.ts';
@@ -34,8 +35,10 @@ export function dial(connection: Dialled, endpoint: EndpointState, target: Targe
 
 function dialSecure(connection: Dialled, endpoint: EndpointState, target: Target, alpn: Alpn): Link {
   const options = target.tls?.options() ?? null;
-  const socket = options === null ? dialNothing() : dialTls(connection, endpoint, target, alpn, options);
-  const link = new SocketLink(socket);
+  const link =
+    options === null
+      ? new SocketLink(dialNothing())
+      : new DialledTls(dialTls(connection, endpoint, target, alpn, options));
   link.receiver = connection;
   return link;
 }

@@ -21,7 +21,7 @@ after(async () => {
 });
 
 const updatesOf = (client: RecordClient, count: number) =>
-  Buffer.concat(Array.from({ length: count }, () => client.keyUpdate()));
+  Buffer.concat(Array.from({ length: count }, () => client.records.keyUpdate()));
 
 const isServed = async () => {
   const tls = { servername: 'site.test' };
@@ -54,7 +54,7 @@ test('who changes keys now and then is served', async () => {
   client.socket.write(updatesOf(client, 40));
   await waitUntil(() => client.receivedBytes >= 40 * 27, 'the answers');
   recorder.take();
-  client.socket.write(client.data(get('/', 'site.test')));
+  client.socket.write(client.records.data(get('/', 'site.test')));
   await recorder.request();
   client.socket.destroy();
 });
