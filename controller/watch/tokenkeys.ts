@@ -14,6 +14,8 @@ export class TokenKeys {
   readonly #cluster: Cluster;
   #keysById = new Map<string, KeyObject>();
   #readAtMs = Number.NEGATIVE_INFINITY;
+  /** Under way, for all who wait for it: also while the API server does not answer, it is asked once at a time. */
+  #reading: Promise<void> | null = null;
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
@@ -48,21 +50,28 @@ export class TokenKeys {
   /** Keys are replaced now and then; strangers who name one that is not there must not make us ask each time. */
   async #key(id: string): Promise<KeyObject | undefined> {
     if (!this.#keysById.has(id) && performance.now() - this.#readAtMs > readEveryMs) {
-      const answer = await this.#cluster.call({
-        path: '/openid/v1/jwks',
-        accept: 'application/jwk-set+json',
-        timeoutMs: 10_000,
+      this.#reading ??= this.#read().finally(() => {
+        this.#reading = null;
       });
-      if (answer.status !== 200) {
-        throw new Error(
-          `the keys of the API server cannot be read, which the role system:service-account-issuer-discovery allows: ${answer.status}`,
-        );
-      }
-      this.#readAtMs = performance.now();
-      const keys = z.array(Key).parse(propertyOf(answer.body, 'keys'));
-      this.#keysById = new Map(keys.map((key) => [key.kid, createPublicKey({ key, format: 'jwk' })]));
+      await this.#reading;
     }
     return this.#keysById.get(id);
+  }
+
+  async #read(): Promise<void> {
+    const answer = await this.#cluster.call({
+      path: '/openid/v1/jwks',
+      accept: 'application/jwk-set+json',
+      timeoutMs: 10_000,
+    });
+    if (answer.status !== 200) {
+      throw new Error(
+        `the keys of the API server cannot be read, which the role system:service-account-issuer-discovery allows: ${answer.status}`,
+      );
+    }
+    this.#readAtMs = performance.now();
+    const keys = z.array(Key).parse(propertyOf(answer.body, 'keys'));
+    this.#keysById = new Map(keys.map((key) => [key.kid, createPublicKey({ key, format: 'jwk' })]));
   }
 }
 
