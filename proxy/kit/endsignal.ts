@@ -1,4 +1,4 @@
-/** Resolves with the first SIGTERM or SIGINT. From the call on, neither ends the process by itself. */
+/** Resolves with the first SIGTERM or SIGINT, which does not end the process then. The same signal once more does: somebody cannot wait. */
 export function endSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
