@@ -287,7 +287,7 @@ function take<T>(rows: Map<string, T>, changed: ReadonlyMap<string, T | null>): 
   }
 }
 
-/** The rules of hosts.ts and hosttable.ts in the plainest form: every host and route is looked at and the best one taken. */
+/** The rules of hostnames.ts and hosttable.ts in the plainest form: every host and route is looked at and the best one taken. */
 function search(hosts: Host[], routes: Route[], listenerId: string, facts: RequestFacts): ReturnType<typeof shown> {
   const covering = hosts
     .filter((row) => row.listenerIds.includes(listenerId) && covers(row, facts.hostname))

@@ -44,7 +44,7 @@ function importsOf(path: string, text: string): string[] {
   return found;
 }
 
-/** `proxy/listen/h1.ts` → `proxy/listen`; `proxy/main.ts` → `proxy`. */
+/** `proxy/listen/client.ts` → `proxy/listen`; `proxy/main.ts` → `proxy`. */
 export function folderOf(path: string): string {
   return path.split('/').slice(0, -1).slice(0, 2).join('/');
 }
