@@ -15,6 +15,7 @@ export class DialledTls extends SocketLink {
   constructor(socket: TLSSocket) {
     super(socket);
     this.#socket = socket;
+    hearOut(socket);
     socket.on('session', this.#count);
     // Those of the handshake are nobody's business. What the key is, is not looked at.
     socket.once('secureConnect', () => socket.on('keylog', this.#count));
@@ -33,3 +34,24 @@ export class DialledTls extends SocketLink {
 
 /** As OpenSSL names it. */
 const tooMany = 'ERR_SSL_TOO_MANY_KEY_UPDATES';
+
+/**
+ * A server that answers early and closes resets what it has not read: its answer lies here, ahead of the reset (RFC 9112 §9.6),
+ * and node:tls would take nothing more once it knows of the write that failed. What lies here is read within one turn of the loop.
+ */
+function hearOut(socket: TLSSocket): void {
+  const write = socket._write.bind(socket);
+  const writev = socket._writev?.bind(socket);
+  socket._write = (chunk, encoding, done) => write(chunk, encoding, afterReading(done));
+  if (writev !== undefined) socket._writev = (chunks, done) => writev(chunks, afterReading(done));
+}
+
+type Done = (error?: Error | null) => void;
+
+function afterReading(done: Done): Done {
+  return (error) => {
+    // The first may come in this turn, before the socket has been looked at.
+    if (error) setImmediate(setImmediate, done, error);
+    else done();
+  };
+}
