@@ -35,6 +35,16 @@ export class FrameReader {
     this.#sink = sink;
   }
 
+  /** What is kept until a frame is whole. */
+  get heldBytes(): number {
+    return this.#held?.length ?? 0;
+  }
+
+  /** Nothing more will come. */
+  release(): void {
+    this.#held = null;
+  }
+
   read(bytes: Buffer, start: number, end: number): void {
     const sink = this.#sink;
     let at = start;

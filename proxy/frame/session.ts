@@ -45,7 +45,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
   isSettled = false;
   nowMs: number;
   readonly #patience: Patience;
-  readonly #reader: FrameReader;
+  readonly reader: FrameReader;
   #prefaceAt = 0;
   #isShuttingDown = false;
 
@@ -63,7 +63,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
     this.sender = new Sender(this);
     this.inflow = new Inflow(this.sender, limits);
     this.#patience = new Patience(nowMs);
-    this.#reader = new FrameReader(this);
+    this.reader = new FrameReader(this);
     this.#greet();
   }
 
@@ -108,7 +108,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
       this.fail(errorCodes.protocolError);
       return;
     }
-    this.#reader.read(bytes, at, end);
+    this.reader.read(bytes, at, end);
   }
 
   /** Puts what can be sent of what waits into the output. */

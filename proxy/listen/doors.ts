@@ -1,6 +1,5 @@
 import type { AddressInfo, Server } from 'node:net';
 import type { Listener } from '#table/listener.ts';
-import { shortBytes } from '../carry/handlelink.ts';
 import { talkers } from '../carry/talkers.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { ClientTrust } from './clienttrust.ts';
@@ -172,7 +171,7 @@ export class Doors {
     let all = 0;
     this.#connections.forEach((connection) => {
       const { heldBytes } = connection;
-      if (heldBytes < shortBytes) return;
+      if (heldBytes < fewBytes) return;
       holders.push({ connection, heldBytes });
       all += heldBytes;
     });
@@ -246,6 +245,9 @@ export class Doors {
     return count;
   }
 }
+
+/** Who keeps less is not shed: as many as a worker may have do not fill it with that. */
+const fewBytes = 4_096;
 
 /** A handle closes within a turn or two of the loop. */
 const cutOffMs = 1_000;

@@ -83,11 +83,16 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
 
   get heldBytes(): number {
     if (this.#link.isDestroyed) return 0;
-    let bytes = this.session.output.length + this.#link.unsentBytes + this.#link.roomBytes;
+    let bytes = this.session.output.length + this.#link.unsentBytes + this.#link.roomBytes + this.#begunBytes;
     for (const { pendingBytes, unconsumed, peer } of this.session.streams.values()) {
       bytes += requestBytes + unconsumed + pendingBytes + keptBytes(peer?.exchange ?? null);
     }
     return bytes;
+  }
+
+  /** Frames and field blocks whose end has not come. */
+  get #begunBytes(): number {
+    return this.session.reader.heldBytes + this.session.block.bytes.length;
   }
 
   get door(): Door {
@@ -99,6 +104,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   receive(bytes: Buffer, start: number, end: number): void {
     readClock();
     this.session.receive(bytes, start, end, clock.nowMs);
+    if (this.#begunBytes > 0) this.engine.pressure.putBy(end - start);
     const isInBlock = this.session.block.streamId !== 0;
     if (isInBlock !== (this.#blockByMs !== never)) {
       this.#blockByMs = isInBlock ? clock.nowMs + this.door.limits.headMs : never;
@@ -137,6 +143,9 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     this.#isClosed = this.#isClosing = true;
     this.session.close(errorCodes.cancel);
     this.session.output.release();
+    // The handle has us until the end of the turn.
+    this.session.reader.release();
+    this.session.block.close();
     this.engine.connectionClosed(this);
   }
 

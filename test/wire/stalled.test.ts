@@ -181,29 +181,45 @@ test('so do TCP flows that have room to read much into, and send no more', async
   await survived(uploading(7_500, large.subarray(0, 30_000)), tcpPort);
 });
 
-/** A hundred requests at once on each connection of HTTP/2, and no window for an answer. Those that come late keep less: 750 connections fill it with answers alone. */
-function withoutWindow(authority: string): Attackers {
+/** The beginning of a connection of HTTP/2 that has requests at once, and no window for an answer. */
+function withoutWindow(authority: string, count: number): Buffer {
   const lines = [':method: GET', ':scheme: http', ':path: /', `:authority: ${authority}`];
   const encoder = new Encoder();
-  const requests = Array.from({ length: 100 }, (_, nth) => {
+  const requests = Array.from({ length: count }, (_, nth) => {
     const block = Buffer.alloc(1_024);
     const end = lines.reduce((at, line) => encoder.field(block, at, line, line.indexOf(':', 1)), 0);
     return frame(frameTypes.headers, frameFlags.endHeaders | frameFlags.endStream, 2 * nth + 1, block.subarray(0, end));
   });
-  const text = h2Preface(`\0\x04\0\0\0\0`) + Buffer.concat(requests).toString('latin1');
+  return Buffer.concat([Buffer.from(h2Preface(`\0\x04\0\0\0\0`), 'latin1'), ...requests]);
+}
+
+function sending(connections: number, bytes: Buffer): Attackers {
   return {
-    connections: 1_000,
+    connections,
     behave(socket) {
-      socket.write(text, 'latin1');
+      socket.write(bytes);
       return undefined;
     },
   };
 }
 
 test('so do requests of HTTP/2, of which one turn may bring tens of thousands', async () => {
-  await survived(withoutWindow('gw.test'));
+  await survived(sending(1_000, withoutWindow('gw.test', 100)));
 });
 
+// Those that come late keep less: 750 connections fill it with answers alone.
 test('so do short answers for which there is no window', async () => {
-  await survived(withoutWindow('nobody.test'));
+  await survived(sending(1_000, withoutWindow('nobody.test', 100)));
+});
+
+const piece = Buffer.alloc(16_000, '\x40');
+
+test('so do field blocks that never end', async () => {
+  const block = [frame(frameTypes.headers, 0, 3, piece), ...Array(3).fill(frame(frameTypes.continuation, 0, 3, piece))];
+  await survived(sending(4_000, Buffer.concat([withoutWindow('nobody.test', 1), ...block])));
+});
+
+test('so do frames that never end, little as each has', async () => {
+  const begun = frame(frameTypes.headers, 0, 3, piece).subarray(0, 8_000);
+  await survived(sending(9_000, Buffer.concat([withoutWindow('nobody.test', 1), begun])));
 });
