@@ -46,8 +46,6 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   readonly #seat: H2Taker | null;
   #isConsuming = false;
   #held: Held | null = null;
-  /** The next answer is the last. */
-  #isLeaving = false;
   #hasTurn = false;
   readonly #body = new BodyReader();
 
@@ -163,7 +161,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     const isWhole = exchange.bodyKind === bodyLength && length <= end - after;
     if (isWhole) exchange.isRequestComplete = true;
     const isLast = this.requests >= this.lastRequest;
-    if (!exchange.isKeepAlive || isLast || this.#isLeaving || engine.isDraining) exchange.willClose = true;
+    if (!exchange.isKeepAlive || isLast || this.isLeaving || engine.isDraining) exchange.willClose = true;
     engine.run(exchange);
     // Answered on the spot: a body that is here already is skipped, for one that is not the connection was given up.
     if (this.exchange !== exchange) return isWhole ? after + length : after;
@@ -229,7 +227,9 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
 
   /** The exchange is over and its record is written. Goes on with the next request, or closes. */
   exchangeEnded(exchange: Exchange): void {
-    const mayStay = !exchange.willClose && exchange.isRequestComplete && (!this.hasEnded || this.#held !== null);
+    // Requests that came before FIN may still be held, or be what is being read now.
+    const isLast = this.hasEnded && this.#held === null && !this.#isConsuming;
+    const mayStay = !exchange.willClose && exchange.isRequestComplete && !isLast;
     const wasLast = !exchange.isKeepAlive && exchange.isRequestComplete && !this.isPaused;
     this.exchange = null;
     giveExchange(exchange);
@@ -252,7 +252,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     if (this.#isConsuming) return;
     if (held === null) {
       if (this.hasEnded) this.#linger();
-      else if (this.#isLeaving || this.engine.isDraining) this.rest();
+      else if (this.isLeaving || this.engine.isDraining) this.rest();
       return;
     }
     this.#consumeHeld(held);
@@ -289,7 +289,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     this.#held = null;
     if (held !== null) tunnelFromClient(exchange, held.bytes, 0, held.length, false);
     held?.release();
-    if (exchange.upstream?.isFull === false) this.resume();
+    if (this.hasEnded) tunnelClientEnded(this.engine, exchange);
+    else if (exchange.upstream?.isFull === false) this.resume();
   }
 
   pause(): void {
@@ -384,7 +385,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   }
 
   drain(): void {
-    this.#isLeaving = true;
+    this.isLeaving = true;
     if (this.exchange !== null) this.exchange.willClose = true;
     else if (this.phase === phaseIdle) this.rest();
   }

@@ -14,6 +14,8 @@ export abstract class H1Waits extends H1Reply {
   expiresAtMs: number;
   /** After FIN it may still read. */
   hasEnded = false;
+  /** The next answer is the last. */
+  isLeaving = false;
   protected readonly engine: Engine;
   protected phase = phaseIdle;
   protected isPaused = false;

@@ -38,10 +38,11 @@ class Seat implements H2Taker {
     this.#peer = peer;
   }
 
-  spokeH2(before: SocketConnection, bytes: Buffer, start: number, end: number): void {
+  spokeH2(...[before, bytes, start, end]: Parameters<H2Taker['spokeH2']>): void {
     const now = new H2Connection(this.#options.engine, this.#peer, this.#link);
     this.#link.receiver = now;
     this.#options.replaced(before, now);
+    if (before.isLeaving) now.drain();
     now.receive(bytes, start, end);
   }
 }

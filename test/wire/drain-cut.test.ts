@@ -61,3 +61,16 @@ test('a request that is on its way when the gateway begins to end is answered, o
   assert.equal((await streams.answered(3)).statuses.at(-1), 200);
   await drained;
 });
+
+test('a connection that turns out to be of HTTP/2 when the gateway has begun to end, ends with its requests', async () => {
+  const recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]), { lingerMs: 100 });
+  const streams = await H2Client.open(gateway);
+  opened.push(recorder, { stop: async () => streams.destroy() });
+  await waitUntil(() => gateway.gateway.counts().connections === 1, 'the connection to be accepted');
+  const drained = gateway.gateway.drain(3_600_000);
+  streams.greet();
+  streams.send(streams.headers(1, [':method: GET', ':scheme: http', ':path: /', ':authority: gw.test']));
+  assert.equal((await streams.answered(1)).statuses.at(-1), 200);
+  await drained;
+});

@@ -150,6 +150,55 @@ test('two pipelined requests and a FIN get both answers', async () => {
   await waitUntil(() => client.isEnded, 'the end');
 });
 
+/** Enough turns of the gateway's loop for all that its clients have sent so far. */
+async function turns(gateway: TestGateway): Promise<void> {
+  const other = await RawClient.open({ port: gateway.port });
+  const own = 'OPTIONS / HTTP/1.1\r\nHost: gw.test\r\nMax-Forwards: 0\r\n\r\n';
+  for (let i = 0; i < 20; i++) {
+    other.send(own);
+    await other.response(i);
+  }
+  other.destroy();
+}
+
+test('pipelined requests before a FIN are all answered, one that needs no backend among them', async () => {
+  const { client, recorder, gateway } = await rig();
+  recorder.onRequest = (request) => request.target === '/3' && answer(request, '/3');
+  client.send(get('/1', 'gw.test'));
+  const first = await recorder.request(0);
+  client.send(`OPTIONS /2 HTTP/1.1\r\nHost: gw.test\r\nMax-Forwards: 0\r\n\r\n${get('/3', 'gw.test')}`);
+  client.end();
+  await turns(gateway);
+  answer(first, '/1');
+  assert.equal((await client.response(0)).body.toString(), '/1');
+  assert.equal((await client.response(1)).status, 200);
+  assert.equal((await client.response(2)).body.toString(), '/3');
+  await waitUntil(() => client.isEnded, 'the end');
+});
+
+test('who half-closes before a WebSocket begins is half-closed for the backend, too', async () => {
+  const { client, recorder, gateway } = await rig();
+  recorder.onRequest = () => undefined;
+  client.send(
+    get('/ws', 'gw.test', [
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+      'Sec-WebSocket-Version: 13',
+    ]),
+  );
+  const request = await recorder.request(0);
+  client.end();
+  await turns(gateway);
+  answerBytes(
+    request,
+    'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nhi',
+  );
+  await waitUntil(() => request.connection.isEnded, 'the end of the client to reach the backend');
+  await waitUntil(() => client.isEnded, 'the end');
+  assert.match(client.received.toString(), /^HTTP\/1.1 101 [\s\S]*\r\n\r\nhi$/);
+});
+
 test('who pipelines without reading is not answered beyond what the sockets hold', async () => {
   const { client, recorder, gateway } = await rig();
   const body = 'x'.repeat(40_000);
