@@ -199,7 +199,8 @@ export class Session<T> implements FrameSink, SendEvents<T> {
   /** Ends the connection: the peer has broken a rule of it. */
   fail(code: number): void {
     if (this.isOver) return;
-    this.sender.goAway(this.lastPeerId, code, '');
+    // Never above what was said before (RFC 9113 §6.8): a client may have sent anew what was not taken.
+    this.sender.goAway(Math.min(this.lastPeerId, this.goneId), code, '');
     this.close(code);
     this.owner.failed(code);
   }

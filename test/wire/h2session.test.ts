@@ -167,6 +167,10 @@ describe('two ends', () => {
     client.session.request(late, get, '', true);
     settle(client, server);
     assert.deepEqual(server.takeEvents(), ['1 headers GET / end', '1 finished']);
+    client.takeEvents();
+    server.session.fail(errorCodes.protocolError);
+    client.receive(server.takeOutput());
+    assert.deepEqual(client.takeEvents(), ['going away 1 1'], 'not above what was said before');
   });
 
   test('a length that body bytes do not keep is an error of the stream', () => {
