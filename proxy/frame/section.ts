@@ -54,6 +54,7 @@ export class FieldSection {
   at = 0;
   readonly #cookies = Buffer.allocUnsafeSlow(mostListBytes);
   #cookieBytes = 0;
+  #hasCookie = false;
   #kind: number = sectionKinds.request;
   #listBytes = 0;
   #limit = 0;
@@ -78,7 +79,7 @@ export class FieldSection {
     this.head.forget();
     this.head.count = 0;
     this.head.text = '';
-    this.isMalformed = this.isTooLarge = false;
+    this.isMalformed = this.isTooLarge = this.#hasCookie = false;
     this.at = this.#cookieBytes = this.#listBytes = this.#pseudos = this.#count = this.#lengths = 0;
   }
 
@@ -116,7 +117,7 @@ export class FieldSection {
 
   #addPseudo(pseudo: number, text: string): void {
     // Before all others, and each once (RFC 9113 §8.3).
-    if (this.#count > 0 || this.#cookieBytes > 0 || (this.#pseudos & pseudo) !== 0) this.isMalformed = true;
+    if (this.#count > 0 || this.#hasCookie || (this.#pseudos & pseudo) !== 0) this.isMalformed = true;
     this.#pseudos |= pseudo;
     switch (pseudo) {
       case pseudoIds.method:
@@ -166,6 +167,7 @@ export class FieldSection {
 
   /** Crumbs become one field again (RFC 9113 §8.2.3); it is written last. */
   #addCookie(valueStart: number, length: number): void {
+    this.#hasCookie = true;
     if (this.#cookieBytes > 0) {
       this.#cookies[this.#cookieBytes++] = 0x3b;
       this.#cookies[this.#cookieBytes++] = 0x20;

@@ -155,6 +155,7 @@ describe('malformed sections', () => {
     'a scheme that is none': [...without(':scheme'), [':scheme', 'gopher']],
     'a pseudo-header field after a field': [...without(':path'), ['x', 'y'], [':path', '/']],
     'a pseudo-header field after a cookie': [...without(':path'), ['cookie', 'y'], [':path', '/']],
+    'a pseudo-header field after an empty cookie': [...without(':path'), ['cookie', ''], [':path', '/']],
     'an unknown pseudo-header field': [...get, [':x', 'y']],
     'a status in a request': [...get, [':status', '200']],
     'a protocol without CONNECT': [...get, [':protocol', 'websocket']],
