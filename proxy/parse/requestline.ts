@@ -103,7 +103,9 @@ function isTargetStart(byte: number): boolean {
   return byte === 0x2f || byte === 0x2a;
 }
 
-/** 505 is for other versions of HTTP; a line that goes on in another way is malformed. */
+/** 505 is for other versions of HTTP, however they come; a line that goes on in another way is malformed. */
 function badVersionOf(buffer: Buffer, start: number, end: number): number {
-  return /^HTTP\/\d\.\d\r\n$/.test(latin1(buffer, start, Math.min(end, start + 10))) ? badVersion : badSyntax;
+  const seen = latin1(buffer, start, Math.min(end, start + 10));
+  if (/^HTTP\/\d\.\d\r\n$/.test(seen)) return badVersion;
+  return /^HTTP\/\d(?:\.(?:\d\r?)?)?$/.test(seen) ? needsMore : badSyntax;
 }
