@@ -38,23 +38,23 @@ export function spanOf(record: ExchangeRecord, { traceId, spanId, parentId }: Tr
     endTimeUnixNano: nanos(record.startMs + record.durationMs),
     attributes: [
       text('http.request.method', method),
-      ...(isKnown ? [] : [text('http.request.method_original', record.method)]),
+      ...(isKnown ? [] : [told('http.request.method_original', record.method)]),
       text('url.scheme', record.scheme),
-      text('url.path', pathOf(record.target)),
-      ...(host === '' ? [] : [text('server.address', host)]),
+      told('url.path', pathOf(record.target)),
+      ...(host === '' ? [] : [told('server.address', host)]),
       text('network.protocol.name', 'http'),
       text('network.protocol.version', versionOf(record.protocol)),
       ...(status === 0 ? [] : [int('http.response.status_code', status)]),
       ...(isFailure ? [text('error.type', flag === '-' ? String(status) : flag)] : []),
       ...(route === '' ? [] : [text('http.route', route)]),
       text('client.address', record.clientAddress),
-      ...(record.userAgent === '' ? [] : [text('user_agent.original', record.userAgent)]),
+      ...(record.userAgent === '' ? [] : [told('user_agent.original', record.userAgent)]),
       ...(record.routeId === '' ? [] : [text('sluice.route', record.routeId)]),
       ...(backendId === '' ? [] : [text('sluice.backend', backendId)]),
       ...(upstreamHost === '' ? [] : [text('sluice.upstream.address', upstreamHost)]),
       int('sluice.upstream.tries', tries),
       ...(flag === '-' ? [] : [text('sluice.response_flag', flag)]),
-      text('sluice.request_id', record.requestId),
+      told('sluice.request_id', record.requestId),
     ],
     status: isFailure ? { code: failed } : {},
   };
@@ -85,9 +85,14 @@ function nanos(ms: number): string {
 
 const longest = 1_024;
 
-/** Heads are bytes, one a character; what is no UTF-8 becomes signs that say so. */
+/** Of a row, or ours. */
 function text(key: string, value: string): Attribute {
-  return { key, value: { stringValue: Buffer.from(value.slice(0, longest), 'latin1').toString('utf8') } };
+  return { key, value: { stringValue: value.slice(0, longest).toWellFormed() } };
+}
+
+/** Of a head, which is bytes, one a character; what is no UTF-8 becomes signs that say so. */
+function told(key: string, value: string): Attribute {
+  return text(key, Buffer.from(value.slice(0, longest), 'latin1').toString('utf8'));
 }
 
 function int(key: string, value: number): Attribute {

@@ -35,7 +35,7 @@ function manifests(config: Readonly<Record<string, string>>): Manifest[] {
       metadata: { name: 'settings', namespace: 'sluice' },
       data: config,
     } as Manifest,
-    ingress({ name: 'web', host: 'web.test', paths: { '/': 'web', '/api': 'web' } }),
+    ingress({ name: 'web', host: 'web.test', paths: { '/': 'web', '/api': 'web', '/café/日本': 'web' } }),
     ingress({
       name: 'mute',
       host: 'mute.test',
@@ -139,6 +139,15 @@ test('a span has the names of the conventions, and goes on with the trace of the
   );
   assert.ok(BigInt(span.endTimeUnixNano) >= BigInt(span.startTimeUnixNano));
   assert.ok(Math.abs(Number(BigInt(span.startTimeUnixNano) / 1_000_000n) - Date.now()) < 600_000);
+});
+
+test('the path of a rule stands in a span as it was written', async () => {
+  const path = encodeURI('/café/日本/x');
+  await ask('web.test', path, [`traceparent: ${sampled}`, `User-Agent: ${Buffer.from('ü').toString('latin1')}`]);
+  const { name, attributes } = await collector.spanOf(path);
+  assert.equal(name, 'GET /café/日本');
+  assert.equal(attributes['http.route'], '/café/日本');
+  assert.equal(attributes['user_agent.original'], 'ü');
 });
 
 test('a trace begins here where the client names none, or none that can be read', async () => {
