@@ -184,24 +184,27 @@ export class Crew {
 
   async #atSeat(seat: Seat, work: (member: Member, index: number) => Promise<unknown>): Promise<void> {
     const { member } = seat;
-    // A machine that slept wakes up with every timer due: what workers have answered is heard before the last word.
-    let watchdog = setTimeout(() => {
-      watchdog = setTimeout(() => {
-        this.#options.log.error({ pid: member.pid }, 'worker does not answer: killed');
-        member.kill();
-      }, lastChanceMs);
-    }, this.#options.answerTimeoutMs);
     try {
-      await work(member, seat.index);
+      await work(member, seat.index).finally(this.#watch(member, this.#options.answerTimeoutMs));
     } catch (error) {
       if (!(error instanceof WorkerGone)) throw error;
       // Who has nothing left to do leaves first. The others go on with what they have, and have to know where it goes.
       if (this.#isStopping) return;
       // What was asked for is part of what the successor starts with.
       await this.#successor(seat, member);
-    } finally {
-      clearTimeout(watchdog);
     }
+  }
+
+  /** A worker that does not answer in time is killed. @returns to be called when it has */
+  #watch(member: Member, timeoutMs: number): () => void {
+    // A machine that slept wakes up with every timer due: what workers have answered is heard before the last word.
+    let watchdog = setTimeout(() => {
+      watchdog = setTimeout(() => {
+        this.#options.log.error({ pid: member.pid }, 'worker does not answer: killed');
+        member.kill();
+      }, lastChanceMs);
+    }, timeoutMs);
+    return () => clearTimeout(watchdog);
   }
 
   async #successor(seat: Seat, predecessor: Member): Promise<void> {
@@ -251,16 +254,20 @@ export class Crew {
 
   #watchReadiness(seat: Seat): void {
     const { member, ready } = seat;
-    ready.then(
-      () => {
-        if (seat.member === member && !member.hasExited) seat.isReady = true;
-      },
-      (error: Error) => {
-        if (!(error instanceof WorkerRefused)) return;
-        this.#options.log.error({ pid: member.pid, err: error.message }, 'worker cannot start');
-        member.kill();
-      },
-    );
+    // Nothing else is asked of it before, so nobody else would notice that it hangs.
+    const heard = this.#watch(member, startQuestions * this.#options.answerTimeoutMs);
+    ready
+      .then(
+        () => {
+          if (seat.member === member && !member.hasExited) seat.isReady = true;
+        },
+        (error: Error) => {
+          if (!(error instanceof WorkerRefused)) return;
+          this.#options.log.error({ pid: member.pid, err: error.message }, 'worker cannot start');
+          member.kill();
+        },
+      )
+      .finally(heard);
   }
 
   #ended(seat: Seat, exit: MemberExit): void {
@@ -312,6 +319,8 @@ export class Crew {
 
 const pulseMs = 1_000;
 const lastChanceMs = 500;
+/** A start is more than one question: code to load, a whole table, listeners. */
+const startQuestions = 4;
 const maxSuccessors = 3;
 /** A worker that ends sooner than this after its start is part of a crash loop, ms. */
 const earlyEndMs = 10_000;

@@ -184,6 +184,20 @@ test('a worker that hangs is replaced, and its clients are answered', async () =
   }
 });
 
+test('a worker that hangs before it serves is replaced, and its clients are answered', async () => {
+  const fleet = await testFleet({ workers: 1, workerTimeoutMs: 1_000 });
+  try {
+    await fleet.apply(snapshot(rows));
+    const [first = 0] = fleet.state().workerPids;
+    process.kill(first, 'SIGKILL');
+    await waitUntil(() => fleet.state().workerPids[0] !== first, 'a successor');
+    process.kill(fleet.state().workerPids[0] ?? 0, 'SIGSTOP');
+    assert.equal(await fetchOnce(fleet.ports().get('http') ?? 0), 'one');
+  } finally {
+    await fleet.stop();
+  }
+});
+
 test('a batch that arrives while a worker dies is in force in its successor', async () => {
   const fleet = await testFleet();
   try {
