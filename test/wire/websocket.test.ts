@@ -12,6 +12,8 @@ import { waitUntil } from '../kit/wait.ts';
 let backend: Server;
 let sockets: WebSocketServer;
 let sluice: Standalone;
+/** Messages that a backend has not answered. */
+let heard = 0;
 
 before(async () => {
   backend = createServer((_, response) => response.end('plain'));
@@ -23,7 +25,10 @@ before(async () => {
     }
     sockets.handleUpgrade(request, socket, head, (peer) => {
       peer.on('error', () => undefined);
-      peer.on('message', (data, isBinary) => peer.send(data, { binary: isBinary }));
+      peer.on('message', (data, isBinary) => {
+        if (request.url === '/listens') heard++;
+        else peer.send(data, { binary: isBinary });
+      });
       if (request.url === '/talks-first') peer.send('first');
     });
   });
@@ -35,6 +40,7 @@ before(async () => {
       ingressClass(),
       ingress({ name: 'ws', host: 'ws.test', paths: { '/': 'ws' } }),
       ingress({ name: 'idle', host: 'idle.test', paths: { '/': 'ws' }, annotations: { 'proxy-read-timeout': '1' } }),
+      ingress({ name: 'quiet', host: 'quiet.test', paths: { '/': 'ws' }, annotations: { 'proxy-read-timeout': '2' } }),
       ...service('ws', [port]),
     ],
   });
@@ -140,6 +146,17 @@ test('an idle WebSocket ends by the read timeout of its route', async () => {
   const peer = open('/', 'idle.test');
   await once(peer, 'open');
   await once(peer, 'close');
+});
+
+test('a WebSocket in which the client alone speaks is not idle', async () => {
+  const peer = open('/listens', 'quiet.test');
+  await once(peer, 'open');
+  const talk = setInterval(() => peer.send('more'), 20);
+  // Longer than the timeout.
+  await waitUntil(() => heard > 150 || peer.readyState !== peer.OPEN, 'what it says to be heard, or the end');
+  clearInterval(talk);
+  assert.equal(peer.readyState, peer.OPEN);
+  peer.terminate();
 });
 
 test('an upgrade to anything else is answered as if it had not been asked', async () => {
