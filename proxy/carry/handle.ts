@@ -33,6 +33,8 @@ export interface StreamHandle {
 }
 
 export interface TcpHandle extends StreamHandle {
+  /** So far, as they came. */
+  readonly bytesRead: number;
   connect(request: ConnectRequest, address: string, port: number): number;
   connect6(request: ConnectRequest, address: string, port: number): number;
   setNoDelay(isOn: boolean): number;
@@ -225,7 +227,8 @@ export function checkHandles(context: SecureContext): void {
   lookFor(tls, ['setALPNProtocols', 'setVerifyMode', 'receive', 'getServername', 'getALPNNegotiatedProtocol']);
   lookFor(tls, ['getSession', 'getPeerX509Certificate', 'hasPeerCertificate', 'verifyError']);
   lookFor(tls, ['enableKeylogCallback']);
-  if (tls.writeQueueSize !== 0 || tls.bytesRead !== 0) throw new UnknownNode('TLS does not tell what it holds');
+  if (tls.writeQueueSize !== 0 || tls.bytesRead !== 0 || handle.bytesRead !== 0)
+    throw new UnknownNode('TLS does not tell what it holds');
   handle.close(() => tls.destroySSL());
 }
 

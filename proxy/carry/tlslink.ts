@@ -35,6 +35,12 @@ const mostUnsentBytes = 65_536;
  */
 const readBytes = 65_536;
 
+/** Of the client; a certificate may be among it. */
+const plainHandshakeBytes = 4_096;
+
+/** OpenSSL has certificates as they came, and what it read of them (356 KB seen for 132 KB). */
+const bytesPerShown = 3;
+
 /** A record of one who sends much (RFC 8446 §5.1). */
 const recordBytes = 16_384;
 
@@ -43,6 +49,7 @@ const mostNewKeys = 128;
 
 /** The server's side of a TLS connection, on Node's own handles. */
 export class TlsLink extends HandleLink {
+  readonly #tcp: TcpHandle;
   readonly #tls: TlsHandle;
   readonly #terms: TlsTerms;
   /** Until the handshake is done. */
@@ -50,6 +57,9 @@ export class TlsLink extends HandleLink {
   /** Between two looks. */
   #newKeys = 0;
   #roomBytes = 0;
+  #hasReadMuch = false;
+  /** Of the handshake, as far as it counts. */
+  #shownBytes = 0;
   /** When it was last looked at. */
   #bytesRead = 0;
 
@@ -57,6 +67,7 @@ export class TlsLink extends HandleLink {
   constructor(handle: TcpHandle, shared: Buffer, terms: TlsTerms, owner: Secured) {
     const tls = newTls(handle, terms.context);
     super(handle, tls, shared);
+    this.#tcp = handle;
     this.#tls = tls;
     this.#terms = terms;
     this.#owner = owner;
@@ -135,6 +146,7 @@ export class TlsLink extends HandleLink {
   look(): void {
     this.#newKeys = 0;
     if (this.isDestroyed) return;
+    if (this.#owner !== null) this.#countShown();
     // What comes in short records is seen here only.
     const { bytesRead } = this.#tls;
     if (bytesRead - this.#bytesRead > shortBytes) this.roomTaken();
@@ -149,9 +161,21 @@ export class TlsLink extends HandleLink {
 
   /** Much came at once. */
   roomTaken(): void {
-    if (this.#roomBytes > 0) return;
-    this.#roomBytes = readBytes;
-    talkers.roomBytes += readBytes;
+    if (this.#hasReadMuch) return;
+    this.#hasReadMuch = true;
+    this.#count(readBytes);
+  }
+
+  #count(bytes: number): void {
+    this.#roomBytes += bytes;
+    talkers.roomBytes += bytes;
+  }
+
+  /** What a client shows of itself is kept as long as the connection is there. */
+  #countShown(): void {
+    const bytes = Math.max(0, this.#tcp.bytesRead - plainHandshakeBytes);
+    this.#count((bytes - this.#shownBytes) * bytesPerShown);
+    this.#shownBytes = bytes;
   }
 
   /** A KeyUpdate is 27 bytes and 11 µs, and all that has come are done in one turn: 20 clients took three seconds of everybody. */
@@ -189,6 +213,7 @@ export class TlsLink extends HandleLink {
   handshakeEnded(): void {
     const owner = this.#owner;
     this.#owner = null;
+    if (this.#terms.asksForCertificate && !this.isDestroyed) this.#countShown();
     // Those of the handshake are nobody's business, and to be told of them takes time of it.
     this.#tls.onkeylog = onNewKey;
     if (!this.isDestroyed) owner?.secured();

@@ -45,6 +45,16 @@ export class Handshake extends Nascent implements Receiver, Secured {
     return this.#upgrade.door;
   }
 
+  override get heldBytes(): number {
+    return this.#link?.isDestroyed === false ? this.#link.roomBytes : 0;
+  }
+
+  override shed(): number {
+    const { heldBytes } = this;
+    this.destroy();
+    return heldBytes;
+  }
+
   /** @param held bytes of the client that were read already */
   begin(held: Buffer): void {
     const { engine, listenerId } = this.#options;
@@ -79,6 +89,7 @@ export class Handshake extends Nascent implements Receiver, Secured {
     const link = this.#link as TlsLink;
     const { door, admission, address, origin, serverName, terms } = this.#upgrade;
     admission.ready();
+    if (link.roomBytes > 0) this.#options.engine.pressure.putBy(link.roomBytes);
     const proof = terms?.trust == null ? null : new ClientProof(link, terms.trust);
     // TLS 1.2 forgets the name when it resumes a session; what was read of the ClientHello does not.
     const peer = peerOf(door, address, serverName || link.serverName, origin, proof);

@@ -12,7 +12,6 @@ export abstract class Nascent implements Connection {
   lastRequest = 0;
   requestsSeen = 0;
   idleLooks = 0;
-  readonly heldBytes = 0;
   readonly isIdle = false;
   sweepIndex = -1;
   expiresAtMs: number;
@@ -21,6 +20,10 @@ export abstract class Nascent implements Connection {
   constructor(waitMs: number) {
     readClock();
     this.expiresAtMs = clock.nowMs + waitMs;
+  }
+
+  get heldBytes(): number {
+    return 0;
   }
 
   abstract readonly door: Door;

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { waitUntil } from './wait.ts';
 
 export interface AttackOptions {
@@ -12,6 +12,8 @@ export interface AttackOptions {
   /** What each does once it is connected (with TLS: once the handshake is done). What it returns is called at its end. */
   behave?(socket: Socket): (() => void) | undefined;
   isTls?: boolean;
+  /** What each says and shows in its handshake. */
+  handshake?: ConnectionOptions;
   /** Protocol to be agreed in the handshake. */
   alpn?: string;
 }
@@ -60,10 +62,14 @@ export class Attack {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #open({ port, from, behave, isTls, alpn }: AttackOptions): void {
+  #open({ port, from, behave, isTls, alpn, handshake }: AttackOptions): void {
     const where = { port, host: '127.0.0.1', localAddress: from[this.#opened++ % from.length] ?? '127.0.0.1' };
     const socket = isTls
-      ? connectTls({ ...where, rejectUnauthorized: false, ...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }) })
+      ? connectTls({
+          ...{ ...where, rejectUnauthorized: false },
+          ...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }),
+          ...handshake,
+        })
       : connect(where);
     let stop: (() => void) | undefined;
     let isConnected = false;

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { createSecureContext } from 'node:tls';
 import { frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
 import { Encoder } from '../../proxy/frame/encoder.ts';
 import { Attack, type AttackOptions } from '../kit/attack.ts';
@@ -58,6 +59,7 @@ before(async () => {
 
 /** A worker each: what one attack has left is not the next one's. */
 beforeEach(async () => {
+  const secret = { apiVersion: 'v1', kind: 'Secret', type: 'Opaque' };
   const configMap = { apiVersion: 'v1', kind: 'ConfigMap' };
   [tcpPort = 0] = await freePorts(1);
   const config = { 'enable-brotli': 'true', 'brotli-types': '*' };
@@ -68,6 +70,11 @@ beforeEach(async () => {
       ingress({
         ...{ name: 'all', host: 'gw.test', paths: { '/': 'web' }, tlsSecret: 'cert' },
         annotations: { 'proxy-body-size': '0', 'ssl-redirect': 'false' },
+      }),
+      { ...secret, metadata: { name: 'root', namespace: 'default' }, stringData: { 'ca.crt': certificate.cert } },
+      ingress({
+        ...{ name: 'shown', host: 'shown.test', paths: { '/': 'web' }, tlsSecret: 'cert' },
+        annotations: { 'auth-tls-secret': 'default/root', 'auth-tls-verify-client': 'optional_no_ca' },
       }),
       ...service('web', [(backend.address() as AddressInfo).port]),
       { ...configMap, metadata: { name: 'config', namespace: 'default' }, data: config },
@@ -101,7 +108,7 @@ async function sheds(): Promise<number> {
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
-type Attackers = Pick<AttackOptions, 'connections' | 'behave' | 'isTls'>;
+type Attackers = Pick<AttackOptions, 'connections' | 'behave' | 'isTls' | 'handshake'>;
 
 /** Asks and reads nothing. */
 function unread(text: string): Attackers {
@@ -175,6 +182,18 @@ for (const connections of [3_500, 5_000]) {
 
 test('so do uploads over TLS, for which Node takes room that nobody counts and that comes free late', async () => {
   await survived({ ...uploading(1_500), isTls: true }, sluice.httpsPort);
+});
+
+test('so do clients that show many certificates, which OpenSSL keeps', async () => {
+  const shown = await certificateFor(Array.from({ length: 60 }, (_, nth) => `n${nth}.a-name-that-is-not-short.test`));
+  const secureContext = createSecureContext({ key: shown.key, cert: `${shown.cert}\n`.repeat(40) });
+  await survived(
+    {
+      ...sending(900, Buffer.from(get('/sink', 'shown.test'))),
+      ...{ isTls: true, handshake: { servername: 'shown.test', secureContext } },
+    },
+    sluice.httpsPort,
+  );
 });
 
 test('so do TCP flows that have room to read much into, and send no more', async () => {
