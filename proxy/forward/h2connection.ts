@@ -12,7 +12,7 @@ import { type Dialled, lossOf, tlsFaultOf } from './dial.ts';
 import type { Engine } from './engine.ts';
 import { type Failure, failures } from './failures.ts';
 import type { H2Pool } from './h2pool.ts';
-import { H2Stream } from './h2stream.ts';
+import { type H2Stream, takeH2Stream } from './h2stream.ts';
 import type { Keeping } from './keeping.ts';
 import { sharedUpstreamBuffer } from './relay.ts';
 import { waitOver } from './tryclock.ts';
@@ -25,9 +25,6 @@ const windows = {
   mostStreamWindowBytes: 262_144,
   connectionWindowBytes: mostStreams * 262_144,
 } as const;
-
-const spares: H2Stream[] = [];
-const mostSpares = 1_024;
 
 /** One HTTP/2 connection to an endpoint (RFC 9113); carries many requests at once. */
 export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, Gathering {
@@ -99,7 +96,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
 
   take(): H2Stream {
     this.#requests++;
-    const stream = spares.pop() ?? new H2Stream();
+    const stream = takeH2Stream();
     stream.begin(this.#engine, this);
     if (this.isConnected) this.expiresAtMs = Number.POSITIVE_INFINITY;
     else this.#waiting.push(stream);
@@ -133,14 +130,14 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     if (this.#silentSinceMs === Number.POSITIVE_INFINITY) this.#silentSinceMs = nowMs;
   }
 
-  /** A try is over. */
-  streamOver(stream: H2Stream): void {
-    if (stream.sweepIndex === -1) return;
+  /** A try is over. @returns false when it was before */
+  streamOver(stream: H2Stream): boolean {
+    if (stream.sweepIndex === -1) return false;
     this.#engine.pools.streams.remove(stream);
     if (!this.isConnected) this.#waiting = this.#waiting.filter((other) => other !== stream);
-    if (spares.length < mostSpares) spares.push(stream);
     this.#restIfIdle();
     this.pool.circuit?.roomCame(this.pool.endpointKey);
+    return true;
   }
 
   #restIfIdle(): void {

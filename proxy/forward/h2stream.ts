@@ -136,7 +136,7 @@ export class H2Stream implements UpstreamSide, Expiring {
 
   destroy(): void {
     this.exchange = null;
-    this.#drop(errorCodes.cancel);
+    if (this.#drop(errorCodes.cancel)) giveH2Stream(this);
   }
 
   /** RST_STREAM tells the backend to stop, and is the end as far as anyone can see. */
@@ -145,12 +145,12 @@ export class H2Stream implements UpstreamSide, Expiring {
     this.destroy();
   }
 
-  /** Ends the stream, if it is open, and gives the object back. */
-  #drop(code: number): void {
+  /** Ends the stream, if it is open. @returns whether the object is to be given back */
+  #drop(code: number): boolean {
     const stream = this.#stream;
     this.#stream = null;
     if (stream !== null) this.#connection.session.reset(stream, code);
-    this.#connection.streamOver(this);
+    return this.#connection.streamOver(this);
   }
 
   // What the connection tells.
@@ -228,8 +228,9 @@ export class H2Stream implements UpstreamSide, Expiring {
     this.exchange = null;
     this.expiresAtMs = Number.POSITIVE_INFINITY;
     // The rest of the upload is of no interest to either side (RFC 9113 §8.1).
-    if (!exchange.isRequestComplete) this.#drop(errorCodes.noError);
-    else if (this.isFull) this.#awaitTaken();
+    if (!exchange.isRequestComplete) {
+      if (this.#drop(errorCodes.noError)) giveH2Stream(this);
+    } else if (this.isFull) this.#awaitTaken();
     replyEnd(this.#engine, exchange);
   }
 
@@ -242,7 +243,7 @@ export class H2Stream implements UpstreamSide, Expiring {
   /** Both sides of the stream are closed, or it was reset: the session has it again. */
   streamOver(): void {
     this.#stream = null;
-    this.#connection.streamOver(this);
+    if (this.#connection.streamOver(this)) giveH2Stream(this);
   }
 
   /** What waited for the backend is on its way. */
@@ -263,8 +264,10 @@ export class H2Stream implements UpstreamSide, Expiring {
   fail(failure: Failure): void {
     const exchange = this.exchange;
     this.exchange = null;
-    this.#drop(errorCodes.cancel);
+    const wasOpen = this.#drop(errorCodes.cancel);
     if (exchange !== null) attemptFailed(this.#engine, exchange, this, failure);
+    // Not before: how far the try has come is read here, and whoever waited for its room has begun one by now.
+    if (wasOpen) giveH2Stream(this);
   }
 
   expired(nowMs: number): void {
@@ -280,3 +283,14 @@ export class H2Stream implements UpstreamSide, Expiring {
 }
 
 const nothing = Buffer.alloc(0);
+
+const spares: H2Stream[] = [];
+const mostSpares = 1_024;
+
+export function takeH2Stream(): H2Stream {
+  return spares.pop() ?? new H2Stream();
+}
+
+function giveH2Stream(stream: H2Stream): void {
+  if (spares.length < mostSpares) spares.push(stream);
+}

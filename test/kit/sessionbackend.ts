@@ -1,4 +1,4 @@
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type { SessionEnd } from './h2pair.ts';
 
 /** A backend of HTTP/2 in the clear whose connections are SessionEnds: it says what a test has them say. */
@@ -8,6 +8,7 @@ export class SessionBackend {
   /** The first so many are dead: they take bytes, and do nothing with them. */
   dead = 0;
   readonly #server;
+  readonly #sockets = new Set<Socket>();
 
   private constructor(open: () => SessionEnd) {
     this.#server = createServer((socket) => {
@@ -16,7 +17,9 @@ export class SessionBackend {
       const write = () => {
         for (let bytes = end.takeOutput(); bytes.length > 0; bytes = end.takeOutput()) socket.write(bytes);
       };
+      this.#sockets.add(socket);
       socket.on('error', () => undefined);
+      socket.on('close', () => this.#sockets.delete(socket));
       socket.on('data', (bytes: Buffer) => {
         if (index <= this.dead) return;
         end.receive(bytes);
@@ -35,6 +38,11 @@ export class SessionBackend {
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Ends all connections without a word. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
   /** Takes no more connections. */
