@@ -31,6 +31,8 @@ export interface CrewOptions {
 interface OpenListener {
   readonly listener: Listener;
   readonly bound: readonly BoundAddress[];
+  /** Nobody is to listen any more. */
+  readonly gone: PromiseWithResolvers<void>;
 }
 
 interface Seat {
@@ -108,8 +110,9 @@ export class Crew {
 
   /** Opens a listener in every worker; sockets[i] of each address is for seat i. */
   async listen(listener: Listener, bound: readonly BoundAddress[]): Promise<void> {
-    this.#listenersById.set(listener.id, { listener, bound });
-    await this.#everywhere((member, index) => listenOn(member, index, { listener, bound }));
+    const open = { listener, bound, gone: Promise.withResolvers<void>() };
+    this.#listenersById.set(listener.id, open);
+    await this.#everywhere((member, index) => listenOn(member, index, open));
   }
 
   /** Stops accepting on a listener everywhere. Its connections go on. */
@@ -337,10 +340,13 @@ async function inTime(timeoutMs: number, all: readonly Promise<void>[]): Promise
 }
 
 /** The primary's descriptors go first: one that is left would listen on, with nobody who accepts, and keep clients waiting. */
-function closeAll({ bound }: OpenListener): void {
+function closeAll({ bound, gone }: OpenListener): void {
   for (const { handles } of bound) for (const handle of handles) handle.close();
+  gone.resolve();
 }
 
-async function listenOn(member: Member, index: number, { listener, bound }: OpenListener): Promise<void> {
-  await Promise.all(bound.map(({ handles }, part) => member.ask({ type: 'listen', listener, part }, handles[index])));
+/** A descriptor that was closed before its turn to be sent came never reaches the worker, which has no answer then. */
+async function listenOn(member: Member, index: number, { listener, bound, gone }: OpenListener): Promise<void> {
+  const asked = bound.map(({ handles }, part) => member.ask({ type: 'listen', listener, part }, handles[index]));
+  await Promise.race([Promise.all(asked), gone.promise]);
 }
