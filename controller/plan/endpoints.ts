@@ -1,3 +1,4 @@
+import { metadataAddresses } from '#table/metadata.ts';
 import type { PlanRows } from '#table/plan.ts';
 import { canonicalAddress } from '../addresses/ranges.ts';
 import { localFault } from '../translate/names.ts';
@@ -27,7 +28,7 @@ export function edgeEndpoints(
       for (const item of slice.endpoints) {
         for (const text of item.addresses) {
           const address = canonicalAddress(text);
-          // A node would forward to itself.
+          // A node would forward to itself, or to what its cloud tells it alone.
           if (address === undefined || reachesItself(address)) continue;
           const endpoint = endpointOf(item, address, port, spec.publishNotReadyAddresses);
           const key = `${address} ${port}`;
@@ -43,7 +44,8 @@ export function edgeEndpoints(
 /** As localFault, which takes an address apart once more. */
 function reachesItself(address: string): boolean {
   if (address.includes(':')) return localFault(address) !== undefined;
-  return address.startsWith('127.') || address.startsWith('0.') || address.startsWith('169.254.');
+  const isLocal = address.startsWith('127.') || address.startsWith('0.') || address.startsWith('169.254.');
+  return isLocal || metadataAddresses.has(address);
 }
 
 /** KEP-1672: absent ready means ready; absent serving means as ready; absent terminating means no. */

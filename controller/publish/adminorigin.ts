@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net';
+import { metadataAddresses } from '#table/metadata.ts';
 
 /**
  * Where the admin pages of a reader are, by what it says (`10.0.0.1:10254`, `:10254` for where it comes from). Our own pages
@@ -33,5 +34,4 @@ forbidden.addSubnet('169.254.0.0', 16, 'ipv4');
 forbidden.addSubnet('fe80::', 10, 'ipv6');
 forbidden.addSubnet('224.0.0.0', 3, 'ipv4');
 forbidden.addSubnet('ff00::', 8, 'ipv6');
-// The metadata service of one cloud has a unique local address.
-forbidden.addAddress('fd00:ec2::254', 'ipv6');
+for (const address of metadataAddresses) forbidden.addAddress(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');

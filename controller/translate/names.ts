@@ -1,4 +1,5 @@
 import ipaddr from 'ipaddr.js';
+import { metadataAddresses } from '#table/metadata.ts';
 
 /** The Host row id and the hostname that stand for every host. */
 export const everyHost = '*';
@@ -30,14 +31,18 @@ export function coversHost(name: string, hostname: string): boolean {
   return lower === hostname || lower === wildcardOf(hostname);
 }
 
-/** Whether an address, or a name, reaches the machine of the gateway itself or its link: RFC 1122 §3.2.1.3, RFC 3927, RFC 4291 §2.5. */
-export function localFault(addressOrName: string): 'loopback' | 'link-local' | 'unspecified' | undefined {
+type LocalFault = 'loopback' | 'link-local' | 'unspecified' | 'the metadata service of a cloud';
+
+/** Whether an address, or a name, reaches the machine of the gateway itself or its link (RFC 1122 §3.2.1.3, RFC 3927, RFC 4291 §2.5). */
+export function localFault(addressOrName: string): LocalFault | undefined {
   const name = addressOrName.toLowerCase().replace(/\.$/, '');
   if (name === 'localhost' || name.endsWith('.localhost')) return 'loopback';
   if (!ipaddr.isValid(name)) return undefined;
-  const range = ipaddr.process(name).range();
+  const address = ipaddr.process(name);
+  const range = address.range();
   if (range === 'loopback' || range === 'unspecified') return range;
-  return range === 'linkLocal' ? 'link-local' : undefined;
+  if (range === 'linkLocal') return 'link-local';
+  return metadataAddresses.has(address.toString()) ? 'the metadata service of a cloud' : undefined;
 }
 
 /** An address as endpoints hold it: four decimal parts, or IPv6; not the short and hexadecimal forms that inet_aton takes. */

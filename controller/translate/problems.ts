@@ -113,12 +113,12 @@ export const catalogue = {
   ExternalNameRefused: {
     severity: 'error',
     text: 'The external name "{name}" of Service {service} is {fault}; {outcome}.',
-    hint: 'Name a public or cluster DNS name; loopback and link-local targets would reach the gateway itself.',
+    hint: 'Name a public or cluster DNS name; loopback, link-local and cloud metadata targets would reach the gateway itself.',
   },
   EndpointAddressRefused: {
     severity: 'warning',
     text: 'Endpoints of Service {service} hold addresses that are refused: {addresses}.',
-    hint: 'Use IP addresses of pods or machines; loopback, link-local and unspecified ones would reach the gateway itself.',
+    hint: 'Use IP addresses of pods or machines; loopback, link-local, unspecified and cloud metadata ones would reach the gateway itself.',
   },
   EndpointSliceNotAddresses: {
     severity: 'warning',

@@ -2,6 +2,7 @@ import { lookup, Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import type { Endpoint, Endpoints } from '#table/backend.ts';
+import { metadataAddresses } from '#table/metadata.ts';
 import type { Problem } from '#table/problem.ts';
 import { endpointKey } from '../select/endpoint.ts';
 
@@ -212,9 +213,6 @@ export function isForwardable(address: string, canUseLoopback: boolean): boolean
   if (range === 'unspecified' || range === 'linkLocal' || range === 'multicast' || range === 'broadcast') return false;
   return !metadataAddresses.has(parsed.toString());
 }
-
-/** Metadata services outside link-local: AWS over IPv6, Alibaba Cloud, Oracle Cloud. */
-const metadataAddresses = new Set(['fd00:ec2::254', '100.100.100.200', '192.0.0.192']);
 
 function refusal(name: string, addresses: readonly string[]): Tracked['trouble'] {
   return {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { isForwardable, NameResolver } from '../../proxy/receive/resolve.ts';
 import type { Endpoints } from '../../proxy/table/backend.ts';
+import { metadataAddresses } from '../../proxy/table/metadata.ts';
 import type { Problem } from '../../proxy/table/problem.ts';
 
 test('all addresses of both families, in a row that is otherwise the same', async (t) => {
@@ -133,17 +134,9 @@ test('which addresses may be a backend', () => {
   ]) {
     assert.equal(isForwardable(address, false), true, address);
   }
-  const refused = [
-    '127.9.9.9',
-    '0.0.0.0',
-    '169.254.0.1',
-    '224.0.0.1',
-    '255.255.255.255',
-    '100.100.100.200',
-    '::',
-    '::1',
-  ];
-  refused.push('fe80::1', 'ff02::1', '::ffff:169.254.169.254', '64:ff9b::a9fe:a9fe', 'fd00:ec2::254');
+  const refused = ['127.9.9.9', '0.0.0.0', '169.254.0.1', '224.0.0.1', '255.255.255.255', '::', '::1'];
+  refused.push('fe80::1', 'ff02::1', '::ffff:169.254.169.254', '64:ff9b::a9fe:a9fe');
+  refused.push(...metadataAddresses, '::ffff:168.63.129.16', 'fd20:00ce:0::0254', 'FD00:C1::A9FE:A9FE');
   for (const address of refused) assert.equal(isForwardable(address, false), false, address);
   assert.equal(isForwardable('127.0.0.1', true), true);
   assert.equal(isForwardable('169.254.169.254', true), false);
