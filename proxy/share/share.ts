@@ -135,7 +135,13 @@ export class Share {
 
   /** From connecting to the loss of the connection, which is thrown. */
   async #session(): Promise<void> {
-    const feed = await Feed.open(this.#options.redis, this.#key);
+    const key = this.#key;
+    const feed = await Feed.open(this.#options.redis, key);
+    // Nobody could close it while it was being opened.
+    if (this.#stop.signal.aborted || key !== this.#key) {
+      feed.close();
+      return;
+    }
     this.#feed = feed;
     const loops: Promise<void>[] = [];
     try {
