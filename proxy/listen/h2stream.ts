@@ -201,7 +201,8 @@ export class H2Stream implements ClientSide {
 
   /** The client has taken what waited for it. */
   drained(): void {
-    this.#waitForReader();
+    if (this.exchange?.isRequestComplete === false && !this.#isPaused) this.#waitForBody();
+    else this.#waitForReader();
     if (this.exchange !== null) clientDrained(this.exchange);
   }
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { errorCodes, frameTypes } from '../../proxy/frame/codes.ts';
+import { errorCodes, frameTypes, settingIds } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Client } from '../kit/h2client.ts';
 import { frame, SessionEnd } from '../kit/h2pair.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
+import { Recorder } from '../kit/recorder.ts';
 import { plainTable, row } from '../kit/rows.ts';
 import { SessionBackend } from '../kit/sessionbackend.ts';
 import { waitUntil } from '../kit/wait.ts';
@@ -46,6 +47,26 @@ test('a client that goes on with an upload that is answered is told to stop, aft
   await waitUntil(() => client.answer(1).reset !== null, 'the stream to be reset');
   const { statuses, isEnded, reset } = client.answer(1);
   assert.deepEqual([statuses, isEnded, reset], [[503], true, errorCodes.noError]);
+});
+
+test('an upload that rests is given up after a client had to be waited for to take its early answer, too', async () => {
+  const recorder = await Recorder.start({
+    onHead: ({ connection }) => connection.socket.write('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n12345678'),
+  });
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]), { bodyIdleMs: 1_000 });
+  const client = await H2Client.open({ port: gateway.port });
+  opened.push(recorder, gateway, { stop: async () => client.client.destroy() });
+  client.greet([settingIds.initialWindowSize, 4]);
+  const lines = [':method: POST', ':scheme: http', ':authority: gw.test', ':path: /'];
+  client.send(client.headers(1, lines, false), frame(frameTypes.data, 0, 1, Buffer.alloc(1)));
+  await waitUntil(() => client.answer(1).body.length === 4, 'the window to be full');
+  client.send(frame(frameTypes.windowUpdate, 0, 1, Buffer.of(0, 0, 0, 100)));
+  await waitUntil(() => client.answer(1).reset !== null, 'the stream to be reset');
+  assert.equal(client.answer(1).body.toString(), '12345678');
+  assert.deepEqual(
+    gateway.records.map(({ flag }) => flag),
+    ['DBT'],
+  );
 });
 
 test('of interim answers over HTTP/2, too, there may be some and not as many as a backend likes', async () => {
