@@ -23,9 +23,10 @@ const connectionSpecific: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
-/** Senders repeat the same few names; the bound keeps one of random names from filling the worker. */
+/** Senders repeat the same few names; the bounds keep one of random names, or of long ones, from filling the worker. */
 const known = new Map<string, FieldName>();
 const mostKnown = 2_048;
+const longestKnown = 64;
 
 /** @param name in any case */
 export function fieldNameOf(name: string): FieldName {
@@ -38,6 +39,7 @@ export function fieldNameOf(name: string): FieldName {
     isSecret: secrets.has(lower),
     isConnectionSpecific: connectionSpecific.has(lower),
   };
+  if (name.length > longestKnown) return made;
   if (known.size >= mostKnown) known.clear();
   known.set(copyOf(name), made);
   return made;

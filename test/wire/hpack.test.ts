@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Decoder } from '../../proxy/frame/decoder.ts';
 import { Encoder } from '../../proxy/frame/encoder.ts';
+import { fieldNameOf } from '../../proxy/frame/fieldname.ts';
 import { decodeHuffman, encodeHuffman, huffmanLength } from '../../proxy/frame/huffman.ts';
 import { FieldSection, type SectionLimits, sectionKinds } from '../../proxy/frame/section.ts';
 
@@ -133,6 +134,13 @@ test('what is too much is not kept, and the table stays the same as the peer’s
   const many = literals([...get, ...Array.from({ length: 101 }, () => ['x', 'y'] as const)]);
   assert.ok(decode(decoder, many, sectionKinds.request, { listBytes: 32_768, fields: 100 }));
   assert.equal(section.isTooLarge, true);
+});
+
+test('names are kept for the next that sends them, but for long ones, whose bytes would be', () => {
+  assert.equal(fieldNameOf('X-Short'), fieldNameOf('X-Short'));
+  const long = fieldNameOf(`X-${'Y'.repeat(30_000)}`);
+  assert.equal(long.lower, `x-${'y'.repeat(30_000)}`);
+  assert.notEqual(fieldNameOf(`X-${'Y'.repeat(30_000)}`), long);
 });
 
 test('crumbs of a cookie become one field, and a head reads as one of HTTP/1.1', () => {
