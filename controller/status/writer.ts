@@ -33,6 +33,8 @@ const firstWaitMs = 10_000;
 const longestWaitMs = 600_000;
 
 interface Entry {
+  /** Of the Ingress that was written to last; null: none was. */
+  uid: string | null;
   /** What we wrote last; null: nothing yet, or the wish has changed since. */
   written: readonly PublishedAddress[] | null;
   /** resourceVersion after that write; what is older, or ourselves, contests nothing. Infinity while it is under way. */
@@ -116,7 +118,13 @@ export class StatusWriter {
   /** Did somebody else write after us, and other addresses? */
   #judge(key: ObjectKey, entry: Entry): void {
     const current = this.#options.statuses.get(key);
-    if (!current || !entry.written || !areSame(entry.written, this.#wanted) || !this.#isLeader) return;
+    if (!current) return;
+    if (entry.uid !== null && current.uid !== entry.uid) {
+      // It was deleted and made anew: nobody has undone anything, and what we wrote has gone with the other.
+      this.#entries.set(key, newEntry());
+      return;
+    }
+    if (!entry.written || !areSame(entry.written, this.#wanted) || !this.#isLeader) return;
     if (current.version <= entry.writtenVersion || areSame(current.addresses, this.#wanted)) return;
     if (performance.now() - entry.notBeforeMs > longestWaitMs) entry.setbacks = 0;
     const waitMs = this.#setBack(entry);
@@ -171,9 +179,11 @@ export class StatusWriter {
     const { cluster, log } = this.#options;
     const [namespace, name] = splitKey(key);
     await this.#pace.take(this.#stop.signal);
-    if (!this.#isLeader || this.#stop.signal.aborted) return;
+    const uid = this.#options.statuses.get(key)?.uid;
+    if (uid === undefined || !this.#isLeader || this.#stop.signal.aborted) return;
     const wanted = this.#wanted;
     // Told before it is sent: the watch may bring our own write sooner than the answer comes.
+    entry.uid = uid;
     entry.written = wanted;
     entry.writtenVersion = Number.POSITIVE_INFINITY;
     const answer = await cluster
@@ -181,7 +191,8 @@ export class StatusWriter {
         method: 'PATCH',
         path: `/apis/networking.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/ingresses/${encodeURIComponent(name)}/status`,
         contentType: 'application/merge-patch+json',
-        body: { status: { loadBalancer: { ingress: wanted } } },
+        // The uid is a condition: one that was made anew meanwhile may be another controller's.
+        body: { metadata: { uid }, status: { loadBalancer: { ingress: wanted } } },
         signal: this.#stop.signal,
       })
       .catch(unanswered);
@@ -191,7 +202,8 @@ export class StatusWriter {
       entry.writtenVersion = versionOf(answer.body);
       return this.#judge(key, entry);
     }
-    if (answer.status === 404 || this.#stop.signal.aborted) return;
+    const isGone = answer.status === 404 || this.#options.statuses.get(key)?.uid !== uid;
+    if (isGone || this.#stop.signal.aborted) return;
     this.#setBack(entry);
     if (answer.retryAfterMs !== null) entry.notBeforeMs = performance.now() + answer.retryAfterMs;
     const refusal = `statuses of Ingresses cannot be written: ${answer.status} ${propertyOf(answer.body, 'message') ?? ''}`;
@@ -201,5 +213,5 @@ export class StatusWriter {
 }
 
 function newEntry(): Entry {
-  return { written: null, writtenVersion: 0, setbacks: 0, notBeforeMs: 0 };
+  return { uid: null, written: null, writtenVersion: 0, setbacks: 0, notBeforeMs: 0 };
 }

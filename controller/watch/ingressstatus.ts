@@ -5,6 +5,8 @@ import type { ObjectKey } from './view.ts';
 export type PublishedAddress = { ip: string } | { hostname: string };
 
 export interface IngressStatus {
+  /** Of the object: one that is made anew under the same name is another. */
+  uid: string;
   /** In the order of `sorted`. */
   addresses: readonly PublishedAddress[];
   /** Of the object that says so. */
@@ -31,11 +33,11 @@ export class IngressStatuses {
 
   /** Reads an Ingress as it came; the status counts when what is returned is called. */
   read(key: ObjectKey, raw: unknown): () => void {
-    const status = { addresses: addressesOf(raw), version: versionOf(raw) };
+    const status = { uid: uidOf(raw), addresses: addressesOf(raw), version: versionOf(raw) };
     return () => {
       const before = this.#statusesByKey.get(key);
       this.#statusesByKey.set(key, status);
-      if (before === undefined || !areSame(before.addresses, status.addresses)) this.#onChange(key);
+      if (before?.uid !== status.uid || !areSame(before.addresses, status.addresses)) this.#onChange(key);
     };
   }
 
@@ -53,6 +55,10 @@ export function areSame(one: readonly PublishedAddress[], other: readonly Publis
 export function sorted(addresses: readonly PublishedAddress[]): PublishedAddress[] {
   const byText = new Map(addresses.map((address) => [JSON.stringify(address), address]));
   return [...byText].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, address]) => address);
+}
+
+function uidOf(raw: unknown): string {
+  return String(propertyOf(propertyOf(raw, 'metadata'), 'uid') ?? '');
 }
 
 function addressesOf(raw: unknown): PublishedAddress[] {

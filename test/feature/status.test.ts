@@ -138,6 +138,66 @@ test('another writer is not fought', { skip, timeout: 60_000 }, async () => {
   writer.stop();
 });
 
+test('an Ingress that is deleted and made anew has its status again at once, and nobody is blamed', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  await api.apply(ingress('anew'));
+  const view = await viewWith('anew');
+  const heard: string[] = [];
+  const log = { ...quiet, warn: (_fields: object, message: string) => heard.push(message) };
+  const writer = new StatusWriter({
+    cluster,
+    statuses: source.ingressStatuses,
+    from: { addresses: ['192.0.2.3'], service: null },
+    log,
+  });
+  writer.lead(true);
+  writer.applied({ view, ingresses: ['default/anew'], nodes: [] });
+  await statusIs('anew', ['192.0.2.3']);
+  await waitUntil(() => writer.state().writes === 1, 'the first write');
+  await api.delete(ingress('anew'));
+  await api.apply(ingress('anew'));
+  await statusIs('anew', ['192.0.2.3']);
+  assert.deepEqual(heard, []);
+  writer.stop();
+});
+
+for (const [what, isBefore] of [
+  ['before', true],
+  ['after', false],
+] as const) {
+  test(`an Ingress that is made anew ${what} a write to the one before it comes has its status`, {
+    skip,
+    timeout: 60_000,
+  }, async () => {
+    const name = `late-${what}`;
+    await api.apply(ingress(name));
+    const view = await viewWith(name);
+    const answers: number[] = [];
+    const late: Cluster = {
+      ...cluster,
+      async call(options) {
+        const isFirst = answers.length === 0;
+        if (isFirst) await api.delete(ingress(name));
+        if (isFirst && isBefore) await api.apply(ingress(name));
+        const answer = await cluster.call(options);
+        answers.push(answer.status);
+        if (isFirst && !isBefore) await api.apply(ingress(name));
+        return answer;
+      },
+    };
+    const from = { addresses: ['192.0.2.4'], service: null };
+    const writer = new StatusWriter({ cluster: late, statuses: source.ingressStatuses, from, log: quiet });
+    writer.lead(true);
+    writer.applied({ view, ingresses: [`default/${name}`], nodes: [] });
+    await statusIs(name, ['192.0.2.4']);
+    await waitUntil(() => writer.state().writes === 1, 'the write to be counted');
+    assert.deepEqual(answers, [isBefore ? 422 : 404, 200]);
+    writer.stop();
+  });
+}
+
 test('a problem is one Event on its object, also when told again by another leader', {
   skip,
   timeout: 60_000,
