@@ -284,7 +284,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   override startTunnel(exchange: Exchange, line: ResponseLine, head: Head): void {
     super.startTunnel(exchange, line, head);
     this.phase = phaseTunnel;
-    exchange.requestDeadlineMs = this.expiresAtMs = Number.POSITIVE_INFINITY;
+    exchange.requestDeadlineMs = this.expiresAtMs = this.leavesAtMs;
     const held = this.#held;
     this.#held = null;
     if (held !== null) tunnelFromClient(exchange, held.bytes, 0, held.length, false);
@@ -388,11 +388,5 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     this.isLeaving = true;
     if (this.exchange !== null) this.exchange.willClose = true;
     else if (this.phase === phaseIdle) this.rest();
-  }
-
-  leaveAt(atMs: number): void {
-    if (this.phase !== phaseTunnel) return;
-    (this.exchange as Exchange).requestDeadlineMs = atMs;
-    this.waitUntil(this.expiresAtMs);
   }
 }

@@ -29,7 +29,7 @@ export interface Connection extends Expiring {
   readonly isIdle: boolean;
   /** Closes as soon as no exchange is in progress. */
   drain(): void;
-  /** The gateway ends: clients of WebSockets are told to go at that time. */
+  /** The gateway ends: clients of WebSockets, also of such as begin later, are told to go at that time. */
   leaveAt(atMs: number): void;
   /** Closes now, whatever is in progress. */
   destroy(): void;

@@ -7,7 +7,7 @@ import type { Peer } from '../forward/sides.ts';
 import { clock, readClock } from './clock.ts';
 import { restMs } from './connection.ts';
 import { H1Reply } from './h1reply.ts';
-import { phaseBody, phaseIdle, phaseWaiting } from './phase.ts';
+import { phaseBody, phaseIdle, phaseTunnel, phaseWaiting } from './phase.ts';
 
 /** How long an HTTP/1 client connection waits, and what for. One wait is on at a time; the sweep looks at `expiresAtMs`. */
 export abstract class H1Waits extends H1Reply {
@@ -16,6 +16,8 @@ export abstract class H1Waits extends H1Reply {
   hasEnded = false;
   /** The next answer is the last. */
   isLeaving = false;
+  /** When a WebSocket on it is to be told to go. */
+  leavesAtMs = Number.POSITIVE_INFINITY;
   protected readonly engine: Engine;
   protected phase = phaseIdle;
   protected isPaused = false;
@@ -65,6 +67,13 @@ export abstract class H1Waits extends H1Reply {
 
   protected hasMoved(exchange: Exchange): boolean {
     return this.hasEnded && exchange.bytesSent > this.#sentAtLook;
+  }
+
+  leaveAt(atMs: number): void {
+    this.leavesAtMs = atMs;
+    if (this.phase !== phaseTunnel) return;
+    (this.exchange as Exchange).requestDeadlineMs = atMs;
+    this.waitUntil(this.expiresAtMs);
   }
 
   /** Closes when nothing comes for a moment: a request that is on its way now is answered, with the word to go. */

@@ -42,6 +42,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   #starting: H2Stream[] = [];
   requests = 0;
   lastRequest: number;
+  leavesAtMs = never;
   requestsSeen = 0;
   idleLooks = 0;
   #isTurnDue = false;
@@ -157,6 +158,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   }
 
   leaveAt(atMs: number): void {
+    this.leavesAtMs = atMs;
     for (const { peer } of this.session.streams.values()) peer?.leaveAt(atMs);
   }
 

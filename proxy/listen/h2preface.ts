@@ -4,10 +4,15 @@ import type { SocketConnection } from './connection.ts';
 /** Who takes a connection over that speaks HTTP/2 from its first byte on (RFC 9113 §3.3: prior knowledge). */
 export interface H2Taker {
   /**
-   * @param before as it was held until now, with what it was told: that it is to end
+   * @param before as it was held until now, with what it was told: that it is to end, and when
    * @param bytes of the first read, or of several joined
    */
-  spokeH2(before: SocketConnection & { readonly isLeaving: boolean }, bytes: Buffer, start: number, end: number): void;
+  spokeH2(before: Before, bytes: Buffer, start: number, end: number): void;
+}
+
+interface Before extends SocketConnection {
+  readonly isLeaving: boolean;
+  readonly leavesAtMs: number;
 }
 
 /**

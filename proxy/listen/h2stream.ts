@@ -26,6 +26,8 @@ export interface StreamHome {
   readonly engine: Engine;
   readonly session: Session<H2Stream>;
   readonly peer: Peer;
+  /** When WebSockets are to be told to go. */
+  readonly leavesAtMs: number;
   /** A deadline of a stream: expired() is to be called then, not much later. */
   expectBy(deadlineMs: number): void;
   /** The exchange of a stream is over. */
@@ -268,7 +270,8 @@ export class H2Stream implements ClientSide {
     const { stream } = this;
     if (stream === null) return;
     this.#isTunnel = true;
-    exchange.requestDeadlineMs = this.expiresAtMs = Number.POSITIVE_INFINITY;
+    exchange.requestDeadlineMs = this.#home.leavesAtMs;
+    this.#waitUntil(Number.POSITIVE_INFINITY);
     let lines = buildSwitchLines(exchange, line, head);
     // If the key was ours, so is the proof that it was understood (upstream.ts).
     if (exchange.webSocketKey !== '') lines = lines.replace(/^sec-websocket-accept: .*\r\n/im, '');

@@ -34,6 +34,7 @@ export class Handshake extends Nascent implements Receiver, Secured {
   readonly #upgrade: Upgrade;
   #link: TlsLink | null = null;
   #isLeaving = false;
+  #leavesAtMs = Number.POSITIVE_INFINITY;
 
   constructor(options: ServerOptions, upgrade: Upgrade) {
     super(options.engine.limits.handshakeMs);
@@ -97,6 +98,7 @@ export class Handshake extends Nascent implements Receiver, Secured {
     this.#options.replaced(this, client);
     // What it has shown was looked at by the material of the beginning, which may be out of force by now.
     if (this.#isLeaving || terms?.trust?.isGone === true) client.drain();
+    client.leaveAt(this.#leavesAtMs);
   }
 
   receive(): void {}
@@ -119,7 +121,9 @@ export class Handshake extends Nascent implements Receiver, Secured {
     this.#isLeaving = true;
   }
 
-  leaveAt(): void {}
+  leaveAt(atMs: number): void {
+    this.#leavesAtMs = atMs;
+  }
 
   destroy(): void {
     this.#link?.destroy();

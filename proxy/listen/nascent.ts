@@ -29,7 +29,7 @@ export abstract class Nascent implements Connection {
   abstract readonly door: Door;
   abstract expired(): void;
   abstract drain(): void;
-  abstract leaveAt(): void;
+  abstract leaveAt(atMs: number): void;
   abstract destroy(): void;
 
   shed(): number {

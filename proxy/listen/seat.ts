@@ -43,6 +43,7 @@ class Seat implements H2Taker {
     this.#link.receiver = now;
     this.#options.replaced(before, now);
     if (before.isLeaving) now.drain();
+    now.leaveAt(before.leavesAtMs);
     now.receive(bytes, start, end);
   }
 }

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
-import { RawClient } from '../kit/rawclient.ts';
+import { H2Client } from '../kit/h2client.ts';
+import { get, RawClient } from '../kit/rawclient.ts';
 import { answerBytes, Recorder } from '../kit/recorder.ts';
 import { plainTable } from '../kit/rows.ts';
+import { fieldValue } from '../kit/splitter.ts';
 import { waitUntil } from '../kit/wait.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
@@ -105,3 +108,36 @@ test('the word to go waits for the end of a frame, and is the last one', async (
   assert.match(frames, /^\x82\x0aabcdefghij(?:\x82\x01z)?\x88\x02\x03\xe9$/);
   client.destroy();
 });
+
+const switching = 'HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n';
+const goingAway = Buffer.from([0x88, 2, 0x03, 0xe9]);
+
+test('a WebSocket that begins when the gateway has begun to end is told to go, too', async () => {
+  const recorder = await Recorder.start({ onHead: () => undefined, onRequest: () => undefined });
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]), { lingerMs: 100 });
+  const client = await RawClient.open(gateway);
+  const streams = await H2Client.open(gateway);
+  // Behind them in the order of going, so that these two have most of the grace left when their turn comes.
+  const others = await Promise.all(Array.from({ length: 8 }, () => RawClient.open(gateway)));
+  for (const each of [client, streams, ...others]) opened.push({ stop: async () => each.destroy() });
+  opened.push(recorder);
+  client.send(get('/', 'gw.test', ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Key: x']));
+  const one = await recorder.request(0);
+  streams.greet();
+  const connect = [':method: CONNECT', ':protocol: websocket', ':scheme: http', ':path: /', ':authority: gw.test'];
+  streams.send(streams.headers(1, [...connect, 'sec-websocket-version: 13', 'sec-websocket-key: x'], false));
+  const two = await recorder.request(1);
+  await waitUntil(() => gateway.gateway.counts().connections === 10, 'all connections to be accepted');
+  const drained = gateway.gateway.drain(8_000);
+  for (const request of [one, two]) {
+    const key = fieldValue(request, 'sec-websocket-key') ?? '';
+    answerBytes(request, `${switching}Sec-WebSocket-Accept: ${acceptOf(key)}\r\n\r\n`);
+  }
+  await drained;
+  assert.ok(client.received.subarray(-4).equals(goingAway), 'over HTTP/1.1');
+  assert.ok(streams.answer(1).body.equals(goingAway), 'over HTTP/2');
+});
+
+function acceptOf(key: string): string {
+  return hash('sha1', `${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`, 'base64');
+}
