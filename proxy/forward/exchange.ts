@@ -251,6 +251,7 @@ export function giveExchange(exchange: Exchange): void {
   exchange.encoder = exchange.tunnel = null;
   // Substrings of a head keep all of it alive. A head of up to 2 KB stays where the next may be like it (Head.repeat).
   exchange.target = exchange.rawPath = exchange.path = exchange.query = exchange.requestId = '';
-  exchange.authority = exchange.hostname = '';
+  exchange.authority = exchange.hostname = exchange.clientAddress = '';
+  exchange.trace = null;
   if (spares.length < 1024) spares.push(exchange);
 }

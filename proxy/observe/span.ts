@@ -47,7 +47,7 @@ export function spanOf(record: ExchangeRecord, { traceId, spanId, parentId }: Tr
       ...(status === 0 ? [] : [int('http.response.status_code', status)]),
       ...(isFailure ? [text('error.type', flag === '-' ? String(status) : flag)] : []),
       ...(route === '' ? [] : [text('http.route', route)]),
-      text('client.address', record.clientAddress),
+      told('client.address', record.clientAddress),
       ...(record.userAgent === '' ? [] : [told('user_agent.original', record.userAgent)]),
       ...(record.routeId === '' ? [] : [text('sluice.route', record.routeId)]),
       ...(backendId === '' ? [] : [text('sluice.backend', backendId)]),
@@ -90,7 +90,7 @@ function text(key: string, value: string): Attribute {
   return { key, value: { stringValue: value.slice(0, longest).toWellFormed() } };
 }
 
-/** Of a head, which is bytes, one a character; what is no UTF-8 becomes signs that say so. */
+/** Of a head, which is bytes, one a character; what is no UTF-8 becomes signs that say so. A copy: a part of a head keeps all of it. */
 function told(key: string, value: string): Attribute {
   return text(key, Buffer.from(value.slice(0, longest), 'latin1').toString('utf8'));
 }

@@ -1,5 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 import type { Tracing } from '#table/tracing.ts';
+import { copyOf } from '../parse/latin1.ts';
 
 /** Place of a request in a trace (W3C Trace Context). Made for requests of listeners that trace, and of no others. */
 export interface TraceContext {
@@ -54,7 +55,8 @@ function parentOf(traceparent: string | undefined): { traceId: string; spanId: s
   const [, version = 'ff', traceId = '', spanId = '', flags = '', rest] = pattern.exec(traceparent ?? '') ?? [];
   if (version === 'ff' || (version === '00' && rest !== undefined)) return null;
   if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return null;
-  return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & 1) === 1 };
+  // Spans wait for a collector, and would keep the heads that their ids were cut out of.
+  return { traceId: copyOf(traceId), spanId: copyOf(spanId), isSampled: (Number.parseInt(flags, 16) & 1) === 1 };
 }
 
 /** By the trace's id alone, so that every gateway on the way of a trace draws alike. */

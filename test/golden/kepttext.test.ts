@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { type Exchange, giveExchange, takeExchange } from '../../proxy/forward/exchange.ts';
+import type { ClientSide } from '../../proxy/forward/sides.ts';
+import { clientAddressOf } from '../../proxy/listen/forwarded.ts';
+import { spanOf } from '../../proxy/observe/span.ts';
+import { type TraceContext, traceContextOf } from '../../proxy/observe/tracecontext.ts';
+import { exchangeRecord } from '../kit/exchangerecord.ts';
+
+// V8 cuts a text without copying it: whoever keeps a part of a head keeps the head.
+
+const headBytes = 32_000;
+const heads = 500;
+
+let collectGarbage: () => void;
+
+before(() => {
+  setFlagsFromString('--expose-gc');
+  collectGarbage = runInNewContext('gc') as () => void;
+});
+
+after(() => setFlagsFromString('--no-expose-gc'));
+
+const tracing = {
+  ...{ serviceName: 'edge', isOn: true, continues: true, ratio: 1, sampledBy: 'everybody' as const },
+  ...{ queue: heads, batch: heads, delayMs: 1_000, endpoint: 'http://127.0.0.1:4318/v1/traces' },
+};
+
+/** What of a request is from its head, as parsers cut it. */
+function partsOf(nth: number): { trace: TraceContext | null; clientAddress: string } {
+  const fields = [`00-${`${nth}`.padStart(32, '1')}-b7ad6b7169203331-01`, `2001:db8::1:${nth.toString(16)}`];
+  const head = Buffer.from(`${fields.join('\r\n')}\r\n${'x'.repeat(headBytes)}`, 'latin1').toString('latin1');
+  const [traceparent = '', forwardedFor = ''] = head.split('\r\n');
+  return {
+    trace: traceContextOf(tracing, null, traceparent, true),
+    clientAddress: clientAddressOf('10.0.0.1', forwardedFor, (address) => address === '10.0.0.1'),
+  };
+}
+
+function assertKeepsNoHead(keep: (nth: number) => unknown): void {
+  collectGarbage();
+  const before = process.memoryUsage().heapUsed;
+  const kept = Array.from({ length: heads }, (_, nth) => keep(nth));
+  collectGarbage();
+  const bytes = (process.memoryUsage().heapUsed - before) / kept.length;
+  assert.ok(bytes < headBytes / 2, `${Math.round(bytes)} bytes each`);
+}
+
+test('a span that waits for its collector keeps nothing of the head that it tells of', () => {
+  assertKeepsNoHead((nth) => {
+    const parts = partsOf(nth);
+    return spanOf(exchangeRecord(parts), parts.trace as TraceContext);
+  });
+});
+
+test('an exchange that waits for its next request keeps nothing of the head of the last one', () => {
+  const client = { peer: { door: { isTls: false }, serverName: '', address: '10.0.0.1', scheme: 'http' } };
+  const taken: Exchange[] = Array.from({ length: heads }, takeExchange);
+  assertKeepsNoHead((nth) => {
+    const exchange = taken[nth] as Exchange;
+    exchange.begin(client as ClientSide, 0);
+    Object.assign(exchange, partsOf(nth));
+    giveExchange(exchange);
+    return exchange;
+  });
+});
