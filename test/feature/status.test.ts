@@ -56,8 +56,12 @@ async function viewWith(...names: string[]): Promise<ClusterView> {
 
 async function statusOf(name: string): Promise<{ ips: unknown; version: string }> {
   const { body } = await api.call('GET', pathOf(ingress(name)));
-  const status = body['status'] as { loadBalancer: { ingress?: { ip: string }[] } };
-  return { ips: status.loadBalancer.ingress?.map(({ ip }) => ip) ?? [], version: body.metadata?.resourceVersion ?? '' };
+  // Of one that is away for a moment it is a word.
+  const status = body['status'] as { loadBalancer?: { ingress?: { ip: string }[] } };
+  return {
+    ips: status.loadBalancer?.ingress?.map(({ ip }) => ip) ?? [],
+    version: body.metadata?.resourceVersion ?? '',
+  };
 }
 
 const statusIs = async (name: string, ips: readonly string[]) =>
