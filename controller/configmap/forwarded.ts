@@ -1,5 +1,4 @@
-import ipaddr from 'ipaddr.js';
-import { booleanSyntax, parseBoolean } from '../annotations/values.ts';
+import { booleanSyntax, parseBoolean, parseRanges, rangesSyntax } from '../annotations/values.ts';
 import type { ConfigKey, KeyFamily } from './key.ts';
 
 /** Whose X-Forwarded-* fields are believed. */
@@ -12,14 +11,13 @@ export const forwardedKeys = {
     parse: parseBoolean,
   } satisfies ConfigKey<boolean>,
   'proxy-real-ip-cidr': {
-    syntax: 'a list of addresses or ranges like 10.0.0.0/8, with commas between them',
+    syntax: rangesSyntax,
     default: '0.0.0.0/0, ::/0',
     flag: '--trusted-proxies',
     help: 'The peers that are believed when use-forwarded-headers is true, and that may send PROXY headers where these are taken. Without the key that is everybody: name your load balancers.',
     parse: (value) => {
-      const ranges = value.split(',').map((range) => range.trim());
-      const given = ranges.filter((range) => range !== '');
-      return given.every((range) => ipaddr.isValid(range) || ipaddr.isValidCIDR(range)) ? given : undefined;
+      const given = value.split(',').filter((range) => range.trim() !== '');
+      return given.length === 0 ? [] : parseRanges(given.join(','));
     },
     whenBad: { value: [], effect: 'nobody is believed' },
   } satisfies ConfigKey<string[]>,

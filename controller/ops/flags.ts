@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
-import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
+import { Address, Prefix } from '#table/address.ts';
 import { isRedirectStatus, type RedirectStatus } from '../translate/options.ts';
 import { duration, flag, integer, list, logLevel, objectName, port, text, toggle } from './flag.ts';
 
@@ -296,7 +296,7 @@ export const checkFlags = {
 };
 
 function isRange(value: string): boolean {
-  return ipaddr.isValid(value) || ipaddr.isValidCIDR(value);
+  return Prefix.safeParse(value).success || Address.safeParse(value).success;
 }
 
 /** What an API server takes as the address of a load balancer. */

@@ -89,6 +89,10 @@ describe('command line', () => {
       /--trusted-proxies: must be an address or a range/,
     ],
     [
+      ['standalone', '--manifests', 'x', '--trusted-proxies', '10.1/16'],
+      /--trusted-proxies: must be an address or a range/,
+    ],
+    [
       ['standalone', '--manifests', 'x', '--redis-url', 'http://:hunter2@x'],
       /--redis-url: must be like redis:\/\/host:6379\/0.*, not "hidden, it may hold a password"/,
     ],

@@ -120,6 +120,11 @@ test('keys that do nothing, or less than they say, are told', () => {
   assert.deepEqual(codes({ 'proxy-real-ip-cidr': '10.0.0.0/8' }), ['ConfigKeyWithoutEffect']);
   assert.deepEqual(codes({ 'proxy-real-ip-cidr': '10.0.0.0/8', 'use-forwarded-headers': 'true' }), []);
   assert.deepEqual(codes({ 'proxy-real-ip-cidr': '10.0.0.0/8', 'use-proxy-protocol': 'true' }), []);
+  // Proxies read no such forms, for readers take them differently: nobody would be believed, and nobody told.
+  for (const range of ['10/8', '10.1/16', '10.1', '010.0.0.1', '10.0.0.0/8, 0x0a.0.0.1']) {
+    const given = { 'proxy-real-ip-cidr': range, 'use-forwarded-headers': 'true' };
+    assert.deepEqual(codes(given), ['ConfigKeyInvalid'], range);
+  }
   assert.deepEqual(codes({ hsts: 'false', 'hsts-max-age': '60' }), ['ConfigKeyWithoutEffect']);
   assert.deepEqual(codes({ 'ssl-protocols': 'TLSv1 TLSv1.1 TLSv1.2 TLSv1.3' }), ['ConfigKeyWithoutEffect']);
   assert.deepEqual(codes({ 'ssl-protocols': 'TLSv1' }), ['ConfigKeyInvalid']);
