@@ -368,7 +368,7 @@ export class H2Stream implements ClientSide {
   expired(nowMs: number): void {
     const { exchange, stream } = this;
     const { engine } = this.#home;
-    this.expiresAtMs = Number.POSITIVE_INFINITY;
+    this.expiresAtMs = nowMs + engine.limits.lingerMs;
     if (exchange !== null && nowMs >= exchange.requestDeadlineMs) requestTimedOut(engine, exchange);
     else if (stream !== null && stream.pendingBytes > 0) {
       // It takes something: it is slow, and not gone.

@@ -112,21 +112,20 @@ test('the word to go waits for the end of a frame, and is the last one', async (
 const switching = 'HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n';
 const goingAway = Buffer.from([0x88, 2, 0x03, 0xe9]);
 
-test('a WebSocket that begins when the gateway has begun to end is told to go, too', async () => {
+test('a WebSocket that begins when the gateway has begun to end is told to go, too, and waited for a while', async () => {
   const recorder = await Recorder.start({ onHead: () => undefined, onRequest: () => undefined });
   const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]), { lingerMs: 100 });
   const client = await RawClient.open(gateway);
   const streams = await H2Client.open(gateway);
-  // Behind them in the order of going, so that these two have most of the grace left when their turn comes.
-  const others = await Promise.all(Array.from({ length: 8 }, () => RawClient.open(gateway)));
-  for (const each of [client, streams, ...others]) opened.push({ stop: async () => each.destroy() });
-  opened.push(recorder);
   client.send(get('/', 'gw.test', ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Key: x']));
   const one = await recorder.request(0);
   streams.greet();
   const connect = [':method: CONNECT', ':protocol: websocket', ':scheme: http', ':path: /', ':authority: gw.test'];
   streams.send(streams.headers(1, [...connect, 'sec-websocket-version: 13', 'sec-websocket-key: x'], false));
   const two = await recorder.request(1);
+  // Behind them in the order of going, so that these two have most of the grace left when their turn comes.
+  const others = await Promise.all(Array.from({ length: 8 }, () => RawClient.open(gateway)));
+  opened.push(recorder, ...[client, streams, ...others].map((each) => ({ stop: async () => each.destroy() })));
   await waitUntil(() => gateway.gateway.counts().connections === 10, 'all connections to be accepted');
   const drained = gateway.gateway.drain(8_000);
   for (const request of [one, two]) {
@@ -136,6 +135,8 @@ test('a WebSocket that begins when the gateway has begun to end is told to go, t
   await drained;
   assert.ok(client.received.subarray(-4).equals(goingAway), 'over HTTP/1.1');
   assert.ok(streams.answer(1).body.equals(goingAway), 'over HTTP/2');
+  // They have not gone, and were not left to be cut off with the rest.
+  assert.ok(client.isEnded && streams.answer(1).isEnded);
 });
 
 function acceptOf(key: string): string {
