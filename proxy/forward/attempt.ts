@@ -115,10 +115,11 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
   exchange.upstream = null;
   // A kept connection that dies before the first byte is mostly the backend's idle close crossing our request: 4.7-8.5 %
   // of the requests in the worst case, and no fault of the endpoint (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
-  const isIdleRace = failure === failures.reset && upstream.isReused && !upstream.hasAnswered;
+  const endpoint = exchange.endpoint as EndpointState;
+  const isIdleRace = failure === failures.reset && upstream.isReused && !upstream.hasAnswered && !endpoint.isGone;
   if (isIdleRace && !exchange.hasUsedSpareTry && isIdempotent(exchange.method) && isAtHand(exchange)) {
     exchange.hasUsedSpareTry = true;
-    const spare = engine.pools.open(exchange, exchange.endpoint as EndpointState, clock.nowMs);
+    const spare = engine.pools.open(exchange, endpoint, clock.nowMs);
     if (spare !== null) {
       beginOn(exchange, spare);
       return;

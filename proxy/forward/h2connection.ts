@@ -142,7 +142,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
 
   #restIfIdle(): void {
     if (this.#isClosed || !this.isConnected || this.streamCount > 0) return;
-    if (this.isRetired) this.#close(failures.reset);
+    if (this.isRetired || this.pool.isGone) this.#close(failures.reset);
     else this.expiresAtMs = Math.min(clock.nowMs + this.#keeping.idleMs, this.#keeping.retireAtMs);
   }
 

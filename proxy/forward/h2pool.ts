@@ -16,14 +16,17 @@ export class H2Pool implements Target {
   session: Buffer | null = null;
   /** Streams that the endpoint allows on a connection, by what it said last; null: it has said nothing yet. */
   streams: number | null = null;
+  /** From the beginning: what it opens is closed after its last request. */
+  readonly isGone: boolean;
   readonly #engine: Engine;
   readonly #connections: H2Connection[] = [];
 
-  constructor(engine: Engine, endpointKey: string, tls: TlsProfile | null, circuit: Circuit | null) {
+  constructor(engine: Engine, endpoint: EndpointState, tls: TlsProfile | null, circuit: Circuit | null) {
     this.#engine = engine;
-    this.endpointKey = endpointKey;
+    this.endpointKey = endpoint.key;
     this.tls = tls;
     this.circuit = circuit;
+    this.isGone = endpoint.isGone || tls?.isGone === true;
   }
 
   get idleCount(): number {
@@ -68,6 +71,7 @@ export class H2Pool implements Target {
   forget(connection: H2Connection): void {
     const at = this.#connections.indexOf(connection);
     if (at !== -1) this.#connections.splice(at, 1);
+    if (this.isGone && this.#connections.length === 0) this.#engine.pools.ended(this);
   }
 
   /** The endpoint left the tables, or the worker ends: no more requests. */

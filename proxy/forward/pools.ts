@@ -28,12 +28,12 @@ export class Pool implements Target {
   isGone = false;
   session: Buffer | null = null;
 
-  constructor(owner: Pools, endpointKey: string, tls: TlsProfile | null, circuit: Circuit | null) {
+  constructor(owner: Pools, endpoint: EndpointState, tls: TlsProfile | null, circuit: Circuit | null) {
     this.#owner = owner;
-    this.endpointKey = endpointKey;
+    this.endpointKey = endpoint.key;
     this.tls = tls;
     this.circuit = circuit;
-    this.isGone = tls?.isGone === true;
+    this.isGone = endpoint.isGone || tls?.isGone === true;
   }
 
   get idleCount(): number {
@@ -166,9 +166,9 @@ export class Pools {
     const keeping = keepingOf(backend.row, this.#engine.limits, nowMs);
     if (isHttp2(backend.row.protocol)) {
       const { connectMs } = (exchange.route as NonNullable<Exchange['route']>).timeouts;
-      return this.#h2Pool(key, endpoint.key, tls, owner).open(endpoint, keeping, connectMs, nowMs);
+      return this.#h2Pool(key, endpoint, tls, owner).open(endpoint, keeping, connectMs, nowMs);
     }
-    const pool = this.#pool(key, endpoint.key, tls, owner);
+    const pool = this.#pool(key, endpoint, tls, owner);
     if (!this.#mayOpen(circuit)) return null;
     const connection = new UpstreamConnection(this.#engine, pool, keeping);
     if (owner !== null) owner.connections++;
@@ -184,21 +184,21 @@ export class Pools {
     return !circuit.isFull('connections');
   }
 
-  #pool(key: string, endpointKey: string, tls: TlsProfile | null, circuit: Circuit | null): Pool {
+  #pool(key: string, endpoint: EndpointState, tls: TlsProfile | null, circuit: Circuit | null): Pool {
     let pool = this.#poolsByKey.get(key);
     if (pool === undefined || (circuit !== null && this.#isLeftOver(pool, circuit))) {
-      pool = new Pool(this, endpointKey, tls, circuit);
-      // A request that began before its backend changed may still try again in the old way.
-      if (tls?.isGone !== true) this.#poolsByKey.set(key, pool);
+      pool = new Pool(this, endpoint, tls, circuit);
+      // A request that began before its backend changed may still try again, or have its turn, in the old way.
+      if (!pool.isGone) this.#poolsByKey.set(key, pool);
     }
     return pool;
   }
 
-  #h2Pool(key: string, endpointKey: string, tls: TlsProfile | null, circuit: Circuit | null): H2Pool {
+  #h2Pool(key: string, endpoint: EndpointState, tls: TlsProfile | null, circuit: Circuit | null): H2Pool {
     let pool = this.#h2PoolsByKey.get(key);
     if (pool === undefined || (circuit !== null && this.#isLeftOver(pool, circuit))) {
-      pool = new H2Pool(this.#engine, endpointKey, tls, circuit);
-      if (tls?.isGone !== true) this.#h2PoolsByKey.set(key, pool);
+      pool = new H2Pool(this.#engine, endpoint, tls, circuit);
+      this.#h2PoolsByKey.set(key, pool);
     }
     return pool;
   }
@@ -211,6 +211,11 @@ export class Pools {
   /** Key material or settings changed: as with an endpoint that is gone. */
   tlsGone(profile: TlsProfile): void {
     this.#retire((pool) => pool.tls === profile);
+  }
+
+  /** It was for those who began before its endpoint or profile left the tables, and none of them is left. */
+  ended(pool: H2Pool): void {
+    this.#retire((each) => each === pool);
   }
 
   #retire(isConcerned: (pool: Pool | H2Pool) => boolean): void {

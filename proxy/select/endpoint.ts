@@ -96,6 +96,10 @@ export class LiveEndpoint implements EndpointState {
     this.endpoint = endpoint;
   }
 
+  get isGone(): boolean {
+    return this.rowCount === 0;
+  }
+
   usedBy(user: EndpointUser): void {
     if (this.#users.length === 0) this.#users = [user];
     else if (!this.#users.includes(user)) this.#users.push(user);

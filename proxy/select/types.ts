@@ -27,6 +27,8 @@ export interface EndpointState {
   readonly port: number;
   /** The row as last applied. */
   readonly endpoint: Endpoint;
+  /** No row names it any more. */
+  readonly isGone: boolean;
   /** Requests in flight from this worker. */
   inFlight: number;
   /** A request was handed to this endpoint. */

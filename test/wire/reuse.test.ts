@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { testGateway } from '../kit/gateway.ts';
+import { H2Backend, h2Answer } from '../kit/h2backend.ts';
 import { Load } from '../kit/load.ts';
 import { everythingTo } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
-import { endpointsRow, plainTable } from '../kit/rows.ts';
+import { endpointsRow, plainTable, row } from '../kit/rows.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { waitUntil } from '../kit/wait.ts';
 
@@ -53,3 +54,53 @@ test('an endpoint that is removed ends what it is at, gets nothing new, not even
   await waitUntil(() => leaving.connections.every(({ isEnded }) => isEnded), 'its connection to end');
   assert.equal(leaving.requests.length, 1);
 });
+
+test('a kept connection that ends when its endpoint has left the tables is replaced at another endpoint, not there', async () => {
+  const [leaving, staying] = [await Recorder.start(), await Recorder.start()];
+  const at = ({ port }: Recorder) => ({ address: '127.0.0.1', port });
+  const gateway = await testGateway(plainTable([at(leaving)]));
+  opened.push(leaving, staying, gateway);
+  await exchange({ port: gateway.port }, get('/', 'a'));
+  leaving.onRequest = () => undefined;
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push({ stop: async () => client.destroy() });
+  client.send(get('/', 'a'));
+  const { connection } = await leaving.request(1);
+  gateway.apply([endpointsRow([at(staying)])]);
+  leaving.onRequest = (request) => answer(request, 'still here');
+  connection.socket.resetAndDestroy();
+  assert.equal((await client.response()).body.toString(), 'ok');
+  assert.deepEqual([leaving.requests.length, staying.requests.length], [2, 1]);
+});
+
+for (const protocol of ['http', 'h2c'] as const) {
+  test(`what waited for a connection of ${protocol} while its endpoint left the tables leaves no connection behind`, async () => {
+    const h1 = await Recorder.start({ onRequest: () => undefined });
+    const h2 = await H2Backend.start({ maxConcurrentStreams: 2, onEnd: () => undefined });
+    const at = ({ port }: { port: number }) => ({ address: '127.0.0.1', port });
+    const circuit = { connections: 1, pending: 0, requests: 0, retries: 0 };
+    const leaving = protocol === 'http' ? h1 : h2;
+    const gateway = await testGateway([...plainTable([at(leaving)]), row('backend', { id: 'b', protocol, circuit })]);
+    opened.push(h1, h2, gateway);
+    const ask = async () => {
+      const client = await RawClient.open({ port: gateway.port });
+      opened.push({ stop: async () => client.destroy() });
+      client.send(get('/', 'a'));
+      return client;
+    };
+    const answerTo = async (index: number) => {
+      if (protocol === 'http') answer(await h1.request(index), 'ok');
+      else h2Answer((await h2.request(index)).stream, 'ok');
+    };
+    const warm = await ask();
+    await answerTo(0);
+    await warm.response();
+    const clients = [await ask(), await ask(), await ask(), await ask()];
+    const waiting = gateway.live.backend('b')?.state.circuit.waiting;
+    await waitUntil(() => waiting?.length === (protocol === 'http' ? 3 : 2), 'all others to wait');
+    gateway.apply([endpointsRow([{ address: '127.0.0.1', port: 9 }])]);
+    for (const [nth] of clients.entries()) await answerTo(nth + 1);
+    for (const client of clients) assert.equal((await client.response()).status, 200);
+    await waitUntil(() => h1.connections.every(({ isEnded }) => isEnded) && h2.openSessions.length === 0, 'the end');
+  });
+}
