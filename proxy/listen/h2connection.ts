@@ -60,6 +60,8 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   #settleByMs: number;
   #requestByMs = never;
   #blockByMs = never;
+  /** The stream whose field block was not whole at the end of the last read; 0: none. */
+  #blockOf = 0;
   #writeByMs = never;
   #closeByMs = never;
 
@@ -106,9 +108,10 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     readClock();
     this.session.receive(bytes, start, end, clock.nowMs);
     if (this.#begunBytes > 0) this.engine.pressure.putBy(end - start);
-    const isInBlock = this.session.block.streamId !== 0;
-    if (isInBlock !== (this.#blockByMs !== never)) {
-      this.#blockByMs = isInBlock ? clock.nowMs + this.door.limits.headMs : never;
+    const { streamId } = this.session.block;
+    if (streamId !== this.#blockOf) {
+      this.#blockOf = streamId;
+      this.#blockByMs = streamId === 0 ? never : clock.nowMs + this.door.limits.headMs;
       this.expectBy(this.#blockByMs);
     }
     if (this.session.output.length > mostUnsentBytes && this.#isWriting && !this.#isPaused) {
