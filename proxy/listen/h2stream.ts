@@ -53,8 +53,6 @@ export class H2Stream implements ClientSide {
   readonly #held = new Pieces();
   /** The end of the body has come and is still to be passed on. */
   #heldEnd: Head | null = null;
-  /** Keeps trailers until the exchange is over. */
-  #trailers: Head | null = null;
   /** Bytes that waited to be sent when the client was last looked at. */
   #pendingAtLook = 0;
   #isSpare = false;
@@ -135,8 +133,9 @@ export class H2Stream implements ClientSide {
   }
 
   receiveTrailers(section: FieldSection): void {
-    this.#trailers = section.swapHead(this.#trailers ?? new Head());
-    this.#heldEnd = this.#trailers;
+    if (this.exchange === null) return;
+    // Not kept for the next: few send any, and a spare would keep their text.
+    this.#heldEnd = section.swapHead(new Head());
     if (!this.#mustHold) this.#pass(nothing, 0, 0, true);
   }
 
