@@ -180,7 +180,9 @@ export class Pools {
   /** Whether the backend may have one connection more; an idle one to another of its endpoints gives way. */
   #mayOpen(circuit: Circuit): boolean {
     if (!circuit.isFull('connections')) return true;
+    circuit.isMakingRoom = true;
     for (const pool of this.#poolsByKey.values()) if (pool.circuit === circuit && pool.closeOldest()) break;
+    circuit.isMakingRoom = false;
     return !circuit.isFull('connections');
   }
 

@@ -26,6 +26,8 @@ export class Circuit {
   retries = 0;
   /** In order of arrival. */
   readonly waiting: Waiter[] = [];
+  /** An idle connection is closed for somebody whose turn it is: the room is not for the others. */
+  isMakingRoom = false;
   /** How often in a row the first of them was passed over. */
   #passed = 0;
 
@@ -44,7 +46,7 @@ export class Circuit {
    */
   roomCame(endpointKey: string): void {
     const [first] = this.waiting;
-    if (first === undefined) return;
+    if (first === undefined || this.isMakingRoom) return;
     const ofEndpoint = this.waiting.find((waiter) => waiter.endpointKey === endpointKey);
     const next = this.#passed < mostPassed ? (ofEndpoint ?? first) : first;
     this.#passed = next === first ? 0 : this.#passed + 1;
