@@ -39,6 +39,8 @@ interface Entry {
   written: readonly PublishedAddress[] | null;
   /** resourceVersion after that write; what is older, or ourselves, contests nothing. Infinity while it is under way. */
   writtenVersion: number;
+  /** resourceVersion that the status was last seen to change at. */
+  seenVersion: number;
   /** Writes in a row that were undone or refused. */
   setbacks: number;
   notBeforeMs: number;
@@ -93,7 +95,9 @@ export class StatusWriter {
 
   lead(isLeader: boolean): void {
     this.#isLeader = isLeader;
-    if (isLeader) this.#lookIn(0);
+    // Who led before has written since.
+    for (const entry of this.#entries.values()) entry.written = null;
+    this.#lookIn(0);
   }
 
   /** For metrics: statuses written so far, and Ingresses whose status somebody else writes too. */
@@ -119,11 +123,12 @@ export class StatusWriter {
   #judge(key: ObjectKey, entry: Entry): void {
     const current = this.#options.statuses.get(key);
     if (!current) return;
-    if (entry.uid !== null && current.uid !== entry.uid) {
-      // It was deleted and made anew: nobody has undone anything, and what we wrote has gone with the other.
+    if (entry.uid !== null && (current.uid !== entry.uid || current.version < entry.seenVersion)) {
+      // It was deleted and made anew, or restored from a backup: nobody has undone anything, and what we wrote is gone.
       this.#entries.set(key, newEntry());
       return;
     }
+    entry.seenVersion = current.version;
     if (!entry.written || !areSame(entry.written, this.#wanted) || !this.#isLeader) return;
     if (current.version <= entry.writtenVersion || areSame(current.addresses, this.#wanted)) return;
     if (performance.now() - entry.notBeforeMs > longestWaitMs) entry.setbacks = 0;
@@ -213,5 +218,5 @@ export class StatusWriter {
 }
 
 function newEntry(): Entry {
-  return { uid: null, written: null, writtenVersion: 0, setbacks: 0, notBeforeMs: 0 };
+  return { uid: null, written: null, writtenVersion: 0, seenVersion: 0, setbacks: 0, notBeforeMs: 0 };
 }

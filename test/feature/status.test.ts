@@ -335,3 +335,37 @@ test('the operator hears once that there is no address to write', { skip, timeou
   assert.equal(heard.length, 1);
   assert.match(heard[0] ?? '', /Service default\/nowhere of --publish-service does not exist or has no address yet/);
 });
+
+test('what was changed while another led is written again', { skip, timeout: 60_000 }, async () => {
+  await api.apply(ingress('led'));
+  const view = await viewWith('led');
+  const writer = newWriter('192.0.2.5');
+  writer.lead(true);
+  writer.applied({ view, ingresses: ['default/led'], nodes: [] });
+  await statusIs('led', ['192.0.2.5']);
+  await waitUntil(() => writer.state().writes === 1, 'the first write');
+  writer.lead(false);
+  const status = { loadBalancer: { ingress: [{ ip: '192.0.2.6' }] } };
+  await api.call('PATCH', `${pathOf(ingress('led'))}/status`, { status });
+  const seen = () => JSON.stringify(source.ingressStatuses.get('default/led')?.addresses);
+  await waitUntil(() => seen() === '[{"ip":"192.0.2.6"}]', 'the change to be seen');
+  writer.lead(true);
+  await statusIs('led', ['192.0.2.5']);
+  writer.stop();
+});
+
+test('a status that a restore from backup has lost is written again', { skip, timeout: 120_000 }, async () => {
+  await api.apply(ingress('restored'));
+  const view = await viewWith('restored');
+  await api.backup();
+  const writer = newWriter('192.0.2.8');
+  writer.lead(true);
+  writer.applied({ view, ingresses: ['default/restored'], nodes: [] });
+  await statusIs('restored', ['192.0.2.8']);
+  const ips = () => source.ingressStatuses.get('default/restored')?.addresses.length;
+  await waitUntil(() => writer.state().writes === 1 && ips() === 1, 'the first write');
+  await api.restore();
+  await waitUntil(() => writer.state().writes >= 2, 'the second write');
+  await statusIs('restored', ['192.0.2.8']);
+  writer.stop();
+});
