@@ -19,7 +19,7 @@ export class EdgePeer {
   boot = '';
   /** The newest that was heard of it, and sent to it. */
   sequence = 0;
-  sent = 0;
+  sent: number;
   /** Times of what was sent to it, by sequence; as many as are asked for. */
   readonly sentMs: number[] = [];
   heardMs = Number.NEGATIVE_INFINITY;
@@ -31,8 +31,10 @@ export class EdgePeer {
   versionSent = -1;
   readonly #pages = new Set<number>();
 
-  constructor(node: string) {
+  /** @param sent where its count begins */
+  constructor(node: string, sent: number) {
     this.node = node;
+    this.sent = sent;
   }
 
   /** What it says that it has, and how good it is for that. */
@@ -68,6 +70,8 @@ export class Peers {
   readonly #boot = randomBytes(12).toString('base64');
   readonly #peers = new Map<string, EdgePeer>();
   #version = 0;
+  /** The highest of all: one that goes and comes back must not be counted for from 1, which to it is long past. */
+  #sent = 0;
   #claims: ReadonlyMap<string, Grade> = new Map();
 
   constructor(node: string) {
@@ -78,7 +82,7 @@ export class Peers {
   follow(addresses: ReadonlyMap<string, string | null>): void {
     for (const name of this.#peers.keys()) if (!addresses.has(name)) this.#peers.delete(name);
     for (const [name, address] of addresses) {
-      const peer = this.#peers.get(name) ?? new EdgePeer(name);
+      const peer = this.#peers.get(name) ?? new EdgePeer(name, this.#sent);
       peer.address = address;
       this.#peers.set(name, peer);
     }
@@ -106,6 +110,7 @@ export class Peers {
     const wanted = isNew ? Array.from({ length: pages }, (_, page) => page) : [peer.sent % pages];
     return wanted.map((page) => {
       const sequence = ++peer.sent;
+      this.#sent = Math.max(this.#sent, sequence);
       peer.sentMs[sequence % rememberedBeats] = nowMs;
       return {
         from: this.#node,
