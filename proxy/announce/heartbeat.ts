@@ -88,6 +88,7 @@ export class Heartbeat {
 
   close(): void {
     this.#socket?.close();
+    this.#socket = null;
   }
 
   #hear(datagram: Buffer): void {

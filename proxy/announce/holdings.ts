@@ -60,9 +60,7 @@ export class Holdings {
   }
 
   release(addresses: readonly string[]): Promise<void> {
-    const targets = addresses.flatMap((address) => this.#held.get(address) ?? []);
-    for (const { address } of targets) this.#held.delete(address);
-    return this.#inTurn(() => removeAddresses(targets));
+    return this.#drop(addresses.flatMap((address) => this.#held.get(address) ?? []));
   }
 
   /**
@@ -83,8 +81,7 @@ export class Holdings {
   expired(): string[] {
     const nowMs = performance.now();
     const lost = [...this.#held.values()].filter(({ untilMs }) => untilMs <= nowMs);
-    for (const { address } of lost) this.#held.delete(address);
-    if (lost.length > 0) void this.#inTurn(() => removeAddresses(lost));
+    if (lost.length > 0) void this.#drop(lost);
     return lost.map(({ address }) => address);
   }
 
@@ -92,6 +89,18 @@ export class Holdings {
   async leave(): Promise<void> {
     await this.#inTurn(() => this.#add([...this.#held.values()], Math.max(this.#lifetimeS, restartS)));
     this.#held.clear();
+  }
+
+  #drop(targets: readonly Target[]): Promise<void> {
+    const forget = () => {
+      for (const { address } of targets) this.#held.delete(address);
+    };
+    forget();
+    return this.#inTurn(() => {
+      // A renewal that had begun before has put them back.
+      forget();
+      return removeAddresses(targets);
+    });
   }
 
   async #add(targets: readonly Target[], seconds: number): Promise<string[]> {

@@ -24,12 +24,14 @@ export async function runIp(commands: readonly string[]): Promise<IpResult> {
   });
   child.stdin.on('error', () => {});
   child.stdin.end(commands.map((command) => `${command}\n`).join(''));
-  const { promise, resolve } = Promise.withResolvers<string | null>();
+  const { promise, resolve } = Promise.withResolvers<string | number>();
   child.on('error', (error) => resolve(reasonOf(error)));
-  child.on('close', (_code, signal) => resolve(signal));
+  child.on('close', (code, signal) => resolve(code ?? signal ?? 'unknown'));
   const end = await promise;
-  if (end !== null) return { output, failures: new Map(commands.map((_, place) => [place, `ip: ${end}`])) };
-  return { output, failures: failuresOf(complaints) };
+  const failures = failuresOf(complaints);
+  // Without a word about a command, as for want of a socket, it has not come to any.
+  const isDone = typeof end === 'number' && (end === 0 || failures.size > 0);
+  return { output, failures: isDone ? failures : new Map(commands.map((_, place) => [place, `ip: ${end}`])) };
 }
 
 /** The reason stands before the line that says which command it was. */

@@ -76,7 +76,7 @@ export class Layer2 implements Announcer {
 
   static async open(options: AnnounceOptions): Promise<Layer2> {
     const { node, heartbeatPort: port, log } = options;
-    const { links, leases } = await readLinks();
+    const { links, leases } = (await readLinks()) ?? { links: [], leases: [] };
     let onNews = () => {};
     const heartbeat = await Heartbeat.open({ node, port, tickMs, onNews: () => onNews(), log });
     const layer2 = new Layer2(options, heartbeat, links, leases);
@@ -88,8 +88,12 @@ export class Layer2 implements Announcer {
     this.#candidates.follow(plan, delta);
     this.#heartbeat.follow(plan);
     await this.#adoptLeftovers();
-    const held = [...this.#holdings.all()].map(({ address }) => address);
-    await this.#release(held.filter((address) => this.#candidates.of(address) === null));
+    const held = [...[...this.#holdings.all()].map(({ address }) => address), ...this.#taking];
+    const gone = held.filter((address) => this.#candidates.of(address) === null);
+    // What is on its way into the kernel is taken out again when it is there.
+    const isThere = () => gone.every((address) => !this.#taking.has(address));
+    await this.#waiters.wait(isThere, this.#heartbeat.nowMs + sayMs);
+    await this.#release(gone);
     this.#look();
     // Its endpoints are about to go from this node: while the rules are there, another takes over.
     const leaving = held.filter((address) => this.#candidates.of(address)?.isLocal && this.#gradeOf(address) === 0);
@@ -128,6 +132,8 @@ export class Layer2 implements Announcer {
    */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    // What is being asked, or read, looks once more when it is answered.
+    this.#isInForce = false;
     this.#wishes.clear();
     this.#monitor.close();
     this.#gratuitous.close();
@@ -167,8 +173,10 @@ export class Layer2 implements Announcer {
   }
 
   async #readLinks(): Promise<void> {
+    const read = await readLinks();
+    if (read === null) return;
     const before = new Set(this.#links.map(({ name }) => name));
-    this.#links = (await readLinks()).links;
+    this.#links = read.links;
     for (const { name } of this.#links) if (!before.has(name)) this.#upSinceMs.set(name, this.#heartbeat.nowMs);
     this.#lookSoon();
   }
@@ -202,6 +210,8 @@ export class Layer2 implements Announcer {
     const near = this.#heartbeat.linked(suspectMs);
     const releases: string[] = [];
     const takes: Target[] = [];
+    // What was on its way into the kernel when the plan dropped it.
+    for (const { address } of this.#holdings.all()) if (this.#candidates.of(address) === null) releases.push(address);
     for (const [address] of this.#candidates.addresses()) {
       if (this.#taking.has(address)) continue;
       const held = this.#holdings.get(address);

@@ -20,14 +20,15 @@ export interface Lease {
 
 /**
  * Interfaces that have a carrier and a network of their own; and host addresses with an end, which is what an agent holds.
- * Nothing when they cannot be read.
+ * null: they cannot be read, which says nothing about them.
  */
-export async function readLinks(): Promise<{ links: Link[]; leases: Lease[] }> {
+export async function readLinks(): Promise<{ links: Link[]; leases: Lease[] } | null> {
   const { output } = await runIp(['address show']);
   const parsed = Interfaces.safeParse(parse(output));
+  if (!parsed.success) return null;
   const links: Link[] = [];
   const leases: Lease[] = [];
-  for (const { ifname, flags, link_type, address, addr_info } of parsed.data ?? []) {
+  for (const { ifname, flags, link_type, address, addr_info } of parsed.data) {
     const networks: string[] = [];
     for (const { local, prefixlen, scope, noprefixroute, valid_life_time: left } of addr_info) {
       if (local === undefined || scope !== 'global') continue;

@@ -13,18 +13,26 @@ export interface Target {
  * NDP for IPv6), so that one process asks for all of them. It must not know the answer from before, so that is taken away first;
  * not by a deletion, since ip gives up all that follows when there is nothing to delete.
  *
- * @returns the address on the wire of the one that answered, by address; those that nobody answers for are not among them
+ * @returns the address on the wire of the one that answered, by address; null: nobody. Those that could not be asked for are not
+ * among them: a kernel without room for neighbours, or a machine without room for processes, is no silence
  */
-export async function probe(targets: readonly Target[]): Promise<Map<string, string>> {
+export async function probe(targets: readonly Target[]): Promise<ReadonlyMap<string, string | null>> {
   const entries = targets.map(({ address, link }) => `${address} dev ${link}`);
-  await runIp(entries.flatMap((entry) => [`neigh replace ${entry} nud none`, `neigh replace ${entry} nud none use`]));
+  const asked = await runIp(
+    entries.flatMap((entry) => [`neigh replace ${entry} nud none`, `neigh replace ${entry} nud none use`]),
+  );
   await setTimeout(patienceMs);
   // Forgotten again, or the kernel would go on asking for those that did not answer.
-  const { output } = await runIp([
+  const { output, failures } = await runIp([
     'neigh show nud reachable nud stale nud delay nud probe',
     ...entries.map((entry) => `neigh del ${entry}`),
   ]);
-  const answers = new Map<string, string>();
+  if (failures.has(0)) return new Map();
+  const isAsked = (place: number) => !asked.failures.has(2 * place) && !asked.failures.has(2 * place + 1);
+  const answers = new Map<string, string | null>();
+  targets.forEach(({ address }, place) => {
+    if (isAsked(place)) answers.set(address, null);
+  });
   const wanted = new Set(targets.map(({ address, link }) => `${address} ${link}`));
   for (const { dst, dev, lladdr } of neighboursOf(output)) {
     if (lladdr !== undefined && wanted.has(`${dst} ${dev}`)) answers.set(dst, lladdr);

@@ -24,7 +24,7 @@ export async function findRivals(
   if (held.length === 0) return [];
   const answers = await probe(held);
   return held.flatMap((target) => {
-    const mac = answers.get(target.address);
+    const mac = answers.get(target.address) ?? undefined;
     const own = links.find(({ name }) => name === target.link)?.mac;
     if (mac === undefined || own === undefined || mac === own || heard.has(mac)) return [];
     return [{ target, mac, isStronger: mac < own }];

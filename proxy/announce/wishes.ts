@@ -63,13 +63,17 @@ export class Wishes {
       const answers = await probe(wishes.map(({ target }) => target));
       const nowMs = performance.now();
       for (const wish of wishes) {
-        const answeredBy = answers.get(wish.target.address) ?? null;
+        const answeredBy = answers.get(wish.target.address);
+        if (answeredBy === undefined) {
+          wish.quiet = 0;
+          continue;
+        }
         if (answeredBy !== null && wish.answeredBy === null) wish.answeredSinceMs = nowMs;
         wish.answeredBy = answeredBy;
         wish.quiet = answeredBy === null ? wish.quiet + 1 : 0;
       }
       this.#onAnswers();
-      if (answers.size < wishes.length) continue;
+      if (wishes.some(({ quiet }) => quiet > 0)) continue;
       const isLasting = this.answered().length === this.#wishes.size;
       await setTimeout(isLasting ? lastingPauseMs : pauseMs);
     }

@@ -15,7 +15,7 @@ export async function cleanUp({ runDir }: { runDir: string }): Promise<string[]>
   const removed: string[] = [];
   // What draws traffic goes before the rules that know what to do with it.
   if (await silenceBird(runDir)) removed.push('BIRD, and the routes that it announced');
-  const { leases } = await readLinks();
+  const { leases } = (await readLinks()) ?? { leases: [] };
   await removeAddresses(leases);
   removed.push(...leases.map(({ address, link }) => `the address ${address} from ${link}`));
   const restored = await restoreArp(runDir);
