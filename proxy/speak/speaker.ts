@@ -59,7 +59,7 @@ export class Speaker implements Announcer {
   }
 
   async withdraw(plan: EdgePlan, delta: Delta<PlanRows>): Promise<void> {
-    if (!isAboutRoutes(delta, this.#said)) return;
+    if (!this.#isTouchedBy(delta)) return;
     const less = lessOf(this.#said, speechOf(plan, this.#options.node).speech);
     if (less === null) return;
     await this.#inTurn(() => this.#say(less));
@@ -70,7 +70,7 @@ export class Speaker implements Announcer {
   async announce(plan: EdgePlan, delta: Delta<PlanRows>): Promise<void> {
     const isFirst = this.#plan === null;
     this.#plan = plan;
-    if (!isFirst && !isAboutRoutes(delta, this.#said)) return;
+    if (!isFirst && !this.#isTouchedBy(delta)) return;
     const { speech, problems } = speechOf(plan, this.#options.node);
     this.#unusable = problems;
     await this.#inTurn(() => this.#say(speech, isFirst));
@@ -123,6 +123,11 @@ export class Speaker implements Announcer {
     clearInterval(this.#tick);
     await this.#turn;
     this.#bird.leave();
+  }
+
+  /** Also what is yet to be said: it would be said as it was. */
+  #isTouchedBy(delta: Delta<PlanRows>): boolean {
+    return isAboutRoutes(delta, this.#said) || (this.#unsaid !== null && isAboutRoutes(delta, this.#unsaid));
   }
 
   /** @param isFirst whether BIRD may go by what an earlier agent told it */

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { mkdir, rmdir } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { BgpLab } from '../kit/bgplab.ts';
 import { isSameRoute, isSameSession } from '../kit/birdrouter.ts';
 import { skipWithoutNetns } from '../kit/netns.ts';
-import { planRow } from '../kit/plans.ts';
+import { plainEndpoint, planRow } from '../kit/plans.ts';
 import { eventually } from '../kit/wait.ts';
 
 const skip = await skipWithoutNetns(['nft', 'sysctl', 'bird']);
@@ -97,6 +98,27 @@ describe('routes of a node by BGP', { skip, timeout: 600_000 }, () => {
     assert.equal(route?.communities, '(64512,1) (64512,2)');
     await lab.apply([vip('203.0.113.11')], [{ kind: 'announcement', id: 'again' }]);
     await lab.apply([], [{ kind: 'address', id: '203.0.113.11' }]);
+    await lab.expectHops();
+  });
+
+  test('what BIRD could not be told yet follows the endpoints that it depends on', async () => {
+    const endpoint = { ...plainEndpoint, address: '10.244.1.2', port: 80, node: 'node-1' };
+    const endpoints = (...list: (typeof endpoint)[]) => planRow('endpoints', { id: 'test/web/tcp', endpoints: list });
+    const web = planRow('service', {
+      id: 'test/web',
+      ports: [{ name: '', protocol: 'tcp', port: 80, nodePort: null, endpointsId: 'test/web/tcp' }],
+      externalTrafficPolicy: 'local',
+    });
+    // Where the next file would be, there is a folder.
+    await mkdir(lab.node.file('nextMain'));
+    await lab.apply([endpoints(endpoint), web, vip('203.0.113.12', { serviceIds: ['test/web'] }), vip('203.0.113.13')]);
+    await lab.apply([endpoints()]);
+    await rmdir(lab.node.file('nextMain'));
+    await lab.expectHops(`203.0.113.13/32 ${own}`);
+    await lab.apply(
+      [],
+      ['203.0.113.12', '203.0.113.13'].map((id) => ({ kind: 'address' as const, id })),
+    );
     await lab.expectHops();
   });
 
