@@ -289,10 +289,11 @@ export class Crew {
     // The first successor comes at once; a crash loop must not take the machine.
     const waitMs = seat.earlyEnds < 2 ? 0 : Math.min(100 * 2 ** (seat.earlyEnds - 2), maxBackoffMs);
     this.#options.log.error({ pid: member.pid, ...exit, livedMs: Math.round(livedMs), waitMs }, 'worker ended');
-    if (waitMs === 0) {
-      this.#replace(seat);
-      return;
-    }
+    if (waitMs === 0) this.#replace(seat);
+    else this.#replaceIn(seat, waitMs);
+  }
+
+  #replaceIn(seat: Seat, waitMs: number): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       this.#replace(seat);
@@ -301,10 +302,18 @@ export class Crew {
   }
 
   #replace(seat: Seat): void {
-    Object.assign(
-      seat,
-      this.#recruit(seat.index, () => seat),
-    );
+    try {
+      Object.assign(
+        seat,
+        this.#recruit(seat.index, () => seat),
+      );
+    } catch (error) {
+      // Some of what keeps a process from beginning Node tells later, the rest it throws: ENOMEM is of the rest.
+      if ((error as NodeJS.ErrnoException).syscall !== 'spawn') throw error;
+      this.#options.log.error({ err: (error as Error).message }, 'worker process');
+      this.#replaceIn(seat, spawnAgainMs);
+      return;
+    }
     this.#watchReadiness(seat);
     this.#wake();
   }
@@ -328,6 +337,7 @@ const maxSuccessors = 3;
 /** A worker that ends sooner than this after its start is part of a crash loop, ms. */
 const earlyEndMs = 10_000;
 const maxBackoffMs = 5_000;
+const spawnAgainMs = 1_000;
 /** What a drained worker gets beyond its grace to leave by itself, ms. */
 const killAfterMs = 2_000;
 

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import pino from 'pino';
 import { Crew } from '../../proxy/fleet/crew.ts';
 import { Limits } from '../../proxy/listen/limits.ts';
 import { bindAddresses } from '../../proxy/listen/sockets.ts';
-import { plainTable, row } from '../kit/rows.ts';
-import { waitUntil } from '../kit/wait.ts';
+import { adminPage, fetchOnce, NamedBackend, testFleet } from '../kit/fleet.ts';
+import { plainTable, row, snapshot } from '../kit/rows.ts';
+import { eventually, waitUntil } from '../kit/wait.ts';
 
 test('a listener that goes while a successor starts keeps it from nothing', async () => {
   const rows = [...plainTable([]), row('listener', { id: 'extra' })];
@@ -34,5 +38,36 @@ test('a listener that goes while a successor starts keeps it from nothing', asyn
     assert.equal(crew.restarts, 1);
   } finally {
     await crew.stop(0);
+  }
+});
+
+test('a worker that the system does not let begin is tried again, and the others go on', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'sluice-test-'));
+  const { execPath } = process;
+  const backend = await NamedBackend.start('one');
+  const fleet = await testFleet();
+  try {
+    await fleet.apply(snapshot(plainTable([backend.endpoint])));
+    const [victim = 0, other] = fleet.state().workerPids;
+    // Any error will do that Node throws, as it does ENOMEM, which is not as easily had.
+    process.execPath = join(dir, 'loop');
+    await symlink(process.execPath, process.execPath);
+    process.kill(victim, 'SIGKILL');
+    await eventually(
+      async () => ((await adminPage(fleet, '/metrics')).text.includes('sluice_workers_ready 1\n') ? true : undefined),
+      'the end of the worker to be seen',
+    );
+    process.execPath = execPath;
+    await eventually(
+      async () => ((await adminPage(fleet, '/metrics')).text.includes('sluice_workers_ready 2\n') ? true : undefined),
+      'a successor',
+    );
+    assert.equal(fleet.state().workerPids[1], other);
+    assert.equal(await fetchOnce(fleet.ports().get('http') ?? 0), 'one');
+  } finally {
+    process.execPath = execPath;
+    await fleet.stop();
+    backend.close();
+    await rm(dir, { recursive: true });
   }
 });
