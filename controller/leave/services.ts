@@ -1,7 +1,7 @@
 import type { Log } from '#kit/log.ts';
 import { recordAnnotation } from '../addresses/record.ts';
 import { clearedStatus, releasedService, servicePatchType } from '../status/servicepatch.ts';
-import type { Cluster } from '../watch/api.ts';
+import { type Cluster, isOfAnother } from '../watch/api.ts';
 import { propertyOf } from '../watch/read.ts';
 import { requireDone } from './removal.ts';
 
@@ -31,8 +31,8 @@ async function release(cluster: Cluster, service: unknown, log: Log): Promise<vo
     [path, releasedService(uid)],
   ] as const) {
     const answer = await cluster.call({ method: 'PATCH', path: at, body, contentType: servicePatchType });
-    // It is gone, or another one has its name by now, which no controller of ours has seen.
-    if (answer.status === 404 || answer.status === 409) return;
+    // No controller of ours has seen the other.
+    if (isOfAnother(answer)) return;
     requireDone(answer, `Service ${namespace}/${name} cannot be released`);
   }
   log.info({ service: `${namespace}/${name}` }, 'address taken back');

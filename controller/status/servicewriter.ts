@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Log } from '#kit/log.ts';
 import type { Intent } from '../addresses/allocator.ts';
 import type { Allocation } from '../addresses/record.ts';
-import type { ApiAnswer } from '../watch/api.ts';
+import { type ApiAnswer, isOfAnother } from '../watch/api.ts';
 import type { ObjectOf } from '../watch/objects.ts';
 import { propertyOf, versionOf } from '../watch/read.ts';
 import { type ClusterView, type ObjectKey, splitKey } from '../watch/view.ts';
@@ -261,9 +261,10 @@ export class ServiceWriter {
     }
   }
 
-  #refused(key: ObjectKey, entry: Entry, { status, body, retryAfterMs }: ApiAnswer): number {
-    // It is gone, or another object has its name by now; the watch will say so.
-    if (status === 404 || status === 409 || this.#stop.signal.aborted) return Number.POSITIVE_INFINITY;
+  #refused(key: ObjectKey, entry: Entry, answer: ApiAnswer): number {
+    const { status, body, retryAfterMs } = answer;
+    // Whatever has come in between, the watch will say so.
+    if (isOfAnother(answer) || status === 409 || this.#stop.signal.aborted) return Number.POSITIVE_INFINITY;
     const reason = `${status} ${propertyOf(body, 'message') ?? ''}`.trim();
     this.#setBack(key, entry, reason);
     if (retryAfterMs !== null) entry.notBeforeMs = performance.now() + retryAfterMs;

@@ -1,5 +1,5 @@
 import type { Log } from '#kit/log.ts';
-import { type Cluster, unanswered } from '../watch/api.ts';
+import { type Cluster, isOfAnother, unanswered } from '../watch/api.ts';
 import { areSame, type IngressStatuses, type PublishedAddress } from '../watch/ingressstatus.ts';
 import { propertyOf, versionOf } from '../watch/read.ts';
 import { type ClusterView, type ObjectKey, splitKey } from '../watch/view.ts';
@@ -207,8 +207,7 @@ export class StatusWriter {
       entry.writtenVersion = versionOf(answer.body);
       return this.#judge(key, entry);
     }
-    const isGone = answer.status === 404 || this.#options.statuses.get(key)?.uid !== uid;
-    if (isGone || this.#stop.signal.aborted) return;
+    if (isOfAnother(answer) || this.#stop.signal.aborted) return;
     this.#setBack(entry);
     if (answer.retryAfterMs !== null) entry.notBeforeMs = performance.now() + answer.retryAfterMs;
     const refusal = `statuses of Ingresses cannot be written: ${answer.status} ${propertyOf(answer.body, 'message') ?? ''}`;

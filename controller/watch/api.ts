@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { Agent, type Dispatcher, request } from 'undici';
 import { loadKubeConfig } from './kubeconfig.ts';
+import { propertyOf } from './read.ts';
 
 export interface ClusterOptions {
   /** Path of a kubeconfig. Without: the pod's service account, else what kubectl would use. */
@@ -51,6 +52,13 @@ export interface Cluster {
 /** A lost connection in the form of an answer, of status 0: for callers to whom it is one failure among others. */
 export function unanswered(error: Error): ApiAnswer {
   return { status: 0, body: { message: error.message }, retryAfterMs: null };
+}
+
+/** Answers a patch with a uid: the object is gone, or another one has its name by now, and nothing was changed of that. */
+export function isOfAnother({ status, body }: ApiAnswer): boolean {
+  if (status !== 422) return status === 404;
+  const causes = propertyOf(propertyOf(body, 'details'), 'causes');
+  return Array.isArray(causes) && causes.some((cause) => propertyOf(cause, 'field') === 'metadata.uid');
 }
 
 /** Now, as fields of the API's type MicroTime want it. */

@@ -83,4 +83,33 @@ describe('sluice leave', { skip: await skipWithoutApiServer(), timeout: 240_000 
       await cluster.close();
     }
   });
+
+  test('a Service that is made anew after it was read is left alone, and holds up nothing', async () => {
+    const anew = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'anew', namespace: 'default', annotations: { [recordAnnotation]: '{}' } },
+      spec: { type: 'LoadBalancer', loadBalancerClass: 'sluice.dev/edge', ports: [{ port: 80 }] },
+    };
+    await api.apply(anew);
+    const cluster = await openCluster({ kubeconfig: await api.kubeconfig() });
+    try {
+      const late: Cluster = {
+        ...cluster,
+        async call(call) {
+          const answer = await cluster.call(call);
+          if (call.method === undefined) {
+            await api.delete(anew);
+            await api.apply(anew);
+          }
+          return answer;
+        },
+      };
+      await releaseServices(late, quiet);
+      const { body } = await api.call('GET', '/api/v1/namespaces/default/services/anew');
+      assert.equal(Object(body.metadata).annotations[recordAnnotation], '{}');
+    } finally {
+      await cluster.close();
+    }
+  });
 });
