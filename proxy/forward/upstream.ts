@@ -196,7 +196,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     const body = this.#body;
     const after = body.feed(buffer, start, end);
     if (after === -1) return this.#malformed(exchange);
-    replyBody(exchange, buffer, body.payloadStart, body.payloadEnd, body.isDone ? body.trailers : null, isLent);
+    replyBody(exchange, buffer, body.payloadStart, body.payloadEnd, body.isDone ? body.takeTrailers() : null, isLent);
     if (!body.isDone) {
       this.#throttle(exchange);
       return end;

@@ -213,7 +213,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
       this.waitForReader();
     }
     if (body.isDone || body.payloadEnd > body.payloadStart) {
-      const trailers = body.isDone ? body.trailers : null;
+      const trailers = body.isDone ? body.takeTrailers() : null;
       const isLent = buffer === this.chunk;
       requestBody(this.engine, exchange, buffer, body.payloadStart, body.payloadEnd, trailers, isLent);
     }

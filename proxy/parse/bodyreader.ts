@@ -28,9 +28,9 @@ export class BodyReader {
     return !this.isDone && (this.#kind !== bodyLength || this.#left > bytes);
   }
 
-  /** Fields after a chunked body. */
-  get trailers(): Head {
-    return this.#kind === bodyChunked ? (this.#chunked as ChunkedReader).trailers : noTrailers;
+  /** Fields after a chunked body, once isDone; the caller's. */
+  takeTrailers(): Head {
+    return this.#kind === bodyChunked ? (this.#chunked as ChunkedReader).takeTrailers() : noTrailers;
   }
 
   /** @returns the offset after what belongs to the body, or -1 when it is malformed */

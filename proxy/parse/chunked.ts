@@ -1,5 +1,5 @@
 import { hexValue, nameClass } from './chars.ts';
-import { Head, parseFields } from './head.ts';
+import { Head, noTrailers, parseFields } from './head.ts';
 import { latin1 } from './latin1.ts';
 
 /** Bytes of chunk extensions in a whole body; nobody uses them, and without a bound they are free amplification. */
@@ -29,8 +29,7 @@ export class ChunkedReader {
   /** Where the last feed left its payload, in the buffer that was fed. */
   payloadStart = 0;
   payloadEnd = 0;
-  /** Trailer fields; valid once isDone. */
-  readonly trailers = new Head();
+  #trailers = noTrailers;
   #state = sizeStart;
   #left = 0;
   #digits = 0;
@@ -47,7 +46,14 @@ export class ChunkedReader {
     this.#state = sizeStart;
     this.#extensionBytes = 0;
     this.#trailerBytes = null;
-    this.trailers.count = 0;
+    this.#trailers = noTrailers;
+  }
+
+  /** Trailer fields, once isDone: the caller's, for connections that wait for their next message are many. */
+  takeTrailers(): Head {
+    const trailers = this.#trailers;
+    this.#trailers = noTrailers;
+    return trailers;
   }
 
   /**
@@ -130,26 +136,25 @@ export class ChunkedReader {
     const bytes = earlier === null ? buffer : Buffer.concat([earlier, buffer.subarray(start, end)]);
     const from = earlier === null ? start : 0;
     const to = earlier === null ? end : bytes.length;
-    const after = parseFields(
-      this.trailers,
-      bytes,
-      from,
-      from,
-      Math.min(to, from + mostTrailerBytes),
-      mostTrailerFields,
-    );
+    const after = parseFields(fields, bytes, from, from, Math.min(to, from + mostTrailerBytes), mostTrailerFields);
     if (after < 0) return -1;
     if (after === 0) {
       if (to - from >= mostTrailerBytes) return -1;
       this.#trailerBytes = earlier === null ? Buffer.from(buffer.subarray(start, end)) : bytes;
       return end;
     }
-    this.trailers.text = latin1(bytes, from, after);
+    if (fields.count > 0) {
+      this.#trailers = fields.compact();
+      this.#trailers.text = latin1(bytes, from, after);
+    }
     this.#trailerBytes = null;
     this.#state = done;
     return end - (to - after);
   }
 }
+
+/** Read within one call: one serves all. */
+const fields = new Head(mostTrailerFields);
 
 // Grammar of one or more `;name`, `;name=token`, `;name="quoted"`, ended by CR. White space is obsolete and refused.
 const afterSemicolon = 0;
