@@ -51,6 +51,8 @@ export class Circuit {
     const next = this.#passed < mostPassed ? (ofEndpoint ?? first) : first;
     this.#passed = next === first ? 0 : this.#passed + 1;
     next.admit();
+    // Room on a connection that goes on is of no use to those for another endpoint.
+    if (ofEndpoint !== undefined && next !== ofEndpoint && this.waiting.includes(next)) ofEndpoint.admit();
   }
 
   /** There may be room for more than one: other limits, other endpoints, a backend that takes more. In order, each endpoint until it has none. */

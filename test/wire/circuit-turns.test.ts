@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { testGateway } from '../kit/gateway.ts';
-import { get, RawClient } from '../kit/rawclient.ts';
+import { H2Backend, h2Answer } from '../kit/h2backend.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { plainTable, row } from '../kit/rows.ts';
 import { waitUntil } from '../kit/wait.ts';
@@ -36,4 +37,31 @@ test('who waits for an endpoint has a turn, though others wait for the one that 
   answer((first.requests[0] ?? second.requests[0]) as Recorder['requests'][number], 'ok');
   for (const client of clients) assert.equal((await client.response()).status, 200);
   assert.ok(new Set(asked.slice(0, 12)).size === 2, asked.join(''));
+});
+
+test('a stream that ends is for who waits at its endpoint when the one that has waited longest can do nothing with it', async () => {
+  const [slow, quick] = [
+    await H2Backend.start({ maxConcurrentStreams: 1 }),
+    await H2Backend.start({ maxConcurrentStreams: 1 }),
+  ];
+  const circuit = { connections: 2, pending: 0, requests: 0, retries: 0 };
+  const at = ({ port }: H2Backend) => ({ address: '127.0.0.1', port });
+  const gateway = await testGateway([
+    ...plainTable([at(slow), at(quick)]),
+    row('backend', { id: 'b', protocol: 'h2c', circuit }),
+  ]);
+  opened.push(slow, quick, gateway);
+  // How many streams they take is known then.
+  for (let nth = 0; nth < 2; nth++) await exchange({ port: gateway.port }, get('/', 'a'));
+  for (const backend of [slow, quick]) backend.onEnd = () => undefined;
+  const clients = await Promise.all(Array.from({ length: 24 }, () => RawClient.open({ port: gateway.port })));
+  for (const client of clients) {
+    opened.push({ stop: async () => client.destroy() });
+    client.send(get('/', 'a'));
+  }
+  const waiting = gateway.live.backend('b')?.state.circuit.waiting;
+  await waitUntil(() => waiting?.length === clients.length - 2, 'all others to wait');
+  quick.onEnd = ({ stream }) => h2Answer(stream, 'ok');
+  h2Answer((await quick.request(1)).stream, 'ok');
+  await waitUntil(() => quick.requests.length === 13, 'all to have been at the quick one');
 });
