@@ -29,6 +29,8 @@ export class Strays {
   readonly #passings = new Map<string, Passing>();
   /** Where other edges send from: what comes from them has been passed on already, and goes no further. */
   #macs: readonly string[] = [];
+  /** The tables are ours: those of an earlier agent know of addresses, and of nodes, what was so in its time. */
+  #isWritten = false;
   #turn: Promise<void> = Promise.resolve();
 
   constructor(log: Log) {
@@ -56,7 +58,7 @@ export class Strays {
     const untilMs = performance.now() + lastingMs;
     const macs = peers.flatMap(({ links }) => links.map(({ mac }) => mac));
     this.#macs = [...new Set(macs)].filter((mac) => ethernet.test(mac));
-    let isNews = false;
+    let isNews = !this.#isWritten;
     for (const address of addresses) {
       const holders = this.#holders.get(address) ?? [];
       const isThere = peers.some(({ node }) => node === holders[0]);
@@ -93,6 +95,7 @@ export class Strays {
 
   /** One after the other; an address is not kept waiting for it for ever, and none depends on it. */
   #write(): Promise<void> {
+    this.#isWritten = true;
     this.#turn = this.#turn.then(async () => {
       const text = ([4, 6] as const).map((family) => this.#tableOf(family)).join('');
       await runNft(['-f', '-'], [text]).catch((error) =>
@@ -106,6 +109,7 @@ export class Strays {
     const [ip, type] = family === 4 ? ['ip', 'ipv4_addr'] : ['ip6', 'ipv6_addr'];
     const table = `${ip} sluice_strays`;
     const moved = [...this.#passings].filter(([address]) => familyOf(address) === family);
+    if (moved.length === 0) return `table ${table} { }\ndelete table ${table}\n`;
     const elementsOf = (slot: number) =>
       moved.flatMap(([address, { hops }]) => (hops[slot] === undefined ? [] : [`${address} : ${hops[slot]}`]));
     const rules = [

@@ -9,6 +9,7 @@ import { ArpSettings } from '../../proxy/announce/arp.ts';
 import { Holdings } from '../../proxy/announce/holdings.ts';
 import { Layer2 } from '../../proxy/announce/layer2.ts';
 import { probe } from '../../proxy/announce/prober.ts';
+import { Strays } from '../../proxy/announce/strays.ts';
 import type { Delta } from '../../proxy/receive/changes.ts';
 import { applyDelta } from '../../proxy/receive/delta.ts';
 import { Netns, skipWithoutNetns } from '../kit/netns.ts';
@@ -156,6 +157,14 @@ test('what cannot be done is not thought done where ip says no more than that it
   const holdings = new Holdings(10, new ArpSettings(dir, quiet), quiet);
   await doFor('fail', 'addr replace');
   assert.deepEqual(await holdings.take([{ address: vip, link: 'eth0' }]), []);
+});
+
+test('what an earlier agent knew of connections of an address ends when this one takes it', { skip }, async () => {
+  await new Strays(quiet).release([vip]);
+  const ruleset = () => netns.exec('nft', 'list', 'ruleset');
+  assert.match(await ruleset(), /elements = \{ 10\.9\.0\.50 /);
+  await new Strays(quiet).take([vip], [], []);
+  assert.doesNotMatch(await ruleset(), /10\.9\.0\.50/);
 });
 
 test('an agent that has ended takes nothing', { skip }, async () => {
