@@ -1,5 +1,6 @@
 import type { Log } from '#kit/log.ts';
 import { type EdgePlan, heartbeatSecretId } from '#table/plan.ts';
+import { familyOf } from '../edge/prefix.ts';
 import { AwakeClock } from './awake.ts';
 import { openBeat, sealBeat } from './beat.ts';
 import { BeatSocket } from './beatsocket.ts';
@@ -64,7 +65,13 @@ export class Heartbeat {
     const names = new Set(this.linked().map(({ node }) => node));
     for (const { layer2, nodes } of plan.announcement.values()) if (layer2) for (const node of nodes) names.add(node);
     names.delete(this.#options.node);
-    this.#peers.follow(new Map([...names].map((name) => [name, plan.node.get(name)?.addresses[0] ?? null])));
+    const own = plan.node.get(this.#options.node)?.addresses ?? [];
+    const addressOf = (name: string): string | null => {
+      const addresses = plan.node.get(name)?.addresses ?? [];
+      // A node of one family cannot speak with the other one of a node that has both.
+      return addresses.find((each) => own.some((mine) => familyOf(mine) === familyOf(each))) ?? addresses[0] ?? null;
+    };
+    this.#peers.follow(new Map([...names].map((name) => [name, addressOf(name)])));
   }
 
   /** @returns for how long the process has stood still, ms */
