@@ -120,8 +120,8 @@ export class LiveEndpoint implements EndpointState {
     if (this.inFlight > 0) this.inFlight--;
     const { result, startedMs, latencyMs, nowMs } = outcome;
     if (result === 'abandoned') {
-      // It says nothing but that the answer takes at least so long.
-      if (latencyMs > this.latencyAt(nowMs)) this.#measure(latencyMs, nowMs);
+      // It says nothing but that the answer takes at least so long; no time at all says nothing, and is no latency to be chosen by.
+      if (latencyMs > Math.max(0, this.latencyAt(nowMs))) this.#measure(latencyMs, nowMs);
       return;
     }
     const isUnanswered = result !== 'success' && result !== 'server-error';

@@ -240,6 +240,15 @@ describe('peak EWMA, one answer at a time', () => {
     assert.equal(countPicks(backend, 50).get('pod-0') ?? 0, 0);
   });
 
+  test('an upload that its client gave up is no answer, and its endpoint still has one request', () => {
+    const { backend, states, answer } = open();
+    answer('pod-0', 20, 0);
+    states.get('pod-1')?.finished({ startedMs: 0, result: 'abandoned', latencyMs: 0, nowMs: 0 });
+    assert.equal(uidOf(backend.pick(factsOf(), [], 0)), 'pod-1');
+    states.get('pod-1')?.started();
+    assert.deepEqual([...countPicks(backend, 50).keys()], ['pod-0']);
+  });
+
   test('one slow answer counts in full at once, and fades', () => {
     const { backend, answer } = open();
     for (let nowMs = 0; nowMs < 20; nowMs++)
