@@ -1,3 +1,4 @@
+import { unpooled } from './pieces.ts';
 import { mostBlockBytes } from './section.ts';
 
 /** Nobody needs more frames for what a field section may hold; empty ones are free to send and not to take (CVE-2024-27316). */
@@ -16,7 +17,7 @@ export class FieldBlock {
     this.streamId = streamId;
     this.endsStream = endsStream;
     this.dependsOnItself = dependsOnItself;
-    this.bytes = Buffer.from(first);
+    this.bytes = unpooled(first, 0, first.length);
     this.#continuations = 0;
   }
 

@@ -23,7 +23,7 @@ export class Pieces {
   add(buffer: Buffer, start: number, end: number): void {
     const count = end - start;
     if (count >= roomBytes) {
-      this.#pieces.push(Buffer.from(buffer.subarray(start, end)));
+      this.#pieces.push(unpooled(buffer, start, end));
       return;
     }
     const last = this.#pieces.at(-1);
@@ -60,3 +60,10 @@ export class Pieces {
 const nothing = Buffer.alloc(0);
 const roomBytes = 4_096;
 const fewBytes = 256;
+
+/** A copy that is not out of Buffer's pool: what waits for long would keep a slab of 64 KiB alive, of which it may be a small part. */
+export function unpooled(buffer: Buffer, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(end - start);
+  buffer.copy(copy, 0, start, end);
+  return copy;
+}

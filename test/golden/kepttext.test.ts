@@ -4,6 +4,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { type Exchange, giveExchange, takeExchange } from '../../proxy/forward/exchange.ts';
 import type { ClientSide } from '../../proxy/forward/sides.ts';
+import { FieldBlock } from '../../proxy/frame/fieldblock.ts';
+import { Pieces } from '../../proxy/frame/pieces.ts';
 import { clientAddressOf } from '../../proxy/listen/forwarded.ts';
 import { spanOf } from '../../proxy/observe/span.ts';
 import { type TraceContext, traceContextOf } from '../../proxy/observe/tracecontext.ts';
@@ -43,6 +45,8 @@ function partsOf(nth: number): { trace: TraceContext | null; clientAddress: stri
 
 function assertKeepsLess(most: number, keep: (nth: number) => unknown): void {
   const used = () => {
+    // What the first finds of buffers is given back before the second.
+    collectGarbage();
     collectGarbage();
     const { heapUsed, arrayBuffers } = process.memoryUsage();
     return heapUsed + arrayBuffers;
@@ -80,5 +84,26 @@ test('a connection that waits for its next chunked body keeps nothing of the tra
     reader.feed(Buffer.from(message, 'latin1'), 0, message.length);
     assert.equal(reader.takeTrailers().get('x')?.length, 8_000);
     return reader;
+  });
+});
+
+/** What takes memory of Buffer's pool beside, and gives it back at once. */
+function others(): void {
+  for (let bytes = 0; bytes < Buffer.poolSize; bytes += 8_192) Buffer.allocUnsafe(8_192);
+}
+
+test('what waits of a stream, and a field block whose end has not come, keep no memory of others', () => {
+  const bytes = Buffer.alloc(5_000);
+  assertKeepsLess(2 * bytes.length, () => {
+    const pieces = new Pieces();
+    pieces.add(bytes, 0, bytes.length);
+    others();
+    return pieces;
+  });
+  assertKeepsLess(2 * bytes.length, () => {
+    const block = new FieldBlock();
+    block.begin(1, false, false, bytes);
+    others();
+    return block;
   });
 });
