@@ -81,6 +81,8 @@ export class DataPlane {
     return this.#inTurn(async () => {
       const { isNew } = this.#renderer;
       const transaction = this.#renderer.apply(plan, delta);
+      // The first plan of all is taken back: the kernel has the rules of an agent before, which are better than none.
+      if (this.#figures.applied === 0 && delta.deletes.length > 0) return;
       if (!this.#isInSync) return this.#sync(isNew ? transaction : this.#renderer.whole());
       if (transaction.isEmpty()) return;
       try {

@@ -69,6 +69,8 @@ export class Speaker implements Announcer {
 
   async announce(plan: EdgePlan, delta: Delta<PlanRows>): Promise<void> {
     const isFirst = this.#plan === null;
+    // The first plan of all is taken back, and the rules of an agent before stay: so does what its BIRD says.
+    if (isFirst && delta.deletes.length > 0) return;
     this.#plan = plan;
     if (!isFirst && !this.#isTouchedBy(delta)) return;
     const { speech, problems } = speechOf(plan, this.#options.node);
