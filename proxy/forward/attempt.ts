@@ -64,6 +64,22 @@ export function connectionCame(exchange: Exchange, upstream: UpstreamSide): void
   if (upstream.isConnected) upstreamConnected(exchange);
 }
 
+/** The endpoint that the request waits for has left the tables: it waits for another one, if there is one. Nothing was asked so far. */
+export function waitElsewhere(exchange: Exchange): EndpointState {
+  const gone = exchange.endpoint as EndpointState;
+  const pick = (exchange.backend as LiveBackend).state.pick(exchange, exchange.tried, clock.nowMs);
+  if (pick === null) return gone;
+  outcome.result = 'abandoned';
+  outcome.latencyMs = 0;
+  outcome.startedMs = outcome.nowMs = clock.nowMs;
+  gone.finished(outcome);
+  pick.endpoint.started();
+  exchange.endpoint = pick.endpoint;
+  exchange.upstreamHost = pick.endpoint.key;
+  exchange.setCookie = pick.setCookie ?? exchange.setCookie;
+  return pick.endpoint;
+}
+
 /** It waits for no connection any more. */
 function endPending(exchange: Exchange): void {
   if (!exchange.isPending) return;

@@ -4,7 +4,7 @@ import { testGateway } from '../kit/gateway.ts';
 import { H2Backend, h2Answer } from '../kit/h2backend.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
-import { plainTable, row } from '../kit/rows.ts';
+import { endpointsRow, plainTable, row } from '../kit/rows.ts';
 import { waitUntil } from '../kit/wait.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
@@ -65,3 +65,39 @@ test('a stream that ends is for who waits at its endpoint when the one that has 
   h2Answer((await quick.request(1)).stream, 'ok');
   await waitUntil(() => quick.requests.length === 13, 'all to have been at the quick one');
 });
+
+for (const protocol of ['http', 'h2c'] as const) {
+  test(`who waits for an endpoint that leaves the tables goes to one that has come, by ${protocol}`, async () => {
+    const releases: (() => void)[] = [];
+    const take = (path: unknown, release: () => void) => {
+      if (path === '/held') releases.push(release);
+      else release();
+    };
+    const start = async (body: string) =>
+      protocol === 'http'
+        ? Recorder.start({ onRequest: (request) => take(request.target, () => answer(request, body)) })
+        : H2Backend.start({
+            maxConcurrentStreams: 1,
+            onEnd: ({ headers, stream }) => take(headers[':path'], () => h2Answer(stream, body)),
+          });
+    const [leaving, coming] = [await start('leaving'), await start('coming')];
+    const at = ({ port }: { port: number }) => ({ address: '127.0.0.1', port });
+    const circuit = { connections: 1, pending: 0, requests: 0, retries: 0 };
+    const gateway = await testGateway([...plainTable([at(leaving)]), row('backend', { id: 'b', protocol, circuit })]);
+    opened.push(leaving, coming, gateway);
+    await exchange({ port: gateway.port }, get('/', 'a'));
+    const held = await RawClient.open({ port: gateway.port });
+    held.send(get('/held', 'a'));
+    await waitUntil(() => releases.length === 1, 'the first to be held');
+    const late = await RawClient.open({ port: gateway.port });
+    for (const client of [held, late]) opened.push({ stop: async () => client.destroy() });
+    late.send(get('/', 'a'));
+    const state = gateway.live.backend('b')?.state;
+    await waitUntil(() => state?.circuit.waiting.length === 1, 'the second to wait');
+    gateway.apply([endpointsRow([at(coming)])]);
+    releases[0]?.();
+    assert.equal((await held.response()).body.toString(), 'leaving');
+    assert.equal((await late.response()).body.toString(), 'coming');
+    assert.deepEqual([state?.circuit.requests, state?.circuit.pending, leaving.requests.length], [0, 0, 2]);
+  });
+}
