@@ -172,7 +172,7 @@ describe('sluice edge, as it is run', { skip, timeout: 240_000 }, () => {
         0,
         [
           'our settings of ARP of eth0',
-          ...['inet sluice', 'ip sluice_strays', 'ip6 sluice_strays'].map((each) => `the nftables table ${each}`),
+          ...['inet sluice', 'ip sluice_strays'].map((each) => `the nftables table ${each}`),
         ]
           .map((each) => `removed ${each}\n`)
           .join(''),
