@@ -207,6 +207,8 @@ export class Reflector {
     const arrivals = new Map<ObjectKey, { tell: (() => void) | undefined; arrival: Arrival; isNews: boolean }>();
     // What is learned while the pages come may be missing in them without being gone.
     const knownBefore = [...this.#known.keys()];
+    // Nobody wanted them when their page was read; they may have been fetched since.
+    const passedOver = new Set<ObjectKey>();
     let at = '';
     let version = 0;
     let next = '';
@@ -223,7 +225,7 @@ export class Reflector {
         if (arrival) {
           const { key } = arrival;
           arrivals.set(key, { tell: sink.tap?.(key, raw), arrival, isNews: sink.isNews(arrival) });
-        }
+        } else passedOver.add(keyOfRaw(raw));
         if (performance.now() - sliceBeganMs < sliceMs) continue;
         await setImmediate();
         sliceBeganMs = performance.now();
@@ -238,7 +240,7 @@ export class Reflector {
     // History went back, as after a restore from backup: what is there now is true, however old its versions.
     if (version < this.#newest) this.#known.clear();
     this.#newest = version;
-    for (const key of knownBefore) if (!arrivals.has(key)) this.#gone(key, version);
+    for (const key of knownBefore) if (!arrivals.has(key) && !passedOver.has(key)) this.#gone(key, version);
     for (const { tell, arrival, isNews } of arrivals.values()) {
       if (!this.#isInOrder(arrival)) continue;
       tell?.();

@@ -3,8 +3,11 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { after, afterEach, before, test } from 'node:test';
 import { openCluster } from '../../controller/watch/api.ts';
 import { answeredLimitMs, Backoff, unreachableLimitMs } from '../../controller/watch/backoff.ts';
+import { secretKind } from '../../controller/watch/kinds.ts';
+import { Reflector } from '../../controller/watch/reflect.ts';
 import { type ApiServer, type Manifest, startApiServer } from '../kit/apiserver.ts';
 import { skipWithoutApiServer } from '../kit/assets.ts';
+import { quiet } from '../kit/quiet.ts';
 import { waitUntil } from '../kit/wait.ts';
 import { service, Watchers } from '../kit/watching.ts';
 
@@ -131,6 +134,54 @@ test('Secrets: those in use, and no others', { skip, timeout: 60_000 }, async ()
   watch.source.useSecrets(new Set());
   assert.deepEqual([...(watch.updates.at(-1)?.view.all('Secret') ?? [])], []);
   assert.equal(watch.source.state()['Secret'], undefined);
+});
+
+test('a Secret that comes into use again while all are listed anew is not taken for gone', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  await api.apply(secret('again', '1'), secret('beside', '1'));
+  const cluster = await watchers.cluster();
+  const collection = '/api/v1/namespaces/default/secrets';
+  const path = `${collection}/again`;
+  const wanted = new Set(['default/again']);
+  const told: string[] = [];
+  const reflector = new Reflector({
+    cluster: {
+      ...cluster,
+      async call(call) {
+        // A later page of the second list: the one with the Secret was read while nobody wanted it.
+        if (told.includes('listed') && call.path.includes('continue=') && wanted.size === 0) {
+          wanted.add('default/again');
+          reflector.learn((await cluster.call({ path })).body);
+        }
+        return await cluster.call(call);
+      },
+      async stream(at, signal) {
+        wanted.clear();
+        const isFirst = told.filter((each) => each === 'listed').length === 1;
+        return await cluster.stream(isFirst ? `${collection}/no-such` : at, signal);
+      },
+    },
+    kind: { ...secretKind, pageSize: 1 },
+    namespace: 'default',
+    log: quiet,
+    random: () => 0,
+    sink: {
+      isWanted: (key) => wanted.has(key),
+      isNews: () => true,
+      put: ({ key }) => told.push(`put ${key}`),
+      remove: (key) => told.push(`removed ${key}`),
+      seen: () => undefined,
+      bookmarked: () => undefined,
+      listed: () => told.push('listed'),
+      refused: () => undefined,
+    },
+  });
+  reflector.start();
+  t.after(() => reflector.stop());
+  await waitUntil(() => told.filter((each) => each === 'listed').length === 2, 'the second list');
+  assert.deepEqual(told, ['put default/again', 'listed', 'put default/again', 'listed']);
 });
 
 test('waits double up to a bound, with jitter, and are forgotten after two good minutes', () => {
