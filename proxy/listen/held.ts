@@ -47,7 +47,8 @@ const spareRooms: Buffer[] = [];
 const mostSpareRooms = 64;
 
 function takeRoom(length: number): Buffer {
-  if (length <= fewBytes) return Buffer.allocUnsafe(length);
+  // Not out of Buffer's pool: a head that comes slowly would keep a slab of 64 KiB alive.
+  if (length <= fewBytes) return Buffer.allocUnsafeSlow(length);
   // Longer than a room is a head only where the limit of heads was raised.
   return length <= roomBytes ? (spareRooms.pop() ?? Buffer.allocUnsafeSlow(roomBytes)) : Buffer.allocUnsafeSlow(length);
 }

@@ -7,6 +7,7 @@ import type { ClientSide } from '../../proxy/forward/sides.ts';
 import { FieldBlock } from '../../proxy/frame/fieldblock.ts';
 import { Pieces } from '../../proxy/frame/pieces.ts';
 import { clientAddressOf } from '../../proxy/listen/forwarded.ts';
+import { Held } from '../../proxy/listen/held.ts';
 import { spanOf } from '../../proxy/observe/span.ts';
 import { type TraceContext, traceContextOf } from '../../proxy/observe/tracecontext.ts';
 import { BodyReader } from '../../proxy/parse/bodyreader.ts';
@@ -92,7 +93,7 @@ function others(): void {
   for (let bytes = 0; bytes < Buffer.poolSize; bytes += 8_192) Buffer.allocUnsafe(8_192);
 }
 
-test('what waits of a stream, and a field block whose end has not come, keep no memory of others', () => {
+test('what waits of a stream, and a field block or head whose end has not come, keep no memory of others', () => {
   const bytes = Buffer.alloc(5_000);
   assertKeepsLess(2 * bytes.length, () => {
     const pieces = new Pieces();
@@ -105,5 +106,10 @@ test('what waits of a stream, and a field block whose end has not come, keep no 
     block.begin(1, false, false, bytes);
     others();
     return block;
+  });
+  assertKeepsLess(2 * bytes.length, () => {
+    const held = new Held().add(bytes, 0, 100);
+    others();
+    return held;
   });
 });
