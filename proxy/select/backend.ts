@@ -163,24 +163,30 @@ export class BackendPicker implements BackendState, EndpointUser, Choices {
     return key === '' ? null : hashText(key, 5);
   }
 
-  /** The key's own endpoint, or one of the first few on the ring when the row asks for a subset. */
+  /**
+   * The key's own endpoint, or one of the first few on the ring when the row asks for a subset. A retry that has tried these goes
+   * on along the ring: those that share a key are wanted together, not instead of an answer.
+   */
   #chooseByHash(balance: RingBalance, hash: number, tried: readonly EndpointState[]): Member | null {
     const ring = this.ring();
-    if (balance.subsetSize <= 1) {
-      const untried = findOnRing(ring, hash, (member) => member.isUsable && !tried.includes(member.state));
-      return untried ?? this.lastResort(tried) ?? findOnRing(ring, hash, (member) => member.isUsable);
-    }
     const subset: Member[] = [];
-    const size = Math.min(balance.subsetSize, this.#usableCount);
-    findOnRing(ring, hash, (member) => {
-      if (member.isUsable && !subset.includes(member)) subset.push(member);
-      return subset.length >= size;
-    });
-    const untried = subset.filter((member) => !tried.includes(member.state));
-    const resort = untried.length > 0 ? null : this.lastResort(tried);
-    if (resort !== null) return resort;
-    const among = untried.length > 0 ? untried : subset;
-    return among[Math.floor(this.random() * among.length)] ?? null;
+    if (balance.subsetSize > 1) {
+      const size = Math.min(balance.subsetSize, this.#usableCount);
+      findOnRing(ring, hash, (member) => {
+        if (member.isUsable && !subset.includes(member)) subset.push(member);
+        return subset.length >= size;
+      });
+      const untried = subset.filter((member) => !tried.includes(member.state));
+      if (untried.length > 0) return this.#anyOf(untried);
+    }
+    const untried = findOnRing(ring, hash, (member) => member.isUsable && !tried.includes(member.state));
+    const next = untried ?? this.lastResort(tried);
+    if (next !== null) return next;
+    return subset.length > 0 ? this.#anyOf(subset) : findOnRing(ring, hash, (member) => member.isUsable);
+  }
+
+  #anyOf(members: readonly Member[]): Member | null {
+    return members[Math.floor(this.random() * members.length)] ?? null;
   }
 
   /** Any usable endpoint that was not tried, near ones first. */

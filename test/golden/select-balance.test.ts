@@ -342,6 +342,21 @@ describe('ring hash', () => {
     assert.ok(seen.size > 15);
   });
 
+  test('a retry that has tried all of a subset goes on along the ring, and only then to one of them again', () => {
+    const subset: Balance = { ...balance, subsetSize: 2 };
+    const { backend } = openBackend({ balance: subset }, endpointRows(5));
+    for (let key = 0; key < 50; key++) {
+      const tried: EndpointState[] = [];
+      for (let times = 0; times < 5; times++) tried.push(picked(backend, tried, manyTargets(key)).endpoint);
+      assert.equal(new Set(tried).size, 5);
+      const [first, second] = tried;
+      for (let times = 0; times < 10; times++) {
+        const again = picked(backend, tried, manyTargets(key)).endpoint;
+        assert.ok(again === first || again === second);
+      }
+    }
+  });
+
   test('requests that have nothing of the key are spread, fixed text or not', () => {
     const parts = [
       { type: 'header' as const, name: 'x-user' },
