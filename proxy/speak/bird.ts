@@ -65,7 +65,7 @@ export class Bird {
     }
   }
 
-  /** Sees to it that there is one from now on. Its files are there. Resolves after the first attempt. */
+  /** Sees to it that there is one from now on. Its files are there. Resolves after the first attempt, or when that has to wait. */
   async keep(): Promise<void> {
     this.#isKept = true;
     if (this.#control !== null || this.#keeping !== null) return;
@@ -138,7 +138,7 @@ export class Bird {
     const { onUp, log } = this.#options;
     for (let waitMs = firstWaitMs; this.#isKept; waitMs = Math.min(2 * waitMs, lastWaitMs)) {
       try {
-        if (!(await this.find())) await this.#start();
+        if (!(await this.find())) await this.#start(onAttempt);
         if (this.#control !== null) onUp();
       } catch (error) {
         if (!this.#isKept) return;
@@ -151,11 +151,15 @@ export class Bird {
     }
   }
 
-  async #start(): Promise<void> {
+  async #start(onWait: () => void): Promise<void> {
     const { dir, log, restartDelayMs } = this.#options;
     // One that ends in order takes its pid file along; after another end routers may still hold its routes.
     const isRestart = existsSync(join(dir, files.pid));
-    if (isRestart) await sleep(restartDelayMs(), undefined, { ref: false, signal: this.#wake.signal });
+    if (isRestart) {
+      // By BFD that may be minutes, and plans come meanwhile.
+      onWait();
+      await sleep(restartDelayMs(), undefined, { ref: false, signal: this.#wake.signal });
+    }
     const args = ['-f', ...(isRestart ? ['-R'] : []), '-c', files.main, '-s', files.socket, '-P', files.pid];
     const output = openSync(join(dir, files.startLog), 'w', 0o600);
     // Of our environment, which may hold passwords, it needs no more than to be found.

@@ -250,6 +250,19 @@ describe('sessions of BGP', { skip, timeout: 600_000 }, () => {
     assert.ok(isSameSession(await lab.established(), since));
   });
 
+  test('while BIRD waits until routers have found out that it died, plans come into force', async () => {
+    lab = await BgpLab.start('waiting', 1);
+    const bfd = { receiveMs: 1_000, transmitMs: 1_000, multiplier: 200, isPassive: false };
+    await lab.apply([lab.peer('tor-1', { bfd }), lab.announcement('rack'), vip('203.0.113.1')]);
+    await lab.expectHops(hop);
+    await lab.node.endAgent('stop');
+    process.kill(lab.node.birdPid(), 'SIGKILL');
+    await lab.node.startAgent();
+    await lab.resend(lab.node);
+    await lab.apply([vip('203.0.113.2')]);
+    assert.match(await lab.node.page('/metrics'), /^sluice_bird_starts_total 0$/m);
+  });
+
   test('without BIRD the rest of the plan is in force, and the problem says so; it is started when it is there', async () => {
     lab = await BgpLab.start('missing', 1);
     const programs = await mkdtemp(join(tmpdir(), 'sluice-programs-'));
