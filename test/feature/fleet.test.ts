@@ -185,7 +185,7 @@ test('a worker that hangs is replaced, and its clients are answered', async () =
 });
 
 test('a worker that hangs before it serves is replaced, and its clients are answered', async () => {
-  const fleet = await testFleet({ workers: 1, workerTimeoutMs: 1_000 });
+  const fleet = await testFleet({ workers: 1, workerTimeoutMs: 3_000 });
   try {
     await fleet.apply(snapshot(rows));
     const [first = 0] = fleet.state().workerPids;
