@@ -297,8 +297,9 @@ export class H2Stream implements ClientSide {
 
   cutOff(trailers: string): void {
     const { stream, exchange } = this;
-    // A body of known length has no other end than that length.
-    if (stream === null || trailers === '' || exchange?.replyKind !== bodyChunked)
+    // As a reset of TCP is told (RFC 8441 §5). A body of known length has no other end than that length.
+    if (this.#isTunnel) this.#reset(errorCodes.cancel);
+    else if (stream === null || trailers === '' || exchange?.replyKind !== bodyChunked)
       this.#reset(errorCodes.internalError);
     else this.#home.session.trailers(stream, trailers);
   }

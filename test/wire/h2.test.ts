@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { ClientHttp2Session } from 'node:http2';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
+import { errorCodes, frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
 import { certificateFor } from '../kit/certificate.ts';
 import { H2Client } from '../kit/h2client.ts';
 import { frame } from '../kit/h2pair.ts';
@@ -320,6 +320,14 @@ describe('WebSocket (RFC 8441)', () => {
     await waitUntil(() => request.connection.isEnded, 'FIN at the backend');
     await closed;
     assert.equal(stream.rstCode, 0);
+  });
+
+  test('a reset of the backend is told as CANCEL', async () => {
+    const stream = connect(await open((request) => accepting(request)));
+    await new Promise((resolve) => stream.once('response', resolve));
+    (await recorder.request()).connection.socket.resetAndDestroy();
+    await waitUntil(() => stream.destroyed, 'the stream to end');
+    assert.equal(stream.rstCode, errorCodes.cancel);
   });
 
   test('the key that a proxy passes on for its client is the one key, and the proof goes back', async () => {
