@@ -64,8 +64,8 @@ export function connectionCame(exchange: Exchange, upstream: UpstreamSide): void
   if (upstream.isConnected) upstreamConnected(exchange);
 }
 
-/** The endpoint that the request waits for has left the tables: it waits for another one, if there is one. Nothing was asked so far. */
-export function waitElsewhere(exchange: Exchange): EndpointState {
+/** The endpoint, which has left the tables, was asked nothing, or has heard nothing: the same try goes to another, if there is one. */
+export function goElsewhere(exchange: Exchange): EndpointState {
   const gone = exchange.endpoint as EndpointState;
   const pick = (exchange.backend as LiveBackend).state.pick(exchange, exchange.tried, clock.nowMs);
   if (pick === null) return gone;
@@ -131,11 +131,10 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
   exchange.upstream = null;
   // A kept connection that dies before the first byte is mostly the backend's idle close crossing our request: 4.7-8.5 %
   // of the requests in the worst case, and no fault of the endpoint (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
-  const endpoint = exchange.endpoint as EndpointState;
-  const isIdleRace = failure === failures.reset && upstream.isReused && !upstream.hasAnswered && !endpoint.isGone;
+  const isIdleRace = failure === failures.reset && upstream.isReused && !upstream.hasAnswered;
   if (isIdleRace && !exchange.hasUsedSpareTry && isIdempotent(exchange.method) && isAtHand(exchange)) {
     exchange.hasUsedSpareTry = true;
-    const spare = engine.pools.open(exchange, endpoint, clock.nowMs);
+    const spare = openSpare(engine, exchange);
     if (spare !== null) {
       beginOn(exchange, spare);
       return;
@@ -153,6 +152,15 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
   if (retriedAs !== null && tryAgain(engine, exchange, retriedAs, result, failure)) return;
   endAttempt(exchange, result);
   answer(engine, exchange, failure.status, failure.flag, failure.sentence);
+}
+
+/** @returns null: there is no room for it, or nobody to connect to */
+function openSpare(engine: Engine, exchange: Exchange): UpstreamSide | null {
+  // Whoever it goes to is not to be blamed for a connection of another.
+  if ((exchange.backend as LiveBackend).state.circuit.isFull('pending')) return null;
+  const before = exchange.endpoint as EndpointState;
+  const endpoint = before.isGone ? goElsewhere(exchange) : before;
+  return endpoint.isGone ? null : engine.pools.open(exchange, endpoint, clock.nowMs);
 }
 
 /**

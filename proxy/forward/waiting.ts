@@ -3,7 +3,7 @@ import type { Expiring } from '../listen/sweep.ts';
 import type { LiveBackend } from '../receive/live.ts';
 import type { Waiter } from '../select/circuit.ts';
 import type { EndpointState } from '../select/types.ts';
-import { attemptFailed, connectionCame, waitElsewhere } from './attempt.ts';
+import { attemptFailed, connectionCame, goElsewhere } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { failures } from './failures.ts';
@@ -50,7 +50,7 @@ export class Waiting implements UpstreamSide, Expiring, Waiter {
   admit(): void {
     const exchange = this.#exchange;
     if (exchange === null || this.#isAsking) return;
-    if (this.#endpoint.isGone) this.#endpoint = waitElsewhere(exchange);
+    if (this.#endpoint.isGone) this.#endpoint = goElsewhere(exchange);
     // Looking for a connection may close old ones, which makes room in the middle of it.
     this.#isAsking = true;
     const upstream = this.#engine.pools.takeNow(exchange, this.#endpoint, clock.nowMs);

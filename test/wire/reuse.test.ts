@@ -55,10 +55,11 @@ test('an endpoint that is removed ends what it is at, gets nothing new, not even
   assert.equal(leaving.requests.length, 1);
 });
 
-test('a kept connection that ends when its endpoint has left the tables is replaced at another endpoint, not there', async () => {
+test('a kept connection that ends when its endpoint has left the tables is replaced at another endpoint, not there, whatever is retried', async () => {
   const [leaving, staying] = [await Recorder.start(), await Recorder.start()];
   const at = ({ port }: Recorder) => ({ address: '127.0.0.1', port });
-  const gateway = await testGateway(plainTable([at(leaving)]));
+  const retry = { attempts: 3, on: [], canRepeatUnsafe: false, withinMs: 0 };
+  const gateway = await testGateway([...plainTable([at(leaving)]), row('route', { id: 'r', retry })]);
   opened.push(leaving, staying, gateway);
   await exchange({ port: gateway.port }, get('/', 'a'));
   leaving.onRequest = () => undefined;
