@@ -53,8 +53,10 @@ export class TrialView implements ClusterView {
   }
 }
 
+/** Without rules, a default backend is for all hosts that have none. */
 function hostsOf({ spec }: ObjectOf<'Ingress'>): string[] {
-  return [...spec.rules.map(({ host = '' }) => host), ...spec.tls.flatMap(({ hosts }) => hosts)];
+  const ruled = spec.rules.length === 0 ? [''] : spec.rules.map(({ host = '' }) => host);
+  return [...ruled, ...spec.tls.flatMap(({ hosts }) => hosts)];
 }
 
 function servicesOf({ metadata, spec }: ObjectOf<'Ingress'>): ObjectKey[] {

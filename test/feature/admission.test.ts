@@ -107,6 +107,15 @@ describe('admission, as a real API server asks for it', { skip, timeout: 300_000
     }, 'the first to be known');
   });
 
+  test('a default backend without rules is refused where another Ingress has one, of whatever Service', async () => {
+    await rig.api.apply(defaultIngress('default-first', 'not-there'));
+    await eventually(
+      async () => (await page(controller.admin, '/problems')).includes('default-first') || undefined,
+      'the first to be known',
+    );
+    await refused(defaultIngress('default-second', 'other'), /DefaultBackendConflict: .*default\/default-first/);
+  });
+
   test('what may come later, and what is honoured otherwise, is a warning', async () => {
     const { status, warnings } = await create(
       ingress('early', 'early.example', 'not-yet', { 'nginx.ingress.kubernetes.io/no-such-thing': '1' }, [
@@ -223,5 +232,11 @@ function regexIngress(name: string, host: string, path: string): Manifest {
   const backend = { service: { name: 'web', port: { number: 80 } } };
   const paths = [{ path, pathType: 'ImplementationSpecific', backend }];
   made['spec'] = { ingressClassName: 'sluice', rules: [{ host, http: { paths } }] };
+  return made;
+}
+
+function defaultIngress(name: string, backend: string): Manifest {
+  const made = ingress(name, '', backend);
+  made['spec'] = { ingressClassName: 'sluice', defaultBackend: { service: { name: backend, port: { number: 80 } } } };
   return made;
 }
