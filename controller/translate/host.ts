@@ -60,15 +60,18 @@ export function compileHost(
   const winners = new Map<string, string>();
   const refusals: { draft: Draft; path: DraftPath; fault: string }[] = [];
 
-  const appRoot = drafts.find((draft) => !isPassthrough(draft) && draft.annotations.settings['app-root'] !== undefined);
+  // Those without a path here have nothing to begin at, as in ingress-nginx, which looks for it at the paths.
+  const rooted = drafts.filter(
+    (draft) =>
+      !isPassthrough(draft) && draft.annotations.settings['app-root'] !== undefined && draft.pathsByHost.has(hostname),
+  );
+  const [appRoot] = rooted;
   const rootRoute = appRoot === undefined ? null : appRootRoute(appRoot, hostname, options);
   // app-root answers before any rule is looked at, so a rule for exactly "/" cannot be reached.
   if (rootRoute !== null && appRoot !== undefined) {
     routes.push(rootRoute);
     winners.set('exact /', appRoot.key);
-    for (const draft of drafts) {
-      if (!isPassthrough(draft)) problems.push(...overruled(draft, appRoot, hostname, 'app-root'));
-    }
+    for (const draft of rooted) problems.push(...overruled(draft, appRoot, hostname, 'app-root'));
   }
   if (suites !== undefined)
     for (const draft of drafts) problems.push(...overruled(draft, suites, hostname, 'ssl-ciphers'));
