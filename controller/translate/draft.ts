@@ -103,7 +103,8 @@ export function draftIngress(ingress: ObjectOf<'Ingress'>, options: TranslateOpt
       paths.push({ ...route, source: at, face, backendId: route.routeId, service: nowhere });
       return;
     }
-    const port = service.port.name ?? (service.port.number === undefined ? '' : String(service.port.number));
+    // An empty name is none: API servers drop it, files may hold it.
+    const port = service.port.name || String(service.port.number ?? '');
     // No Service can have a slash in its name; two that a file calls "a/b" and "a" must not meet in one key.
     const portKey = `${namespace}/${service.name.replaceAll('/', '%2F')}/${port}`;
     const isExempt = options.noAuthPrefixes.some((prefix) => route.path.startsWith(prefix));
