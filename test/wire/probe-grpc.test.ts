@@ -86,7 +86,7 @@ test('grpc.health.v1 over TLS, verified as the row wants it', async (t) => {
   ]);
   const port = await startServer(t, credentials);
   const spoken = (verify: UpstreamTls['verify'], bundle: string) => {
-    const { row: backend } = row('backend', { id: 'b', tls: { ...plainTls, verify } });
+    const { row: backend } = row('backend', { id: 'b', protocol: 'h2', tls: { ...plainTls, verify } });
     return tlsOf(backend as Backend, { secret: () => bundle, certificate: () => undefined });
   };
   const named = (name: string) => ({ caSecretId: 'ca', names: [name], depth: 1 });
