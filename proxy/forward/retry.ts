@@ -31,7 +31,9 @@ export function nextTry(engine: Engine, exchange: Exchange, failure: Failure | n
     return refuse(exchange, 'limit');
   }
   // Free once: a backend that leaves whatever comes behind is asked no more often than by the budget (gRFC A6).
-  const isFree = failure === failures.leftBehind && exchange.tries === 1;
+  // So is leaving one that is not there for another: whoever is asked next has no more than if it had been chosen at first.
+  const isElsewhere = failure === failures.refused && !exchange.tried.includes(pick.endpoint);
+  const isFree = (failure === failures.leftBehind || isElsewhere) && exchange.tries === 1;
   return isFree || engine.budget.withdraw(nowMs) ? pick : refuse(exchange, 'budget');
 }
 

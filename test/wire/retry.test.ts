@@ -165,6 +165,25 @@ test('retries stop when their budget is used up', async () => {
   assert.ok(gateway.records.some(({ retryRefusal }) => retryRefusal === 'budget'));
 });
 
+test('to leave an endpoint that is not there for another takes nothing of the budget', async () => {
+  const good = await backend((request) => answer(request, 'yes'));
+  const [refusing = 0] = await freePorts(1);
+  const rows = withRoute(plainTable([good.port, refusing].map((port) => ({ address: '127.0.0.1', port }))), {
+    retry: { attempts: 2, on: ['connect'], canRepeatUnsafe: false, withinMs: 0 },
+  });
+  const gateway = await testGateway(rows, { retriesPerSecond: 0 });
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push(gateway, { stop: async () => client.destroy() });
+  for (let i = 0; i < 50; i++) {
+    client.send(get('/', 'a'));
+    assert.equal((await client.response(i)).status, 200);
+  }
+  assert.ok(
+    gateway.records.some(({ tries }) => tries === 2),
+    'or the test would prove nothing',
+  );
+});
+
 test('filters change the path, the host and the fields of both directions', async () => {
   const good = await backend((request) =>
     answerBytes(request, 'HTTP/1.1 200 OK\r\nX-Old: 1\r\nX-Keep: 1\r\nContent-Length: 002\r\n\r\nok'),
