@@ -41,10 +41,12 @@ export function serviceAccounts(
   nowMs: () => number = () => performance.now(),
 ): Authorize {
   const users = new Set(accounts.map((account) => `system:serviceaccount:${account.replace('/', ':')}`));
-  const verdicts = new LRUCache<string, { verdict: Verdict; atMs: number }>({ max: 1_000 });
+  // Apart: strangers, who can show as many tokens as they like, make nobody forgotten.
+  const accepted = new LRUCache<string, Kept>({ max: mostAccepted });
+  const refused = new LRUCache<string, Kept>({ max: 1_000 });
   return async (token) => {
     const key = digest(token).toString('base64');
-    const kept = verdicts.get(key);
+    const kept = accepted.get(key) ?? refused.get(key);
     const ageMs = kept ? nowMs() - kept.atMs : 0;
     if (kept && ageMs < (kept.verdict.ok ? acceptedMs : refusedMs)) return kept.verdict;
     try {
@@ -52,7 +54,8 @@ export function serviceAccounts(
       const isStranger = reviewed.ok && !users.has(reviewed.who);
       const reason = isStranger ? `${reviewed.who} is not one of the service accounts that may read this` : '';
       const verdict: Verdict = isStranger ? { ok: false, reason } : reviewed;
-      verdicts.set(key, { verdict, atMs: nowMs() });
+      if (!verdict.ok) accepted.delete(key);
+      (verdict.ok ? accepted : refused).set(key, { verdict, atMs: nowMs() });
       return verdict;
     } catch (error) {
       // Proxies must not lose their stream because the API server is away for a while.
@@ -60,6 +63,11 @@ export function serviceAccounts(
       return { ok: false, reason: `the token cannot be reviewed: ${reasonOf(error)}` };
     }
   };
+}
+
+interface Kept {
+  verdict: Verdict;
+  atMs: number;
 }
 
 /** The first of several ways that accepts. */
@@ -75,6 +83,8 @@ export function anyOf(ways: readonly Authorize[]): Authorize {
   };
 }
 
+/** Two for each of five thousand nodes: tokens are replaced hourly. */
+const mostAccepted = 10_000;
 /** A revoked token works at most this long; each proxy acknowledges often, and each would be a review. */
 const acceptedMs = 60_000;
 const refusedMs = 2_000;
