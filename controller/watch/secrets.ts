@@ -41,13 +41,18 @@ export class SecretLookups {
   /** Secrets that are being asked for, each with the version of a deletion told meanwhile: the answer may be older. */
   readonly #deletedAtByFetch = new Map<ObjectKey, number>();
   #isFirst = true;
+  /** Until when tables wait for whatever is pending; null: they do not. */
+  #heldUntilMs: number | null = null;
   readonly #stop = new AbortController();
 
   constructor(options: SecretLookupsOptions) {
     this.#options = options;
   }
 
-  /** As Source.useSecrets: the keys in use now, all of them; returns those that are still being looked up. */
+  /**
+   * As Source.useSecrets: the keys in use now, all of them; returns those that are still being looked up. None when some have been
+   * for as long as our patience: where further ones come into use all the time, tables would wait without end.
+   */
   use(keys: ReadonlySet<ObjectKey>): ReadonlySet<ObjectKey> {
     const before = this.#wanted;
     this.#wanted = new Set(keys);
@@ -70,7 +75,7 @@ export class SecretLookups {
       if (reflector) void this.#fetch(key, reflector);
     }
     for (const namespace of namespaces) if (!this.#reflectors.has(namespace)) this.#follow(namespace);
-    return new Set(this.#pending.keys());
+    return this.#isHeld(limitMs) ? new Set(this.#pending.keys()) : new Set();
   }
 
   states(): KindState[] {
@@ -82,6 +87,16 @@ export class SecretLookups {
     this.#stop.abort();
     for (const timer of this.#pending.values()) clearTimeout(timer);
     this.#pending.clear();
+  }
+
+  #isHeld(limitMs: number): boolean {
+    const nowMs = performance.now();
+    if (this.#pending.size > 0) {
+      this.#heldUntilMs ??= nowMs + limitMs;
+      if (nowMs < this.#heldUntilMs) return true;
+    }
+    this.#heldUntilMs = null;
+    return false;
   }
 
   #drop(key: ObjectKey): void {
