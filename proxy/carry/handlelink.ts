@@ -104,6 +104,11 @@ export class HandleLink implements Link {
   resume(): void {
     if (this.#isReading || this.isDestroyed || this.#hasEnded || this.isConnecting) return;
     this.#isReading = true;
+    if (!this.isHeld) this.#startReading();
+  }
+
+  /** libuv takes it for a failure when it reads already. */
+  #startReading(): void {
     const errno = this.stream.readStart();
     if (errno !== 0) this.fail(errno);
   }
@@ -114,15 +119,17 @@ export class HandleLink implements Link {
     this.stream.readStop();
   }
 
-  /** Reads nothing until letGo(), whoever resumes it or does not. */
+  /** Between hold() and letGo() nothing is read, whoever resumes it or does not. */
+  protected get isHeld(): boolean {
+    return false;
+  }
+
   hold(): void {
     if (this.#isReading && !this.isDestroyed) this.stream.readStop();
   }
 
   letGo(): void {
-    if (!this.#isReading || this.isDestroyed) return;
-    const errno = this.stream.readStart();
-    if (errno !== 0) this.fail(errno);
+    if (this.#isReading && !this.isDestroyed) this.#startReading();
   }
 
   /** @returns where the next read goes; undefined: where this one went */

@@ -14,9 +14,10 @@ interface Talker {
 class Talkers {
   /** What those have taken to read into; V8 does not count it. */
   roomBytes = 0;
+  /** None reads before the next turn, nor do those that begin, or are resumed, in this one. */
+  isHeld = false;
   readonly #all = new Set<Talker>();
   #timer: NodeJS.Timeout | null = null;
-  #isHeld = false;
 
   add(talker: Talker): void {
     this.#all.add(talker);
@@ -34,14 +35,14 @@ class Talkers {
    * None reads any more in this turn of the loop, where thousands may be about to: what is ended now comes free only at its end.
    */
   hold(): void {
-    if (this.#isHeld) return;
-    this.#isHeld = true;
+    if (this.isHeld) return;
+    this.isHeld = true;
     for (const talker of this.#all) talker.hold();
     setImmediate(this.#letGo);
   }
 
   readonly #letGo = (): void => {
-    this.#isHeld = false;
+    this.isHeld = false;
     for (const talker of this.#all) talker.letGo();
   };
 

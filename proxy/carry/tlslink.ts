@@ -92,6 +92,10 @@ export class TlsLink extends HandleLink {
     return true;
   }
 
+  protected override get isHeld(): boolean {
+    return talkers.isHeld;
+  }
+
   protected override get mostUnsentBytes(): number {
     return mostUnsentBytes;
   }

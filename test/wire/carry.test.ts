@@ -9,6 +9,7 @@ import { runInNewContext } from 'node:vm';
 import { type Caller, connect } from '../../proxy/carry/connect.ts';
 import { checkHandles } from '../../proxy/carry/handle.ts';
 import type { HandleLink } from '../../proxy/carry/handlelink.ts';
+import { talkers } from '../../proxy/carry/talkers.ts';
 import type { TlsLink } from '../../proxy/carry/tlslink.ts';
 import { certificateFor } from '../kit/certificate.ts';
 import { EchoServer } from '../kit/echo.ts';
@@ -32,6 +33,29 @@ after(() => setFlagsFromString('--no-expose-gc'));
 
 test('this Node has everything that is used of it', () => {
   checkHandles(context);
+});
+
+test('TLS: what is resumed in a turn in which nobody is to read any more is read after it', async () => {
+  const server = await EchoServer.start(context);
+  const socket = open('TLS', server.port);
+  const got = gathered(socket);
+  socket.write('one');
+  await waitUntil(() => got.length === 3, 'the first echo');
+  const [link] = server.links as [HandleLink];
+  for (const wasReading of [true, false]) {
+    if (!wasReading) link.pause();
+    talkers.hold();
+    link.pause();
+    link.resume();
+    socket.write('two');
+    const length = got.length + 3;
+    await waitUntil(() => got.length === length || link.isDestroyed, 'the next one');
+    assert.equal(link.fault, '');
+  }
+  assert.equal(got.bytes.toString(), 'onetwotwo');
+  socket.destroy();
+  await waitUntil(() => server.open === 0, 'the connection to be gone');
+  server.close();
 });
 
 for (const kind of kinds) {
