@@ -54,6 +54,18 @@ test('a new balanced session is found again where the retry went', () => {
   assert.equal(uidOf(again), opened.out.endpoint.uid);
 });
 
+test('an ejection that a success has ended is not held against an endpoint', () => {
+  const longer = { ...outlier, maxEjectionMs: 600_000 };
+  const opened = openBackend({ ...ways['round robin'], outlier: longer }, endpointRows(1));
+  const { endpoint } = picked(opened.backend);
+  for (let nowMs = 10; nowMs <= 100; nowMs += 10) {
+    endpoint.finished({ startedMs: nowMs, result: 'gateway-error', latencyMs: 1, nowMs });
+    assert.equal(opened.selector.look('web', nowMs)[0]?.leftOutMs, 60_000);
+    endpoint.finished({ startedMs: nowMs + 1, result: 'success', latencyMs: 1, nowMs: nowMs + 2 });
+    assert.equal(leftOut(opened, nowMs + 2), 0);
+  }
+});
+
 describe('of those who are left out', () => {
   test('nobody is asked while one who is in was not', () => {
     const opened = openBackend({ ...ways['round robin'], outlier }, endpointRows(3));
