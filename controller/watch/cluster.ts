@@ -89,7 +89,7 @@ export class ClusterSource implements Source {
       cluster,
       log,
       random,
-      sink: this.#hearing('Secret'),
+      sink: this.#hearing('Secret', null),
       forget: (key) => {
         this.#staged = this.#staged.filter((staged) => staged.kind !== 'Secret' || staged.key !== key);
         this.#view.remove('Secret', key);
@@ -150,7 +150,7 @@ export class ClusterSource implements Source {
         log,
         random,
         sink: {
-          ...this.#hearing(kind.kind),
+          ...this.#hearing(kind.kind, namespace),
           ...(kind.kind === 'Ingress' && { tap: (key, raw) => this.ingressStatuses.read(key, raw) }),
           isWanted: () => true,
           listed: () => this.#tellSoon(),
@@ -191,7 +191,12 @@ export class ClusterSource implements Source {
     });
   }
 
-  #hearing(kind: ObjectKind): Pick<ReflectorSink, 'isNews' | 'put' | 'remove' | 'seen' | 'bookmarked'> {
+  /** @param namespace that is heard of alone; null: all, or those of which it is not counted apart */
+  #hearing(
+    kind: ObjectKind,
+    namespace: string | null,
+  ): Pick<ReflectorSink, 'isNews' | 'put' | 'remove' | 'seen' | 'bookmarked'> {
+    const counts = this.#countsOf(kind, namespace);
     return {
       isNews: ({ key, result }) =>
         result.object === null ||
@@ -201,10 +206,19 @@ export class ClusterSource implements Source {
       put: (arrival) => this.#put(kind, arrival),
       remove: (key, version) => this.#remove(kind, key, version),
       seen: (version) => {
-        this.#seen[kind] = Math.max(this.#seen[kind] ?? 0, version);
+        raise(this.#seen, counts, version);
       },
       bookmarked: () => this.#tellSoon(),
     };
+  }
+
+  /**
+   * Under which names versions of a kind count. Each of several namespaces has a watch of its own, and what one has seen says
+   * nothing of the others. Secrets are followed only where some are used, so no two replicas have the same.
+   */
+  #countsOf(kind: ObjectKind, namespace: string | null): readonly string[] {
+    const isApart = namespace !== null && this.#options.namespaces.length > 1 && apart.has(kind);
+    return isApart ? [kind, `${kind} ${namespace}`] : [kind];
   }
 
   #put(kind: ObjectKind, { key, result, version }: Arrival): void {
@@ -282,7 +296,7 @@ export class ClusterSource implements Source {
       const isChange = object ? this.#view.put(object) : this.#view.remove(kind, key);
       if (!isChange) continue;
       changes.set(`${kind} ${key}`, { kind, key });
-      this.#holds[kind] = Math.max(this.#holds[kind] ?? 0, version);
+      raise(this.#holds, this.#countsOf(kind, splitKey(key)[0]), version);
     }
     if (changes.size === 0 && !this.#isDue) return;
     this.#isDue = false;
@@ -298,6 +312,14 @@ export class ClusterSource implements Source {
       holds: { ...this.#holds },
     });
   }
+}
+
+const apart: ReadonlySet<ObjectKind> = new Set(
+  baseKinds.filter(({ isNamespaced }) => isNamespaced).map(({ kind }) => kind),
+);
+
+function raise(versions: Record<string, number>, names: readonly string[], version: number): void {
+  for (const name of names) versions[name] = Math.max(versions[name] ?? 0, version);
 }
 
 function isReady({ isEssential, reflector, isRefused }: Scope): boolean {

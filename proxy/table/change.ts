@@ -14,7 +14,8 @@ export const Commit = z.object({
   /** Content hash of the whole table after this commit (hash.ts): order-independent, so replicas that agree have the same. */
   hash: z.string(),
   /**
-   * Per kind of object, the highest resourceVersion that the sender has seen, by list, event or bookmark.
+   * Per kind of object, the highest resourceVersion that the sender has seen, by list, event or bookmark; of a controller of several
+   * namespaces also per kind and namespace (`Ingress team`).
    * A proxy takes a table only from a sender that has seen all that its own table holds: a lagging
    * replica never takes it back in time. Empty maps (files) always pass.
    */

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { after, afterEach, before, test } from 'node:test';
 import { openCluster } from '../../controller/watch/api.ts';
 import { answeredLimitMs, Backoff, unreachableLimitMs } from '../../controller/watch/backoff.ts';
+import { watchCluster } from '../../controller/watch/cluster.ts';
 import { secretKind } from '../../controller/watch/kinds.ts';
 import { Reflector } from '../../controller/watch/reflect.ts';
 import { SecretLookups } from '../../controller/watch/secrets.ts';
+import type { ViewUpdate } from '../../controller/watch/view.ts';
+import { kindsBehind } from '../../proxy/receive/order.ts';
 import { type ApiServer, type Manifest, startApiServer } from '../kit/apiserver.ts';
 import { skipWithoutApiServer } from '../kit/assets.ts';
 import { quiet } from '../kit/quiet.ts';
@@ -244,6 +248,39 @@ test('only the chosen namespaces', { skip, timeout: 60_000 }, async () => {
   assert.deepEqual(names, ['inside']);
   assert.deepEqual(watch.source.useSecrets(new Set(['default/x', 'own/y'])), new Set(['own/y']));
   await api.delete(service('outside'));
+});
+
+test('of several namespaces, what one has seen says nothing of another whose watch stands still', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  const namespaces = ['other', 'still'];
+  await api.apply(...namespaces.map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })));
+  const cluster = await watchers.cluster();
+  const behind: ViewUpdate[] = [];
+  const source = watchCluster({
+    cluster: {
+      ...cluster,
+      call: (call) => cluster.call(call),
+      async stream(path, signal, accept) {
+        if (path.includes('/namespaces/still/services')) await once(signal, 'abort');
+        return await cluster.stream(path, signal, accept);
+      },
+    },
+    ...{ namespaces, kinds: [], ownNamespace: 'own', configMaps: [], log: quiet },
+    onUpdate: (update) => behind.push(update),
+  });
+  t.after(() => source.stop());
+  const ahead = await watchers.started({ namespaces });
+  await waitUntil(() => behind.length > 0, 'the first update');
+  const isAt = (updates: ViewUpdate[], key: string) => updates.at(-1)?.view.get('Service', key) !== undefined;
+  await api.apply(service('unseen', 1, 'still'));
+  await waitUntil(() => isAt(ahead.updates, 'still/unseen'), 'the Service');
+  await api.apply(service('seen', 1, 'other'));
+  await waitUntil(() => isAt(ahead.updates, 'other/seen') && isAt(behind, 'other/seen'), 'a later Service');
+  const [has, holds] = [behind.at(-1)?.seen ?? {}, ahead.updates.at(-1)?.holds ?? {}];
+  assert.deepEqual(kindsBehind(has, holds), ['Service still']);
+  assert.deepEqual(kindsBehind(ahead.updates.at(-1)?.seen ?? {}, behind.at(-1)?.holds ?? {}), []);
 });
 
 test('credentials that have changed on disk are read again when the old are refused', {
