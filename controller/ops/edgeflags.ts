@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
-import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
+import { Prefix } from '#table/address.ts';
 import { flag, integer, list, port, text, toggle } from './flag.ts';
 import { address, commonFlags, everywhere, followFlags } from './flags.ts';
 
@@ -36,7 +36,7 @@ const nodeFlags = {
     'what is served: loadbalancer (beside kube-proxy), nodeport (node ports, too), all (instead of kube-proxy)',
   ),
   podCidrs: flag(
-    list(text.refine((value) => ipaddr.isValidCIDR(value), 'must be a range like 10.244.1.0/24')).default([]),
+    list(text.refine((value) => Prefix.safeParse(value).success, 'must be a range like 10.244.1.0/24')).default([]),
     'CIDR',
     "where this node's pods have their addresses from; may be repeated (default: as the Node says)",
   ),

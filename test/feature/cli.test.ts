@@ -66,6 +66,7 @@ describe('command line', () => {
     });
   }
 
+  const followed = ['--controller', 'https://x:1', '--controller-ca', 'x', '--token-file', 'y'];
   const wrong: [args: string[], stderr: RegExp][] = [
     [['standalone', '--nonsense'], /unknown option '--nonsense'/],
     [
@@ -123,6 +124,8 @@ describe('command line', () => {
     [['controller'], /proxies could not authenticate: give --token-file or --proxy-service-account/],
     [['controller', '--edge', '--proxy-service-account', 'a/b'], /edges could not authenticate: give --token-file or/],
     [['controller', '--edge', '--token-file', 'x', '--namespace', 'shop'], /--edge: needs all namespaces/],
+    // Read as 10.0.0.244/16, it would be the range of other pods.
+    [['edge', ...followed, '--pod-cidrs', '10.244/16'], /--pod-cidrs: must be a range like 10\.244\.1\.0\/24/],
     [['controller', '--config', '/does/not/exist'], /--config: \/does\/not\/exist cannot be read \(ENOENT\)/],
   ];
   for (const [args, stderr] of wrong) {
