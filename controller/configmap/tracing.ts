@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { Tracing } from '#table/tracing.ts';
 import { booleanSyntax, oneOf, parseBoolean, wholeNumber } from '../annotations/values.ts';
 import type { ConfigKey, KeyFamily } from './key.ts';
@@ -108,5 +109,7 @@ export function tracingOf(settings: ConfigSettings): Tracing | null {
 
 function parseHost(value: string): string | undefined {
   const isName = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*\.?$/i.test(value);
-  return isName || /^[0-9a-f:.]{2,45}$/i.test(value) ? value : undefined;
+  // What looks like an address and is none would be no URL: `10.0.0.1:4318`, `999.0.0.1`.
+  const isUsable = isName ? URL.canParse(`http://${value}`) : z.ipv6().safeParse(value).success;
+  return isUsable ? value : undefined;
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { ConfigKeyName } from '../../controller/configmap/registry.ts';
+import { type ConfigKeyName, configKeys } from '../../controller/configmap/registry.ts';
 import { Translator } from '../../controller/translate/translator.ts';
 import type { Row } from '../../proxy/table/rows.ts';
 import { optionsOf, readObjects, viewOf } from './translating.ts';
@@ -182,3 +182,9 @@ function fieldOf(rows: readonly Row[], field: string): unknown {
     .split('.')
     .reduce((value: unknown, name) => (value as Record<string, unknown> | undefined)?.[name], found);
 }
+
+test('a collector whose host could be part of no URL is refused', () => {
+  const { parse } = configKeys['otlp-collector-host'];
+  for (const host of ['10.0.0.5:4318', '999.0.0.1', '::::', 'a:b']) assert.equal(parse(host), undefined, host);
+  for (const host of ['10.0.0.5', 'fd00::5', 'collector.otel.svc', 'Collector.']) assert.equal(parse(host), host);
+});
