@@ -50,6 +50,24 @@ describe('sluice leave', { skip: await skipWithoutApiServer(), timeout: 240_000 
     };
   }
 
+  /** @param others what happens after the Services were read, and before they are written */
+  async function releaseWhile(others: () => Promise<void>): Promise<void> {
+    const cluster = await openCluster({ kubeconfig: await api.kubeconfig() });
+    try {
+      const late: Cluster = {
+        ...cluster,
+        async call(call) {
+          const answer = await cluster.call(call);
+          if (call.method === undefined) await others();
+          return answer;
+        },
+      };
+      await releaseServices(late, quiet);
+    } finally {
+      await cluster.close();
+    }
+  }
+
   test('an installation without an edge leaves the addresses of another alone', async () => {
     await leave();
     const finalizers = [finalizer, 'others.test/keep'];
@@ -64,24 +82,11 @@ describe('sluice leave', { skip: await skipWithoutApiServer(), timeout: 240_000 
   test('what others write into a Service after it was read stays', async () => {
     const metadata = { annotations: { [recordAnnotation]: '{}' }, finalizers: [finalizer, 'others.test/keep'] };
     await api.call('PATCH', path, { metadata });
-    const cluster = await openCluster({ kubeconfig: await api.kubeconfig() });
-    try {
-      const late: Cluster = {
-        ...cluster,
-        async call(call) {
-          const answer = await cluster.call(call);
-          if (call.method === undefined) {
-            await api.call('PATCH', path, { metadata: { finalizers: [...metadata.finalizers, 'others.test/late'] } });
-          }
-          return answer;
-        },
-      };
-      await releaseServices(late, quiet);
-      const finalizers = ['others.test/keep', 'others.test/late'];
-      assert.deepEqual(await service(), { addresses: [], record: undefined, finalizers });
-    } finally {
-      await cluster.close();
-    }
+    await releaseWhile(async () => {
+      await api.call('PATCH', path, { metadata: { finalizers: [...metadata.finalizers, 'others.test/late'] } });
+    });
+    const finalizers = ['others.test/keep', 'others.test/late'];
+    assert.deepEqual(await service(), { addresses: [], record: undefined, finalizers });
   });
 
   test('a Service that is made anew after it was read is left alone, and holds up nothing', async () => {
@@ -92,24 +97,11 @@ describe('sluice leave', { skip: await skipWithoutApiServer(), timeout: 240_000 
       spec: { type: 'LoadBalancer', loadBalancerClass: 'sluice.dev/edge', ports: [{ port: 80 }] },
     };
     await api.apply(anew);
-    const cluster = await openCluster({ kubeconfig: await api.kubeconfig() });
-    try {
-      const late: Cluster = {
-        ...cluster,
-        async call(call) {
-          const answer = await cluster.call(call);
-          if (call.method === undefined) {
-            await api.delete(anew);
-            await api.apply(anew);
-          }
-          return answer;
-        },
-      };
-      await releaseServices(late, quiet);
-      const { body } = await api.call('GET', '/api/v1/namespaces/default/services/anew');
-      assert.equal(Object(body.metadata).annotations[recordAnnotation], '{}');
-    } finally {
-      await cluster.close();
-    }
+    await releaseWhile(async () => {
+      await api.delete(anew);
+      await api.apply(anew);
+    });
+    const { body } = await api.call('GET', '/api/v1/namespaces/default/services/anew');
+    assert.equal(Object(body.metadata).annotations[recordAnnotation], '{}');
   });
 });

@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { test } from 'node:test';
 import { type Exchange, giveExchange, takeExchange } from '../../proxy/forward/exchange.ts';
 import type { ClientSide } from '../../proxy/forward/sides.ts';
 import { FieldBlock } from '../../proxy/frame/fieldblock.ts';
@@ -13,20 +11,12 @@ import { type TraceContext, traceContextOf } from '../../proxy/observe/tracecont
 import { BodyReader } from '../../proxy/parse/bodyreader.ts';
 import { bodyChunked } from '../../proxy/parse/framing.ts';
 import { exchangeRecord } from '../kit/exchangerecord.ts';
+import { collectGarbage } from '../kit/garbage.ts';
 
 // V8 cuts a text without copying it: whoever keeps a part of a head keeps the head.
 
 const headBytes = 32_000;
 const heads = 500;
-
-let collectGarbage: () => void;
-
-before(() => {
-  setFlagsFromString('--expose-gc');
-  collectGarbage = runInNewContext('gc') as () => void;
-});
-
-after(() => setFlagsFromString('--no-expose-gc'));
 
 const tracing = {
   ...{ serviceName: 'edge', isOn: true, continues: true, ratio: 1, sampledBy: 'everybody' as const },

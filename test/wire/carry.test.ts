@@ -2,10 +2,8 @@ import assert from 'node:assert/strict';
 import { constants, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { type Caller, connect } from '../../proxy/carry/connect.ts';
 import { checkHandles } from '../../proxy/carry/handle.ts';
 import type { HandleLink } from '../../proxy/carry/handlelink.ts';
@@ -13,23 +11,19 @@ import { talkers } from '../../proxy/carry/talkers.ts';
 import type { TlsLink } from '../../proxy/carry/tlslink.ts';
 import { certificateFor } from '../kit/certificate.ts';
 import { EchoServer } from '../kit/echo.ts';
+import { collectGarbage } from '../kit/garbage.ts';
 import { gathered, kinds, manners, open } from '../kit/manners.ts';
 import { endOf } from '../kit/tcpbackend.ts';
 import { waitUntil } from '../kit/wait.ts';
 
 let context: SecureContext;
-let collectGarbage: () => void;
 
 before(async () => {
   context = createSecureContext({
     ...(await certificateFor(['a.test'])),
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
   });
-  setFlagsFromString('--expose-gc');
-  collectGarbage = runInNewContext('gc') as () => void;
 });
-
-after(() => setFlagsFromString('--no-expose-gc'));
 
 test('this Node has everything that is used of it', () => {
   checkHandles(context);

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:http2';
-import { after, before, test } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { test } from 'node:test';
+import { collectGarbage } from '../kit/garbage.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
 import { plainTable } from '../kit/rows.ts';
@@ -12,15 +11,6 @@ import { waitUntil } from '../kit/wait.ts';
 const trailerBytes = 30_000;
 const connections = 5;
 const streams = 90;
-
-let collectGarbage: () => void;
-
-before(() => {
-  setFlagsFromString('--expose-gc');
-  collectGarbage = runInNewContext('gc') as () => void;
-});
-
-after(() => setFlagsFromString('--no-expose-gc'));
 
 test('nothing is kept of the trailers of requests that are over, however many came at once', async () => {
   let held: RecordedRequest[] = [];
