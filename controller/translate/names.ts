@@ -33,7 +33,10 @@ export function coversHost(name: string, hostname: string): boolean {
 
 type LocalFault = 'loopback' | 'link-local' | 'unspecified' | 'the metadata service of a cloud';
 
-/** Whether an address, or a name, reaches the machine of the gateway itself or its link (RFC 1122 §3.2.1.3, RFC 3927, RFC 4291 §2.5). */
+/**
+ * Whether an address, or a name, reaches the machine of the gateway itself or its link (RFC 1122 §3.2.1.3, RFC 3927, RFC 4291 §2.5),
+ * or what its cloud tells that machine alone.
+ */
 export function localFault(addressOrName: string): LocalFault | undefined {
   const name = addressOrName.toLowerCase().replace(/\.$/, '');
   if (name === 'localhost' || name.endsWith('.localhost')) return 'loopback';
