@@ -14,7 +14,7 @@ export const forwardedKeys = {
     syntax: rangesSyntax,
     default: '0.0.0.0/0, ::/0',
     flag: '--trusted-proxies',
-    help: 'The peers that are believed when use-forwarded-headers is true, and that may send PROXY headers where these are taken. Without the key that is everybody: name your load balancers.',
+    help: 'The peers that are believed when use-forwarded-headers is true, and that may send PROXY headers where these are taken. Without the key that is everybody, and of --trusted-proxies those that are believed: name your load balancers.',
     parse: (value) => {
       const given = value.split(',').filter((range) => range.trim() !== '');
       return given.length === 0 ? [] : parseRanges(given.join(','));

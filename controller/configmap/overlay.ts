@@ -11,7 +11,7 @@ import { tracingOf } from './tracing.ts';
  */
 export function withConfigMap(options: TranslateOptions, settings: ConfigSettings): TranslateOptions {
   const { http, https } = options.listeners;
-  const trustedProxies = trustedOf(settings) ?? http.trustedProxies;
+  const trustedProxies = trustedOf(settings, http.trustedProxies);
   return {
     ...options,
     sslRedirect: settings['ssl-redirect'] ?? options.sslRedirect,
@@ -102,14 +102,14 @@ function tlsOf(settings: ConfigSettings, usual: ServerSettings): ServerSettings 
 
 type ServerSettings = TranslateOptions['listeners']['https']['tls'];
 
-/** undefined: as the flag says. */
-function trustedOf(settings: ConfigSettings): string[] | undefined {
+function trustedOf(settings: ConfigSettings, usual: string[]): string[] {
   const isUsed = settings['use-forwarded-headers'];
-  if (isUsed === undefined) return undefined;
-  return isUsed ? (settings['proxy-real-ip-cidr'] ?? everybody) : [];
+  if (isUsed === undefined) return usual;
+  if (!isUsed) return [];
+  return settings['proxy-real-ip-cidr'] ?? (usual.length > 0 ? usual : everybody);
 }
 
-/** What ingress-nginx trusts where proxy-real-ip-cidr is not given; an outer load balancer's addresses are seldom known. */
+/** What ingress-nginx trusts where nobody is named; an outer load balancer's addresses are seldom known. */
 const everybody = ['0.0.0.0/0', '::/0'];
 
 function hstsOf(settings: ConfigSettings, usual: string | null): string | null {

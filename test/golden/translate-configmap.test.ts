@@ -210,6 +210,28 @@ test('an edit touches the rows that the key is about, and no others', () => {
   for (const route of routes) assert.match(route.backends[0]?.backendId ?? '', /#denied$/);
 });
 
+test('who is believed: proxy-real-ip-cidr goes before --trusted-proxies, and that before everybody', () => {
+  const believed = (flag: string[], data: Record<string, string>) => {
+    const usual = optionsOf({ configMap: key });
+    const { http, https } = usual.listeners;
+    const given = { ...http, trustedProxies: flag };
+    const listeners = { http: given, https: { ...https, trustedProxies: flag } };
+    const translator = new Translator({ ...usual, listeners });
+    const { upserts } = translator.apply(viewOf(readObjects([manifest(data)]).objects), [], [], 0);
+    const both = upserts.flatMap((row) => (row.kind === 'listener' ? [row.row.trustedProxies.join()] : []));
+    assert.equal(new Set(both).size, 1);
+    return both[0];
+  };
+  const flag = ['10.0.0.0/8'];
+  const on = { 'use-forwarded-headers': 'true' };
+  assert.equal(believed(flag, {}), '10.0.0.0/8');
+  assert.equal(believed(flag, on), '10.0.0.0/8');
+  assert.equal(believed([], on), '0.0.0.0/0,::/0');
+  assert.equal(believed(flag, { ...on, 'proxy-real-ip-cidr': '192.0.2.0/24' }), '192.0.2.0/24');
+  assert.equal(believed(flag, { ...on, 'proxy-real-ip-cidr': 'x' }), '');
+  assert.equal(believed(flag, { 'use-forwarded-headers': 'false' }), '');
+});
+
 test('a ConfigMap that cannot be read closes the gateway, whatever it was before and is after', () => {
   const office = { 'whitelist-source-range': '10.0.0.0/8' };
   const rule = {
