@@ -28,7 +28,7 @@ interface ApiCall {
 
 export interface ApiAnswer {
   status: number;
-  /** Parsed JSON; null if it was none. */
+  /** Parsed JSON; null if it was none, which only refusals may be. */
   body: unknown;
   /** What `Retry-After` asks for. */
   retryAfterMs: number | null;
@@ -38,7 +38,10 @@ interface ApiStream extends Omit<ApiAnswer, 'body'> {
   body: Dispatcher.ResponseData['body'];
 }
 
-/** The API server, with credentials that are kept fresh. Every status is an answer; only a lost connection throws. */
+/**
+ * The API server, with credentials that are kept fresh. Every status is an answer; what throws is a lost connection, or one to
+ * somebody else.
+ */
 export interface Cluster {
   readonly server: string;
   /** Of the context, or of the pod that we run in. */
@@ -100,7 +103,11 @@ class Connection implements Cluster {
     const limit = AbortSignal.timeout(call.timeoutMs ?? callTimeoutMs);
     const signal = call.signal ? AbortSignal.any([call.signal, limit]) : limit;
     const { statusCode, headers, body } = await this.#request(call, signal);
-    return { status: statusCode, body: parsed(await body.text()), retryAfterMs: retryAfterMs(headers) };
+    const answer = parsed(await body.text());
+    // A page of somebody in front, to log in with, say: an empty list would be read out of it.
+    if (statusCode < 300 && answer === null)
+      throw new Error('the answer is no JSON, so it is not that of an API server');
+    return { status: statusCode, body: answer, retryAfterMs: retryAfterMs(headers) };
   }
 
   async stream(path: string, signal: AbortSignal, accept = 'application/json'): Promise<ApiStream> {

@@ -233,6 +233,7 @@ export class Reflector {
       const metadata = propertyOf(answer.body, 'metadata');
       version = versionOf(answer.body);
       at = textOf(propertyOf(metadata, 'resourceVersion'));
+      if (at === '') throw new Error('the answer is no list');
       next = textOf(propertyOf(metadata, 'continue'));
       this.#heardAtMs = performance.now();
     } while (next);

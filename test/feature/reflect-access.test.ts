@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, afterEach, before, test } from 'node:test';
+import { createProxyServer } from 'http-proxy-3';
 import { openCluster } from '../../controller/watch/api.ts';
 import { answeredLimitMs, Backoff, unreachableLimitMs } from '../../controller/watch/backoff.ts';
 import { watchCluster } from '../../controller/watch/cluster.ts';
@@ -309,4 +312,45 @@ test('credentials that have changed on disk are read again when the old are refu
   assert.equal((await byPlugin.call({ path: '/api/v1/namespaces' })).status, 200);
   await assert.rejects(openCluster({ kubeconfig: `${good}.missing` }), /cannot be read/);
   await assert.rejects(openCluster({ kubeconfig: good, context: 'nowhere' }), /no context named nowhere/);
+});
+
+test('a page that somebody in front of the API server answers with is no list, and takes nothing away', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  await api.apply(service('kept', 1));
+  const proxy = createProxyServer({ target: api.url, secure: false });
+  let page: string | null = null;
+  let asked = 0;
+  const front = createServer((request, response) => {
+    if (page === null) return proxy.web(request, response);
+    if (request.url?.startsWith('/api/v1/services?')) asked++;
+    response.end(page);
+  });
+  t.after(() => front.close());
+  front.listen(0, '127.0.0.1');
+  await once(front, 'listening');
+  const server = `http://127.0.0.1:${(front.address() as AddressInfo).port}`;
+  const good = await api.kubeconfig();
+  const config = JSON.parse(await readFile(good, 'utf8')) as { clusters: { cluster: object }[] };
+  for (const entry of config.clusters) entry.cluster = { server, 'insecure-skip-tls-verify': true };
+  await writeFile(`${good}.front`, JSON.stringify(config));
+  const cluster = await openCluster({ kubeconfig: `${good}.front` });
+  t.after(() => cluster.close());
+  for (const [name, answer] of [
+    ['new-1', '<html>Who are you?</html>'],
+    ['new-2', '{"who": "are you?"}'],
+  ] as const) {
+    const watch = await watchers.started({ cluster });
+    asked = 0;
+    page = answer;
+    front.closeAllConnections();
+    await waitUntil(() => asked === 3, 'what follows the first answers');
+    page = null;
+    await api.apply(service(name, 1));
+    await waitUntil(() => watch.updates.at(-1)?.view.get('Service', `default/${name}`) !== undefined, 'the watch');
+    assert.ok(!watch.taken().includes('default/kept'), answer);
+    watch.source.stop();
+  }
+  await api.delete(service('kept'), service('new-1'), service('new-2'));
 });

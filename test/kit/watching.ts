@@ -14,6 +14,8 @@ export interface Watching {
 }
 
 interface WatchingOptions {
+  /** Another way to the API server than that of `user` and `url`. */
+  cluster?: Cluster;
   user?: TestUser;
   /** Of a relay in between. */
   url?: string;
@@ -40,6 +42,7 @@ export class Watchers {
 
   /** Watches; nothing has been listed yet. */
   async begin({
+    cluster: given,
     user,
     url,
     namespaces = [],
@@ -48,7 +51,7 @@ export class Watchers {
     doubtMs = 30_000,
   }: WatchingOptions = {}): Promise<Watching> {
     const updates: ViewUpdate[] = [];
-    const cluster = await this.cluster(user, url);
+    const cluster = given ?? (await this.cluster(user, url));
     const onUpdate = (update: ViewUpdate) => updates.push(update);
     const source = watchCluster({
       cluster,
