@@ -124,9 +124,10 @@ export function compareClaims(a: Claim, b: Claim): number {
 
 function familiesOf(spec: ObjectOf<'Service'>['spec']): Family[] {
   const given = spec.ipFamilies.filter((family): family is Family => family === 'IPv4' || family === 'IPv6');
-  if (given.length > 0) return given;
-  const byClusterIp = spec.clusterIPs.flatMap((ip) => canonicalAddress(ip) ?? []).map(familyOf);
-  return byClusterIp.length > 0 ? byClusterIp : ['IPv4'];
+  const byClusterIp = () => spec.clusterIPs.flatMap((ip) => canonicalAddress(ip) ?? []).map(familyOf);
+  // An API server takes each family once, and files may repeat one.
+  const families = new Set(given.length > 0 ? given : byClusterIp());
+  return families.size > 0 ? [...families] : ['IPv4'];
 }
 
 function requestsOf(
