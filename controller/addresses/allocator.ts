@@ -62,7 +62,7 @@ export class Allocator {
     }
     for (const key of work.dirty) this.#stake(view, key, work);
     this.#settle(work);
-    for (let batch = work.take(); batch.length > 0; batch = work.take()) {
+    for (let batch = this.#next(work); batch.length > 0; batch = this.#next(work)) {
       const entries = batch.flatMap((key) => this.#entries.get(key) ?? []).sort(byNeed);
       for (const entry of entries) this.#decide(view, entry, work);
     }
@@ -185,21 +185,28 @@ export class Allocator {
   }
 
   #settle(work: Work): void {
-    let isOtherwise = false;
     for (const address of work.unsettled) {
       for (const key of this.#ledger.settle(address)) {
         work.add(key);
-        isOtherwise = true;
+        work.isOtherwise = true;
       }
     }
     work.unsettled.clear();
+  }
+
+  /** Who is to be decided next, with those that wait, if there may be something for them. */
+  #next(work: Work): ObjectKey[] {
     const hasOpened = this.#ledger.openings > work.openings;
-    work.openings = this.#ledger.openings;
-    for (const key of this.#waiting) {
-      // Who asks for an address is told who has it now; who asks for any cannot be worse off than with none.
-      const asks = this.#entries.get(key)?.claim.requested?.length !== 0;
-      if (hasOpened || (isOtherwise && asks)) work.add(key);
+    if (hasOpened || work.isOtherwise) {
+      for (const key of this.#waiting) {
+        // Who asks for an address is told who has it now; who asks for any cannot be worse off than with none.
+        const asks = this.#entries.get(key)?.claim.requested?.length !== 0;
+        if (hasOpened || asks) work.add(key);
+      }
     }
+    work.openings = this.#ledger.openings;
+    work.isOtherwise = false;
+    return work.take();
   }
 
   #decide(view: ClusterView, entry: Entry, work: Work): void {
@@ -255,6 +262,8 @@ class Work {
   readonly unsettled = new Set<string>();
   /** Of the ledger, when those that wait were last looked at. */
   openings: number;
+  /** Some address has another holder since then. */
+  isOtherwise = false;
 
   constructor(openings: number) {
     this.openings = openings;

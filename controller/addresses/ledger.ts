@@ -72,11 +72,18 @@ export class Ledger {
   /** Decides anew who holds an address. @returns the Services for which the answer is another one */
   settle(address: string): ObjectKey[] {
     const stakes = [...(this.#stakesByAddress.get(address)?.values() ?? [])].sort(byStrength);
-    const holders: Stake[] = [];
+    // Those that share are alike but for their ports, so the first stands for all: one address may be a thousand Services'.
+    let first: Sharing | null = null;
+    const ports = new Set<string>();
     const changed: ObjectKey[] = [];
     for (const stake of stakes) {
-      const canHold = holders.every((holder) => sharingFault(holder.claim.sharing, stake.claim.sharing) === null);
-      if (canHold) holders.push(stake);
+      const { sharing } = stake.claim;
+      const canShare: boolean = first === null || sharingFault(first, sharing) === null;
+      const canHold = canShare && !sharing.ports.some((port) => ports.has(port));
+      if (canHold) {
+        first ??= sharing;
+        for (const port of sharing.ports) ports.add(port);
+      }
       if (canHold === stake.isHeld) continue;
       changed.push(stake.claim.key);
       if (canHold) {

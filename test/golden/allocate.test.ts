@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
+import { Allocator } from '../../controller/addresses/allocator.ts';
 import { addressCatalogue } from '../../controller/addresses/problems.ts';
 import { AddressWorld, claimOptions, ipsOf, Replica } from './allocating.ts';
 import { briefProblem } from './translating.ts';
@@ -67,6 +68,49 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith('.yaml')))
       writeFileSync(path, document.toString({ lineWidth: 0, flowCollectionPadding: false }));
     }
   });
+}
+
+test('what one address, or the lack of any, costs grows with the Services and not with their pairs', () => {
+  const callsOf = (count: number, pools: readonly object[], annotations: Record<string, string>) => {
+    const world = new AddressWorld();
+    for (const pool of pools) world.put(pool);
+    for (let i = 0; i < count; i++) {
+      const spec = { type: 'LoadBalancer', loadBalancerClass: 'sluice.dev/edge', ports: [{ port: i + 1 }] };
+      world.put({ kind: 'Service', metadata: { name: `s${i}`, namespace: 'demo', annotations }, spec });
+    }
+    const allocator = new Allocator(claimOptions);
+    const view = world.view();
+    const calls = countCalls(() => allocator.apply(view, []));
+    assert.equal(allocator.intents().size, pools.length > 0 ? count : 0);
+    return calls;
+  };
+  const pool = { kind: 'AddressPool', metadata: { name: 'one' }, spec: { addresses: ['192.0.2.1'] } };
+  const waiting = (count: number) => callsOf(count, [], {});
+  assert(waiting(800) < 3 * waiting(400), 'Services that wait do not look at each other');
+  // Each is shown to all that have the address already; that those are shown to each other again would be eight times as many.
+  const sharing = (count: number) => callsOf(count, [pool], { 'sluice.dev/sharing-key': 'k' });
+  assert(sharing(200) < 6 * sharing(100), 'Services that share are not compared in pairs again and again');
+});
+
+/** How often texts are looked up while something runs: the same on every machine. */
+function countCalls(run: () => void): number {
+  const [get, includes] = [Map.prototype.get, Array.prototype.includes];
+  let calls = 0;
+  Map.prototype.get = function (key) {
+    calls++;
+    return get.call(this, key);
+  };
+  Array.prototype.includes = function (...wanted) {
+    calls++;
+    return includes.apply(this, wanted);
+  };
+  try {
+    run();
+  } finally {
+    Map.prototype.get = get;
+    Array.prototype.includes = includes;
+  }
+  return calls;
 }
 
 test('each problem of the catalogue is triggered by a case, and says what to do', () => {
