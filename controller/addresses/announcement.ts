@@ -2,14 +2,14 @@ import { z } from 'zod';
 import { LabelSelector } from './selector.ts';
 
 /** Names of communities (RFC 1997, RFC 3765, RFC 7999, RFC 8326). */
-export const wellKnownCommunities: Readonly<Record<string, string>> = {
-  'graceful-shutdown': '65535:0',
-  blackhole: '65535:666',
-  'no-export': '65535:65281',
-  'no-advertise': '65535:65282',
-  'no-export-subconfed': '65535:65283',
-  'no-peer': '65535:65284',
-};
+export const wellKnownCommunities: ReadonlyMap<string, string> = new Map([
+  ['graceful-shutdown', '65535:0'],
+  ['blackhole', '65535:666'],
+  ['no-export', '65535:65281'],
+  ['no-advertise', '65535:65282'],
+  ['no-export-subconfed', '65535:65283'],
+  ['no-peer', '65535:65284'],
+]);
 
 const names = z.array(z.string().min(1).max(253)).max(256).default([]);
 

@@ -76,7 +76,7 @@ function communitiesOf(
   problems: Problem[],
 ): string[] {
   return texts.flatMap((text) => {
-    const community = wellKnownCommunities[text] ?? text;
+    const community = wellKnownCommunities.get(text) ?? text;
     const numbers = community.split(':');
     if (numbers.length === parts && numbers.every((part) => /^[0-9]{1,10}$/.test(part) && Number(part) <= largest)) {
       return numbers.map(Number).join(':');

@@ -43,6 +43,11 @@ export const planCatalogue = {
     text: '"{range}" is not a range of addresses, so it admits nobody.',
     hint: 'Write CIDRs like 192.0.2.0/24.',
   },
+  ServiceProtocolUnknown: {
+    severity: 'error',
+    text: 'Port {port} has the protocol "{protocol}", which is not known, so nobody forwards it.',
+    hint: 'Write TCP, UDP or SCTP, in capital letters.',
+  },
   ExternalIpsDeprecated: {
     severity: 'warning',
     text: 'The Service has externalIPs, which Kubernetes has deprecated since 1.36 (KEP-5707); only edges that serve all Services serve them.',

@@ -40,7 +40,7 @@ export function planService({ service, slices, isOurs, allocations }: ServiceInp
   if (spec.externalIPs.length > 0) {
     problems.push(planProblem('ExternalIpsDeprecated', { ...source, field: 'spec.externalIPs' }, {}));
   }
-  const ports = portsOf(service);
+  const ports = portsOf(service, source, problems);
   const isLocal = spec.externalTrafficPolicy === 'Local';
   const clientIP = spec.sessionAffinityConfig?.clientIP;
   const row: ServiceRow = {
@@ -77,15 +77,27 @@ export function planService({ service, slices, isOurs, allocations }: ServiceInp
 }
 
 type Transport = ServiceRow['ports'][number]['protocol'];
-const transports: Readonly<Record<string, Transport>> = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' };
+const transports: ReadonlyMap<string, Transport> = new Map([
+  ['TCP', 'tcp'],
+  ['UDP', 'udp'],
+  ['SCTP', 'sctp'],
+]);
 
-/** Each number of a protocol once: files may repeat one. */
-function portsOf({ spec }: Service): { port: Service['spec']['ports'][number]; protocol: Transport }[] {
+/** Each number of a protocol once: files may repeat one, or name a protocol that is none. */
+function portsOf(
+  { spec }: Service,
+  source: Source,
+  problems: Problem[],
+): { port: Service['spec']['ports'][number]; protocol: Transport }[] {
   const byKey = new Map<string, { port: Service['spec']['ports'][number]; protocol: Transport }>();
-  for (const port of spec.ports) {
-    const protocol = transports[port.protocol];
+  for (const [index, port] of spec.ports.entries()) {
+    const protocol = transports.get(port.protocol);
     const key = `${port.protocol}/${port.port}`;
-    if (protocol !== undefined && !byKey.has(key)) byKey.set(key, { port, protocol });
+    if (protocol === undefined) {
+      const at = { ...source, field: `spec.ports[${index}].protocol` };
+      const values = { port: String(port.port), protocol: port.protocol };
+      problems.push(planProblem('ServiceProtocolUnknown', at, values));
+    } else if (!byKey.has(key)) byKey.set(key, { port, protocol });
   }
   return [...byKey.values()];
 }
