@@ -77,19 +77,19 @@ export class ClusterSource implements Source {
     this.#doubt = new Doubt(options.doubtMs ?? 30_000);
     for (const kind of [...baseKinds, ...kinds]) {
       for (const namespace of kind.isNamespaced && namespaces.length > 0 ? namespaces : [null]) {
-        this.#scopes.push(this.#scope(kind, namespace, random));
+        this.#scopes.push(this.#scope(kind, namespace, `${namespace ?? ''}/`, random));
       }
     }
     for (const key of new Set(configMaps)) {
       const [namespace, name] = splitKey(key);
-      this.#scopes.push(this.#scope(configMapKind(name), namespace, random));
+      this.#scopes.push(this.#scope(configMapKind(name), namespace, key, random));
     }
     if (kinds.some(({ definition }) => definition !== undefined)) this.#definitions = this.#watchDefinitions(random);
     this.#secrets = new SecretLookups({
       cluster,
       log,
       random,
-      sink: this.#hearing('Secret', null),
+      sink: this.#hearing('Secret', '/'),
       forget: (key) => {
         this.#staged = this.#staged.filter((staged) => staged.kind !== 'Secret' || staged.key !== key);
         this.#view.remove('Secret', key);
@@ -136,7 +136,8 @@ export class ClusterSource implements Source {
     clearTimeout(this.#doubtTimer);
   }
 
-  #scope(kind: WatchedKind, namespace: string | null, random: () => number): Scope {
+  /** @param key as of all objects of the scope: `namespace/` where it has many */
+  #scope(kind: WatchedKind, namespace: string | null, key: ObjectKey, random: () => number): Scope {
     const { cluster, log, namespaces } = this.#options;
     const scope: Scope = {
       kind,
@@ -150,7 +151,7 @@ export class ClusterSource implements Source {
         log,
         random,
         sink: {
-          ...this.#hearing(kind.kind, namespace),
+          ...this.#hearing(kind.kind, key),
           ...(kind.kind === 'Ingress' && { tap: (key, raw) => this.ingressStatuses.read(key, raw) }),
           isWanted: () => true,
           listed: () => this.#tellSoon(),
@@ -191,12 +192,11 @@ export class ClusterSource implements Source {
     });
   }
 
-  /** @param namespace that is heard of alone; null: all, or those of which it is not counted apart */
   #hearing(
     kind: ObjectKind,
-    namespace: string | null,
+    scope: ObjectKey,
   ): Pick<ReflectorSink, 'isNews' | 'put' | 'remove' | 'seen' | 'bookmarked'> {
-    const counts = this.#countsOf(kind, namespace);
+    const counts = this.#countsOf(kind, scope);
     return {
       isNews: ({ key, result }) =>
         result.object === null ||
@@ -213,12 +213,14 @@ export class ClusterSource implements Source {
   }
 
   /**
-   * Under which names versions of a kind count. Each of several namespaces has a watch of its own, and what one has seen says
-   * nothing of the others. Secrets are followed only where some are used, so no two replicas have the same.
+   * Under which names versions of a kind count. Each of several namespaces, and each of several ConfigMaps, has a watch of its
+   * own, and what one has seen says nothing of the others. Secrets are followed only where some are used, so no two replicas
+   * have the same.
    */
-  #countsOf(kind: ObjectKind, namespace: string | null): readonly string[] {
-    const isApart = namespace !== null && this.#options.namespaces.length > 1 && apart.has(kind);
-    return isApart ? [kind, `${kind} ${namespace}`] : [kind];
+  #countsOf(kind: ObjectKind, key: ObjectKey): readonly string[] {
+    const { namespaces, configMaps } = this.#options;
+    if (kind === 'ConfigMap') return new Set(configMaps).size > 1 ? [kind, `${kind} ${key}`] : [kind];
+    return apart.has(kind) && namespaces.length > 1 ? [kind, `${kind} ${splitKey(key)[0]}`] : [kind];
   }
 
   #put(kind: ObjectKind, { key, result, version }: Arrival): void {
@@ -296,7 +298,7 @@ export class ClusterSource implements Source {
       const isChange = object ? this.#view.put(object) : this.#view.remove(kind, key);
       if (!isChange) continue;
       changes.set(`${kind} ${key}`, { kind, key });
-      raise(this.#holds, this.#countsOf(kind, splitKey(key)[0]), version);
+      raise(this.#holds, this.#countsOf(kind, key), version);
     }
     if (changes.size === 0 && !this.#isDue) return;
     this.#isDue = false;

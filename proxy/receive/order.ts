@@ -43,8 +43,12 @@ export class TimeGuard {
   }
 }
 
-/** Kinds of which a sender has seen less than a table holds. Senders that read files count nothing: an empty `seen` passes. */
+/**
+ * Kinds of which a sender has seen less than a table holds. Senders that read files count nothing: an empty `seen` passes. Who does
+ * not count a part of a kind (`Ingress team`) by itself follows all of it by one watch, or has been told to leave the part out.
+ */
 export function kindsBehind(seen: Commit['seen'], holds: Commit['holds']): string[] {
   if (Object.keys(seen).length === 0) return [];
-  return Object.keys(holds).filter((kind) => (seen[kind] ?? -1) < (holds[kind] ?? 0));
+  const seenOf = (name: string) => seen[name] ?? seen[name.split(' ', 1)[0] ?? ''] ?? -1;
+  return Object.keys(holds).filter((name) => seenOf(name) < (holds[name] ?? 0));
 }

@@ -15,7 +15,7 @@ export const Commit = z.object({
   hash: z.string(),
   /**
    * Per kind of object, the highest resourceVersion that the sender has seen, by list, event or bookmark; of a controller of several
-   * namespaces also per kind and namespace (`Ingress team`).
+   * namespaces also per kind and namespace (`Ingress team`), and of several ConfigMaps for each (`ConfigMap team/gateway`).
    * A proxy takes a table only from a sender that has seen all that its own table holds: a lagging
    * replica never takes it back in time. Empty maps (files) always pass.
    */

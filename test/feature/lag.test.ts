@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LagWatch } from '../../proxy/receive/lag.ts';
+import { kindsBehind } from '../../proxy/receive/order.ts';
 
 test('a controller that has not seen what another held an interval ago is behind', () => {
   const lag = new LagWatch();
@@ -31,4 +32,13 @@ test('a controller that reads files is never behind', () => {
   lag.heard('other', { Ingress: 7 });
   lag.look({});
   assert.equal(lag.look({}), null);
+});
+
+test('who does not count a part of a kind by itself is measured by the whole', () => {
+  const holds = { Ingress: 9, 'Ingress left-out': 7, 'Ingress team': 9 };
+  assert.deepEqual(kindsBehind({ Ingress: 9, 'Ingress team': 9 }, holds), []);
+  assert.deepEqual(kindsBehind({ Ingress: 9 }, holds), []);
+  assert.deepEqual(kindsBehind({ Ingress: 9, 'Ingress team': 8 }, holds), ['Ingress team']);
+  assert.deepEqual(kindsBehind({ Ingress: 6 }, holds), ['Ingress', 'Ingress left-out', 'Ingress team']);
+  assert.deepEqual(kindsBehind({ Service: 9 }, holds), ['Ingress', 'Ingress left-out', 'Ingress team']);
 });

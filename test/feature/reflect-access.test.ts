@@ -286,6 +286,46 @@ test('of several namespaces, what one has seen says nothing of another whose wat
   assert.deepEqual(kindsBehind(ahead.updates.at(-1)?.seen ?? {}, behind.at(-1)?.holds ?? {}), []);
 });
 
+test('of several ConfigMaps, too: what the watch of one has seen says nothing of another', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  const configMap = (name: string, value: string): Manifest => ({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name, namespace: 'default' },
+    data: { value },
+  });
+  const configMaps = ['default/moving', 'default/still'];
+  await api.apply(configMap('moving', '1'), configMap('still', '1'));
+  const cluster = await watchers.cluster();
+  const behind: ViewUpdate[] = [];
+  const source = watchCluster({
+    cluster: {
+      ...cluster,
+      call: (call) => cluster.call(call),
+      async stream(path, signal, accept) {
+        if (decodeURIComponent(path).includes('metadata.name=still')) await once(signal, 'abort');
+        return await cluster.stream(path, signal, accept);
+      },
+    },
+    ...{ namespaces: [], kinds: [], ownNamespace: 'own', configMaps, log: quiet },
+    onUpdate: (update) => behind.push(update),
+  });
+  t.after(() => source.stop());
+  const ahead = await watchers.started({ configMaps });
+  await waitUntil(() => behind.length > 0, 'the first update');
+  const hasTwo = (updates: ViewUpdate[], key: string) =>
+    updates.at(-1)?.view.get('ConfigMap', key)?.data['value'] === '2';
+  await api.apply(configMap('still', '2'));
+  await waitUntil(() => hasTwo(ahead.updates, 'default/still'), 'the ConfigMap');
+  await api.apply(configMap('moving', '2'));
+  await waitUntil(() => [ahead.updates, behind].every((each) => hasTwo(each, 'default/moving')), 'a later one');
+  const [has, holds] = [behind.at(-1)?.seen ?? {}, ahead.updates.at(-1)?.holds ?? {}];
+  assert.deepEqual(kindsBehind(has, holds), ['ConfigMap default/still']);
+  assert.deepEqual(kindsBehind(ahead.updates.at(-1)?.seen ?? {}, behind.at(-1)?.holds ?? {}), []);
+});
+
 test('credentials that have changed on disk are read again when the old are refused', {
   skip,
   timeout: 60_000,
