@@ -51,6 +51,16 @@ export function withoutEffect(source: Source, settings: Settings, keys: Keys): P
   return problems;
 }
 
+/** The same where spans are sent nowhere. */
+export function untraced(source: Source, settings: Settings, keys: Keys): Problem[] {
+  const name = 'enable-opentelemetry';
+  const annotation = keys[name];
+  if (annotation === undefined || settings[name] === false) return [];
+  const at: Source = { ...source, field: `metadata.annotations[${annotation}]` };
+  const reason = 'the ConfigMap of the gateway names no collector (otlp-collector-host)';
+  return [problem('AnnotationWithoutEffect', at, { annotation, reason })];
+}
+
 const needsAffinity: readonly AnnotationName[] = ['affinity-mode', ...cookieAttributes];
 
 const needsClientSecret: readonly AnnotationName[] = [

@@ -73,28 +73,96 @@ export function closedConfigMap(key: ObjectKey): ReadConfigMap {
 
 /** Good values that do nothing, or less than they say. */
 function withoutEffect(source: Source, settings: ConfigSettings, given: GivenOptions): Problem[] {
-  const tell = (key: ConfigKeyName, reason: string): Problem =>
-    problem('ConfigKeyWithoutEffect', { ...source, field: `data[${key}]` }, { key, reason });
   const problems: Problem[] = [];
-  const asks = settings['use-forwarded-headers'] === true || settings['use-proxy-protocol'] === true;
-  if (settings['proxy-real-ip-cidr'] !== undefined && !asks && given.tcpServices === null) {
-    problems.push(tell('proxy-real-ip-cidr', 'it needs use-forwarded-headers or use-proxy-protocol beside it'));
-  }
-  if (settings.hsts === false) {
-    for (const key of ['hsts-max-age', 'hsts-include-subdomains', 'hsts-preload'] as const) {
-      if (settings[key] !== undefined) problems.push(tell(key, 'hsts is false'));
+  for (const { keys, when, reason } of idle) {
+    if (!when(settings, given)) continue;
+    for (const key of keys) {
+      if (settings[key] === undefined) continue;
+      const at: Source = { ...source, field: `data[${key}]` };
+      problems.push(problem('ConfigKeyWithoutEffect', at, { key, reason }));
     }
-  }
-  const protocols = settings['ssl-protocols'];
-  if (protocols?.hasOlder === true)
-    problems.push(tell('ssl-protocols', 'for versions before 1.2, which are never spoken'));
-  if (settings['ssl-session-tickets'] === false && settings['ssl-session-timeout'] !== undefined) {
-    problems.push(
-      tell('ssl-session-timeout', 'ssl-session-tickets is false, and sessions are resumed by tickets alone'),
-    );
   }
   return problems;
 }
+
+/** Which keys do nothing, and when. */
+const idle: readonly {
+  keys: readonly ConfigKeyName[];
+  when(settings: ConfigSettings, given: GivenOptions): boolean;
+  reason: string;
+}[] = [
+  {
+    keys: ['proxy-real-ip-cidr'],
+    when: (settings, { tcpServices }) =>
+      settings['use-forwarded-headers'] !== true && settings['use-proxy-protocol'] !== true && tcpServices === null,
+    reason: 'it needs use-forwarded-headers or use-proxy-protocol beside it',
+  },
+  {
+    keys: ['proxy-protocol-header-timeout'],
+    when: (settings, { tcpServices }) => settings['use-proxy-protocol'] !== true && tcpServices === null,
+    reason: 'it needs use-proxy-protocol beside it',
+  },
+  {
+    keys: ['hsts-max-age', 'hsts-include-subdomains', 'hsts-preload'],
+    when: ({ hsts }) => hsts === false,
+    reason: 'hsts is false',
+  },
+  {
+    keys: ['ssl-protocols'],
+    when: (settings) => settings['ssl-protocols']?.hasOlder === true,
+    reason: 'for versions before 1.2, which are never spoken',
+  },
+  {
+    keys: ['ssl-ciphers'],
+    when: (settings) => settings['ssl-protocols']?.min === 'TLSv1.3',
+    reason: 'ssl-protocols leaves TLS 1.3 alone, whose suites are always all',
+  },
+  {
+    keys: ['ssl-session-timeout'],
+    when: (settings) => settings['ssl-session-tickets'] === false,
+    reason: 'ssl-session-tickets is false, and sessions are resumed by tickets alone',
+  },
+  {
+    keys: ['keep-alive-requests'],
+    when: (settings) => settings['keep-alive'] === 0,
+    reason: 'keep-alive is 0, so that a connection takes one request',
+  },
+  {
+    keys: ['gzip-level', 'gzip-min-length', 'gzip-types'],
+    when: (settings) => settings['use-gzip'] !== true,
+    reason: 'it needs use-gzip beside it',
+  },
+  {
+    keys: ['brotli-level', 'brotli-min-length', 'brotli-types'],
+    when: (settings) => settings['enable-brotli'] !== true,
+    reason: 'it needs enable-brotli beside it',
+  },
+  {
+    keys: ['proxy-stream-next-upstream-timeout', 'proxy-stream-next-upstream-tries'],
+    when: (settings) => settings['proxy-stream-next-upstream'] === false,
+    reason: 'proxy-stream-next-upstream is false',
+  },
+  {
+    keys: ['enable-opentelemetry'],
+    when: (settings) => settings['enable-opentelemetry'] === true && settings['otlp-collector-host'] === undefined,
+    reason: 'it needs otlp-collector-host beside it',
+  },
+  {
+    keys: [
+      ...(['otlp-collector-port', 'otel-service-name', 'otel-sampler', 'otel-sampler-ratio'] as const),
+      ...(['otel-sampler-parent-based', 'otel-max-queuesize', 'otel-max-export-batch-size'] as const),
+      'otel-schedule-delay-millis',
+    ],
+    when: (settings) => settings['otlp-collector-host'] === undefined,
+    reason: 'it needs otlp-collector-host beside it',
+  },
+  {
+    keys: ['otel-sampler-ratio'],
+    when: (settings) =>
+      settings['otlp-collector-host'] !== undefined && settings['otel-sampler'] !== 'TraceIdRatioBased',
+    reason: 'otel-sampler is not TraceIdRatioBased',
+  },
+];
 
 function isHonoured(name: string): name is ConfigKeyName {
   return Object.hasOwn(configKeys, name);

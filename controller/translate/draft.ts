@@ -1,5 +1,6 @@
 import type { Backend } from '#table/backend.ts';
 import type { Problem, Source } from '#table/problem.ts';
+import { untraced } from '../annotations/effect.ts';
 import { type ReadAnnotations, readAnnotations } from '../annotations/parse.ts';
 import type { IngressBackend, ObjectOf } from '../watch/objects.ts';
 import { keyOf, type ObjectKey } from '../watch/view.ts';
@@ -71,6 +72,7 @@ export function draftIngress(ingress: ObjectOf<'Ingress'>, options: TranslateOpt
   const source: Source = { kind: 'Ingress', namespace, name };
   const annotations = readAnnotations(source, texts);
   const problems: Problem[] = [...annotations.problems];
+  if (options.tracing === null) problems.push(...untraced(source, annotations.settings, annotations.keys));
   const faceWith = (deniedBy: string | null) =>
     faceOf(annotations, deniedBy, ingress.metadata, options.allowsOtherNamespaces);
   const face = faceWith(annotations.deniedBy);

@@ -49,5 +49,8 @@ export function reachOf(before: TranslateOptions, after: TranslateOptions): Read
   const changed = (Object.keys(reachByOption) as (keyof TranslateOptions)[]).filter(
     (name) => !isDeepStrictEqual(before[name], after[name]),
   );
-  return new Set(changed.map((name) => reachByOption[name]));
+  const reach = new Set(changed.map((name) => reachByOption[name]));
+  // Ingresses that ask for spans are told where these are sent nowhere.
+  if ((before.tracing === null) !== (after.tracing === null)) reach.add('ingresses');
+  return reach;
 }

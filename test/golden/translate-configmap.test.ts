@@ -135,6 +135,36 @@ test('keys that do nothing, or less than they say, are told', () => {
   ]);
   assert.deepEqual(codes({ 'ssl-session-tickets': 'false', 'ssl-session-timeout': '10m' }), ['ConfigKeyWithoutEffect']);
   assert.deepEqual(codes({ 'ssl-session-timeout': '2d' }), ['ConfigKeyInvalid']);
+  const idle = (data: Record<string, string>) =>
+    read(data).problems.map(({ code, source, message }) => {
+      assert.equal(code, 'ConfigKeyWithoutEffect', message);
+      return source.field?.slice('data['.length, -1);
+    });
+  const collector = { 'otlp-collector-host': 'collector', 'enable-opentelemetry': 'true' };
+  const tracing = { 'otel-sampler': 'TraceIdRatioBased', 'otel-sampler-ratio': '0.5', 'otlp-collector-port': '4318' };
+  assert.deepEqual(idle({ 'enable-opentelemetry': 'true', ...tracing }), [
+    'enable-opentelemetry',
+    ...['otlp-collector-port', 'otel-sampler', 'otel-sampler-ratio'],
+  ]);
+  assert.deepEqual(idle({ 'enable-opentelemetry': 'false' }), []);
+  assert.deepEqual(idle({ ...collector, ...tracing }), []);
+  assert.deepEqual(idle({ ...collector, 'otel-sampler-ratio': '0.5' }), ['otel-sampler-ratio']);
+  const gzip = { 'gzip-level': '5', 'gzip-min-length': '1', 'gzip-types': 'text/css' };
+  assert.deepEqual(idle(gzip), ['gzip-level', 'gzip-min-length', 'gzip-types']);
+  assert.deepEqual(idle({ ...gzip, 'use-gzip': 'true' }), []);
+  const brotli = { 'brotli-level': '5', 'brotli-min-length': '1', 'brotli-types': 'text/css' };
+  assert.deepEqual(idle({ ...brotli, 'use-gzip': 'true' }), ['brotli-level', 'brotli-min-length', 'brotli-types']);
+  assert.deepEqual(idle({ ...brotli, 'enable-brotli': 'true' }), []);
+  assert.deepEqual(idle({ 'keep-alive': '0', 'keep-alive-requests': '5' }), ['keep-alive-requests']);
+  const tries = { 'proxy-stream-next-upstream-tries': '5', 'proxy-stream-next-upstream-timeout': '5s' };
+  assert.deepEqual(idle(tries), []);
+  assert.deepEqual(idle({ ...tries, 'proxy-stream-next-upstream': 'false' }), [
+    'proxy-stream-next-upstream-timeout',
+    'proxy-stream-next-upstream-tries',
+  ]);
+  assert.deepEqual(idle({ 'proxy-protocol-header-timeout': '9s' }), ['proxy-protocol-header-timeout']);
+  assert.deepEqual(idle({ 'proxy-protocol-header-timeout': '9s', 'use-proxy-protocol': 'true' }), []);
+  assert.deepEqual(idle({ 'ssl-protocols': 'TLSv1.3', 'ssl-ciphers': 'ECDHE-RSA-AES128-GCM-SHA256' }), ['ssl-ciphers']);
   assert.deepEqual(codes({ 'max-worker-connections': '75' }), ['ConfigKeyNotHonoured']);
   assert.deepEqual(codes({ 'grpc-buffer-size-kb': '8', 'enable-serial-reloads': 'true' }), [
     'ConfigKeyNotHonoured',
@@ -208,6 +238,23 @@ test('an edit touches the rows that the key is about, and no others', () => {
   const routes = closed.upserts.flatMap((row) => (row.kind === 'route' ? [row.row] : []));
   assert.equal(routes.length, 2);
   for (const route of routes) assert.match(route.backends[0]?.backendId ?? '', /#denied$/);
+});
+
+test('an Ingress that asks for spans is told while nobody takes them', () => {
+  const traced = {
+    kind: 'Ingress',
+    metadata: { name: 'web', namespace: 'demo', annotations: { 'sluice.dev/enable-opentelemetry': 'true' } },
+    spec: { ingressClassName: 'sluice', rules: [{ host: 'web.example.com' }] },
+  };
+  const translator = new Translator(optionsOf({ configMap: key }));
+  const told = (data: Record<string, string>, changes: readonly { kind: 'ConfigMap' | 'Ingress'; key: string }[]) => {
+    const { problems } = translator.apply(viewOf(readObjects([traced, manifest(data)]).objects), changes, [], 0);
+    return problems.flatMap(({ code, source }) => (code === 'AnnotationWithoutEffect' ? [source.field] : []));
+  };
+  const field = 'metadata.annotations[sluice.dev/enable-opentelemetry]';
+  assert.deepEqual(told({}, [{ kind: 'Ingress', key: 'demo/web' }]), [field]);
+  assert.deepEqual(told({ 'otlp-collector-host': 'collector' }, [{ kind: 'ConfigMap', key }]), []);
+  assert.deepEqual(told({}, [{ kind: 'ConfigMap', key }]), [field]);
 });
 
 test('who is believed: proxy-real-ip-cidr goes before --trusted-proxies, and that before everybody', () => {
