@@ -46,6 +46,8 @@ export function migrateValues(given: Tree): Migration {
     notes.push(added('proxy.extraArgs.metrics-compat', 'dashboards and alerts of ingress-nginx go on'));
   }
   notes.push(...notesOfConfig(at(values, ['controller', 'config'])));
+  const { enabled: isScoped, namespaces } = Object(at(values, ['controller', 'scope'])) as Tree;
+  if (isScoped === true && namespaces === undefined) notes.push(todo('controller.scope.namespace', ownScope));
   const left = withoutContradictions(values);
   const isLeft = ({ from }: Note) => left.some((each) => from === each.from || from.startsWith(`${each.from}.`));
   return { values, notes: [...notes.filter((note) => !isLeft(note)), ...left] };
@@ -56,7 +58,7 @@ export function migrateValues(given: Tree): Migration {
     const own = rules.get(name);
     const decided = own === undefined ? inherited : { rule: own, depth: path.length };
     if (isTree(value) && (path.length === 0 || hasRulesBelow(name) || goesApart(decided, path))) {
-      for (const [key, below] of Object.entries(value)) visit(below, [...path, key], decided);
+      for (const [key, below] of inOrder(value)) visit(below, [...path, key], decided);
       return;
     }
     notes.push(fateOf(value, path, decided));
@@ -64,23 +66,23 @@ export function migrateValues(given: Tree): Migration {
 
   function fateOf(value: unknown, path: readonly string[], decided: Inherited | undefined): Note {
     const from = pathText(path);
-    if (isNothing(value) && decided?.rule.does !== 'move') return ignored(from, nothing);
+    if (isSilent(path, value) && decided?.rule.does !== 'move') return ignored(from, nothing);
     if (decided === undefined) return todo(from, 'It is not known: see charts/sluice/README.md for what it did.');
     const { rule, depth } = decided;
     if (rule.does === 'ignore') return ignored(from, rule.why);
     if (rule.does === 'refuse') return todo(from, rule.advice);
     if (value === null) return ignored(from, nothing);
-    const fitted = prepared(path.join('.'), value);
+    const forms = formsOf(path, value);
     const places = rule.to.map((to) => [...to.split('.'), ...path.slice(depth)]);
     for (const place of places) {
       const field = fieldAt(place);
       if (field === null) {
-        return isNothing(value)
+        return isSilent(path, value)
           ? ignored(from, nothing)
           : todo(from, `There is no ${pathText(place)}; charts/sluice/README.md has what there is.`);
       }
-      const fitting = formsOf(fitted).find((each) => field.safeParse(each).success);
-      if (fitting !== undefined) put(values, place, fitting);
+      const fitting = forms.find((each) => field.safeParse(each).success);
+      if (fitting !== undefined) put(values, place, joinedAt(values, place, fitting));
       else if (value === '') return ignored(from, nothing);
       else return todo(from, `${pathText(place)} takes ${kindOf(field)}, and this is not.`);
     }
@@ -88,6 +90,9 @@ export function migrateValues(given: Tree): Migration {
     return { from, verdict: to.length === 1 && to[0] === from ? 'same' : 'moved', to, says: rule.but ?? '' };
   }
 }
+
+const ownScope =
+  'Without, it is the namespace of the release, another one here: name it in controller.scope.namespaces.';
 
 /** A rule, and how many keys lead to where it stands. */
 interface Inherited {
@@ -110,6 +115,33 @@ function added(to: string, says: string): Note {
   return { from: '', verdict: 'added', to: [to], says };
 }
 
+/** The flags last: on the command line of ingress-nginx they come behind those of the chart, and the last one of a name holds. */
+function inOrder(tree: Tree): [key: string, value: unknown][] {
+  const entries = Object.entries(tree);
+  return [...entries.filter(([key]) => key !== 'extraArgs'), ...entries.filter(([key]) => key === 'extraArgs')];
+}
+
+/** A flag is given by being there: one without a value is on, and one that is false may be on elsewise. */
+function isFlag([component, group, ...rest]: readonly string[]): boolean {
+  return component === 'controller' && group === 'extraArgs' && rest.length === 1;
+}
+
+function isSilent(path: readonly string[], value: unknown): boolean {
+  return isNothing(value) && !(isFlag(path) && value !== null);
+}
+
+/** Of two switches there that are one here: what it is when both are told. */
+const joined = new Map<string, (one: boolean, other: boolean) => boolean>([
+  ['proxy.hostPort.enabled', (one, other) => one || other],
+  ['proxy.service.enabled', (one, other) => one && other],
+]);
+
+function joinedAt(values: Tree, place: readonly string[], value: unknown): unknown {
+  const join = joined.get(place.join('.'));
+  const before = at(values, place);
+  return join !== undefined && typeof before === 'boolean' && typeof value === 'boolean' ? join(before, value) : value;
+}
+
 /** What has to change on the way. */
 function prepared(name: string, value: unknown): unknown {
   if (name !== 'controller.topologySpreadConstraints' || !Array.isArray(value)) return value;
@@ -122,7 +154,9 @@ function prepared(name: string, value: unknown): unknown {
 }
 
 /** In the forms that templates of others take it in, too. */
-function formsOf(value: unknown): unknown[] {
+function formsOf(path: readonly string[], given: unknown): unknown[] {
+  if (isFlag(path) && given === '') return [true];
+  const value = prepared(path.join('.'), given);
   const isScalar = typeof value === 'number' || typeof value === 'boolean';
   return [
     value,

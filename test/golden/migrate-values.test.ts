@@ -30,6 +30,66 @@ for (const name of names) {
   });
 }
 
+const told: [about: string, given: object, path: string, value: unknown][] = [
+  // As `helm get values --all` prints it: every key, in the order of the alphabet.
+  ['hostNetwork', { hostNetwork: true, hostPort: { enabled: false } }, 'proxy.hostPort.enabled', true],
+  ['neither', { hostNetwork: false, hostPort: { enabled: false } }, 'proxy.hostPort.enabled', false],
+  ['no Service', { service: { enabled: false, external: { enabled: true } } }, 'proxy.service.enabled', false],
+  ['none outside', { service: { enabled: true, external: { enabled: false } } }, 'proxy.service.enabled', false],
+  [
+    'a flag against a value',
+    { extraArgs: { 'watch-ingress-without-class': 'true' }, watchIngressWithoutClass: false },
+    'controller.watchIngressWithoutClass',
+    true,
+  ],
+  [
+    'a flag without a value',
+    { extraArgs: { 'watch-ingress-without-class': '' } },
+    'controller.watchIngressWithoutClass',
+    true,
+  ],
+  [
+    'the class of a flag',
+    {
+      extraArgs: { 'controller-class': 'own.example/nginx' },
+      ingressClassResource: { controllerValue: 'k8s.io/ingress-nginx' },
+    },
+    'controller.adoptControllerClass.0',
+    'own.example/nginx',
+  ],
+  [
+    'a name that is none',
+    { extraArgs: { 'default-ssl-certificate': '' } },
+    'controller.defaultSslCertificate',
+    undefined,
+  ],
+];
+for (const [about, controller, path, value] of told) {
+  test(`what ingress-nginx makes of two values, or of none: ${about}`, () => {
+    const { values } = migrateValues({ controller });
+    const found = path.split('.').reduce<unknown>((below, key) => Object(below)[key] as unknown, values);
+    assert.equal(found, value);
+  });
+}
+
+test('a flag that is on by being there, or off where it would be on, is for a person to see', () => {
+  const extraArgs = { 'disable-catch-all': '', 'update-status': false, 'enable-ssl-passthrough': '' };
+  const { notes } = migrateValues({ controller: { extraArgs } });
+  const verdicts = new Map(notes.map(({ from, verdict, says }) => [from, `${verdict} ${says.slice(0, 9)}`]));
+  assert.equal(verdicts.get('controller.extraArgs.disable-catch-all'), 'todo The flags');
+  assert.equal(verdicts.get('controller.extraArgs.update-status'), 'todo The flags');
+  assert.equal(verdicts.get('controller.extraArgs.enable-ssl-passthrough'), 'ignored ssl-passt');
+});
+
+test('a scope of one namespace, that of ingress-nginx, has to be named', () => {
+  const todoOf = (scope: object) =>
+    migrateValues({ controller: { scope } }).notes.filter(({ verdict }) => verdict === 'todo').length;
+  assert.deepEqual(
+    [todoOf({ enabled: true, namespace: '' }), todoOf({ enabled: true, namespace: 'a' }), todoOf({ enabled: false })],
+    [1, 0, 0],
+  );
+});
+
 test('every rule that moves leads to a key of ours', () => {
   const wrong = [...rules].filter(([from, rule]) => {
     if (rule.does !== 'move') return false;
