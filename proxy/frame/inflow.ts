@@ -49,8 +49,9 @@ export class Inflow<T> {
     if (stream.isRemoteClosed) return;
     stream.untold += bytes;
     if (stream.untold * 2 < stream.windowBytes) return;
-    // What is still to come fits: the peer needs to know of no more room.
-    if (stream.expected !== -1 && !stream.isPadded && stream.expected <= stream.receiveWindow) return;
+    // What is still to come fits: the peer needs to know of no more room. But behind a window that is shut nghttp2 does not even say
+    // that it was all, though a frame without bytes needs none (RFC 9113 §6.9.1).
+    if (stream.expected !== -1 && !stream.isPadded && stream.expected < stream.receiveWindow) return;
     let increment = stream.untold;
     // A window is one round trip's worth of bytes: where the reader takes them as they come, more is let on the way.
     if (stream.unconsumed * 4 <= stream.windowBytes) {
