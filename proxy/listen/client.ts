@@ -45,7 +45,6 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   idleLooks = 0;
   readonly #seat: H2Taker | null;
   #isConsuming = false;
-  #held: Held | null = null;
   #hasTurn = false;
   readonly #body = new BodyReader();
 
@@ -62,18 +61,18 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
 
   receive(buffer: Buffer, start: number, end: number): void {
     readClock();
-    if (this.#held !== null && this.phase <= phaseHead) {
-      this.#held.add(buffer, start, end);
+    if (this.held !== null && this.phase <= phaseHead) {
+      this.held.add(buffer, start, end);
       // A head is looked at again only when another line of it has ended, or dripping clients would cost their square.
-      const isLonger = this.#held.length < this.engine.limits.headBytes && !buffer.subarray(start, end).includes(0x0a);
-      if (!isLonger) this.#consumeHeld(this.#held);
+      const isLonger = this.held.length < this.engine.limits.headBytes && !buffer.subarray(start, end).includes(0x0a);
+      if (!isLonger) this.#consumeHeld(this.held);
     } else {
       this.#consume(buffer, start, end);
     }
   }
 
   #consumeHeld(held: Held): void {
-    this.#held = null;
+    this.held = null;
     this.#consume(held.bytes, 0, held.length);
     held.release();
   }
@@ -110,13 +109,13 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   }
 
   #hold(buffer: Buffer, start: number, end: number): void {
-    this.#held = (this.#held ?? new Held()).add(buffer, start, end);
+    this.held = (this.held ?? new Held()).add(buffer, start, end);
   }
 
   /** Of the next requests. */
   #holdNext(buffer: Buffer, start: number, end: number): void {
     this.#hold(buffer, start, end);
-    if ((this.#held as Held).length >= mostHeldBytes) this.pause();
+    if ((this.held as Held).length >= mostHeldBytes) this.pause();
   }
 
   /** @returns the offset after what was used */
@@ -228,7 +227,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   /** The exchange is over and its record is written. Goes on with the next request, or closes. */
   exchangeEnded(exchange: Exchange): void {
     // Requests that came before FIN may still be held, or be what is being read now.
-    const isLast = this.hasEnded && this.#held === null && !this.#isConsuming;
+    const isLast = this.hasEnded && this.held === null && !this.#isConsuming;
     const mayStay = !exchange.willClose && exchange.isRequestComplete && !isLast;
     const wasLast = !exchange.isKeepAlive && exchange.isRequestComplete && !this.isPaused;
     this.exchange = null;
@@ -248,7 +247,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     this.phase = phaseIdle;
     this.expiresAtMs = clock.nowMs + this.peer.door.limits.idleMs;
     if (this.isPaused) this.resume();
-    const held = this.#held;
+    const held = this.held;
     if (this.#isConsuming) return;
     if (held === null) {
       if (this.hasEnded) this.#linger();
@@ -262,7 +261,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
 
   /** The client has sent all that it ever will: it said so, and nothing is unread that could make the end a reset. */
   #close(): void {
-    this.#held = null;
+    this.held = null;
     this.phase = phaseLinger;
     this.expiresAtMs = clock.nowMs + this.engine.limits.writeIdleMs;
     this.link.close();
@@ -273,7 +272,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
    * destroy the answer before the client has read it (RFC 9112 §9.6).
    */
   #linger(): void {
-    this.#held = null;
+    this.held = null;
     this.phase = phaseLinger;
     if (this.link.isDestroyed) return;
     this.expiresAtMs = clock.nowMs + this.engine.limits.writeIdleMs;
@@ -285,8 +284,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     super.startTunnel(exchange, line, head);
     this.phase = phaseTunnel;
     exchange.requestDeadlineMs = this.expiresAtMs = this.leavesAtMs;
-    const held = this.#held;
-    this.#held = null;
+    const held = this.held;
+    this.held = null;
     if (held !== null) tunnelFromClient(exchange, held.bytes, 0, held.length, false);
     held?.release();
     if (this.hasEnded) tunnelClientEnded(this.engine, exchange);
@@ -345,7 +344,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     readClock();
     if (this.phase === phaseClosed) return;
     this.phase = phaseClosed;
-    this.#held = null;
+    this.held = null;
     this.chunk = null;
     this.engine.halfOpen.delete(this);
     if (this.exchange !== null) clientGone(this.engine, this.exchange);

@@ -7,6 +7,7 @@ import type { Peer } from '../forward/sides.ts';
 import { clock, readClock } from './clock.ts';
 import { restMs } from './connection.ts';
 import { H1Reply } from './h1reply.ts';
+import type { Held } from './held.ts';
 import { phaseBody, phaseIdle, phaseTunnel, phaseWaiting } from './phase.ts';
 
 /** How long an HTTP/1 client connection waits, and what for. One wait is on at a time; the sweep looks at `expiresAtMs`. */
@@ -21,6 +22,8 @@ export abstract class H1Waits extends H1Reply {
   protected readonly engine: Engine;
   protected phase = phaseIdle;
   protected isPaused = false;
+  /** The beginning of a head, or what came before the answer to the request before it. */
+  protected held: Held | null = null;
   /** Bytes of the answer that were written when a half-closed client was last looked at. */
   #sentAtLook = 0;
 
@@ -34,8 +37,9 @@ export abstract class H1Waits extends H1Reply {
   get heldBytes(): number {
     if (this.link.isDestroyed) return 0;
     // What waits to be sent lies in the chunk that it was read into; what was read before a pause, in one of the client's or in a copy.
-    const bytes = Math.max(this.link.unsentBytes, keptBytes(this.exchange)) + (this.isPaused ? chunkBytes : 0);
-    return bytes + this.link.roomBytes;
+    const bytes = Math.max(this.link.unsentBytes, keptBytes(this.exchange)) + this.link.roomBytes;
+    if (this.held !== null) return bytes + this.held.bytes.length;
+    return this.isPaused ? bytes + chunkBytes : bytes;
   }
 
   /** Inside a request no wait is longer than what is left of its own time. */

@@ -80,9 +80,9 @@ beforeEach(async () => {
       { ...configMap, metadata: { name: 'config', namespace: 'default' }, data: config },
       { ...configMap, metadata: { name: 'tcp', namespace: 'default' }, data: { [tcpPort]: 'default/web:80' } },
     ],
-    // Who is turned away because others wait is not there to fill the worker.
+    // Who is turned away because others wait is not there to fill the worker; nor is who is given up for his slowness.
     args: [
-      ...['--limit-memory-bytes', `${limit}`, '--limit-overload-ms', '0'],
+      ...['--limit-memory-bytes', `${limit}`, '--limit-overload-ms', '0', '--limit-head-ms', '3600000'],
       ...['--configmap', 'default/config', '--tcp-services-configmap', 'default/tcp'],
     ],
   });
@@ -241,4 +241,21 @@ test('so do field blocks that never end', async () => {
 test('so do frames that never end, little as each has', async () => {
   const begun = frame(frameTypes.headers, 0, 3, piece).subarray(0, 8_000);
   await survived(sending(9_000, Buffer.concat([withoutWindow('nobody.test', 1), begun])));
+});
+
+test('heads that never end keep nobody from being served while they wait', async () => {
+  const fields = Array.from({ length: 3 }, (_, nth) => `X-${nth}: ${'a'.repeat(10_000)}\r\n`).join('');
+  const heads = sending(4_900, Buffer.from(`GET / HTTP/1.1\r\nHost: gw.test\r\n${fields}`));
+  const from = Array.from({ length: 32 }, (_, nth) => `127.0.66.${nth + 1}`);
+  const attack = Attack.start({ port: sluice.httpPort, from, ...heads });
+  try {
+    await eventually(
+      async () => (attack.connected + attack.turnedAway === 4_900 && (await sheds()) > 0 ? true : undefined),
+      'the heads to fill the worker',
+    );
+    await eventually(async () => ((await ask()) === 200 ? true : undefined), 'others to be served');
+    assert.ok(attack.open > 1_000, `${attack.open} wait`);
+  } finally {
+    attack.stop();
+  }
 });
