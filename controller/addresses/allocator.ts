@@ -91,7 +91,7 @@ export class Allocator {
 
   /** By name of pool. */
   usage(): ReadonlyMap<string, AddressPoolStatus> {
-    return usageOf(this.#pools, this.#ledger.inUse());
+    return usageOf(this.#pools, new Set(this.#ledger.inUse()), this.#nodesByAddress.keys());
   }
 
   #readPools(view: ClusterView, work: Work): void {

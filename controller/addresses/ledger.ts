@@ -33,7 +33,7 @@ export class Ledger {
   #openings = 0;
   #turnover = 0;
 
-  /** Grows with every hold that begins or ends. */
+  /** Grows with every hold that begins or ends, and with nodes whose addresses are others. */
   get turnover(): number {
     return this.#turnover;
   }
@@ -163,6 +163,7 @@ export class Ledger {
 
   /** Pools or nodes are others now. */
   startOver(nodesByAddress: ReadonlyMap<string, string>): void {
+    if (nodesByAddress !== this.#nodesByAddress) this.#turnover++;
     this.#nodesByAddress = nodesByAddress;
     this.#cursors.clear();
   }

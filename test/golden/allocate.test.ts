@@ -92,6 +92,19 @@ test('what one address, or the lack of any, costs grows with the Services and no
   assert(sharing(200) < 6 * sharing(100), 'Services that share are not compared in pairs again and again');
 });
 
+test('what is free of a pool is told anew when a node takes an address', () => {
+  const world = new AddressWorld();
+  world.put({ kind: 'AddressPool', metadata: { name: 'one' }, spec: { addresses: ['192.0.2.1-192.0.2.2'] } });
+  const replica = new Replica(world);
+  replica.settle();
+  const { turnover } = replica.allocator;
+  const status = { addresses: [{ type: 'InternalIP', address: '192.0.2.1' }] };
+  world.put({ kind: 'Node', metadata: { name: 'n1' }, status });
+  replica.settle();
+  assert(replica.allocator.turnover > turnover);
+  assert.deepEqual(replica.allocator.usage().get('one'), { ipv4: { assigned: 0, available: 1 } });
+});
+
 /** How often texts are looked up while something runs: the same on every machine. */
 function countCalls(run: () => void): number {
   const [get, includes] = [Map.prototype.get, Array.prototype.includes];
