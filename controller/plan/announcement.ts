@@ -32,6 +32,8 @@ export function planAnnouncement(
     const at = { ...source, field: `spec.bgp.peers[${index}]` };
     if (!peers.has(peer)) problems.push(planProblem('AnnouncementPeerNotFound', at, { peer }));
   }
+  // An API server refuses it, files may hold it.
+  if (spec.l2 === undefined && spec.bgp === undefined) problems.push(planProblem('AnnouncementWithoutWay', source, {}));
   const layer2 = spec.l2 ? { interfaces: spec.l2.interfaces } : null;
   const bgp = bgpOf(spec.bgp, peers, source, problems);
   const isMute = layer2 === null && bgp === null;

@@ -13,6 +13,11 @@ export const planCatalogue = {
     text: 'No node may announce {address}: none that Announcement {announcements} selects is fit for it.',
     hint: 'Nodes with the label node.kubernetes.io/exclude-from-external-load-balancers or without network are left out.',
   },
+  AnnouncementWithoutWay: {
+    severity: 'error',
+    text: 'The Announcement has neither l2 nor bgp, so it announces nothing.',
+    hint: 'Add l2, bgp or both; l2: {} and bgp: {} take what is usual.',
+  },
   AnnouncementPoolNotFound: {
     severity: 'warning',
     text: 'AddressPool {pool} does not exist.',
