@@ -16,6 +16,7 @@ import { Sweep } from './sweep.ts';
 import { createTcpServer } from './tcp.ts';
 import { createTlsServer } from './tlsserver.ts';
 import { type Place, UdpListener } from './udp.ts';
+import { UdpRoom } from './udproom.ts';
 
 /** The open ports of one listener: several when it binds several addresses. */
 interface OpenDoor {
@@ -35,6 +36,7 @@ export class Doors {
   readonly #gate: Gate;
   /** How many client connections there may be. */
   readonly #capacity: number;
+  readonly #udpRoom: UdpRoom;
   #onEmpty: (() => void) | null = null;
   /** Port for redirects to https. */
   httpsPort = 443;
@@ -42,6 +44,7 @@ export class Doors {
   constructor(engine: Engine) {
     this.#engine = engine;
     this.#capacity = Math.min(engine.limits.connections, connectionsByOpenFiles());
+    this.#udpRoom = new UdpRoom(engine.limits);
     this.#gate = new Gate({
       limits: engine.limits,
       observer: engine.observer,
@@ -84,7 +87,13 @@ export class Doors {
   }
 
   async #receive(listener: Listener, open: OpenDoor, place: Place): Promise<void> {
-    const datagrams = await UdpListener.open(this.#engine, listener.id, place, () => this.#ended());
+    const start = {
+      engine: this.#engine,
+      listenerId: listener.id,
+      room: this.#udpRoom,
+      onEmpty: () => this.#ended(),
+    };
+    const datagrams = await UdpListener.open(start, place);
     open.datagrams.push(datagrams);
     open.port = datagrams.port;
   }

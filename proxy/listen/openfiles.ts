@@ -7,11 +7,24 @@ import { readdirSync, readFileSync } from 'node:fs';
  * @returns Infinity where the system does not say
  */
 export function connectionsByOpenFiles(): number {
+  return Math.max(1, Math.floor((filesToGive() * 2) / 3));
+}
+
+/**
+ * How many UDP flows they allow. Each has a socket, and anybody can begin thousands in other people's names: they may take
+ * half of what connections leave, so that a flood of datagrams takes none from those.
+ *
+ * @returns Infinity where the system does not say
+ */
+export function udpFlowsByOpenFiles(): number {
+  return Math.max(1, Math.floor(filesToGive() / 6));
+}
+
+function filesToGive(): number {
   try {
     const limits = readFileSync('/proc/self/limits', 'utf8');
     const most = Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? Number.POSITIVE_INFINITY);
-    const own = readdirSync('/proc/self/fd').length + spareFiles;
-    return Math.max(1, Math.floor(((most - own) * 2) / 3));
+    return most - readdirSync('/proc/self/fd').length - spareFiles;
   } catch {
     return Number.POSITIVE_INFINITY;
   }

@@ -6,9 +6,19 @@ import { plainAddress } from '../match/ranges.ts';
 import { readClock } from './clock.ts';
 import type { SocketHandle } from './sockets.ts';
 import { Sweep } from './sweep.ts';
+import type { UdpRoom } from './udproom.ts';
 
 /** Where a listener binds, or a socket that is bound already. */
 export type Place = SocketHandle | { readonly port: number; readonly host?: string };
+
+export interface UdpListenerStart {
+  readonly engine: Engine;
+  readonly listenerId: string;
+  /** Shared by all listeners of the worker. */
+  readonly room: UdpRoom;
+  /** The last flow has ended. */
+  onEmpty(): void;
+}
 
 /**
  * One socket of a udp listener and the flows of its clients. The kernel gives a client's datagrams to the same worker for as long
@@ -20,16 +30,17 @@ export class UdpListener {
   readonly #listenerId: string;
   readonly #socket: Socket;
   readonly #flowsByClient = new Map<string, UdpFlow>();
-  readonly #countsBySource = new Map<string, number>();
+  readonly #room: UdpRoom;
   readonly #sweep = new Sweep<UdpFlow>();
   readonly #onEmpty: () => void;
   #isClosing = false;
 
-  private constructor(engine: Engine, listenerId: string, socket: Socket, onEmpty: () => void) {
-    this.#engine = engine;
-    this.#listenerId = listenerId;
+  private constructor(start: UdpListenerStart, socket: Socket) {
+    this.#engine = start.engine;
+    this.#listenerId = start.listenerId;
+    this.#room = start.room;
+    this.#onEmpty = start.onEmpty;
     this.#socket = socket;
-    this.#onEmpty = onEmpty;
     this.port = socket.address().port;
     socket.on('message', (datagram, from) => this.#received(datagram, from));
     // A datagram that cannot be received or sent is lost, as datagrams are.
@@ -38,10 +49,9 @@ export class UdpListener {
 
   /**
    * @param place port and perhaps host, as of net.Server; or a bound handle of the primary
-   * @param onEmpty called when the last flow has ended
    * @throws the system's error when the port cannot be had
    */
-  static open(engine: Engine, listenerId: string, place: Place, onEmpty: () => void): Promise<UdpListener> {
+  static open(start: UdpListenerStart, place: Place): Promise<UdpListener> {
     const family = 'getsockname' in place ? familyOf(place) : isIPv6(place.host ?? '::') ? 6 : 4;
     const socket = dgram.createSocket({
       type: family === 6 ? 'udp6' : 'udp4',
@@ -53,7 +63,7 @@ export class UdpListener {
       socket.once('error', reject);
       socket.once('listening', () => {
         socket.removeListener('error', reject);
-        resolve(new UdpListener(engine, listenerId, socket, onEmpty));
+        resolve(new UdpListener(start, socket));
       });
       if ('getsockname' in place) socket.bind(place as dgram.BindOptions);
       else socket.bind(place.port, place.host);
@@ -98,10 +108,7 @@ export class UdpListener {
 
   #open(client: string, from: RemoteInfo, before: UdpFlow | undefined): UdpFlow | undefined {
     before?.destroy();
-    const { udpFlows, udpFlowsPerSource } = this.#engine.limits;
-    const ofSource = this.#countsBySource.get(from.address) ?? 0;
-    const isFull = this.#sweep.size >= udpFlows || ofSource >= udpFlowsPerSource || this.#engine.pressure.isFull;
-    if (this.#isClosing || isFull) return undefined;
+    if (this.#isClosing || this.#engine.pressure.isFull || !this.#room.hasRoomFor(from.address)) return undefined;
     const { address, port } = this.#socket.address();
     const flow: UdpFlow = new UdpFlow(this.#engine, {
       route: this.#engine.tables.matchL4(this.#listenerId, ''),
@@ -118,7 +125,7 @@ export class UdpListener {
       over: () => this.#forget(client, from.address, flow),
     });
     this.#flowsByClient.set(client, flow);
-    this.#countsBySource.set(from.address, ofSource + 1);
+    this.#room.take(from.address);
     this.#sweep.add(flow);
     this.#engine.observer.connectionOpened(this.#listenerId);
     flow.begin();
@@ -134,9 +141,7 @@ export class UdpListener {
   #forget(client: string, source: string, flow: UdpFlow): void {
     if (this.#flowsByClient.get(client) !== flow) return;
     this.#flowsByClient.delete(client);
-    const left = (this.#countsBySource.get(source) ?? 0) - 1;
-    if (left > 0) this.#countsBySource.set(source, left);
-    else this.#countsBySource.delete(source);
+    this.#room.leave(source);
     this.#sweep.remove(flow);
     this.#engine.observer.connectionClosed(this.#listenerId);
     if (this.#sweep.size === 0) this.#onEmpty();
