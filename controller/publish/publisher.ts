@@ -56,6 +56,8 @@ export class Publisher<M extends AnyKinds> {
   readonly #staged = new Map<string, { ref: RefIn<M>; entry: RowIn<M> | null }>();
   #commit: Commit | null = null;
   #wasApplied = false;
+  /** A reader has come or gone, and nobody was told yet that all of those that are there now hold the table. */
+  #areOthers = false;
 
   constructor(contract: Contract<M>, nowMs: () => number = Date.now) {
     this.#contract = contract;
@@ -106,9 +108,11 @@ export class Publisher<M extends AnyKinds> {
       settled: () => this.#settle(),
     });
     this.#subscriptions.add(subscription);
+    this.#areOthers ||= !subscriber.isObserver;
     subscription.changed(new Map());
     return () => {
       subscription.end();
+      this.#areOthers ||= !subscriber.isObserver;
       this.#subscriptions.delete(subscription);
       this.#settle();
     };
@@ -120,6 +124,8 @@ export class Publisher<M extends AnyKinds> {
    */
   heardElsewhere(post: AckPost, admin: string | null = null): void {
     for (const subscription of this.#subscriptions) if (subscription.subscriber.name === post.name) return;
+    const before = this.#elsewhere.get(post.name);
+    this.#areOthers ||= before?.post.node !== post.node;
     this.#elsewhere.set(post.name, { post, admin, atMs: this.#nowMs() });
     this.#settle();
   }
@@ -127,12 +133,14 @@ export class Publisher<M extends AnyKinds> {
   /** Forgets proxies of other replicas that have fallen silent. Called now and then. */
   expire(): void {
     for (const [name, heard] of this.#elsewhere) {
-      if (this.#nowMs() - heard.atMs > forgetAfterMs) this.#elsewhere.delete(name);
+      if (this.#nowMs() - heard.atMs <= forgetAfterMs) continue;
+      this.#elsewhere.delete(name);
+      this.#areOthers = true;
     }
     this.#settle();
   }
 
-  /** Calls back each time that all proxies have come to hold the table of the last commit. */
+  /** Calls back each time that all proxies have come to hold the table of the last commit, and when other proxies do than before. */
   onApplied(callback: () => void): void {
     this.#callbacks.push(callback);
   }
@@ -208,9 +216,12 @@ export class Publisher<M extends AnyKinds> {
 
   #settle(): void {
     const isApplied = this.isApplied();
-    const hasBecomeApplied = isApplied && !this.#wasApplied;
+    const isNews = isApplied && (!this.#wasApplied || this.#areOthers);
     this.#wasApplied = isApplied;
-    if (hasBecomeApplied) for (const callback of this.#callbacks) callback();
+    if (isNews) {
+      this.#areOthers = false;
+      for (const callback of this.#callbacks) callback();
+    }
     for (const callback of this.#answerCallbacks) callback();
   }
 

@@ -5,7 +5,7 @@ import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { controllerServerName } from '#table/wire.ts';
 import type { Verdict } from '../../controller/publish/auth.ts';
 import { waitUntil } from '../kit/wait.ts';
-import { authority, startController, stopAll } from './streamrig.ts';
+import { authority, secret, startController, stopAll, TestProxy } from './streamrig.ts';
 
 async function ask(port: number, name: string): Promise<TLSSocket> {
   const socket = tlsConnect({ port, host: '127.0.0.1', ca: authority.certPem, servername: controllerServerName });
@@ -43,4 +43,30 @@ test('a reader that has gone while its token was reviewed is none that statuses 
   } finally {
     await stopAll(controller);
   }
+});
+
+test('of proxies that come or go while nothing changes it is told, too: statuses name the nodes that they run on', async () => {
+  const controller = await startController();
+  const { publisher } = controller;
+  const told: string[][] = [];
+  publisher.onApplied(() => told.push(publisher.readers().map(({ name }) => name)));
+  const hasTold = (...names: string[]) =>
+    waitUntil(() => names.sort().join() === told.at(-1)?.sort().join(), `${names.join(' and ')} to be told of`);
+  publisher.stage([secret('a', '1')], []);
+  const { hash, generation } = publisher.commit({}, {});
+  const first = new TestProxy([controller.url], { name: 'first' });
+  await hasTold('first');
+  const second = new TestProxy([controller.url], { name: 'second' });
+  await hasTold('first', 'second');
+  await second.client.stop();
+  await hasTold('first');
+  const ack = { type: 'applied', hash, generation } as const;
+  const post = { stream: '', name: 'third', zone: null, node: 'n3', admin: null, ack };
+  publisher.heardElsewhere(post);
+  await hasTold('first', 'third');
+  const count = told.length;
+  publisher.heardElsewhere(post);
+  publisher.expire();
+  assert.equal(told.length, count, 'once');
+  await stopAll(first, controller);
 });
