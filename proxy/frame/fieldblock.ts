@@ -1,4 +1,4 @@
-import { unpooled } from './pieces.ts';
+import { joined, unpooled } from '../parse/unpooled.ts';
 import { mostBlockBytes } from './section.ts';
 
 /** Nobody needs more frames for what a field section may hold; empty ones are free to send and not to take (CVE-2024-27316). */
@@ -24,7 +24,7 @@ export class FieldBlock {
   /** @returns false when it is too much */
   add(piece: Buffer): boolean {
     if (++this.#continuations > mostContinuations || this.bytes.length + piece.length > mostBlockBytes) return false;
-    this.bytes = Buffer.concat([this.bytes, piece]);
+    this.bytes = joined(this.bytes, piece, 0, piece.length);
     return true;
   }
 

@@ -1,3 +1,5 @@
+import { unpooled } from '../parse/unpooled.ts';
+
 /**
  * Body bytes of a stream that wait, in order. Small pieces share a room: a buffer for each takes 120 bytes more than what is in
  * it, and a peer may send every byte in a frame of its own.
@@ -60,10 +62,3 @@ export class Pieces {
 const nothing = Buffer.alloc(0);
 const roomBytes = 4_096;
 const fewBytes = 256;
-
-/** A copy that is not out of Buffer's pool: what waits for long would keep a slab of 64 KiB alive, of which it may be a small part. */
-export function unpooled(buffer: Buffer, start: number, end: number): Buffer {
-  const copy = Buffer.allocUnsafeSlow(end - start);
-  buffer.copy(copy, 0, start, end);
-  return copy;
-}

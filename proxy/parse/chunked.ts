@@ -1,6 +1,7 @@
 import { hexValue, nameClass } from './chars.ts';
 import { Head, noTrailers, parseFields } from './head.ts';
 import { latin1 } from './latin1.ts';
+import { joined, unpooled } from './unpooled.ts';
 
 /** Bytes of chunk extensions in a whole body; nobody uses them, and without a bound they are free amplification. */
 const mostExtensionBytes = 4_096;
@@ -133,14 +134,14 @@ export class ChunkedReader {
 
   #takeTrailer(buffer: Buffer, start: number, end: number): number {
     const earlier = this.#trailerBytes;
-    const bytes = earlier === null ? buffer : Buffer.concat([earlier, buffer.subarray(start, end)]);
+    const bytes = earlier === null ? buffer : joined(earlier, buffer, start, end);
     const from = earlier === null ? start : 0;
     const to = earlier === null ? end : bytes.length;
     const after = parseFields(fields, bytes, from, from, Math.min(to, from + mostTrailerBytes), mostTrailerFields);
     if (after < 0) return -1;
     if (after === 0) {
       if (to - from >= mostTrailerBytes) return -1;
-      this.#trailerBytes = earlier === null ? Buffer.from(buffer.subarray(start, end)) : bytes;
+      this.#trailerBytes = earlier === null ? unpooled(buffer, start, end) : bytes;
       return end;
     }
     if (fields.count > 0) {

@@ -83,7 +83,7 @@ function others(): void {
   for (let bytes = 0; bytes < Buffer.poolSize; bytes += 8_192) Buffer.allocUnsafe(8_192);
 }
 
-test('what waits of a stream, and a field block or head whose end has not come, keep no memory of others', () => {
+test('what waits of a stream, and a field block, head or trailers whose end has not come, keep no memory of others', () => {
   const bytes = Buffer.alloc(5_000);
   assertKeepsLess(2 * bytes.length, () => {
     const pieces = new Pieces();
@@ -97,6 +97,22 @@ test('what waits of a stream, and a field block or head whose end has not come, 
     others();
     return block;
   });
+  assertKeepsLess(2 * bytes.length, () => {
+    const block = new FieldBlock();
+    block.begin(1, false, false, bytes.subarray(0, 2_000));
+    block.add(bytes.subarray(2_000));
+    others();
+    return block;
+  });
+  for (const pieces of [['x: '], ['x: ', 'y']]) {
+    assertKeepsLess(2 * bytes.length, () => {
+      const reader = new BodyReader();
+      reader.begin(bodyChunked, 0);
+      for (const piece of ['0\r\n', ...pieces]) reader.feed(Buffer.from(piece, 'latin1'), 0, piece.length);
+      others();
+      return reader;
+    });
+  }
   assertKeepsLess(2 * bytes.length, () => {
     const held = new Held().add(bytes, 0, 100);
     others();
