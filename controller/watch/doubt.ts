@@ -5,7 +5,8 @@ import type { ClusterView, ObjectKey } from './view.ts';
  * Whether it is to be believed that all endpoints of a slice are unready. When the API server has been away, all nodes are silent
  * for the node controller before they can speak again: it calls every pod unready, though none has changed, and takes it back
  * some seconds later. Kubernetes evicts nobody then, for the same reason (full disruption). Until such a doubt has passed, a
- * slice that loses its last ready endpoint stays as it was; single endpoints come and go as always.
+ * slice that loses its last ready endpoint stays as it was, unless all that it had are ending or gone, which no silence makes of
+ * them; single endpoints come and go as always.
  */
 export class Doubt<T> {
   readonly #patienceMs: number;
@@ -40,6 +41,7 @@ export class Doubt<T> {
     if (slice === null || this.#restMs(nowMs) <= 0) return false;
     const held = view.get('EndpointSlice', key);
     if (held === undefined || !held.endpoints.some(isReady) || slice.endpoints.some(isReady)) return false;
+    if (!slice.endpoints.some(isStaying)) return false;
     this.#withheld.set(key, news);
     return true;
   }
@@ -74,4 +76,8 @@ function isNobodyHeard(nodes: Iterable<ObjectOf<'Node'>>): boolean {
 
 function isReady({ conditions }: ObjectOf<'EndpointSlice'>['endpoints'][number]): boolean {
   return conditions?.ready ?? true;
+}
+
+function isStaying({ conditions }: ObjectOf<'EndpointSlice'>['endpoints'][number]): boolean {
+  return !(conditions?.terminating ?? false);
 }

@@ -133,6 +133,15 @@ test('after all nodes were silent at once, nobody believes that all pods are unr
     'one is ready: it is so',
   );
   await put(true, true);
+  await put();
+  assert.deepEqual(all.map(readyOf), [[], []], 'all are gone: no silence of nodes does that');
+  await put(true, true);
+  const ending = slice(false, false);
+  const endpoints = ending['endpoints'] as { conditions: object }[];
+  for (const each of endpoints) each.conditions = { ready: false, serving: true, terminating: true };
+  await api.apply(ending);
+  await waitUntil(() => all.every((watch) => readyOf(watch)?.[0] === false), 'that all are ending to be believed');
+  await put(true, true);
   await api.delete(slice(true, true));
   await waitUntil(() => all.every((watch) => readyOf(watch) === undefined), 'it to be gone');
 });
