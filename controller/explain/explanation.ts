@@ -4,7 +4,7 @@ import { flat } from './flat.ts';
 import { placeOf, problemLine } from './lint.ts';
 import type { Health } from './live.ts';
 import type { Origins } from './origins.ts';
-import { type Behind, refusalOf, type Trace } from './trace.ts';
+import type { Answer, Behind, Trace } from './trace.ts';
 
 /** What is known beside the table. */
 export interface Known {
@@ -53,7 +53,7 @@ const mostOthers = 20;
 
 /** Whether a client gets what it asks for, or is sent where it does. */
 export function isServed({ answer }: Trace): boolean {
-  return answer === null || answer.status < 400;
+  return answer === null || (answer.status !== 'reset' && answer.status < 400);
 }
 
 /** Objects whose problems bear upon the answer. */
@@ -81,8 +81,12 @@ function readable(text: string): string {
 }
 
 function answerText({ answer, behind }: Trace): string {
-  if (answer !== null) return `${answer.status} ${readable(answer.says)}`;
+  if (answer !== null) return refusalText(answer);
   return `of ${behind.map(({ backend, share }) => (behind.length === 1 ? backend.id : `${backend.id} (${share} %)`)).join(', ')}`;
+}
+
+function refusalText({ status, says }: Answer): string {
+  return `${status === 'reset' ? 'reset:' : status} ${readable(says)}`;
 }
 
 /** Fields that say where a row belongs, and nothing of how a request fares; and those with a line of their own. */
@@ -113,12 +117,11 @@ function settingLines({ kind, row }: Row, origins: Origins): [string, string][] 
 }
 
 function backendLines(behind: Behind, health: ReadonlyMap<string, Health> | undefined): [string, string][] {
-  const { backend, endpoints, name, path, host, share } = behind;
-  const refusal = refusalOf(behind);
+  const { backend, endpoints, name, path, host, share, refusal } = behind;
   const lines: [string, string][] = [
     [
       'backend',
-      `${backend.id}${ofSource(backend.source)}, ${share} %${refusal === null ? '' : `: ${refusal.status} ${refusal.says}`}`,
+      `${backend.id}${ofSource(backend.source)}, ${share} %${refusal === null ? '' : `: ${refusalText(refusal)}`}`,
     ],
   ];
   if (path !== null) lines.push(['backend', `sees the path ${readable(path)}`]);

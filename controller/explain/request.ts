@@ -37,7 +37,9 @@ export function requestOf(asked: Asked, table: Table): Request {
   const path = normalisePath(rawPath);
   const headers = headersOf(asked.headers);
   const host = headers.get('host');
-  const hostname = plainName(host === undefined ? url.hostname : host.replace(/:\d*$/, ''));
+  const hostname = (host?.replace(/:\d*$/, '') ?? url.hostname).toLowerCase().replace(/\.$/, '');
+  // Redirects keep its port.
+  if (host === undefined) headers.set('host', authority.replace(/^.*@/, ''));
   return {
     listener,
     isRefused: path === null,
@@ -53,13 +55,6 @@ export function requestOf(asked: Asked, table: Table): Request {
       header: (name) => headers.get(name),
     },
   };
-}
-
-function plainName(name: string): string {
-  return name
-    .toLowerCase()
-    .replace(/\.$/, '')
-    .replace(/^\[|\]$/g, '');
 }
 
 /** Matching is about bytes: one character each. */

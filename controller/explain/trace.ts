@@ -4,10 +4,10 @@ import type { Host } from '#table/listener.ts';
 import type { Route } from '#table/route.ts';
 import type { Table } from '#table/rows.ts';
 import type { RequestFacts } from '../../proxy/match/facts.ts';
-import { L4Matcher } from '../../proxy/match/l4matcher.ts';
+import { type CompiledL4Route, L4Matcher } from '../../proxy/match/l4matcher.ts';
 import type { CompiledRoute } from '../../proxy/match/match.ts';
 import { Matcher } from '../../proxy/match/matcher.ts';
-import { hasOtherReadings, isMeantAsSpelt, otherReadings } from '../../proxy/match/readings.ts';
+import { hasOtherReadings, isMeantAsSpelt, isServedUnproven, otherReadings } from '../../proxy/match/readings.ts';
 import type { Request } from './request.ts';
 import { standingOf } from './standing.ts';
 
@@ -22,6 +22,14 @@ export interface Behind {
   /** What the backend sees in the place of the request's own; null: the same. */
   readonly path: string | null;
   readonly host: string | null;
+  /** Why it answers nothing; null: it does. */
+  readonly refusal: Answer | null;
+}
+
+/** What the gateway answers itself; a connection that it only passes on it can but reset. */
+export interface Answer {
+  readonly status: number | 'reset';
+  readonly says: string;
 }
 
 /** What becomes of a request. */
@@ -34,8 +42,8 @@ export interface Trace {
   readonly passedOn: L4Route | null;
   /** Other routes of these hosts, and why it is not them. */
   readonly others: readonly { readonly route: Route; readonly why: string }[];
-  /** What the gateway answers itself; null: the backends do. */
-  readonly answer: { readonly status: number; readonly says: string } | null;
+  /** null: the backends answer. */
+  readonly answer: Answer | null;
   readonly behind: readonly Behind[];
   /** Who may come depends on the address of the client, which was not told. */
   readonly dependsOnClient: boolean;
@@ -53,12 +61,7 @@ export function traceOf(request: Request, table: Table): Trace {
   const l4 = new L4Matcher();
   l4.apply(table.l4route);
   const passed = listener.protocol === 'https' ? l4.match(listener.id, facts.hostname, first) : null;
-  if (passed !== null) {
-    const behind = passed.backends.flatMap(({ backendId, weightUpTo }, at, all) =>
-      behindOf(table, backendId, share(weightUpTo, at, all), null, null),
-    );
-    return { ...nothing, passedOn: passed.row, behind, answer: null };
-  }
+  if (passed !== null) return { ...nothing, ...passedOn(passed, facts, table) };
   if (isRefused) return { ...nothing, answer: { status: 400, says: 'its path could be read in more than one way' } };
   const matcher = new Matcher();
   matcher.apply({ hosts: table.host, routes });
@@ -71,8 +74,32 @@ export function traceOf(request: Request, table: Table): Trace {
   const row = table.route.get(route.row.id) ?? route.row;
   const depends = dependsOnClient && row.filters.some(({ type }) => type === 'source-ranges');
   const behind = backendsOf(route, facts, table);
-  const answer = answerAsRead(matcher, request, route, table) ?? localAnswer(route, facts, table) ?? answerFor(behind);
-  return { ...nothing, hosts: upTo(hosts, row), route: row, others, answer, behind, dependsOnClient: depends };
+  const asked = upTo(hosts, row);
+  const answer =
+    answerAsRead(matcher, request, route, table) ??
+    localAnswer(route, facts, table) ??
+    answerInTheClear(asked.at(-1), facts) ??
+    answerFor(behind);
+  return { ...nothing, hosts: asked, route: row, others, answer, behind, dependsOnClient: depends };
+}
+
+function passedOn({ row, backends, isAdmitted }: CompiledL4Route, { clientAddress }: RequestFacts, table: Table) {
+  const behind = backends.flatMap(({ backendId, weightUpTo }, at, all) =>
+    behindOf(table, backendId, share(weightUpTo, at, all), null, null).map((each) => ({
+      ...each,
+      refusal: resetFor(each.refusal),
+    })),
+  );
+  const isToldWho = clientAddress !== '';
+  const isOut = isToldWho && isAdmitted !== null && !isAdmitted(clientAddress);
+  const answer = isOut
+    ? { status: 'reset' as const, says: 'connections from this address are not let through' }
+    : resetFor(answerFor(behind));
+  return { passedOn: row, behind, answer, dependsOnClient: !isToldWho && isAdmitted !== null };
+}
+
+function resetFor(answer: Answer | null): Answer | null {
+  return answer === null ? null : { ...answer, status: 'reset' };
 }
 
 /** The hosts that a request asks in turn. */
@@ -128,7 +155,7 @@ function answerAsRead(matcher: Matcher, { listener, facts }: Request, route: Com
   return null;
 }
 
-function localAnswer({ filters }: CompiledRoute, facts: RequestFacts, table: Table): Trace['answer'] {
+function localAnswer({ filters }: CompiledRoute, facts: RequestFacts, table: Table): Answer | null {
   const httpsPort = table.listener.get('https')?.publicPort ?? 443;
   const local = filters.answer?.(facts, { httpsPort }) ?? null;
   if (local === null) return null;
@@ -162,21 +189,28 @@ function behindOf(
   const rows = Array.from(table.endpoints.values()).filter(({ backendIds }) => backendIds.includes(backendId));
   const endpoints = rows.flatMap((row) => row.endpoints);
   const name = rows.find(({ dns }) => dns !== null)?.dns;
-  return [{ backend, share: percent, endpoints, name: name == null ? null : `${name.name}:${name.port}`, path, host }];
+  const named = name == null ? null : `${name.name}:${name.port}`;
+  const behind = { backend, share: percent, endpoints, name: named, path, host };
+  return [{ ...behind, refusal: refusalOf(behind) }];
+}
+
+/** Of a host that asks clients for a certificate: a redirect to https goes first. */
+function answerInTheClear(host: Host | undefined, { scheme, rawPath, path }: RequestFacts): Answer | null {
+  const policy = host?.clientAuth ?? null;
+  if (policy === null || scheme === 'https' || isServedUnproven(policy, rawPath, path)) return null;
+  return { status: 400, says: 'the host asks clients for a certificate, which only https can carry' };
 }
 
 /** What is answered where nobody can be asked. */
-function answerFor(behind: readonly Behind[]): Trace['answer'] {
+function answerFor(behind: readonly Behind[]): Answer | null {
   const used = behind.filter(({ share: percent }) => percent > 0);
   if (used.length === 0) return { status: 503, says: 'no backend has weight' };
   // A part of the requests goes well: the lines of the backends say which.
-  if (!used.every((each) => refusalOf(each) !== null)) return null;
-  const [first] = used;
-  return first === undefined ? null : refusalOf(first);
+  return used.every(({ refusal }) => refusal !== null) ? (used[0]?.refusal ?? null) : null;
 }
 
-/** Why a backend answers nothing; null: it does. KEP-1672: where none is ready, those that go and still serve do. */
-export function refusalOf({ backend, endpoints, name }: Behind): Trace['answer'] {
+/** KEP-1672: where no endpoint is ready, those that go and still serve do. */
+function refusalOf({ backend, endpoints, name }: Omit<Behind, 'refusal'>): Answer | null {
   if (backend.broken !== null) return { status: backend.broken.status, says: backend.broken.message };
   const isServed =
     name !== null || endpoints.some(({ ready, serving, terminating }) => ready || (serving && terminating));

@@ -2,6 +2,7 @@ import type { Host } from '#table/listener.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { Exchange } from '../forward/exchange.ts';
 import type { ClientSide } from '../forward/sides.ts';
+import { isServedUnproven } from '../match/readings.ts';
 import { answerLocally, refuse } from './answer.ts';
 import { unproven } from './clientpolicy.ts';
 import { refuseMisdirected } from './misdirected.ts';
@@ -21,7 +22,7 @@ export function refuseUnproven(engine: Engine, exchange: Exchange, host: Host | 
   if (policy === undefined && proof === null) return false;
   if (policy !== undefined && !exchange.isTls) {
     exchange.proofLines = unproven;
-    if (policy.isClear(exchange.rawPath, exchange.path)) return false;
+    if (isServedUnproven(policy.row, exchange.rawPath, exchange.path)) return false;
     refuse(engine, exchange, refusals.proofNeedsTls);
     return true;
   }

@@ -1,5 +1,4 @@
 import type { ClientAuth } from '#table/clientauth.ts';
-import { isPlain } from '../match/readings.ts';
 import { type CompiledRegex, compileRegex } from '../match/regex.ts';
 import type { ClientProof } from './clientproof.ts';
 import type { ClientTrust } from './clienttrust.ts';
@@ -29,12 +28,6 @@ export class ClientPolicy {
       return refusals.badCertificate;
     }
     return this.#subject === null || this.#subject.test(proof.subject) ? null : refusals.wrongSubject;
-  }
-
-  /** Whether a path is served in the clear, where nobody can prove anything: not one that a backend could take for another. */
-  isClear(rawPath: string, path: string): boolean {
-    if (this.row.mode !== 'require') return true;
-    return isPlain(rawPath, path) && this.row.clearPrefixes.some((prefix) => path.startsWith(prefix));
   }
 
   /** Fields for the backend, under the names that ingress-nginx has for them. */

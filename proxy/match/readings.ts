@@ -1,10 +1,17 @@
+import type { ClientAuth } from '#table/clientauth.ts';
 import type { Route } from '#table/route.ts';
 import { percentDecode } from './bytes.ts';
 import { normalisePath } from './normalise.ts';
 
 /** The client wrote the path as rules are matched against it, and without parameters. */
-export function isPlain(rawPath: string, path: string): boolean {
+function isPlain(rawPath: string, path: string): boolean {
   return rawPath === path && !path.includes(';');
+}
+
+/** Whether a path is served in the clear, where nobody can prove anything: not one that a backend could take for another. */
+export function isServedUnproven({ mode, clearPrefixes }: ClientAuth, rawPath: string, path: string): boolean {
+  if (mode !== 'require') return true;
+  return isPlain(rawPath, path) && clearPrefixes.some((prefix) => path.startsWith(prefix));
 }
 
 /** Whether a backend may read a path as another one than the matcher does. */
