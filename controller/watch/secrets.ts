@@ -147,7 +147,7 @@ export class SecretLookups {
       if (this.#stop.signal.aborted || isInVain()) return;
       const [found] = answer?.status === 200 ? itemsOf(answer.body) : [];
       if (found !== undefined && !(versionOf(found) <= deletedAt)) reflector.learn(found);
-      if (answer && answer.status < 500) this.#settle([key]);
+      if (answer && answer.status < 500 && answer.status !== 429) this.#settle([key]);
       if (answer?.status === 200) return;
       const delayMs = backoff.nextMs(answer ? answeredLimitMs : unreachableLimitMs, answer?.retryAfterMs ?? null);
       await sleep(delayMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);

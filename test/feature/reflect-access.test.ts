@@ -10,7 +10,6 @@ import { answeredLimitMs, Backoff, unreachableLimitMs } from '../../controller/w
 import { watchCluster } from '../../controller/watch/cluster.ts';
 import { secretKind } from '../../controller/watch/kinds.ts';
 import { Reflector } from '../../controller/watch/reflect.ts';
-import { SecretLookups } from '../../controller/watch/secrets.ts';
 import type { ViewUpdate } from '../../controller/watch/view.ts';
 import { kindsBehind } from '../../proxy/receive/order.ts';
 import { type ApiServer, type Manifest, startApiServer } from '../kit/apiserver.ts';
@@ -190,44 +189,6 @@ test('a Secret that comes into use again while all are listed anew is not taken 
   t.after(() => reflector.stop());
   await waitUntil(() => told.filter((each) => each === 'listed').length === 2, 'the second list');
   assert.deepEqual(told, ['put default/again', 'listed', 'put default/again', 'listed']);
-});
-
-test('tables wait for Secrets that do not come, and not for ever while further ones come into use', {
-  skip,
-  timeout: 90_000,
-}, async (t) => {
-  const cluster = await watchers.cluster();
-  const lookups = new SecretLookups({
-    cluster: {
-      ...cluster,
-      // As where the keys that Secrets are encrypted with cannot be had.
-      async call(call) {
-        if (call.path.includes('fieldSelector=metadata.name')) return { status: 500, body: null, retryAfterMs: null };
-        return await cluster.call(call);
-      },
-    },
-    log: quiet,
-    random: () => 0,
-    sink: {
-      isNews: () => true,
-      put: () => undefined,
-      remove: () => undefined,
-      seen: () => undefined,
-      bookmarked: () => undefined,
-    },
-    forget: () => undefined,
-    settled: () => undefined,
-  });
-  t.after(() => lookups.stop());
-  const keys = ['default/first'];
-  await waitUntil(() => lookups.use(new Set(keys)).size === 0, 'the first list');
-  const next = () => {
-    keys.push(`default/tls-${keys.length}`);
-    return lookups.use(new Set(keys));
-  };
-  assert.notEqual(next().size, 0);
-  await waitUntil(() => next().size === 0, 'a table while Secrets come into use');
-  assert.notEqual(next().size, 0);
 });
 
 test('waits double up to a bound, with jitter, and are forgotten after two good minutes', () => {

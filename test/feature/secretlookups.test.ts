@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import type { ApiAnswer } from '../../controller/watch/api.ts';
+import { SecretLookups } from '../../controller/watch/secrets.ts';
+import { type ApiServer, startApiServer } from '../kit/apiserver.ts';
+import { skipWithoutApiServer } from '../kit/assets.ts';
+import { quiet } from '../kit/quiet.ts';
+import { waitUntil } from '../kit/wait.ts';
+import { Watchers } from '../kit/watching.ts';
+
+const skip = await skipWithoutApiServer();
+let api: ApiServer;
+let watchers: Watchers;
+
+before(async () => {
+  if (skip) return;
+  api = await startApiServer();
+  watchers = new Watchers(api);
+});
+
+afterEach(async () => {
+  await watchers?.stop();
+});
+
+after(async () => {
+  if (skip) return;
+  await api.stop();
+});
+
+/** Lookups that have listed the namespace; what answers those that come into use later is told by the test. */
+async function startLookups(answer: () => ApiAnswer | null, put: (key: string) => void): Promise<SecretLookups> {
+  const cluster = await watchers.cluster();
+  const lookups = new SecretLookups({
+    cluster: {
+      ...cluster,
+      async call(call) {
+        const isLater = call.path.includes('fieldSelector=metadata.name');
+        return (isLater ? answer() : null) ?? (await cluster.call(call));
+      },
+    },
+    log: quiet,
+    random: () => 0,
+    sink: {
+      isNews: () => true,
+      put: ({ key }) => put(key),
+      remove: () => undefined,
+      seen: () => undefined,
+      bookmarked: () => undefined,
+    },
+    forget: () => undefined,
+    settled: () => undefined,
+  });
+  await waitUntil(() => lookups.use(new Set(['default/first'])).size === 0, 'the first list');
+  return lookups;
+}
+
+test('tables wait for Secrets that do not come, and not for ever while further ones come into use', {
+  skip,
+  timeout: 90_000,
+}, async (t) => {
+  // As where the keys that Secrets are encrypted with cannot be had.
+  const lookups = await startLookups(
+    () => ({ status: 500, body: null, retryAfterMs: null }),
+    () => undefined,
+  );
+  t.after(() => lookups.stop());
+  const keys = ['default/first'];
+  const next = () => {
+    keys.push(`default/tls-${keys.length}`);
+    return lookups.use(new Set(keys));
+  };
+  assert.notEqual(next().size, 0);
+  await waitUntil(() => next().size === 0, 'a table while Secrets come into use');
+  assert.notEqual(next().size, 0);
+});
+
+test('an API server that has too much to do says nothing of a Secret', { skip, timeout: 60_000 }, async (t) => {
+  const metadata = { name: 'later' };
+  await api.apply({ apiVersion: 'v1', kind: 'Secret', metadata, stringData: { value: '1' } });
+  const told: string[] = [];
+  const asked = Promise.withResolvers<void>();
+  const lookups = await startLookups(
+    () => {
+      asked.resolve();
+      return told.push('asked') === 1 ? { status: 429, body: null, retryAfterMs: 10 } : null;
+    },
+    (key) => told.push(key),
+  );
+  t.after(() => lookups.stop());
+  const keys = new Set(['default/first', 'default/later']);
+  lookups.use(keys);
+  await asked.promise;
+  await setImmediate();
+  assert.deepEqual(lookups.use(keys), new Set(['default/later']), 'it is still waited for');
+  await waitUntil(() => told.includes('default/later'), 'the Secret');
+  assert.deepEqual(told, ['asked', 'asked', 'default/later']);
+});
