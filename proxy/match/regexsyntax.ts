@@ -12,6 +12,11 @@ interface Group {
   canBeEmpty: boolean;
   /** All of the current branch up to the last item can. */
   isBranchEmpty: boolean;
+  readonly isCapture: boolean;
+  hasBranches: boolean;
+  /** As of an item. */
+  hasCapture: boolean;
+  mayMiss: boolean;
 }
 
 /** The item that a quantifier would repeat. */
@@ -19,6 +24,9 @@ interface Item {
   repetitions: number;
   canBeEmpty: boolean;
   isQuantified: boolean;
+  hasCapture: boolean;
+  /** It can match while a group of it takes no part. */
+  mayMiss: boolean;
 }
 
 /**
@@ -27,11 +35,12 @@ interface Item {
  *
  * @param pattern a string of bytes that RE2 has accepted: brackets and parentheses balance
  * @returns null when the pattern uses what only RE2 has (`\A`, `\z`, `\Q`, `\p`, `[[:alpha:]]`, inline flags, escapes by
- *   number), what V8 would backtrack on, or what the two read differently (repeating what may be empty: `(a*|b)*`)
+ *   number), what V8 would backtrack on, or what the two read differently: repeating what may be empty (`(a*|b)*`), or what may
+ *   leave a group out, whose text V8 forgets with the next round (`(?:(a)|b)*`)
  */
 export function toV8Source(pattern: string, caseRule: 'exact' | 'ignore'): string | null {
   const reader: Reader = { pattern, at: 0, isFolding: caseRule === 'ignore', source: '' };
-  const groups: Group[] = [openGroup()];
+  const groups: Group[] = [openGroup(false)];
   let item = emptyItem();
   while (reader.at < pattern.length) {
     const char = pattern[reader.at] as string;
@@ -40,8 +49,9 @@ export function toV8Source(pattern: string, caseRule: 'exact' | 'ignore'): strin
     const count = readQuantifier(reader, item.isQuantified);
     if (count) {
       if (count.isLazyMark) continue;
-      if (item.canBeEmpty) return null;
+      if (item.canBeEmpty || (count.isLoop && item.mayMiss)) return null;
       item.repetitions *= count.most;
+      item.mayMiss ||= item.hasCapture && count.least === 0;
       item.canBeEmpty = count.least === 0;
       item.isQuantified = true;
       if (item.repetitions > mostRepetitions) return null;
@@ -50,21 +60,23 @@ export function toV8Source(pattern: string, caseRule: 'exact' | 'ignore'): strin
     if (char === ')') {
       endBranch(group, item);
       groups.pop();
-      item = { repetitions: group.repetitions, canBeEmpty: group.canBeEmpty, isQuantified: false };
+      item = itemOf(group);
       copy(reader, 1);
       continue;
     }
     if (char === '|') {
       endBranch(group, item);
+      group.hasBranches = true;
       item = emptyItem();
       copy(reader, 1);
       continue;
     }
     takeItem(group, item);
-    item = { repetitions: 1, canBeEmpty: /^(?:[\^$]|\\b)/i.test(pattern.slice(reader.at)), isQuantified: false };
+    item = { ...emptyItem(), canBeEmpty: /^(?:[\^$]|\\b)/i.test(pattern.slice(reader.at)) };
     if (char === '(') {
+      const isCapture = !pattern.startsWith('(?:', reader.at);
       if (!readGroupStart(reader)) return null;
-      groups.push(openGroup());
+      groups.push(openGroup(isCapture));
       item = emptyItem();
     } else if (!readAtom(reader, char)) {
       return null;
@@ -73,11 +85,36 @@ export function toV8Source(pattern: string, caseRule: 'exact' | 'ignore'): strin
   return reader.source;
 }
 
-const openGroup = (): Group => ({ repetitions: 1, canBeEmpty: false, isBranchEmpty: true });
+const openGroup = (isCapture: boolean): Group => ({
+  repetitions: 1,
+  canBeEmpty: false,
+  isBranchEmpty: true,
+  isCapture,
+  hasBranches: false,
+  hasCapture: false,
+  mayMiss: false,
+});
 /** What stands at the start of a branch: nothing. */
-const emptyItem = (): Item => ({ repetitions: 1, canBeEmpty: true, isQuantified: false });
+const emptyItem = (): Item => ({
+  repetitions: 1,
+  canBeEmpty: true,
+  isQuantified: false,
+  hasCapture: false,
+  mayMiss: false,
+});
+
+/** A group that is closed. */
+const itemOf = (group: Group): Item => ({
+  repetitions: group.repetitions,
+  canBeEmpty: group.canBeEmpty,
+  isQuantified: false,
+  hasCapture: group.isCapture || group.hasCapture,
+  mayMiss: group.mayMiss || (group.hasBranches && group.hasCapture),
+});
 
 function takeItem(group: Group, item: Item): void {
+  group.hasCapture ||= item.hasCapture;
+  group.mayMiss ||= item.mayMiss;
   group.repetitions = Math.max(group.repetitions, item.repetitions);
   group.isBranchEmpty = group.isBranchEmpty && item.canBeEmpty;
 }
@@ -99,16 +136,18 @@ interface Quantifier {
   readonly least: number;
   /** How often the item is laid out: an open end counts once more than the least. */
   readonly most: number;
+  /** More often than once. */
+  readonly isLoop: boolean;
   /** The `?` of `+?`. */
   readonly isLazyMark: boolean;
 }
 
 const simpleQuantifiers: Readonly<Record<string, Quantifier>> = {
-  '*': { least: 0, most: 1, isLazyMark: false },
-  '+': { least: 1, most: 1, isLazyMark: false },
-  '?': { least: 0, most: 1, isLazyMark: false },
+  '*': { least: 0, most: 1, isLoop: true, isLazyMark: false },
+  '+': { least: 1, most: 1, isLoop: true, isLazyMark: false },
+  '?': { least: 0, most: 1, isLoop: false, isLazyMark: false },
 };
-const lazyMark: Quantifier = { least: 1, most: 1, isLazyMark: true };
+const lazyMark: Quantifier = { least: 1, most: 1, isLoop: false, isLazyMark: true };
 
 function copy(reader: Reader, length: number): void {
   reader.source += reader.pattern.slice(reader.at, reader.at + length);
@@ -127,8 +166,9 @@ function readQuantifier(reader: Reader, isAfterQuantifier: boolean): Quantifier 
   if (!found) return null;
   copy(reader, found[0].length);
   const least = Number(found[1]);
-  const most = found[3] === '' ? least + (found[2] === ',' ? 1 : 0) : Number(found[3]);
-  return { least, most: Math.max(1, most), isLazyMark: false };
+  const isOpen = found[2] === ',' && found[3] === '';
+  const most = found[3] === '' ? least + Number(isOpen) : Number(found[3]);
+  return { least, most: Math.max(1, most), isLoop: most > 1 || isOpen, isLazyMark: false };
 }
 
 function readGroupStart(reader: Reader): boolean {
