@@ -104,7 +104,8 @@ const connectWithHeader: buildConnector.connector = ({ hostname, port, protocol 
   socket.on('timeout', () => socket.destroy(new Error('it does not answer')));
   // No name: as without a header, whose certificate is shown is not the question.
   const stream = isTls ? connectTls({ socket, rejectUnauthorized: false }) : socket;
-  stream.once('error', (error) => done(error, null));
+  // More than one may come: of the connection, and of TLS above it.
+  stream.on('error', (error) => done(error, null));
   stream.once(isTls ? 'secureConnect' : 'connect', () => done(null, stream));
 };
 

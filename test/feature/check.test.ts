@@ -34,6 +34,11 @@ describe('sluice check, where a load balancer in front sends PROXY headers', { t
     );
   });
 
+  test('where nobody listens, that is what it says', async () => {
+    const lines = await linesOf('--proxy-header', '--url', 'https://127.0.0.1:1/');
+    assert.match(lines[2] ?? lines.join('\n'), /^wrong https:\/\/127\.0\.0\.1:1\/ answers: connect ECONNREFUSED /);
+  });
+
   test('without, it is turned away as everybody is', async () => {
     const lines = await linesOf();
     assert.deepEqual(
