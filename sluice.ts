@@ -259,12 +259,9 @@ function addCommand<F extends Flags>(
   }
   command.action(async () => {
     const { config, ...commandLine }: Record<string, unknown> = command.opts();
-    const configFile = config ?? process.env['SLUICE_CONFIG'] ?? null;
-    const sources = {
-      commandLine,
-      environment: process.env,
-      configFile: configFile === null ? null : String(configFile),
-    };
+    const inEnvironment = process.env['SLUICE_CONFIG'] || null;
+    const configFile = config === undefined ? inEnvironment : String(config);
+    const sources = { commandLine, environment: process.env, configFile };
     await run(readSettings(flags, sources), command.args[0] ?? '');
   });
   return command;

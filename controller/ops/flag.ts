@@ -52,7 +52,9 @@ export const toggle = z.preprocess(
 export const duration = z
   .string({ error: 'must be a time like 250ms, 30s, 5m or 1h' })
   .regex(/^\d{1,9}(ms|s|m|h)$/, 'must be a time like 250ms, 30s, 5m or 1h')
-  .transform((text) => Number.parseInt(text, 10) * (unitMs[text.replace(/^\d+/, '')] ?? 1));
+  .transform((text) => Number.parseInt(text, 10) * (unitMs[text.replace(/^\d+/, '')] ?? 1))
+  // A timer of more than 2³¹ ms ends at once.
+  .refine((ms) => ms <= 480 * 3_600_000, 'must be at most 480h');
 
 export const text = z.string({ error: 'must be text' }).min(1, 'must not be empty');
 

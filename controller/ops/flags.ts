@@ -86,7 +86,7 @@ const translateFlags = {
   hsts: flag(
     // It goes into every response as it is: one line, and one that browsers understand.
     text
-      .regex(/^max-age=\d+(?:; *[!-~]+)*$/i, 'must be like "max-age=31536000; includeSubDomains"')
+      .regex(/^max-age=\d+(?:; *[!-:<-~]+)*$/i, 'must be like "max-age=31536000; includeSubDomains"')
       .nullable()
       .default(null),
     'VALUE',

@@ -85,6 +85,7 @@ describe('command line', () => {
     [['standalone', '--manifests', 'x', '--http-port', '80', '--http-port', '81'], /--http-port: .*not \["80","81"\]/],
     [['standalone', '--manifests', 'x', '--workers', 'many'], /--workers: must be a whole number/],
     [['standalone', '--manifests', 'x', '--drain-grace', '5 minutes'], /--drain-grace: must be a time like 250ms/],
+    [['standalone', '--manifests', 'x', '--drain-grace', '720h'], /--drain-grace: must be at most 480h, not "720h"/],
     [
       ['standalone', '--manifests', 'x', '--trusted-proxies', '10.0.0.0/33'],
       /--trusted-proxies: must be an address or a range/,
@@ -112,6 +113,11 @@ describe('command line', () => {
     [['standalone', '--manifests', 'x', '--http-redirect-code', '305'], /--http-redirect-code: must be 301, 302/],
     [['standalone', '--manifests', 'x', '--hsts', 'always'], /--hsts: must be like "max-age=31536000/],
     [['standalone', '--manifests', 'x', '--hsts', 'max-age=1\r\nx: y'], /--hsts: must be like "max-age=31536000/],
+    // A pattern that could read it in more ways than one would not end.
+    [
+      ['standalone', '--manifests', 'x', '--hsts', `max-age=1${';;'.repeat(100)}é`],
+      /--hsts: must be like "max-age=315/,
+    ],
     [
       ['standalone', '--manifests', 'x', '--http-port', '8443'],
       /--https-port: must differ from --http-port, which is 8443, too/,
@@ -142,6 +148,11 @@ describe('command line', () => {
     const outcome = await run(['standalone', '--manifests', 'x'], { SLUICE_HTTP_PORT: 'http' });
     assert.match(outcome.stderr, /SLUICE_HTTP_PORT: must be a whole number from 0 to 65535, not "http"/);
     assert.equal(outcome.code, 2);
+  });
+
+  test('an empty variable says nothing, and that of the file of settings is one', async () => {
+    const outcome = await run(['standalone', '--manifests', '/does/not/exist'], { SLUICE_CONFIG: '' });
+    assert.match(outcome.stderr, /^error: --manifests: \/does\/not\/exist is not a folder\n$/);
   });
 
   test('a port that is taken is one clear line and exit code 1', async () => {
