@@ -37,6 +37,7 @@ export class TcpFlow extends Flow implements Connection {
   requestsSeen = 0;
   idleLooks = 0;
   readonly isIdle = false;
+  readonly idleSinceMs = 0;
   readonly door: Door;
   readonly #client: FlowEnd;
   #upstream: UpstreamEnd | null = null;

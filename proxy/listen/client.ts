@@ -245,6 +245,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   /** Ready for the next request, which may be here already. */
   #next(): void {
     this.phase = phaseIdle;
+    this.idleSinceMs = clock.nowMs;
     this.expiresAtMs = clock.nowMs + this.peer.door.limits.idleMs;
     if (this.isPaused) this.resume();
     const held = this.held;

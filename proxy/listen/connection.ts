@@ -27,6 +27,8 @@ export interface Connection extends Expiring {
   readonly heldBytes: number;
   /** Waits for a request: to end it costs the client a connection and nothing else. */
   readonly isIdle: boolean;
+  /** Since when, if it is; `expiresAtMs` differs by protocol and listener. performance.now() based. */
+  readonly idleSinceMs: number;
   /** Closes as soon as no exchange is in progress. */
   drain(): void;
   /** The gateway ends: clients of WebSockets, also of such as begin later, are told to go at that time. */

@@ -168,7 +168,7 @@ export class Doors {
     this.#connections.forEach((connection) => {
       if (connection.isIdle) idle.push(connection);
     });
-    idle.sort((one, other) => one.expiresAtMs - other.expiresAtMs);
+    idle.sort((one, other) => one.idleSinceMs - other.idleSinceMs);
     const some = idle.slice(0, Math.max(1, this.#capacity >> 6));
     for (const connection of some) connection.destroy();
     return some.length;

@@ -13,6 +13,7 @@ import { phaseBody, phaseIdle, phaseTunnel, phaseWaiting } from './phase.ts';
 /** How long an HTTP/1 client connection waits, and what for. One wait is on at a time; the sweep looks at `expiresAtMs`. */
 export abstract class H1Waits extends H1Reply {
   expiresAtMs: number;
+  idleSinceMs: number;
   /** After FIN it may still read. */
   hasEnded = false;
   /** The next answer is the last. */
@@ -31,6 +32,7 @@ export abstract class H1Waits extends H1Reply {
     super(link, peer);
     this.engine = engine;
     readClock();
+    this.idleSinceMs = clock.nowMs;
     this.expiresAtMs = clock.nowMs + peer.door.limits.idleMs;
   }
 

@@ -32,6 +32,7 @@ const never = Number.POSITIVE_INFINITY;
 export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, StreamHome, Gathering {
   expiresAtMs: number;
   sweepIndex = -1;
+  idleSinceMs: number;
   readonly chunk = null;
   readonly engine: Engine;
   readonly peer: Peer;
@@ -71,6 +72,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     this.#link = link;
     this.lastRequest = peer.door.limits.requestsPerConnection;
     readClock();
+    this.idleSinceMs = clock.nowMs;
     const { limits } = engine;
     this.#settleByMs = this.expiresAtMs = clock.nowMs + limits.settingsMs;
     this.session = new Session('server', this, sessionLimitsOf(limits), clock.nowMs);
@@ -316,6 +318,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
 
   streamEnded(): void {
     if (this.session.streams.size > 0 || this.#isClosed) return;
+    this.idleSinceMs = clock.nowMs;
     if (this.#isClosing || this.session.isDrained) this.#awaitTurnEnd();
     else if (this.#isLeaving) this.#closeBy(clock.nowMs + this.engine.limits.lingerMs);
     else if (this.#requestByMs === never) this.#requestBy(clock.nowMs + this.door.limits.idleMs);

@@ -13,6 +13,7 @@ export abstract class Nascent implements Connection {
   requestsSeen = 0;
   idleLooks = 0;
   readonly isIdle = false;
+  readonly idleSinceMs = 0;
   sweepIndex = -1;
   expiresAtMs: number;
 
