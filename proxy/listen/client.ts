@@ -205,7 +205,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
       requestBroken(this.engine, exchange, refusals.chunk);
       return end;
     }
-    this.waitUntil(bodyDueMs(this.peer.door.limits, this.expiresAtMs, after - start));
+    // TLS may bring what it has decrypted after the pause; the clock stands still all the same.
+    if (!this.isPaused) this.waitUntil(bodyDueMs(this.peer.door.limits, this.expiresAtMs, after - start));
     if (body.isDone) {
       exchange.isRequestComplete = true;
       this.phase = phaseWaiting;

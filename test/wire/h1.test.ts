@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { certificateFor } from '../kit/certificate.ts';
+import { testGateway } from '../kit/gateway.ts';
+import { RawClient } from '../kit/rawclient.ts';
+import { certificateRow, plainServerTls, plainTable, row } from '../kit/rows.ts';
+import { TcpBackend } from '../kit/tcpbackend.ts';
+
+const opened: { stop(): unknown }[] = [];
+after(async () => {
+  for (const each of opened.reverse()) await each.stop();
+});
+
+test('an upload over TLS for which the backend is not ready yet is not taken for one that stalls', async () => {
+  // It takes connections, and says nothing in the handshake.
+  const backend = await TcpBackend.start();
+  const table = plainTable([{ address: '127.0.0.1', port: backend.port }]);
+  const rows = table.map((each) => {
+    if (each.kind !== 'route') return each;
+    return row('route', { ...each.row, timeouts: { ...each.row.timeouts, connectMs: 1_500 } });
+  });
+  const gateway = await testGateway(
+    [
+      ...rows.filter(({ kind }) => kind !== 'listener' && kind !== 'backend'),
+      row('backend', { id: 'b', protocol: 'https' }),
+      row('listener', { id: 'http', protocol: 'https', tls: { ...plainServerTls, defaultCertificateId: 'c' } }),
+      certificateRow('c', ['gw.test'], await certificateFor(['gw.test'])),
+    ],
+    { bodyIdleMs: 300 },
+  );
+  opened.push({ stop: () => backend.close() }, gateway);
+  const client = await RawClient.open({ port: gateway.port, tls: { servername: 'gw.test' } });
+  opened.push({ stop: () => client.destroy() });
+  // More records than one; the first of them is all that is taken before the connection is there.
+  client.send(`POST / HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 100000\r\n\r\n${'b'.repeat(60_000)}`);
+  assert.equal((await client.response()).status, 504);
+  assert.equal(gateway.records[0]?.flag, 'UCT');
+});
