@@ -386,8 +386,10 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   }
 
   drain(): void {
+    const { exchange } = this;
     this.isLeaving = true;
-    if (this.exchange !== null) this.exchange.willClose = true;
+    // Once the head of its answer has said that the connection stays, the next request may be on its way: that one hears of the end.
+    if (exchange !== null) exchange.willClose ||= !exchange.isResponseStarted;
     else if (this.phase === phaseIdle) this.rest();
   }
 }

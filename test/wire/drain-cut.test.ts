@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Client } from '../kit/h2client.ts';
@@ -59,6 +60,29 @@ test('a request that is on its way when the gateway begins to end is answered, o
   assert.equal((await used.response(1)).status, 200);
   assert.equal((await unused.response(0)).status, 200);
   assert.equal((await streams.answered(3)).statuses.at(-1), 200);
+  await drained;
+});
+
+test('so is one that comes behind an answer whose head has not told of the end', async () => {
+  let begun: Socket | undefined;
+  const recorder = await Recorder.start({
+    onRequest(request) {
+      if (request.target !== '/begun') return answer(request, 'ok');
+      begun = request.connection.socket;
+      begun.write('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegin');
+    },
+  });
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]));
+  const client = await RawClient.open(gateway);
+  opened.push(recorder, { stop: async () => client.destroy() });
+  client.send(get('/begun', 'gw.test') + get('/next', 'gw.test'));
+  await waitUntil(() => client.received.includes('begin'), 'the answer to begin');
+  const drained = gateway.gateway.drain(3_600_000);
+  begun?.write('done');
+  assert.equal((await client.response(0)).body.toString(), 'begindone');
+  const next = await client.response(1);
+  assert.equal(next.status, 200);
+  assert.ok(next.fields.some(([name, value]) => name.toLowerCase() === 'connection' && value === 'close'));
   await drained;
 });
 
