@@ -253,5 +253,7 @@ export function giveExchange(exchange: Exchange): void {
   exchange.target = exchange.rawPath = exchange.path = exchange.query = exchange.requestId = '';
   exchange.authority = exchange.hostname = exchange.clientAddress = '';
   exchange.trace = null;
+  // Of a request that cannot be read it would be told.
+  exchange.line.version = 11;
   if (spares.length < 1024) spares.push(exchange);
 }

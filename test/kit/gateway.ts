@@ -20,6 +20,7 @@ export type KeptRecord = Pick<
   | 'overflow'
   | 'upstreamHost'
   | 'requestId'
+  | 'protocol'
 >;
 
 /** One worker's gateway in the test's own process. */
@@ -48,9 +49,9 @@ export async function testGateway(rows: readonly Row[], limits: Partial<Limits> 
   const observer: Observer = {
     finished(record) {
       const { method, target, status, flag, bytesSent, bytesReceived } = record;
-      const { tries, retryRefusal, overflow, upstreamHost, requestId } = record;
+      const { tries, retryRefusal, overflow, upstreamHost, requestId, protocol } = record;
       const told = { method, target, status, flag, bytesSent, bytesReceived };
-      records.push({ ...told, tries, retryRefusal, overflow, upstreamHost, requestId });
+      records.push({ ...told, tries, retryRefusal, overflow, upstreamHost, requestId, protocol });
     },
     flowEnded: () => undefined,
     datagramDropped: () => undefined,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { certificateFor } from '../kit/certificate.ts';
 import { testGateway } from '../kit/gateway.ts';
+import { H2Client } from '../kit/h2client.ts';
 import { RawClient } from '../kit/rawclient.ts';
 import { certificateRow, plainServerTls, plainTable, row } from '../kit/rows.ts';
 import { TcpBackend } from '../kit/tcpbackend.ts';
@@ -35,4 +36,22 @@ test('an upload over TLS for which the backend is not ready yet is not taken for
   client.send(`POST / HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 100000\r\n\r\n${'b'.repeat(60_000)}`);
   assert.equal((await client.response()).status, 504);
   assert.equal(gateway.records[0]?.flag, 'UCT');
+});
+
+test('what cannot be read is told with no version of the request before it', async () => {
+  const gateway = await testGateway(plainTable([]));
+  opened.push(gateway);
+  const streams = await H2Client.open({ port: gateway.port });
+  opened.push({ stop: () => streams.destroy() });
+  streams.greet();
+  streams.send(streams.headers(1, [':method: GET', ':scheme: http', ':path: /', ':authority: gw.test']));
+  await streams.answered(1);
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push({ stop: () => client.destroy() });
+  client.send('nonsense\r\n\r\n');
+  assert.equal((await client.response()).status, 400);
+  assert.deepEqual(
+    gateway.records.map(({ status, protocol }) => `${status} ${protocol}`),
+    ['503 HTTP/2.0', '400 HTTP/1.1'],
+  );
 });
