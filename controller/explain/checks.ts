@@ -1,5 +1,6 @@
 import { ownKinds } from '../addresses/kinds.ts';
 import type { Facts, Reader } from './facts.ts';
+import { podsOf } from './pods.ts';
 
 /** A line of the checklist. */
 export interface Check {
@@ -27,7 +28,7 @@ export function checksOf(facts: Facts, nowMs: number): Check[] {
   if (fleet === null) {
     return [...checks, { name: 'fleet', state: 'waiting', detail: 'no controller shows its pages' }];
   }
-  const pods = (component: string) => facts.pods.filter((pod) => pod.component === component).length;
+  const pods = (component: string) => podsOf(facts.pods, component).length;
   checks.push(followersCheck('proxies', 'table', fleet.proxies, pods('proxy'), fleet.tableGeneration, true));
   if (fleet.planGeneration !== null) {
     checks.push(followersCheck('edges', 'plan', fleet.edges, pods('edge'), fleet.planGeneration, pods('edge') > 0));
@@ -53,7 +54,7 @@ function kindsCheck({ kinds, fleet }: Facts): Check {
 }
 
 function readyCheck({ pods }: Facts): Check {
-  const controllers = pods.filter(({ component }) => component === 'controller');
+  const controllers = podsOf(pods, 'controller');
   const ready = controllers.filter(({ isReady }) => isReady).length;
   const detail = `${ready} of ${controllers.length} are ready`;
   if (controllers.length === 0) return { name: 'controllers', state: 'failed', detail: 'there is none' };

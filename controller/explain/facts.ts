@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { reasonOf } from '#kit/reason.ts';
 import { ownGroup, ownKinds, ownVersion } from '../addresses/kinds.ts';
 import type { Cluster } from '../watch/api.ts';
-import { findPods, type Pod, readPage } from './pods.ts';
+import { findPods, type Pod, podsOf, readPage } from './pods.ts';
 
 /** One who follows controllers, as their pages show it. */
 const Reader = z.object({
@@ -61,7 +61,7 @@ export async function gatherFacts(cluster: Cluster, options: FactsOptions): Prom
       classesOf(cluster, options.controllerClass),
       findPods(cluster, options.namespace, options.selector),
     ]);
-    const controllers = pods.filter(({ component }) => component === 'controller');
+    const controllers = podsOf(pods, 'controller');
     const [leader, fleet] = await Promise.all([
       leaderOf(cluster, controllers[0]?.namespace ?? options.namespace ?? cluster.namespace, options.leaderElectionId),
       fleetOf(cluster, controllers),

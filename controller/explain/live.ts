@@ -4,7 +4,7 @@ import { Problem } from '#table/problem.ts';
 import { emptyTable, type Row, rowKinds, rowSchemas, type Table } from '#table/rows.ts';
 import type { Cluster } from '../watch/api.ts';
 import { inputOf } from './input.ts';
-import { findPods, type Pod, readPage } from './pods.ts';
+import { findPods, type Pod, podsOf, readPage } from './pods.ts';
 import { changed } from './state.ts';
 
 /** Health of an endpoint, as the workers of a proxy see it. */
@@ -53,7 +53,7 @@ export async function liveOfPage(place: string): Promise<Live> {
 export async function liveOfCluster(cluster: Cluster, namespace: string | null, selector: string): Promise<Live> {
   const pods = await findPods(cluster, namespace, selector);
   let failure = 'there is none';
-  for (const pod of pods.filter(({ component }) => component === 'proxy')) {
+  for (const pod of podsOf(pods, 'proxy')) {
     try {
       return {
         from: `proxy ${pod.namespace}/${pod.name}`,
@@ -69,7 +69,7 @@ export async function liveOfCluster(cluster: Cluster, namespace: string | null, 
 }
 
 async function problemsOfControllers(cluster: Cluster, pods: readonly Pod[]): Promise<Problem[]> {
-  for (const pod of pods.filter(({ component }) => component === 'controller')) {
+  for (const pod of podsOf(pods, 'controller')) {
     const text = await readPage(cluster, pod, '/problems').catch(() => null);
     if (text !== null) return problemsOf(text);
   }

@@ -45,6 +45,11 @@ export async function findPods(cluster: Cluster, namespace: string | null, selec
   });
 }
 
+/** Those of a component that run, or will: one that was evicted stays as an object, and another one is there in its place. */
+export function podsOf(pods: readonly Pod[], component: string): Pod[] {
+  return pods.filter((pod) => pod.component === component && pod.phase !== 'Failed' && pod.phase !== 'Succeeded');
+}
+
 /** Text of a page of a pod's admin port. @throws when there is none; the message is for a person */
 export async function readPage(cluster: Cluster, pod: Pod, page: string): Promise<string> {
   const { namespace, name, adminPort } = pod;
