@@ -1,10 +1,9 @@
 import { pino } from 'pino';
 import type { TranslateOptions } from '../translate/options.ts';
-import { Translator } from '../translate/translator.ts';
 import type { Cluster } from '../watch/api.ts';
 import { watchCluster } from '../watch/cluster.ts';
 import { HeldView } from '../watch/held.ts';
-import type { ReadProblem, ViewUpdate } from '../watch/view.ts';
+import type { ClusterView, ObjectKey, ReadProblem, ViewUpdate } from '../watch/view.ts';
 
 /** Objects of a cluster, as a controller sees them. */
 export interface ClusterObjects {
@@ -15,13 +14,13 @@ export interface ClusterObjects {
 /**
  * Reads the objects of a cluster once, with the rights of whoever asks.
  *
- * @param secrets `named`: those that the objects name, too
+ * @param secretsOf those to read, too, as far as objects have been seen
  * @throws when they do not come in time, with what the API server says
  */
 export async function readCluster(
   cluster: Cluster,
   options: TranslateOptions,
-  { secrets, limitMs }: { secrets: 'named' | 'none'; limitMs: number },
+  { secretsOf, limitMs }: { secretsOf(view: ClusterView): ReadonlySet<ObjectKey>; limitMs: number },
 ): Promise<ClusterObjects> {
   const { promise, resolve, reject } = Promise.withResolvers<ViewUpdate>();
   const source = watchCluster({
@@ -32,9 +31,7 @@ export async function readCluster(
     configMaps: options.configMap === null ? [] : [options.configMap],
     log: pino({ level: 'silent' }),
     onUpdate: (update) => {
-      // Which are named is for translate to say.
-      const named = () => new Translator(options).apply(update.view, [], [], Date.now()).secretsInUse;
-      if (secrets === 'none' || source.useSecrets(named()).size === 0) resolve(update);
+      if (source.useSecrets(secretsOf(update.view)).size === 0) resolve(update);
     },
   });
   const timer = setTimeout(() => {
@@ -43,13 +40,18 @@ export async function readCluster(
   }, limitMs);
   try {
     const { view, unreadable } = await promise;
-    const copy = new HeldView();
-    for (const kind of kindsRead) for (const object of view.all(kind)) copy.put(object);
-    return { view: copy, unreadable };
+    return { view: heldOf(view), unreadable };
   } finally {
     clearTimeout(timer);
     source.stop();
   }
+}
+
+/** A view of its own with the same objects. */
+export function heldOf(view: ClusterView): HeldView {
+  const copy = new HeldView();
+  for (const kind of kindsRead) for (const object of view.all(kind)) copy.put(object);
+  return copy;
 }
 
 const kindsRead = ['Ingress', 'IngressClass', 'Service', 'EndpointSlice', 'Secret', 'ConfigMap', 'Node'] as const;

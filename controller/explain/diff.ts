@@ -1,9 +1,12 @@
 import type { Problem, Source } from '#table/problem.ts';
 import { type Row, rowKinds, type Table, tableContract } from '#table/rows.ts';
+import type { TranslateOptions } from '../translate/options.ts';
+import { Translator } from '../translate/translator.ts';
 import type { Cluster } from '../watch/api.ts';
 import { HeldView } from '../watch/held.ts';
 import type { AnyObject } from '../watch/objects.ts';
-import { type ClusterObjects, readCluster } from './clusterstate.ts';
+import type { ClusterView } from '../watch/view.ts';
+import { type ClusterObjects, heldOf, readCluster } from './clusterstate.ts';
 import { flat } from './flat.ts';
 import { placeOf, problemLine } from './lint.ts';
 import { optionsOf, putFiles, type State, stateOf, type Words } from './state.ts';
@@ -23,11 +26,12 @@ export interface DiffOptions extends Words {
  */
 export async function diff(options: DiffOptions, cluster: () => Promise<Cluster>): Promise<string> {
   const words = optionsOf(options);
-  const { view, unreadable } =
-    options.from.length > 0 ? await objectsOf(options.from) : await ofCluster(options, cluster);
+  const to = await objectsOf(options.to);
+  const isOfFiles = options.from.length > 0;
+  const { view, unreadable } = isOfFiles ? await objectsOf(options.from) : await ofCluster(words, to.view, cluster);
   const now = Date.now();
   const before = stateOf(view, unreadable, words, now);
-  const after = options.from.length > 0 ? await objectsOf(options.to) : await putOver({ view, unreadable }, options.to);
+  const after = isOfFiles ? to : { view: putOver(view, to.view), unreadable: [...unreadable, ...to.unreadable] };
   return differenceText(before, stateOf(after.view, after.unreadable, words, now));
 }
 
@@ -37,16 +41,14 @@ async function objectsOf(files: readonly string[]): Promise<ClusterObjects> {
 }
 
 /** As if the manifests were applied: what an API server gives an object, it keeps. */
-async function putOver({ view, unreadable }: ClusterObjects, files: readonly string[]): Promise<ClusterObjects> {
-  const fresh = new HeldView();
-  const problems = await putFiles(fresh, files);
-  const after = view.copy();
+function putOver(view: ClusterView, fresh: HeldView): HeldView {
+  const after = heldOf(view);
   const now = new Date().toISOString();
   for (const { kind, key } of fresh.entries()) {
     const object = fresh.get(kind, key);
     if (object !== undefined) after.put(applied(object, view.get(kind, key), now));
   }
-  return { view: after, unreadable: [...unreadable, ...problems] };
+  return after;
 }
 
 function applied(object: AnyObject, before: AnyObject | undefined, now: string): AnyObject {
@@ -62,10 +64,17 @@ function applied(object: AnyObject, before: AnyObject | undefined, now: string):
   };
 }
 
-async function ofCluster(options: DiffOptions, cluster: () => Promise<Cluster>): Promise<ClusterObjects> {
+/** With the Secrets that its objects name, and those that they would. */
+async function ofCluster(
+  words: TranslateOptions,
+  fresh: HeldView,
+  cluster: () => Promise<Cluster>,
+): Promise<ClusterObjects> {
+  const named = (view: ClusterView) => new Translator(words).apply(view, [], [], Date.now()).secretsInUse;
+  const secretsOf = (view: ClusterView) => named(view).union(named(putOver(view, fresh)));
   const api = await cluster();
   try {
-    return await readCluster(api, optionsOf(options), { secrets: 'named', limitMs: 30_000 });
+    return await readCluster(api, words, { secretsOf, limitMs: 30_000 });
   } finally {
     await api.close();
   }

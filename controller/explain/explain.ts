@@ -61,7 +61,9 @@ async function ofLive(asked: Asked, live: Live, origins: (trace: Trace) => Promi
 /** Where objects cannot be read, settings are told without what sets them. */
 async function originsOfCluster(cluster: Cluster, trace: Trace, words: Words): Promise<Origins> {
   const options = optionsOf(words);
-  const objects = await readCluster(cluster, options, { secrets: 'none', limitMs: objectsMs }).catch(() => null);
+  const objects = await readCluster(cluster, options, { secretsOf: () => new Set(), limitMs: objectsMs }).catch(
+    () => null,
+  );
   if (objects === null) return new Map();
   return originsIn(stateOf(objects.view, objects.unreadable, options, Date.now()), trace, words);
 }

@@ -34,13 +34,6 @@ export class HeldView implements ClusterView {
     return true;
   }
 
-  /** A view of its own with the same objects. */
-  copy(): HeldView {
-    const copy = new HeldView();
-    for (const [kind, objects] of this.#objectsByKind) copy.#objectsByKind.set(kind, new Map(objects));
-    return copy;
-  }
-
   /** What is held, while this list is walked and things are removed. */
   entries(): { kind: ObjectKind; key: ObjectKey }[] {
     return [...this.#objectsByKind].flatMap(([kind, objects]) => [...objects.keys()].map((key) => ({ kind, key })));

@@ -117,6 +117,33 @@ describe('sluice status, report, explain and diff, through a real API server', {
     assert.equal(stdout.match(/^[~+-] /gm)?.length, 1, stdout);
   });
 
+  test('diff reads a Secret that nobody names but the manifests', async () => {
+    await rig.api.apply(tlsSecret('spare', await certificateFor(['spare.example'])));
+    const file = join(folder, 'spare.yaml');
+    const spare = ingress('spare', 'spare.example', 'web', {}, [{ hosts: ['spare.example'], secretName: 'spare' }]);
+    await writeFile(file, toYaml([{ ...spare, metadata: { ...spare.metadata, namespace: 'default' } }]));
+    const { code, stdout, stderr } = await sluice('diff', '--to', file);
+    assert.equal(code, 1, stderr);
+    assert.match(stdout, /^\+ certificate default\/spare\b/m);
+    assert.doesNotMatch(stdout, /SecretNotFound/);
+  });
+
+  test('a pod that was evicted keeps nobody waiting', async () => {
+    for (const [name, phase] of [
+      ['sluice-controller-gone', 'Failed'],
+      ['sluice-proxy-gone', 'Succeeded'],
+    ] as const) {
+      await makePod(name, name.split('-')[1] ?? '', 1);
+      const conditions = [{ type: 'Ready', status: 'False' }];
+      const path = `/api/v1/namespaces/default/pods/${name}/status`;
+      assert.equal((await rig.api.call('PATCH', path, { status: { phase, conditions } })).status, 200);
+    }
+    const { code, stdout } = await sluice('status');
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /^ok +controllers +1 of 1 are ready$/m);
+    assert.match(stdout, /^ok +proxies +1 of 1 have applied /m);
+  });
+
   test('an API server that does not answer is a line, too', async () => {
     const process = new SluiceProcess([
       'status',
