@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { startTool } from '../edge/tool.ts';
 import type { Target } from './prober.ts';
 
 export interface GratuitousFigures {
@@ -55,15 +56,16 @@ export class Gratuitous {
 
   #tell(targets: readonly Target[]): void {
     const words = targets.flatMap(({ link, address }) => [link, address]);
-    const child = spawn('sh', ['-c', script, 'sh', ...words], {
+    const child = startTool('sh', ['-c', script, 'sh', ...words], {
       stdio: ['ignore', 'pipe', 'ignore'],
       timeout: longEnoughMs,
       killSignal: 'SIGKILL',
     });
+    if (child instanceof Error) return;
     this.#running.add(child);
     this.#telling += targets.length;
     let missing = '';
-    child.stdout.on('data', (names: Buffer) => {
+    child.stdout?.on('data', (names: Buffer) => {
       missing += names.toString();
     });
     child.on('error', () => this.#ended(child, targets, ''));

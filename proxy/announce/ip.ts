@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
 import { reasonOf } from '#kit/reason.ts';
+import { startTool } from '../edge/tool.ts';
 
 export interface IpResult {
   /** What the commands printed, as JSON. */
@@ -13,17 +13,19 @@ export interface IpResult {
  * there is no ip, all of them have failed.
  */
 export async function runIp(commands: readonly string[]): Promise<IpResult> {
-  const child = spawn('ip', ['-j', '-force', '-batch', '-'], { timeout: timeoutMs, killSignal: 'SIGKILL' });
+  const failedBy = (reason: string | number) => new Map(commands.map((_, place) => [place, `ip: ${reason}`]));
+  const child = startTool('ip', ['-j', '-force', '-batch', '-'], { timeout: timeoutMs, killSignal: 'SIGKILL' });
+  if (child instanceof Error) return { output: '', failures: failedBy(reasonOf(child)) };
   let output = '';
   let complaints = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     output += text;
   });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     complaints += text;
   });
-  child.stdin.on('error', () => {});
-  child.stdin.end(commands.map((command) => `${command}\n`).join(''));
+  child.stdin?.on('error', () => {});
+  child.stdin?.end(commands.map((command) => `${command}\n`).join(''));
   const { promise, resolve } = Promise.withResolvers<string | number>();
   child.on('error', (error) => resolve(reasonOf(error)));
   child.on('close', (code, signal) => resolve(code ?? signal ?? 'unknown'));
@@ -31,7 +33,7 @@ export async function runIp(commands: readonly string[]): Promise<IpResult> {
   const failures = failuresOf(complaints);
   // Without a word about a command, as for want of a socket, it has not come to any.
   const isDone = typeof end === 'number' && (end === 0 || failures.size > 0);
-  return { output, failures: isDone ? failures : new Map(commands.map((_, place) => [place, `ip: ${end}`])) };
+  return { output, failures: isDone ? failures : failedBy(end) };
 }
 
 /** The reason stands before the line that says which command it was. */

@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { startTool } from '../edge/tool.ts';
 
 /** Tells when an interface changes, as when its cable is cut. One `ip monitor` that lives as long as the agent. */
 export class LinkMonitor {
@@ -13,9 +14,10 @@ export class LinkMonitor {
   /** Starts it, also again when it has ended. */
   ensure(): void {
     if (this.#child !== null || this.#isClosed) return;
-    const child = spawn('ip', ['monitor', 'link'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const child = startTool('ip', ['monitor', 'link'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    if (child instanceof Error) return;
     this.#child = child;
-    child.stdout.on('data', this.#onChange);
+    child.stdout?.on('data', this.#onChange);
     const end = () => {
       if (this.#child === child) this.#child = null;
     };

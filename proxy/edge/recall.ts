@@ -3,7 +3,7 @@ import { unmovedCounter } from './chains.ts';
 import { isChooser } from './choosers.ts';
 import { numberMask, parseKey, portIdOf } from './key.ts';
 import { layoutVersion, table } from './layout.ts';
-import { runNft } from './nft.ts';
+import { NftRefused, runNft } from './nft.ts';
 import type { Recalled } from './renderer.ts';
 import { families, type SetName } from './sets.ts';
 import { elementOf } from './transaction.ts';
@@ -48,9 +48,12 @@ export async function recallTable(): Promise<KernelTable> {
   return { isUsable: true, recalled: { portIdByElement, numbersByList, gone, choosers } };
 }
 
-/** The element of the set `state`: who wrote the table. null: there is no table of ours. */
+/** The element of the set `state`: who wrote the table. null: there is no table of ours. @throws when nft cannot say */
 export async function readStamp(): Promise<string | null> {
-  const text = await runNft(['-j', 'list', 'set', ...table.split(' '), 'state']).catch(() => null);
+  const text = await runNft(['-j', 'list', 'set', ...table.split(' '), 'state']).catch((error: unknown) => {
+    if (error instanceof NftRefused) return null;
+    throw error;
+  });
   if (text === null) return null;
   const { nftables } = Listing.parse(JSON.parse(text));
   const [stamp] = nftables.flatMap(({ set }) => set?.elem ?? []);

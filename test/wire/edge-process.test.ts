@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -135,6 +136,19 @@ describe('sluice edge, as it is run', { skip, timeout: 240_000 }, () => {
     assert.equal(await tell({ kind: 'start', folder, port: controllerPort }), controllerPort);
     await publish(lab.service('web', ['pod-1a'], { clusterIps: ['10.96.4.1'] }));
     assert.deepEqual(await ask(), ['pod-1a']);
+  });
+
+  test('for want of a descriptor nothing is started, and nothing ends; the rest is done when there is one', async () => {
+    const allowFiles = (count: number) =>
+      execFileSync('prlimit', ['--pid', String(edge.pid), `--nofile=${count}:20000`]);
+    allowFiles(1);
+    await edge.printed(/"err":"nft cannot be started: EMFILE"/);
+    assert.equal(edge.exit, null);
+    allowFiles(20_000);
+    await publish(lab.service('web', ['pod-1b'], { clusterIps: ['10.96.4.1'] }));
+    assert.deepEqual(await ask(), ['pod-1b']);
+    assert.doesNotMatch(edge.stderr, /somebody else has changed our table/);
+    await publish(lab.service('web', ['pod-1a'], { clusterIps: ['10.96.4.1'] }));
   });
 
   test('says what it announces, and all of it to a controller that is new', async () => {
