@@ -82,12 +82,21 @@ function healthPath(backendId: string): string {
 
 async function healthOf(page: Promise<string>): Promise<ReadonlyMap<string, Health>> {
   const text = await page.catch(() => '{}');
-  const parsed = z.object({ endpoints: z.array(Health).default([]) }).safeParse(JSON.parse(text));
+  const parsed = z.object({ endpoints: z.array(Health).default([]) }).safeParse(jsonOf(text));
   return new Map((parsed.data?.endpoints ?? []).map((health) => [health.endpoint, health]));
 }
 
 function problemsOf(text: string): Problem[] {
-  return z.array(Problem).safeParse(JSON.parse(text)).data ?? [];
+  return z.array(Problem).safeParse(jsonOf(text)).data ?? [];
+}
+
+/** null: it is none; whoever stands in front of a page may answer with another one. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 /** Key material is not on the page, and nothing here asks for it. */
@@ -96,7 +105,7 @@ const shownKinds = rowKinds.filter((kind) => kind !== 'certificate' && kind !== 
 function tableOf(text: string): Table {
   const Page = z.record(z.string(), z.unknown());
   try {
-    const page = Page.parse(JSON.parse(text));
+    const page = Page.parse(jsonOf(text));
     const rows = shownKinds.flatMap((kind) =>
       Object.values(Page.parse(page[kind])).map((row) => ({ kind, row: rowSchemas[kind].parse(row) }) as Row),
     );

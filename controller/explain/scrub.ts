@@ -7,7 +7,7 @@ export function scrubbed(text: string): string {
     .replace(privateKey, removed)
     .replace(/(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+/g, removed)
     .replace(/\b(bearer|basic)\s+[\w+/=.~-]{8,}/gi, `$1 ${removed}`)
-    .replace(/(\w:\/\/[^\s:/@"]*:)[^\s@/"]+@/g, `$1${removed}@`);
+    .replace(/(\w:\/\/[^\s:/@"]*:)[^\s/"]+@/g, `$1${removed}@`);
 }
 
 const removed = '(removed)';

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
 import { ingress, ingressClass, type Manifest, service, toYaml } from '../kit/manifests.ts';
 import { exchange } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
@@ -159,6 +163,17 @@ test('tables of a proxy tell the health of endpoints, too; a file of them does f
   const saved = join(folder, 'tables.json');
   writeFileSync(saved, await gateway.admin('/tables'));
   assert.match(sluice('explain', 'shop.example', '--tables', saved).stdout, /^endpoint .*, ready$/m);
+});
+
+test('where another page stands in the place of health and problems, the tables are told without', async () => {
+  const tables = await gateway.admin('/tables');
+  const server = createServer((request, response) => response.end(request.url === '/tables' ? tables : '<html>'));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const page = `http://127.0.0.1:${(server.address() as AddressInfo).port}/tables`;
+  const args = [launcher, 'explain', 'http://shop.example/', '--tables', page];
+  const { stdout } = await promisify(execFile)(process.execPath, args).finally(() => server.close());
+  assert.match(stdout, /^answer +of default\/web\/80$/m);
 });
 
 test('who may come is not guessed; a rewritten path is told', () => {

@@ -226,6 +226,7 @@ describe('what a report is rid of, should it ever be there', () => {
     ['token eyJhbGciOiJSUzI1.eyJhdWQiOlsi.c2lnbmF0dXJl.', 'token (removed).'],
     ['Authorization: Bearer abcdefgh12345678', 'Authorization: Bearer (removed)'],
     ['redis://user:pass%20word@host:6379/0', 'redis://user:(removed)@host:6379/0'],
+    ['redis://:p@ss@host:6379/0', 'redis://:(removed)@host:6379/0'],
     ['https://host:443/a@b', 'https://host:443/a@b'],
     [
       '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----',
