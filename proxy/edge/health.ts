@@ -21,8 +21,6 @@ export class HealthPorts {
   /** Those that have such a port. */
   readonly #services = new Map<string, EdgeService>();
   readonly #ports = new Map<number, HealthPort>();
-  /** That somebody else has, which was said: kube-proxy answers on the same ports where it runs beside the agent. */
-  readonly #taken = new Set<number>();
 
   constructor(options: HealthOptions) {
     this.#options = options;
@@ -50,16 +48,15 @@ export class HealthPorts {
       if (open === undefined) this.#ports.set(port, this.#open(port, state));
       else open.state = state;
     }
-    for (const [port, { server }] of this.#ports) {
+    for (const [port, open] of this.#ports) {
       if (wanted.has(port)) continue;
       this.#ports.delete(port);
-      close(server);
+      close(open);
     }
-    for (const port of this.#taken) if (!wanted.has(port)) this.#taken.delete(port);
   }
 
   close(): void {
-    for (const { server } of this.#ports.values()) close(server);
+    for (const open of this.#ports.values()) close(open);
     this.#ports.clear();
   }
 
@@ -76,19 +73,22 @@ export class HealthPorts {
       });
       response.end(JSON.stringify({ service, localEndpoints, serviceProxyHealthy }));
     });
-    const open: HealthPort = { server, state };
+    const open: HealthPort = { server, state, retry: null };
     server.on('clientError', (_error, socket) => socket.destroy());
     server.on('error', (error: NodeJS.ErrnoException) => {
-      if (!this.#taken.has(port))
+      // For want of a descriptor a connection was not accepted: the port is ours.
+      if (server.listening) return;
+      if (open.retry === null)
         log.warn(
-          { port, service: state.service, err: error.code },
+          { port, service: open.state.service, err: error.code },
           'the health check port cannot be opened; beside kube-proxy, that one answers there',
         );
-      this.#taken.add(port);
-      // The next change tries again.
-      if (this.#ports.get(port) === open) this.#ports.delete(port);
+      // Where nothing changes for hours, nobody would answer there after kube-proxy has gone.
+      if (this.#ports.get(port) === open) open.retry = setTimeout(() => server.listen(port), retryMs);
     });
-    server.on('listening', () => this.#taken.delete(port));
+    server.on('listening', () => {
+      open.retry = null;
+    });
     server.listen(port);
     return open;
   }
@@ -102,9 +102,14 @@ interface ServiceHealth {
 interface HealthPort {
   readonly server: Server;
   state: ServiceHealth;
+  /** Somebody else has the port, as kube-proxy where it runs beside the agent, which was said; null: it is ours. */
+  retry: NodeJS.Timeout | null;
 }
 
-function close(server: Server): void {
+const retryMs = 2_000;
+
+function close({ server, retry }: HealthPort): void {
+  if (retry !== null) clearTimeout(retry);
   server.close();
   server.closeAllConnections();
 }
