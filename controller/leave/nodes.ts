@@ -71,6 +71,7 @@ export async function cleanNodes(removal: Removal, name: string): Promise<void> 
   await removal.until('all nodes to be cleaned', async () => {
     const answer = await cluster.call({ path });
     if (answer.status === 404) return true;
+    requireDone(answer, `DaemonSet ${cleaner} cannot be read`);
     const { metadata, status } = Progress.parse(answer.body);
     const isSeen = status.observedGeneration >= metadata.generation;
     return isSeen && status.numberReady === status.desiredNumberScheduled;

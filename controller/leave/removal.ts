@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#kit/log.ts';
+import { reasonOf } from '#kit/reason.ts';
 import type { ApiAnswer, Cluster } from '../watch/api.ts';
 import { propertyOf } from '../watch/read.ts';
 
@@ -40,10 +41,20 @@ export class Removal {
     this.log.info({ path }, 'deleted');
   }
 
-  /** @throws When the time is over; `what` says what was waited for. */
+  /**
+   * What cannot be asked now is asked again: an API server may be away for a moment in the minutes that this takes.
+   *
+   * @throws When the time is over; `what` says what was waited for.
+   */
   async until(what: string, isDone: () => Promise<boolean>): Promise<void> {
-    while (!(await isDone())) {
-      if (performance.now() > this.#giveUpMs) throw new Error(`there was no time left to wait for ${what}`);
+    for (;;) {
+      let failure = '';
+      try {
+        if (await isDone()) return;
+      } catch (error) {
+        failure = `: ${reasonOf(error)}`;
+      }
+      if (performance.now() > this.#giveUpMs) throw new Error(`there was no time left to wait for ${what}${failure}`);
       await sleep(pollMs);
     }
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { finalizer } from '../../controller/addresses/claim.ts';
 import { recordAnnotation } from '../../controller/addresses/record.ts';
+import { Removal } from '../../controller/leave/removal.ts';
 import { releaseServices } from '../../controller/leave/services.ts';
 import { type Cluster, openCluster } from '../../controller/watch/api.ts';
 import { type ApiServer, startApiServer } from '../kit/apiserver.ts';
@@ -77,6 +78,45 @@ describe('sluice leave', { skip: await skipWithoutApiServer(), timeout: 240_000 
   test('with its edge go the addresses, the record and our finalizer', async () => {
     await leave('--edge-workload', 'sluice-edge');
     assert.deepEqual(await service(), { addresses: [], record: undefined, finalizers: ['others.test/keep'] });
+  });
+
+  test('an API server that is away for a moment is waited for', async () => {
+    const labels = { app: 'late' };
+    const deployment = {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'late', namespace: 'default' },
+      spec: {
+        selector: { matchLabels: labels },
+        template: { metadata: { labels }, spec: { containers: [{ name: 'main', image: 'late' }] } },
+      },
+    };
+    await api.apply(deployment);
+    const at = '/apis/apps/v1/namespaces/default/deployments/late';
+    const cluster = await openCluster({ kubeconfig: await api.kubeconfig() });
+    let asked = 0;
+    const late: Cluster = {
+      ...cluster,
+      async call(call) {
+        if (call.method === 'DELETE') return cluster.call(call);
+        asked++;
+        if (asked === 1) throw new Error('the connection is lost');
+        // Nobody collects garbage here.
+        if (asked === 2) await api.call('PATCH', at, { metadata: { finalizers: null } });
+        return cluster.call(call);
+      },
+    };
+    try {
+      await new Removal(late, 'default', performance.now() + 60_000, quiet).endWorkload('deployments', 'late');
+      assert.equal((await api.call('GET', at)).status, 404);
+      assert.ok(asked >= 2);
+      const over = new Removal(late, 'default', performance.now(), quiet).until('nobody', () =>
+        Promise.reject(new Error('it is away')),
+      );
+      await assert.rejects(over, { message: 'there was no time left to wait for nobody: it is away' });
+    } finally {
+      await cluster.close();
+    }
   });
 
   test('what others write into a Service after it was read stays', async () => {
