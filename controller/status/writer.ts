@@ -12,6 +12,8 @@ export interface StatusWriterOptions {
   statuses: IngressStatuses;
   from: PublishFrom;
   log: Log;
+  /** How long it may take until a controller that has begun has heard of all proxies, ms; 30,000 when absent. */
+  hearingMs?: number;
 }
 
 /** What is in force at all connected proxies. */
@@ -57,6 +59,8 @@ export class StatusWriter {
   readonly #entries = new Map<ObjectKey, Entry>();
   #wanted: readonly PublishedAddress[] = [];
   #hasApplied = false;
+  /** From then on all proxies are known, and with them all their nodes. */
+  #knowsAllAtMs = Number.POSITIVE_INFINITY;
   #isLeader = false;
   #timer: { timeout: NodeJS.Timeout; atMs: number } | null = null;
   #isWriting = false;
@@ -73,6 +77,7 @@ export class StatusWriter {
     const wanted = publishedAddresses(this.#options.from, view, nodes);
     const isNew = !areSame(wanted, this.#wanted);
     if (wanted.length === 0 && ingresses.length > 0 && (isNew || !this.#hasApplied)) this.#tellNone();
+    if (!this.#hasApplied) this.#knowsAllAtMs = performance.now() + (this.#options.hearingMs ?? 30_000);
     this.#hasApplied = true;
     this.#wanted = wanted;
     const ours = new Set(ingresses);
@@ -165,11 +170,24 @@ export class StatusWriter {
       if (!this.#isLeader || this.#stop.signal.aborted) break;
       const entry = this.#entries.get(key);
       if (!entry || !this.#isDue(key)) continue;
-      if (entry.notBeforeMs <= performance.now()) await this.#write(key, entry);
-      if (this.#isDue(key)) nextMs = Math.min(nextMs, entry.notBeforeMs);
+      const notBeforeMs = () => Math.max(entry.notBeforeMs, this.#completeAtMs(key));
+      if (notBeforeMs() <= performance.now()) await this.#write(key, entry);
+      if (this.#isDue(key)) nextMs = Math.min(nextMs, notBeforeMs());
     }
     this.#isWriting = false;
     if (Number.isFinite(nextMs)) this.#lookIn(Math.max(batchMs, nextMs - performance.now()));
+  }
+
+  /**
+   * From when on the wish is all that there is. Until a controller that has just begun knows all proxies, it takes no address of
+   * their nodes away: whoever makes DNS records of statuses would follow.
+   */
+  #completeAtMs(key: ObjectKey): number {
+    const { statuses, from } = this.#options;
+    if (from.addresses.length > 0 || from.service !== null) return 0;
+    const wanted = new Set(this.#wanted.map((address) => JSON.stringify(address)));
+    const current = statuses.get(key)?.addresses ?? [];
+    return current.every((address) => wanted.has(JSON.stringify(address))) ? 0 : this.#knowsAllAtMs;
   }
 
   /** Whether the status is there, is not what it should be, and we have not just written it. */

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { StatusWriter } from '../../controller/status/writer.ts';
+import { type Cluster, openCluster } from '../../controller/watch/api.ts';
+import { type ClusterSource, watchCluster } from '../../controller/watch/cluster.ts';
+import type { ViewUpdate } from '../../controller/watch/view.ts';
+import { type ApiServer, type Manifest, pathOf, startApiServer } from '../kit/apiserver.ts';
+import { skipWithoutApiServer } from '../kit/assets.ts';
+import { quiet } from '../kit/quiet.ts';
+import { eventually, waitUntil } from '../kit/wait.ts';
+
+const skip = await skipWithoutApiServer();
+let api: ApiServer;
+let cluster: Cluster;
+let source: ClusterSource;
+let last: ViewUpdate | null = null;
+
+before(async () => {
+  if (skip) return;
+  api = await startApiServer();
+  cluster = await openCluster({ kubeconfig: await api.kubeconfig() });
+  source = watchCluster({
+    ...{ cluster, namespaces: [], configMaps: [], kinds: [], ownNamespace: 'default', log: quiet },
+    onUpdate: (update) => (last = update),
+  });
+});
+
+after(async () => {
+  if (skip) return;
+  source.stop();
+  await cluster.close();
+  await api.stop();
+});
+
+const ingress = (name: string): Manifest => ({
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'Ingress',
+  metadata: { name },
+  spec: { defaultBackend: { service: { name: 'web', port: { number: 80 } } } },
+});
+
+async function ipsOf(name: string): Promise<string[]> {
+  const { body } = await api.call('GET', pathOf(ingress(name)));
+  const status = body['status'] as { loadBalancer?: { ingress?: { ip: string }[] } };
+  return status.loadBalancer?.ingress?.map(({ ip }) => ip) ?? [];
+}
+
+const statusIs = async (name: string, ips: readonly string[]) =>
+  await eventually(async () => (await ipsOf(name)).join() === ips.join() || undefined, `${ips} of ${name}`);
+
+test('a controller that has just begun takes no address of a node away before it can know all proxies', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const nodes = [1, 2].map((n): Manifest => ({ apiVersion: 'v1', kind: 'Node', metadata: { name: `begun-${n}` } }));
+  await api.apply(ingress('whole'), ingress('none'), ...nodes);
+  for (const [i, node] of nodes.entries()) {
+    const addresses = [{ type: 'InternalIP', address: `10.0.1.${i + 1}` }];
+    await api.call('PATCH', `${pathOf(node)}/status`, { status: { addresses } });
+  }
+  const both = ['10.0.1.1', '10.0.1.2'];
+  const status = { loadBalancer: { ingress: both.map((ip) => ({ ip })) } };
+  await api.call('PATCH', `${pathOf(ingress('whole'))}/status`, { status });
+  const isKnown = (name: string) => last?.view.get('Node', `/${name}`)?.status.addresses.length === 1;
+  const sizeOf = (name: string) => source.ingressStatuses.get(`default/${name}`)?.addresses.length;
+  const isAllThere = () => sizeOf('whole') === 2 && sizeOf('none') === 0 && isKnown('begun-1') && isKnown('begun-2');
+  await waitUntil(isAllThere, 'all to be in the view');
+  const { view } = last as unknown as ViewUpdate;
+  const from = { addresses: [], service: null };
+  const options = { cluster, statuses: source.ingressStatuses, from, log: quiet };
+  // Too long to pass within the test.
+  const table = { view, ingresses: ['default/whole', 'default/none'] };
+  const begun = new StatusWriter({ ...options, hearingMs: 600_000 });
+  begun.lead(true);
+  begun.applied({ ...table, nodes: ['begun-1'] });
+  await statusIs('none', ['10.0.1.1']);
+  assert.deepEqual(await ipsOf('whole'), both);
+  begun.applied({ ...table, nodes: ['begun-1', 'begun-2'] });
+  await statusIs('none', both);
+  assert.equal(begun.state().writes, 2);
+  begun.stop();
+  const patient = new StatusWriter({ ...options, hearingMs: 1 });
+  patient.lead(true);
+  patient.applied({ ...table, nodes: ['begun-1'] });
+  await statusIs('whole', ['10.0.1.1']);
+  await statusIs('none', ['10.0.1.1']);
+  patient.stop();
+});
