@@ -146,6 +146,8 @@ function numberOf(address: ipaddr.IPv6): bigint {
 const unusable: readonly (Range & { what: string })[] = [
   { what: 'unspecified', ...prefix('0.0.0.0/8') },
   { what: 'loopback', ...prefix('127.0.0.0/8') },
+  // Where clouds keep what they tell a machine alone, its credentials among it: its pods would ask a Service for them.
+  { what: 'link-local', ...prefix('169.254.0.0/16') },
   { what: 'multicast and reserved', ...prefix('224.0.0.0/3') },
   { what: 'unspecified or loopback', ...prefix('::/127') },
   { what: 'IPv4-mapped', family: 'IPv6', first: 0xffff_0000_0000n, last: 0xffff_ffff_ffffn },
