@@ -42,10 +42,11 @@ export const affinityFamily = {
   'session-cookie-domain': {
     scope,
     badValue,
-    syntax: 'a domain',
+    syntax: 'a domain (letters, digits, - and ., with a letter or digit at the end)',
     default: 'none',
     help: 'Domain of the affinity cookie.',
-    parse: textOf(/^[A-Za-z0-9\-._]+$/),
+    // As proxies write it; ingress-nginx takes underscores and lone dots, too, which are in no name of a host.
+    parse: textOf(/^\.?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$/),
   } satisfies Annotation<string>,
   'session-cookie-expires': {
     scope,
