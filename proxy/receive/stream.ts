@@ -128,6 +128,8 @@ export function connectStream<M>(options: StreamOptions<M>): TableStreamClient {
       }
       const stream = String(response.headers[streamHeader] ?? '');
       connected = { controller, stream, agent };
+      // As a sign of life it would be taken for the answer to the same table, which may be offered again and pass this time.
+      if (lastAck?.type === 'refused') lastAck = null;
       lag.forget();
       Object.assign(state, { isConnected: true, lastError: null, connects: state.connects + 1 });
       log.info({ controller: controller.url, stream }, 'table stream open');
