@@ -341,7 +341,14 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   }
 
   expired(nowMs: number): void {
-    if (nowMs >= this.#writeByMs || (nowMs >= this.#closeByMs && this.#isClosing)) {
+    if (nowMs >= this.#writeByMs) {
+      for (const { peer } of this.session.streams.values()) {
+        if (peer?.exchange?.isResponseStarted) peer.exchange.flag = 'DWT';
+      }
+      this.#link.destroy();
+      return;
+    }
+    if (nowMs >= this.#closeByMs && this.#isClosing) {
       this.#link.destroy();
       return;
     }

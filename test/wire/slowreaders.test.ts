@@ -182,6 +182,10 @@ test('a client of HTTP/2 that opens its windows and reads nothing is given up, a
   await recorder.request(0);
   await waitUntil(() => gateway.gateway.counts().connections === 0, 'the connection to be given up');
   await waitUntil(() => gateway.gateway.counts().upstream === 0, 'that to the backend to go with it');
+  assert.deepEqual(
+    gateway.records.map(({ status, flag }) => `${status} ${flag}`),
+    ['200 DWT'],
+  );
 });
 
 test('connections that never finish their handshake count, and make room when they go', async () => {
