@@ -102,7 +102,7 @@ addCommand(
 );
 addCommand(
   'lint',
-  'Say what would come of manifests; exit code 1: something would not be honoured.',
+  'Say what would come of manifests; exit code 1: something would not be served.',
   lintFlags,
   async ({ file, ...words }) => {
     const { lint, problemLine } = await import('./controller/explain/lint.ts');
