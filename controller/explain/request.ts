@@ -25,12 +25,13 @@ export interface Request {
 
 /** @throws when there is no such listener, or the URL is none; the message is for a person */
 export function requestOf(asked: Asked, table: Table): Request {
-  const text = /^[a-z]+:\/\//i.test(asked.url) ? asked.url : `http://${asked.url}`;
+  const wanted = asked.listener === null ? null : namedListener(asked.listener, table);
+  const text = /^[a-z]+:\/\//i.test(asked.url) ? asked.url : `${wanted?.protocol ?? 'http'}://${asked.url}`;
   const [, scheme = '', authority = '', rest = ''] = /^(https?):\/\/([^/?#]*)([^#]*)/i.exec(text) ?? [];
   const url = URL.parse(text);
   if (url === null || scheme === '' || authority === '') throw new Error(`${asked.url} is no URL of http or https`);
   const isHttps = scheme.toLowerCase() === 'https';
-  const listener = listenerOf(asked.listener, isHttps ? 'https' : 'http', url.port, table);
+  const listener = wanted ?? listenerOf(isHttps ? 'https' : 'http', url.port, table);
   const question = rest.indexOf('?');
   const target = question === -1 ? rest : rest.slice(0, question);
   const rawPath = bytesOf(target === '' ? '/' : target);
@@ -75,17 +76,26 @@ function headersOf(lines: readonly string[]): Map<string, string> {
   return headers;
 }
 
+/** Behind a balancer that ends TLS it may be another one than that of the URL. */
+function namedListener(id: string, table: Table): Listener {
+  const listener = table.listener.get(id);
+  if (listener === undefined) throw new Error(`there is no listener ${id}; there is: ${idsOf(table)}`);
+  if (!/^https?$/.test(listener.protocol))
+    throw new Error(`the listener ${id} carries ${listener.protocol}, and no URL`);
+  return listener;
+}
+
 /** Of several, the one of that port; else the one that Ingresses are served on. */
-function listenerOf(wanted: string | null, protocol: 'http' | 'https', port: string, table: Table): Listener {
-  const all = [...table.listener.values()];
-  const fitting = all.filter((listener) => listener.protocol === protocol);
+function listenerOf(protocol: 'http' | 'https', port: string, table: Table): Listener {
+  const fitting = [...table.listener.values()].filter((listener) => listener.protocol === protocol);
   const found =
-    wanted === null
-      ? (fitting.find((each) => port !== '' && [each.publicPort, each.port].includes(Number(port))) ??
-        fitting.find(({ id }) => id === protocol) ??
-        fitting[0])
-      : all.find(({ id }) => id === wanted);
+    fitting.find((each) => port !== '' && [each.publicPort, each.port].includes(Number(port))) ??
+    fitting.find(({ id }) => id === protocol) ??
+    fitting[0];
   if (found !== undefined) return found;
-  const ids = all.map(({ id }) => id).join(', ');
-  throw new Error(`there is no listener ${wanted ?? `for ${protocol}`}; there is: ${ids === '' ? 'none' : ids}`);
+  throw new Error(`there is no listener for ${protocol}; there is: ${idsOf(table)}`);
+}
+
+function idsOf(table: Table): string {
+  return [...table.listener.keys()].join(', ') || 'none';
 }

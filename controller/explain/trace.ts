@@ -78,7 +78,7 @@ export function traceOf(request: Request, table: Table): Trace {
   const answer =
     answerAsRead(matcher, request, route, table) ??
     localAnswer(route, facts, table) ??
-    answerInTheClear(asked.at(-1), facts) ??
+    answerInTheClear(asked.at(-1), request) ??
     answerFor(behind);
   return { ...nothing, hosts: asked, route: row, others, answer, behind, dependsOnClient: depends };
 }
@@ -195,9 +195,10 @@ function behindOf(
 }
 
 /** Of a host that asks clients for a certificate: a redirect to https goes first. */
-function answerInTheClear(host: Host | undefined, { scheme, rawPath, path }: RequestFacts): Answer | null {
+function answerInTheClear(host: Host | undefined, { listener, facts }: Request): Answer | null {
   const policy = host?.clientAuth ?? null;
-  if (policy === null || scheme === 'https' || isServedUnproven(policy, rawPath, path)) return null;
+  const isClear = listener.protocol === 'http';
+  if (policy === null || !isClear || isServedUnproven(policy, facts.rawPath, facts.path)) return null;
   return { status: 400, says: 'the host asks clients for a certificate, which only https can carry' };
 }
 

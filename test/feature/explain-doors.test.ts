@@ -47,6 +47,12 @@ before(async () => {
       passed('gone', { '/': 'nobody' }),
       ingress({ name: 'proved', host: 'proved.test', paths: { '/': 'plain' }, annotations: proves }),
       ingress({ name: 'sent', host: 'sent.test', paths: { '/': 'plain' }, annotations: proves, tlsSecret: 'server' }),
+      ingress({
+        name: 'far',
+        host: 'far.test',
+        paths: { '/': 'plain' },
+        annotations: { 'force-ssl-redirect': 'true' },
+      }),
       ingress({ name: 'home', host: 'home.test', paths: { '/': 'plain' }, annotations: { 'app-root': '/home' } }),
     ],
   });
@@ -106,6 +112,28 @@ for (const [name, path] of [
     assert.equal(told.status, status < 400 ? 0 : 1);
   });
 }
+
+test('a URL without a scheme has that of the listener that is named', async () => {
+  const { status } = await exchange(
+    { port: gateway.httpsPort, tls: { rejectUnauthorized: false } },
+    get('/', 'far.test'),
+  );
+  assert.equal(status, 200);
+  assert.match(explain('far.test', '--listener', 'https').stdout, /^answer {4}of default\/plain\/80$/m);
+  assert.match(explain('far.test').stdout, /^answer {4}308 to https:\/\/far\.test$/m);
+});
+
+test('behind a balancer that ends TLS, nothing can be proved either', () => {
+  assert.match(explain('https://proved.test/', '--listener', 'http').stdout, /^answer {4}400 the host asks clients/m);
+});
+
+test('a listener of connections takes no URL', async () => {
+  const page = JSON.parse(await gateway.admin('/tables')) as { listener: Record<string, object> };
+  page.listener['tcp/5432'] = { ...page.listener['http'], id: 'tcp/5432', protocol: 'tcp', port: 5432 };
+  const args = [launcher, 'explain', 'far.test', '--listener', 'tcp/5432', '--tables', '-'];
+  const { stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', input: JSON.stringify(page) });
+  assert.equal(stderr, 'error: the listener tcp/5432 carries tcp, and no URL\n');
+});
 
 test('a redirect keeps the port by which the client came', async () => {
   const response = await exchange({ port: gateway.httpPort }, get('/', 'home.test:8080'));
