@@ -1,8 +1,8 @@
 import { parseTries, triesSyntax } from '../annotations/retry.ts';
-import { booleanSyntax, parseBoolean, parseInteger } from '../annotations/values.ts';
+import { booleanSyntax, parseBoolean, parseInteger, parseNginxTimeMs } from '../annotations/values.ts';
 import type { ConfigKey, KeyFamily } from './key.ts';
 
-const durationSyntax = 'a time like 600s or 10m';
+const durationSyntax = 'a time like 600s, 10m or 1h30m';
 
 /** PROXY headers, and what is carried unread. */
 export const streamKeys = {
@@ -19,7 +19,7 @@ export const streamKeys = {
     flag: null,
     help: 'Longest wait for a PROXY header.',
     parse: (value) => {
-      const ms = parseDurationMs(value);
+      const ms = parseNginxTimeMs(value);
       return ms === 0 ? undefined : ms;
     },
   } satisfies ConfigKey<number>,
@@ -28,7 +28,7 @@ export const streamKeys = {
     default: '600s; 60s for UDP',
     flag: null,
     help: 'When a TCP connection or UDP flow in which nothing moves ends. 0: never.',
-    parse: parseDurationMs,
+    parse: parseNginxTimeMs,
   } satisfies ConfigKey<number>,
   'proxy-stream-next-upstream': {
     syntax: booleanSyntax,
@@ -42,7 +42,7 @@ export const streamKeys = {
     default: '600s',
     flag: null,
     help: 'Time after the first try in which others may begin. 0: no limit.',
-    parse: parseDurationMs,
+    parse: parseNginxTimeMs,
   } satisfies ConfigKey<number>,
   'proxy-stream-next-upstream-tries': {
     syntax: triesSyntax,
@@ -62,19 +62,3 @@ export const streamKeys = {
     },
   } satisfies ConfigKey<number>,
 } as const satisfies KeyFamily;
-
-const unitsMs: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1_000,
-  '': 1_000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-};
-
-/** nginx's time with one unit, seconds without; within what a timer can hold (2^31 ms). */
-function parseDurationMs(value: string): number | undefined {
-  const parts = /^(\d{1,10})(ms|s|m|h|d|)$/.exec(value.trim());
-  const ms = Number(parts?.[1]) * (unitsMs[parts?.[2] ?? ''] ?? Number.NaN);
-  return ms <= 2_147_483_647 ? ms : undefined;
-}

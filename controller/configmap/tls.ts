@@ -1,5 +1,5 @@
 import type { TlsVersion } from '#table/servertls.ts';
-import { booleanSyntax, parseBoolean, parseCiphers } from '../annotations/values.ts';
+import { booleanSyntax, parseBoolean, parseCiphers, parseNginxTimeMs } from '../annotations/values.ts';
 import { groupFault } from '../translate/ciphers.ts';
 import type { ConfigKey, KeyFamily } from './key.ts';
 
@@ -44,7 +44,7 @@ export const tlsKeys = {
     parse: parseBoolean,
   } satisfies ConfigKey<boolean>,
   'ssl-session-timeout': {
-    syntax: 'a time like 10m, 1h or 300 (seconds), at most a day',
+    syntax: 'a time like 10m, 1h30m or 300 (seconds), at most a day',
     default: '10m',
     flag: null,
     help: 'How long a session may be resumed.',
@@ -64,7 +64,6 @@ function parseProtocols(value: string): Protocols | undefined {
 
 /** nginx's times, as far as sessions need them. */
 function parseTimeSeconds(value: string): number | undefined {
-  const [, digits, unit = 's'] = /^(\d{1,6})([smhd]?)$/.exec(value.trim()) ?? [];
-  const seconds = Number(digits) * ({ s: 1, m: 60, h: 3600, d: 86_400 }[unit === '' ? 's' : unit] ?? 0);
+  const seconds = Math.floor((parseNginxTimeMs(value) ?? 0) / 1000);
   return seconds >= 1 && seconds <= 86_400 ? seconds : undefined;
 }

@@ -79,7 +79,7 @@ const effects: Readonly<Record<ConfigKeyName, Effect>> = {
   'ssl-ciphers': ['ECDHE-ECDSA-AES128-GCM-SHA256', onTls('ciphers', 'ECDHE-ECDSA-AES128-GCM-SHA256')],
   'ssl-ecdh-curve': ['X25519', onTls('groups', 'X25519')],
   'ssl-session-tickets': ['false', onTls('sessionSeconds', 0)],
-  'ssl-session-timeout': ['1h', onTls('sessionSeconds', 3_600)],
+  'ssl-session-timeout': ['1h30m', onTls('sessionSeconds', 5_400)],
   'use-gzip': ['true', onBoth('compression.0.name', 'gzip')],
   'gzip-level': ['7', onBoth('compression.0.level', 7), gzip],
   'gzip-min-length': ['7', onBoth('compression.0.minBytes', 7), gzip],
@@ -121,10 +121,11 @@ for (const [name, [value, fields, beside = {}]] of Object.entries(effects)) {
   });
 }
 
-test('a time of nginx has one unit or none, and one that no timer holds is refused', () => {
+test('a time of nginx has units or none, and one that no timer holds is refused', () => {
   const times = { '7': 7_000, '7ms': 7, '7s': 7_000, '7m': 420_000, '7h': 25_200_000, '1d': 86_400_000, '0': 0 };
-  const refused = { '7w': 600_000, '25d': 600_000, '1h 30m': 600_000, '-1': 600_000, '': 600_000 };
-  for (const [value, ms] of Object.entries({ ...times, ...refused })) {
+  const sums = { '1h30m': 5_400_000, '1h 30m': 5_400_000, '1m5s': 65_000 };
+  const refused = { '7w': 600_000, '25d': 600_000, '24d23h59m': 600_000, h: 600_000, '-1': 600_000, '': 600_000 };
+  for (const [value, ms] of Object.entries({ ...times, ...sums, ...refused })) {
     assert.equal(fieldOf(rowsWith({ 'proxy-stream-timeout': value }), 'l4route tcp/5432 timeouts.idleMs'), ms, value);
   }
 });
