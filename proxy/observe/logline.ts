@@ -1,6 +1,7 @@
 import type { Source } from '#table/problem.ts';
 import { hashOf } from '../match/textindex.ts';
 import { copyOf } from '../parse/latin1.ts';
+import { isKnownMethod } from '../parse/requestline.ts';
 import { asciiJson, type LogPage, logPiece } from './logpage.ts';
 import type { ExchangeRecord, FlowRecord, LoggedClient } from './record.ts';
 
@@ -88,15 +89,14 @@ function startTime(page: LogPage, ms: number): void {
   page.threeDigits(whole - second * 1000);
 }
 
-/** Methods are of a list; '' where there was none. */
-const mostMethods = 64;
+/** Of methods that are taken, and of '', where there was none; what others are clients make up, as long as a head. */
 const methodPieces = new Map<string, Uint8Array>();
 
 function methodPiece(method: string): Uint8Array {
   let piece = methodPieces.get(method);
   if (piece === undefined) {
     piece = logPiece(`Z","method":${asciiJson(method)},"path":`);
-    if (methodPieces.size < mostMethods) methodPieces.set(method, piece);
+    if (method === '' || isKnownMethod(method)) methodPieces.set(method, piece);
   }
   return piece;
 }

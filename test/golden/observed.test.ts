@@ -7,6 +7,7 @@ import { writeFlowLine, writeRequestLine } from '../../proxy/observe/logline.ts'
 import { LogPage } from '../../proxy/observe/logpage.ts';
 import { traceContextOf } from '../../proxy/observe/tracecontext.ts';
 import { exchangeRecord, flowRecord } from '../kit/exchangerecord.ts';
+import { collectGarbage } from '../kit/garbage.ts';
 import { dashboardFiles } from './dashboards.ts';
 import { logsDocument, metricsDocument, registers } from './observed.ts';
 
@@ -53,6 +54,20 @@ const trace = traceContextOf(
   undefined,
   false,
 );
+
+test('methods that clients make up are not kept, however long they are', () => {
+  const longest = 60_000;
+  const keptBytes = () => {
+    collectGarbage();
+    return process.memoryUsage().arrayBuffers;
+  };
+  lineOf((page) => writeRequestLine(page, exchangeRecord({ method: 'M'.repeat(longest) })));
+  const before = keptBytes();
+  for (let i = 0; i < 60; i++)
+    lineOf((page) => writeRequestLine(page, exchangeRecord({ method: `M${i}`.padEnd(longest) })));
+  const kept = keptBytes() - before;
+  assert.ok(kept < 10 * longest, `${kept} bytes are kept`);
+});
 
 test('a line of the access log has the fields of the register, in its order', () => {
   const full = lineOf((page) =>
