@@ -1,6 +1,6 @@
 import type { Log } from '#kit/log.ts';
 import { type Cluster, isOfAnother, unanswered } from '../watch/api.ts';
-import { areSame, type IngressStatuses, type PublishedAddress } from '../watch/ingressstatus.ts';
+import { areSame, type IngressStatuses, type PublishedAddress, sorted } from '../watch/ingressstatus.ts';
 import { propertyOf, versionOf } from '../watch/read.ts';
 import { type ClusterView, type ObjectKey, splitKey } from '../watch/view.ts';
 import { type PublishFrom, publishedAddresses } from './addresses.ts';
@@ -12,7 +12,7 @@ export interface StatusWriterOptions {
   statuses: IngressStatuses;
   from: PublishFrom;
   log: Log;
-  /** How long it may take until a controller that has begun has heard of all proxies, ms; 30,000 when absent. */
+  /** How long proxies may take to be heard of, from the beginning or when they change controllers, ms; 30,000 when absent. */
   hearingMs?: number;
 }
 
@@ -54,6 +54,7 @@ interface Entry {
  */
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
+  readonly #hearingMs: number;
   readonly #pace = new Pace(writesPerSecond, burst);
   readonly #stop = new AbortController();
   readonly #entries = new Map<ObjectKey, Entry>();
@@ -61,6 +62,9 @@ export class StatusWriter {
   #hasApplied = false;
   /** From then on all proxies are known, and with them all their nodes. */
   #knowsAllAtMs = Number.POSITIVE_INFINITY;
+  /** Addresses of nodes as text, each with until when proxies were heard there; Infinity: they are. */
+  readonly #heardUntilMs = new Map<string, number>();
+  #forgetting: NodeJS.Timeout | undefined;
   #isLeader = false;
   #timer: { timeout: NodeJS.Timeout; atMs: number } | null = null;
   #isWriting = false;
@@ -69,15 +73,19 @@ export class StatusWriter {
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
+    this.#hearingMs = options.hearingMs ?? 30_000;
     options.statuses.onChange((key) => this.#changed(key));
   }
 
   /** All connected proxies have applied this. */
-  applied({ view, ingresses, nodes }: AppliedTable): void {
-    const wanted = publishedAddresses(this.#options.from, view, nodes);
+  applied(table: AppliedTable): void {
+    if (this.#stop.signal.aborted) return;
+    const { view, ingresses, nodes } = table;
+    const published = publishedAddresses(this.#options.from, view, nodes);
+    const wanted = this.#isByNodes() ? this.#withRecent(published, table) : published;
     const isNew = !areSame(wanted, this.#wanted);
     if (wanted.length === 0 && ingresses.length > 0 && (isNew || !this.#hasApplied)) this.#tellNone();
-    if (!this.#hasApplied) this.#knowsAllAtMs = performance.now() + (this.#options.hearingMs ?? 30_000);
+    if (!this.#hasApplied) this.#knowsAllAtMs = performance.now() + this.#hearingMs;
     this.#hasApplied = true;
     this.#wanted = wanted;
     const ours = new Set(ingresses);
@@ -86,6 +94,29 @@ export class StatusWriter {
       if (isNew || !this.#entries.has(key)) this.#entries.set(key, newEntry());
     }
     this.#lookIn(batchMs);
+  }
+
+  #isByNodes(): boolean {
+    const { addresses, service } = this.#options.from;
+    return addresses.length === 0 && service === null;
+  }
+
+  /** A proxy that finds another controller is away for a moment, and its node stays where it is. */
+  #withRecent(addresses: readonly PublishedAddress[], table: AppliedTable): PublishedAddress[] {
+    const nowMs = performance.now();
+    const heard = new Set(addresses.map((address) => JSON.stringify(address)));
+    for (const text of heard) this.#heardUntilMs.set(text, Number.POSITIVE_INFINITY);
+    let restMs = Number.POSITIVE_INFINITY;
+    for (const [text, lastMs] of this.#heardUntilMs) {
+      if (heard.has(text)) continue;
+      const untilMs = Math.min(lastMs, nowMs);
+      this.#heardUntilMs.set(text, untilMs);
+      if (untilMs + this.#hearingMs <= nowMs) this.#heardUntilMs.delete(text);
+      else restMs = Math.min(restMs, untilMs + this.#hearingMs - nowMs);
+    }
+    clearTimeout(this.#forgetting);
+    if (Number.isFinite(restMs)) this.#forgetting = setTimeout(() => this.applied(table), restMs);
+    return sorted([...this.#heardUntilMs.keys()].map((text) => JSON.parse(text) as PublishedAddress));
   }
 
   /** Statuses that never come are noticed late and by others (external-dns above all), so the reason is told here. */
@@ -113,6 +144,7 @@ export class StatusWriter {
 
   stop(): void {
     this.#stop.abort();
+    clearTimeout(this.#forgetting);
     if (this.#timer) clearTimeout(this.#timer.timeout);
   }
 
@@ -183,10 +215,9 @@ export class StatusWriter {
    * their nodes away: whoever makes DNS records of statuses would follow.
    */
   #completeAtMs(key: ObjectKey): number {
-    const { statuses, from } = this.#options;
-    if (from.addresses.length > 0 || from.service !== null) return 0;
+    if (!this.#isByNodes()) return 0;
     const wanted = new Set(this.#wanted.map((address) => JSON.stringify(address)));
-    const current = statuses.get(key)?.addresses ?? [];
+    const current = this.#options.statuses.get(key)?.addresses ?? [];
     return current.every((address) => wanted.has(JSON.stringify(address))) ? 0 : this.#knowsAllAtMs;
   }
 

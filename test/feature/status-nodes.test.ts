@@ -78,11 +78,20 @@ test('a controller that has just begun takes no address of a node away before it
   begun.applied({ ...table, nodes: ['begun-1', 'begun-2'] });
   await statusIs('none', both);
   assert.equal(begun.state().writes, 2);
+  // The proxy of a node is away for a moment: an Ingress that comes meanwhile shows that the writer has been through.
+  begun.applied({ ...table, nodes: ['begun-1'] });
+  await api.apply(ingress('meanwhile'));
+  await waitUntil(() => sizeOf('meanwhile') === 0, 'another Ingress');
+  begun.applied({ view, ingresses: [...table.ingresses, 'default/meanwhile'], nodes: ['begun-1'] });
+  await statusIs('meanwhile', both);
+  assert.equal(begun.state().writes, 3);
   begun.stop();
   const patient = new StatusWriter({ ...options, hearingMs: 1 });
   patient.lead(true);
   patient.applied({ ...table, nodes: ['begun-1'] });
   await statusIs('whole', ['10.0.1.1']);
   await statusIs('none', ['10.0.1.1']);
+  patient.applied({ ...table, nodes: ['begun-2'] });
+  await statusIs('whole', ['10.0.1.2']);
   patient.stop();
 });
