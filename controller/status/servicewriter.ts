@@ -121,6 +121,8 @@ export class ServiceWriter {
 
   lead(isLeader: boolean): void {
     this.#isLeader = isLeader;
+    // Who led before has written since.
+    for (const entry of this.#entries.values()) entry.written.clear();
     if (!isLeader) return;
     for (const key of this.#options.plans.assignments().keys()) this.#open.add(key);
     this.#write();
