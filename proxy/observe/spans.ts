@@ -63,15 +63,16 @@ export class Spans {
   }
 
   async #post(tracing: Tracing, spans: readonly Span[]): Promise<void> {
+    let rejected = spans.length;
     let reason: string | null;
     try {
       const { postSpans }: { postSpans: SpanPost } = await import('./otlp.ts');
-      reason = await postSpans(tracing, spans);
+      ({ rejected, reason } = await postSpans(tracing, spans));
     } catch (error) {
       reason = (error as Error).message;
     }
-    if (reason === null) this.exported += spans.length;
-    else this.dropped += spans.length;
+    this.exported += spans.length - rejected;
+    this.dropped += rejected;
     if ((reason !== null) !== this.#hasFailed) this.#onFailure(tracing.endpoint, reason);
     this.#hasFailed = reason !== null;
   }

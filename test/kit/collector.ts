@@ -45,6 +45,7 @@ export class Collector {
   posts = 0;
   /** What it answers. */
   status = 200;
+  answer = '{}';
   readonly #server: Server;
 
   private constructor() {
@@ -55,7 +56,7 @@ export class Collector {
       if (!isPost || request.headers['content-type'] !== 'application/json')
         this.faults.push(`${request.method} ${request.url}`);
       if (this.status === 200) this.#take(body);
-      response.writeHead(this.status, { 'content-type': 'application/json' }).end('{}');
+      response.writeHead(this.status, { 'content-type': 'application/json' }).end(this.answer);
     });
   }
 

@@ -253,6 +253,15 @@ test('a collector that is away, or refuses, costs no request; what it does not g
   );
   await eventually(async () => gateway.process.stderr.includes('the collector takes no spans') || undefined, 'the log');
   collector.status = 200;
+  const [exported, lost] = [await figure('sluice_spans_exported_total'), await figure('sluice_spans_dropped_total')];
+  collector.answer = '{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too many labels"}}';
+  assert.equal((await ask('web.test', '/rejected')).status, 200);
+  await eventually(
+    async () => (await figure('sluice_spans_dropped_total')) === lost + 1 || undefined,
+    'the span to be rejected',
+  );
+  assert.equal(await figure('sluice_spans_exported_total'), exported);
+  collector.answer = '{}';
   await gateway.apply(manifests({ ...on(), 'otlp-collector-port': '9' }));
   const refused = await figure('sluice_spans_dropped_total');
   for (let i = 0; i < 5; i++) assert.equal((await ask('web.test', `/away/${i}`)).status, 200);
