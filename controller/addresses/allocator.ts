@@ -171,7 +171,9 @@ export class Allocator {
     for (const { address } of target) {
       const pool = poolOf(address);
       const isNamed = claim.pool?.name === pool?.name || claim.requested?.includes(address);
-      if (pool && (pool.spec.autoAssign || isNamed)) ranks.set(address, proposed);
+      // What a node has taken since is proposed by no replica that hears of it later.
+      const isFree = !this.#nodesByAddress.has(address);
+      if (pool && isFree && (pool.spec.autoAssign || isNamed)) ranks.set(address, proposed);
     }
     for (const { address } of claim.recorded) {
       if (claim.promised.includes(address)) ranks.set(address, promised);
@@ -234,7 +236,10 @@ export class Allocator {
     const poolsByAddress = new Map(claim.recorded.map(({ address, pool }) => [address, pool]));
     return this.#ledger.standings(claim.key).flatMap(({ address, rank, isHeld }) => {
       if (!isHeld) return [];
-      const pool = this.#pools.of(address)?.name ?? poolsByAddress.get(address) ?? '';
+      const origin = poolsByAddress.get(address);
+      // Where pools have passed the address on among them, its Service has not asked for another one.
+      const isAsAsked = origin !== undefined && origin === claim.pool?.name;
+      const pool = isAsAsked ? origin : (this.#pools.of(address)?.name ?? origin ?? '');
       return { address, pool, isRecorded: rank !== proposed };
     });
   }

@@ -76,7 +76,8 @@ interface Desk {
 function refusalsOf(requested: readonly string[], held: readonly Holding[], desk: Desk): Problem[] {
   const { claim, pools, ledger, applicant, source } = desk;
   return requested.flatMap((address) => {
-    if (held.some((each) => each.address === address)) return [];
+    // What is only proposed is looked at anew, as a replica does that hears of it later.
+    if (held.some((each) => each.address === address && each.isRecorded)) return [];
     const pool = pools.of(address);
     if (pool === undefined) return addressProblem('AddressOutsidePools', source, { address, where: 'no AddressPool' });
     if (claim.pool !== null && claim.pool.name !== pool.name) {
@@ -139,7 +140,7 @@ function choose(family: Family, { claim, pools, ledger, applicant, source }: Des
 }
 
 /** What is kept, and would not be given now. */
-function doubtsOf(kept: readonly Allocation[], { pools, ledger, applicant, source }: Desk): Problem[] {
+function doubtsOf(kept: readonly Allocation[], { claim, pools, ledger, applicant, source }: Desk): Problem[] {
   return kept.flatMap(({ address, pool: origin }) => {
     const pool = pools.of(address);
     const node = ledger.nodeOf(address);
@@ -148,7 +149,9 @@ function doubtsOf(kept: readonly Allocation[], { pools, ledger, applicant, sourc
         ? `no AddressPool holds it any more (it came from ${origin})`
         : !admits(pool, applicant)
           ? `AddressPool ${pool.name} is not for it any more`
-          : node && `it is an address of Node ${node}`;
+          : origin === claim.pool?.name && origin !== pool.name
+            ? `it is of AddressPool ${pool.name} now, and the Service asks for one of ${origin}`
+            : node && `it is an address of Node ${node}`;
     return why ? addressProblem('AddressKept', source, { address, why }) : [];
   });
 }

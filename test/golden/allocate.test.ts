@@ -92,6 +92,42 @@ test('what one address, or the lack of any, costs grows with the Services and no
   assert(sharing(200) < 6 * sharing(100), 'Services that share are not compared in pairs again and again');
 });
 
+test('what a replica only proposed it takes back when one that hears of everything later would not propose it', () => {
+  const node = {
+    kind: 'Node',
+    metadata: { name: 'n1' },
+    status: { addresses: [{ type: 'Hostname', address: '192.0.2.1' }] },
+  };
+  const service = (annotations: Record<string, string>) => ({
+    kind: 'Service',
+    metadata: { name: 'a', namespace: 'demo', annotations },
+    spec: { type: 'LoadBalancer', loadBalancerClass: 'sluice.dev/edge', ports: [{ port: 80 }] },
+  });
+  const asks = { 'sluice.dev/addresses': '192.0.2.1' };
+  const stories = [
+    [service(asks), node],
+    [service({}), node],
+    [service(asks), service({ ...asks, 'sluice.dev/pool': 'two' })],
+  ];
+  for (const [first, then] of stories) {
+    const world = new AddressWorld();
+    for (const name of ['one', 'two']) {
+      const addresses = name === 'one' ? ['192.0.2.1-192.0.2.2'] : ['198.51.100.1'];
+      world.put({ kind: 'AddressPool', metadata: { name }, spec: { addresses } });
+    }
+    const early = new Replica(world);
+    world.put(first);
+    early.hear();
+    assert.equal(early.allocator.intents().get('demo/a')?.allocations[0]?.address, '192.0.2.1');
+    world.put(then);
+    early.hear();
+    const late = new Replica(world);
+    late.hear();
+    assert.deepEqual([...early.allocator.intents()], [...late.allocator.intents()]);
+    assert.deepEqual(early.allocator.problems(), late.allocator.problems());
+  }
+});
+
 test('what is free of a pool is told anew when a node takes an address', () => {
   const world = new AddressWorld();
   world.put({ kind: 'AddressPool', metadata: { name: 'one' }, spec: { addresses: ['192.0.2.1-192.0.2.2'] } });
