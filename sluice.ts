@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { z } from 'zod';
 import { reasonOf } from '#kit/reason.ts';
+import { scrubbed } from './controller/explain/scrub.ts';
 import { edgeCleanupFlags, edgeFlags, edgePageFlags, standaloneEdgeFlags } from './controller/ops/edgeflags.ts';
 import type { Flags, ValuesOf } from './controller/ops/flag.ts';
 import { checkFlags, controllerFlags, proxyFlags, standaloneFlags } from './controller/ops/flags.ts';
@@ -43,7 +44,13 @@ const program = new Command('sluice')
   .enablePositionalOptions()
   .exitOverride()
   .configureOutput({
-    outputError: (text, write) => write(`${text.trim().replace(/\s*\n\s*/g, ' ')}\n`),
+    // What was written wrongly is repeated, and it may be the address of a server with its password.
+    outputError: (text, write) =>
+      write(
+        `${scrubbed(text)
+          .trim()
+          .replace(/\s*\n\s*/g, ' ')}\n`,
+      ),
     // One line per setting where no terminal wraps it, for grep.
     getOutHelpWidth: () => (process.stdout.isTTY ? process.stdout.columns : 1_000),
   })
@@ -288,7 +295,7 @@ function defaultText(schema: z.ZodType, help: string): string {
 /** 2: it was asked for wrongly. 1: it failed. Says why in one line. */
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  const reason = reasonOf(error).trim();
+  const reason = scrubbed(reasonOf(error)).trim();
   console.error(`error: ${reason.replace(/\s*\n\s*/g, ' ')}`);
   return error instanceof SettingError ? 2 : 1;
 }

@@ -98,6 +98,12 @@ describe('command line', () => {
       ['standalone', '--manifests', 'x', '--redis-url', 'http://:hunter2@x'],
       /--redis-url: must be like redis:\/\/host:6379\/0.*, not "hidden, it may hold a password"/,
     ],
+    [['proxy', '--redis-urll=redis://:hunter2@x'], /unknown option '--redis-urll=redis:\/\/:\(removed\)@x'/],
+    [
+      ['proxy', '--redis-url', 'redis://:hunter2@x', 'redis://:hunter2@y'],
+      /too many arguments for 'proxy'.*: redis:\/\/:\(removed\)@y/,
+    ],
+    [['proxy', '--controller', 'http://me:hunter2@x'], /--controller: must be like https:.*me:\(removed\)@x/],
     [['standalone', '--manifests', 'x', '--demo=perhaps'], /--demo: must be true or false, not "perhaps"/],
     [
       ['standalone', '--manifests', 'x', '--limit-head-bytes', '1'],
