@@ -1,18 +1,18 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 /**
- * How many client connections the open files of this process allow. Each may need another one for its backend, but not all
- * do at once; a third is left for those. Node has raised the limit as far as it may already.
+ * How many client connections the open files of this process allow. Each may need another one for its backend, and all do at
+ * once where they are tunnels: half is left for those. Node has raised the limit as far as it may already.
  *
  * @returns Infinity where the system does not say
  */
 export function connectionsByOpenFiles(): number {
-  return Math.max(1, Math.floor((filesToGive() * 2) / 3));
+  return Math.max(1, Math.floor(filesToGive() / 2));
 }
 
 /**
- * How many UDP flows they allow. Each has a socket, and anybody can begin thousands in other people's names: they may take
- * half of what connections leave, so that a flood of datagrams takes none from those.
+ * How many UDP flows they allow. Each has a socket, and anybody can begin thousands in other people's names: they may take so
+ * little that a flood of datagrams leaves connections and their backends what they mostly need.
  *
  * @returns Infinity where the system does not say
  */

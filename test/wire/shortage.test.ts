@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import http2 from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -9,13 +12,15 @@ import { Load } from '../kit/load.ts';
 import { everythingTo, ingress, service } from '../kit/manifests.ts';
 import { childrenOf, cpuSeconds, nextFile } from '../kit/procfs.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
-import { answer, Recorder } from '../kit/recorder.ts';
+import { answer, answerBytes, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
-import { eventually, waitUntil } from '../kit/wait.ts';
+import { eventually, waitUntil, within } from '../kit/wait.ts';
 
 let recorder: Recorder;
 let sluice: Standalone;
 let worker = 0;
+/** Sixteen bytes, as any client of a WebSocket has. */
+const key = Buffer.alloc(16).toString('base64');
 
 before(async () => {
   recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
@@ -135,6 +140,56 @@ test('clients, however many come, leave descriptors for the backends of those wh
   } finally {
     for (const flood of floods) flood.stop();
     await fresh.discard();
+  }
+});
+
+test('tunnels, however many there are, leave descriptors for the requests of others', async () => {
+  const upgrade = [
+    'Connection: upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    `Sec-WebSocket-Key: ${key}`,
+  ];
+  const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+  const switched = ['HTTP/1.1 101 X', 'Connection: upgrade', 'Upgrade: websocket', `Sec-WebSocket-Accept: ${accept}`];
+  const backend = await Recorder.start({
+    onRequest: (request) => {
+      if (request.target === '/tunnel') answerBytes(request, `${switched.join('\r\n')}\r\n\r\n`);
+      else if (request.target !== '/held') answer(request, 'ok');
+    },
+  });
+  const args = ['--limit-upstream-idle-connections', '0'];
+  const fresh = await Standalone.start({ manifests: everythingTo(backend.port), args });
+  const [first = 0] = childrenOf(fresh.process.pid);
+  allowFiles(200, fresh.process.pid, 200);
+  process.kill(first, 'SIGKILL');
+  await waitUntil(() => childrenOf(fresh.process.pid).some((pid) => pid !== first), 'another worker');
+  const session = http2.connect(`http://127.0.0.1:${fresh.httpPort}`);
+  const tunnels: RawClient[] = [];
+  try {
+    // A connection with a request under way is not one to make room.
+    session.request({ ':authority': 'gw.test', ':path': '/held' }).on('error', () => undefined);
+    await backend.request();
+    for (let nth = 0; nth < 130; nth++) {
+      const client = await RawClient.open({ port: fresh.httpPort, from: `127.0.66.${1 + (nth % 16)}` }).catch(
+        () => null,
+      );
+      if (client === null) continue;
+      tunnels.push(client);
+      client.send(get('/tunnel', 'gw.test', upgrade));
+      await client.response().catch(() => undefined);
+    }
+    assert.ok(backend.take().length > 20 && tunnels.some(({ isDone }) => isDone), 'as many as there is room for');
+    for (let i = 0; i < 5; i++) {
+      const stream = session.request({ ':authority': 'gw.test', ':path': '/' });
+      const [fields] = (await within(once(stream, 'response'), 'an answer')) as [Record<string, unknown>];
+      assert.equal(fields[':status'], 200);
+    }
+  } finally {
+    session.destroy();
+    for (const tunnel of tunnels) tunnel.destroy();
+    await fresh.discard();
+    await backend.stop();
   }
 });
 
