@@ -69,6 +69,7 @@ export function migrateValues(given: Tree): Migration {
     if (isSilent(path, value) && decided?.rule.does !== 'move') return ignored(from, nothing);
     if (decided === undefined) return todo(from, 'It is not known: see charts/sluice/README.md for what it did.');
     const { rule, depth } = decided;
+    if (value === rule.unless) return ignored(from, nothing);
     if (rule.does === 'ignore') return ignored(from, rule.why);
     if (rule.does === 'refuse') return todo(from, rule.advice);
     if (value === null) return ignored(from, nothing);

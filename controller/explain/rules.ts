@@ -1,11 +1,16 @@
 /** What becomes of a value of ingress-nginx's chart. */
 export type Rule =
   /** Goes to these places of ours; `but` says what to know about it. */
-  | { readonly does: 'move'; readonly to: readonly string[]; readonly but?: string }
-  /** Is not needed here. */
-  | { readonly does: 'ignore'; readonly why: string }
-  /** Was for something, and a person has to see to it. */
-  | { readonly does: 'refuse'; readonly advice: string };
+  (
+    | { readonly does: 'move'; readonly to: readonly string[]; readonly but?: string }
+    /** Is not needed here. */
+    | { readonly does: 'ignore'; readonly why: string }
+    /** Was for something, and a person has to see to it. */
+    | { readonly does: 'refuse'; readonly advice: string }
+  ) & {
+    /** What the value is unless somebody sets it, where that means nothing here. */
+    readonly unless?: string;
+  };
 
 const keep = (...paths: string[]): [string, Rule][] => paths.map((path) => [path, { does: 'move', to: [path] }]);
 
@@ -18,6 +23,9 @@ const ignore = (why: string, ...paths: string[]): [string, Rule][] =>
 
 const refuse = (advice: string, ...paths: string[]): [string, Rule][] =>
   paths.map((path) => [path, { does: 'refuse', advice }]);
+
+const unless = (value: string, rules: [string, Rule][]): [string, Rule][] =>
+  rules.map(([path, rule]) => [path, { ...rule, unless: value }]);
 
 /** Below `controller` there: their pods carry traffic, which proxies do here. */
 const ofProxies = [
@@ -66,7 +74,7 @@ const ownClass = 'the class stays with ingress-nginx and is served, too (control
 /** By path there; the longest that leads to a value decides, and the keys below it go with it. */
 export const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ...keep('commonLabels', 'imagePullSecrets', 'namespaceOverride', 'portNamePrefix', 'tcp', 'udp', 'rbac.create'),
-  ...move('global.image.registry', 'global.imageRegistry', 'our images must be there, too'),
+  ...unless('registry.k8s.io', move('global.image.registry', 'global.imageRegistry', 'our images must be there, too')),
   ...ignore(
     ownName,
     'nameOverride',
@@ -180,7 +188,8 @@ export const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
     'where they name an address or a host, both Services ask for it',
   ),
   ...move('controller.service.external.enabled', 'proxy.service.enabled'),
-  ...refuse('A second Service for the proxies is an object of extraObjects.', 'controller.service.internal'),
+  ...refuse('A second Service for the proxies is an object of extraObjects.', 'controller.service.internal.enabled'),
+  ...ignore('belongs to a second Service, which the chart does not have', 'controller.service.internal'),
   ...refuse(
     taken,
     ...['loadBalancerIP', 'clusterIP', 'clusterIPs', 'externalIPs', 'nodePorts', 'healthCheckNodePort'].map(
@@ -192,7 +201,10 @@ export const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
     'controller.service.appProtocol',
     'controller.service.targetPorts.http',
   ),
-  ...refuse('Where TLS ends at the balancer, docs/cloud.md says what to set.', 'controller.service.targetPorts.https'),
+  ...unless(
+    'https',
+    refuse('Where TLS ends at the balancer, docs/cloud.md says what to set.', 'controller.service.targetPorts.https'),
+  ),
 
   ...move('controller.metrics.enabled', 'metrics.service.enabled'),
   ...['annotations', 'labels'].flatMap((key) => move(`controller.metrics.service.${key}`, `metrics.service.${key}`)),
