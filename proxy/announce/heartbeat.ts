@@ -34,7 +34,8 @@ export class Heartbeat {
 
   static async open(options: HeartbeatOptions): Promise<Heartbeat> {
     const heartbeat = new Heartbeat(options);
-    heartbeat.#socket = await BeatSocket.open(options.port, (bytes) => heartbeat.#hear(bytes), options.log);
+    const { port, log } = options;
+    heartbeat.#socket = await BeatSocket.open({ port, onDatagram: (bytes) => heartbeat.#hear(bytes), log });
     return heartbeat;
   }
 
