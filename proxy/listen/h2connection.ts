@@ -57,13 +57,15 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   /** Nothing more is taken from the client, or it sends no more. */
   #isClosing = false;
   #isClosed = false;
-  // Deadlines: the peer's first SETTINGS, its first request or the next one, the rest of a field block, a write.
+  // Deadlines: the peer's first SETTINGS, its first request or the next one, the rest of a field block, a write, its word that it has
+  // heard of the end.
   #settleByMs: number;
   #requestByMs = never;
   #blockByMs = never;
   /** The stream whose field block was not whole at the end of the last read; 0: none. */
   #blockOf = 0;
   #writeByMs = never;
+  #heardByMs = never;
   #closeByMs = never;
 
   constructor(engine: Engine, peer: Peer, link: Link) {
@@ -157,9 +159,11 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
 
   /** Lets what is open finish, and takes nothing new. */
   drain(): void {
-    this.session.shutDown();
+    if (this.#isLeaving) return;
     this.#isLeaving = true;
-    this.streamEnded();
+    this.session.shutDown();
+    this.#heardByMs = clock.nowMs + this.engine.limits.lingerMs;
+    this.expectBy(this.#heardByMs);
   }
 
   leaveAt(atMs: number): void {
@@ -251,8 +255,6 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     engine.observer.requestStarted();
     this.requestsInFlight++;
     this.#requestByMs = never;
-    // A request that crossed our goodbye keeps the connection open.
-    if (!this.#isClosing) this.#closeByMs = never;
     const refused = section.isTooLarge ? refusals.headTooLong : interpretStream(exchange, section, isEnd);
     if (refused !== null) own.refuseAtStart(refused);
     this.#starting.push(own);
@@ -320,8 +322,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     if (this.session.streams.size > 0 || this.#isClosed) return;
     this.idleSinceMs = clock.nowMs;
     if (this.#isClosing || this.session.isDrained) this.#awaitTurnEnd();
-    else if (this.#isLeaving) this.#closeBy(clock.nowMs + this.engine.limits.lingerMs);
-    else if (this.#requestByMs === never) this.#requestBy(clock.nowMs + this.door.limits.idleMs);
+    else if (!this.#isLeaving && this.#requestByMs === never) this.#requestBy(clock.nowMs + this.door.limits.idleMs);
   }
 
   // Deadlines. `expiresAtMs` is not later than the first of them; it is set anew when it has passed.
@@ -348,22 +349,22 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
       this.#link.destroy();
       return;
     }
-    if (nowMs >= this.#closeByMs && this.#isClosing) {
+    if (nowMs >= this.#closeByMs) {
       this.#link.destroy();
       return;
     }
-    if (nowMs >= this.#closeByMs) {
-      // The client did not say that it has heard us.
-      this.#isClosing = true;
+    if (nowMs >= this.#heardByMs) {
+      // Whoever leaves our PING unanswered, and always has a stream open, would stay for as long as he likes.
+      this.#heardByMs = never;
       this.session.goAway();
-      this.#closeBy(nowMs + this.engine.limits.lingerMs);
     } else if (nowMs >= this.#settleByMs) this.session.fail(errorCodes.settingsTimeout);
     else if (nowMs >= this.#blockByMs) this.session.fail(errorCodes.enhanceYourCalm);
     else if (nowMs >= this.#requestByMs) {
       this.#requestByMs = never;
       this.drain();
     }
-    let first = Math.min(this.#closeByMs, this.#writeByMs, this.#settleByMs, this.#blockByMs, this.#requestByMs);
+    let first = Math.min(this.#closeByMs, this.#writeByMs, this.#heardByMs, this.#settleByMs);
+    first = Math.min(first, this.#blockByMs, this.#requestByMs);
     this.expiresAtMs = never;
     for (const { peer } of this.session.streams.values()) {
       if (peer === null) continue;
