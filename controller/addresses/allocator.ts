@@ -201,9 +201,10 @@ export class Allocator {
     const hasOpened = this.#ledger.openings > work.openings;
     if (hasOpened || work.isOtherwise) {
       for (const key of this.#waiting) {
-        // Who asks for an address is told who has it now; who asks for any cannot be worse off than with none.
-        const asks = this.#entries.get(key)?.claim.requested?.length !== 0;
-        if (hasOpened || asks) work.add(key);
+        // Who asks for an address is told who has it now, and who needs both families which is lacking; who asks for any
+        // cannot be worse off than with none.
+        const claim = this.#entries.get(key)?.claim;
+        if (hasOpened || claim?.requested?.length !== 0 || claim.needsAll) work.add(key);
       }
     }
     work.openings = this.#ledger.openings;

@@ -211,6 +211,10 @@ function isSameSharing(one: Sharing, other: Sharing): boolean {
   return one.key === other.key && one.backend === other.backend && one.ports.join() === other.ports.join();
 }
 
+/** Of two that were promised one address, both had a sharing key: who has none now has changed while nobody saw it. */
 function byStrength(a: Stake, b: Stake): number {
-  return b.rank - a.rank || Number(b.isHeld) - Number(a.isHeld) || compareClaims(a.claim, b.claim);
+  const isLoyal = ({ rank, claim }: Stake) => Number(rank === promised && claim.sharing.key !== null);
+  return (
+    b.rank - a.rank || Number(b.isHeld) - Number(a.isHeld) || isLoyal(b) - isLoyal(a) || compareClaims(a.claim, b.claim)
+  );
 }
