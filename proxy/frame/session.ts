@@ -228,7 +228,10 @@ export class Session<T> implements FrameSink, SendEvents<T> {
     this.#forget(stream);
     this.owner.reset(stream, code);
     giveStream(stream);
-    this.refuse(id, code, costs.violation);
+    this.sender.reset(id, code);
+    this.gaveUp(id);
+    // Whoever asks a server for an answer that breaks a rule must not end those of others: it is one for each request.
+    if (this.isServer) this.spend(costs.violation);
   }
 
   /** Ends a stream that the owner knows nothing of. */
