@@ -26,18 +26,18 @@ export interface DiffOptions extends Words {
  */
 export async function diff(options: DiffOptions, cluster: () => Promise<Cluster>): Promise<string> {
   const words = optionsOf(options);
-  const to = await objectsOf(options.to);
-  const isOfFiles = options.from.length > 0;
-  const { view, unreadable } = isOfFiles ? await objectsOf(options.from) : await ofCluster(words, to.view, cluster);
   const now = Date.now();
-  const before = stateOf(view, unreadable, words, now);
-  const after = isOfFiles ? to : { view: putOver(view, to.view), unreadable: [...unreadable, ...to.unreadable] };
-  return differenceText(before, stateOf(after.view, after.unreadable, words, now));
+  const { before, after } =
+    options.from.length > 0
+      ? { before: await objectsOf(options.from), after: await objectsOf(options.to) }
+      : await ofCluster(words, options.to, cluster);
+  const state = ({ view, unreadable }: ClusterObjects) => stateOf(view, unreadable, words, now);
+  return differenceText(state(before), state(after));
 }
 
-async function objectsOf(files: readonly string[]): Promise<ClusterObjects> {
+async function objectsOf(files: readonly string[], namespace?: string): Promise<ClusterObjects> {
   const view = new HeldView();
-  return { view, unreadable: await putFiles(view, files) };
+  return { view, unreadable: await putFiles(view, files, namespace) };
 }
 
 /** As if the manifests were applied: what an API server gives an object, it keeps. */
@@ -64,17 +64,18 @@ function applied(object: AnyObject, before: AnyObject | undefined, now: string):
   };
 }
 
-/** With the Secrets that its objects name, and those that they would. */
-async function ofCluster(
-  words: TranslateOptions,
-  fresh: HeldView,
-  cluster: () => Promise<Cluster>,
-): Promise<ClusterObjects> {
+/** What a cluster has, and what it would have. */
+async function ofCluster(words: TranslateOptions, files: readonly string[], cluster: () => Promise<Cluster>) {
   const named = (view: ClusterView) => new Translator(words).apply(view, [], [], Date.now()).secretsInUse;
-  const secretsOf = (view: ClusterView) => named(view).union(named(putOver(view, fresh)));
   const api = await cluster();
   try {
-    return await readCluster(api, words, { secretsOf, limitMs: 30_000 });
+    // Where kubectl would put them.
+    const fresh = await objectsOf(files, api.namespace);
+    // Those that objects name, and those that they would.
+    const secretsOf = (view: ClusterView) => named(view).union(named(putOver(view, fresh.view)));
+    const before = await readCluster(api, words, { secretsOf, limitMs: 30_000 });
+    const unreadable = [...before.unreadable, ...fresh.unreadable];
+    return { before, after: { view: putOver(before.view, fresh.view), unreadable } };
   } finally {
     await api.close();
   }

@@ -61,13 +61,18 @@ export function changed(table: Table, upserts: readonly Row[], deletes: readonly
  * Puts manifests of files into a view, over what is there.
  *
  * @param files paths of files, or of folders with all manifests below; `-` is what comes on stdin
+ * @param namespace of objects that name none
  * @returns what could not be read of them
  * @throws when a file cannot be read; the message is for a person
  */
-export async function putFiles(view: HeldView, files: readonly string[]): Promise<ReadProblem[]> {
+export async function putFiles(
+  view: HeldView,
+  files: readonly string[],
+  namespace = 'default',
+): Promise<ReadProblem[]> {
   const unreadable: ReadProblem[] = [];
   for (const file of (await Promise.all(files.map(filesOf))).flat()) {
-    const { objects, problems, syntax } = readManifests(await inputOf(file), file);
+    const { objects, problems, syntax } = readManifests(await inputOf(file), file, namespace);
     for (const object of objects) view.put(object);
     unreadable.push(...problems, ...(syntax === null ? [] : [syntax]));
   }

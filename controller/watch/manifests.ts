@@ -22,8 +22,13 @@ const clusterScoped: ReadonlySet<string> = new Set([
   'CustomResourceDefinition',
 ]);
 
-/** Reads one file of YAML documents or JSON (which is YAML 1.2). `fileName` is only for problems. Never throws. */
-export function readManifests(text: string, fileName: string): Manifests {
+/**
+ * Reads one file of YAML documents or JSON (which is YAML 1.2). Never throws.
+ *
+ * @param fileName only for problems
+ * @param namespace of objects that name none
+ */
+export function readManifests(text: string, fileName: string, namespace = 'default'): Manifests {
   const found: Manifests = { objects: [], problems: [], syntax: null };
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge: true });
@@ -36,7 +41,7 @@ export function readManifests(text: string, fileName: string): Manifests {
     if (typeof value !== 'object') {
       return malformed(fileName, lines, document.contents?.range?.[0] ?? 0, 'a document is not an object');
     }
-    unfold(value, '', fileName, found);
+    unfold(value, '', { fileName, namespace }, found);
   }
   return found;
 }
@@ -69,14 +74,21 @@ function withoutQuotes(message: string): string {
   return message.replace(/:? ?["'`][\s\S]*$/, '').trim() || 'not readable as YAML';
 }
 
+/** Where an object was read, and where it goes. */
+interface Place {
+  readonly fileName: string;
+  readonly namespace: string;
+}
+
 /** Lists are unfolded in place. `listKind`: the kind that items of a typed list (IngressList) may leave out. */
-function unfold(raw: object, listKind: string, fileName: string, found: Manifests): void {
+function unfold(raw: object, listKind: string, place: Place, found: Manifests): void {
+  const { fileName, namespace } = place;
   const given = propertyOf(raw, 'kind');
   const kind = typeof given === 'string' ? given : listKind;
   const items = propertyOf(raw, 'items');
   if (kind.endsWith('List') && Array.isArray(items)) {
     for (const item of items) {
-      if (typeof item === 'object' && item !== null) unfold(item, kind.slice(0, -'List'.length), fileName, found);
+      if (typeof item === 'object' && item !== null) unfold(item, kind.slice(0, -'List'.length), place, found);
       else found.problems.push(unknownKind(raw, kind, `${fileName}: an item of the ${kind} is not an object`));
     }
     return;
@@ -92,7 +104,7 @@ function unfold(raw: object, listKind: string, fileName: string, found: Manifest
     found.problems.push(unknownKind(raw, kind, message));
     return;
   }
-  const { object, problem } = readObject(kind, folded(raw, kind));
+  const { object, problem } = readObject(kind, folded(raw, kind, namespace));
   if (problem) found.problems.push({ ...problem, message: `${fileName}: ${problem.message}` });
   else found.objects.push(object);
   for (const field of unknownFields(kind, raw)) {
@@ -106,11 +118,11 @@ function unknownKind(raw: object, kind: string, message: string): ReadProblem {
 }
 
 /** What an API server would do to the object on its way in: defaults of the namespace, nulls are absent, stringData → data. */
-function folded(raw: object, kind: ObjectKind): unknown {
+function folded(raw: object, kind: ObjectKind, namespaceOfNone: string): unknown {
   const object = withoutNulls(raw) as Record<string, unknown>;
   const metadata = object['metadata'];
   if (typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata)) {
-    const namespace = clusterScoped.has(kind) ? '' : (propertyOf(metadata, 'namespace') ?? 'default');
+    const namespace = clusterScoped.has(kind) ? '' : (propertyOf(metadata, 'namespace') ?? namespaceOfNone);
     object['metadata'] = { ...metadata, namespace };
   }
   const stringData = object['stringData'];

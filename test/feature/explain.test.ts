@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import { scrubbed } from '../../controller/explain/scrub.ts';
 import type { Manifest } from '../kit/apiserver.ts';
@@ -128,6 +129,24 @@ describe('sluice status, report, explain and diff, through a real API server', {
     assert.doesNotMatch(stdout, /SecretNotFound/);
   });
 
+  test('diff puts what names no namespace into that of the context, as kubectl does', async () => {
+    const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } };
+    await rig.api.apply(namespace);
+    const there = service('there');
+    await rig.api.apply({ ...there, metadata: { ...there.metadata, namespace: 'shop' } });
+    const kubeconfig = join(folder, 'kubeconfig.yaml');
+    const text = await readFile(await rig.api.kubeconfig(), 'utf8');
+    await writeFile(kubeconfig, stringify(inNamespace(parse(text), 'shop')));
+    const file = join(folder, 'nowhere.yaml');
+    const { metadata, ...rest } = ingress('nowhere', 'nowhere.example', 'there');
+    const { namespace: _, ...unplaced } = { namespace: '', ...metadata };
+    await writeFile(file, stringify({ ...rest, metadata: unplaced }));
+    const diff = new SluiceProcess(['diff', '--kubeconfig', kubeconfig, '--to', file]);
+    assert.equal((await diff.ended()).code, 1, diff.stderr);
+    assert.match(diff.stdout, /^\+ route ingress\/shop\/nowhere\/0\/0 /m);
+    assert.doesNotMatch(diff.stdout, /ServiceNotFound/);
+  });
+
   test('a pod that was evicted keeps nobody waiting', async () => {
     for (const [name, phase] of [
       ['sluice-controller-gone', 'Failed'],
@@ -235,6 +254,10 @@ describe('what a report is rid of, should it ever be there', () => {
   ];
   for (const [text, left] of rows) test(JSON.stringify(left), () => assert.equal(scrubbed(text), left));
 });
+
+function inNamespace(config: { contexts: { context: object }[] }, namespace: string): object {
+  return { ...config, contexts: config.contexts.map((each) => ({ ...each, context: { ...each.context, namespace } })) };
+}
 
 function keysOf(data: Readonly<Record<string, string>>): string[] {
   return Object.entries(data).flatMap(([name, value]) => {
