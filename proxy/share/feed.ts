@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AffinityEntry } from './affinity.ts';
-import { openRedis, type RedisSettings } from './redis.ts';
+import { isRefusal, openRedis, type RedisSettings } from './redis.ts';
 import { uptimeMs } from './uptime.ts';
 
 /** An item of the feed: its number, and what it says. Two servers that each took writes for a while may give one number to two items. */
@@ -48,7 +48,10 @@ export class Feed {
     try {
       const [seconds = 0, micros = 0] = (await writer.time()).map(Number);
       const offsetMs = Math.round(seconds * 1000 + micros / 1000 - uptimeMs());
-      await writer.pexpire(key, longestMs);
+      await writer.pexpire(key, longestMs).catch((error: unknown) => {
+        // What it holds can be heard all the same.
+        if (!isRefusal(error)) throw error;
+      });
       return new Feed(key, writer, await openRedis(settings, newsWaitMs + answerMs), offsetMs);
     } catch (error) {
       writer.disconnect();
@@ -72,6 +75,11 @@ export class Feed {
     const { number } = after;
     const streams = await this.#reader.xread('COUNT', readCount, 'BLOCK', newsWaitMs, 'STREAMS', this.#key, number);
     return this.#reading(streams, after);
+  }
+
+  /** Rejects with the server's words when it takes no writes. */
+  async touch(): Promise<void> {
+    await this.#writer.pexpire(this.#key, longestMs);
   }
 
   /** Rejects with the server's words when it did not take all; what it took may be written again. */

@@ -57,9 +57,9 @@ export function redisReasonOf(error: unknown): string {
   return reason === 'Connection is closed.' ? 'the connection was lost' : reason.slice(0, 200);
 }
 
-/** The server works, but takes no writes for now: its memory is full, or its disk. */
+/** The server works, but takes no writes for now: its memory is full, or its disk, or replicas that it must have are away. */
 export function isRefusal(error: unknown): boolean {
-  return /^(OOM|MISCONF) /.test(reasonOf(error));
+  return /^(OOM|MISCONF|NOREPLICAS) /.test(reasonOf(error));
 }
 
 const defaultPort = 6379;

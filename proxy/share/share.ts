@@ -146,8 +146,7 @@ export class Share {
     const loops: Promise<void>[] = [];
     try {
       await this.#catchUp(feed);
-      // What waits may be what the server refused before: whether it is taken now is known when it was written.
-      if (this.#nextBatch().length === 0) this.#up();
+      await this.#probe(feed);
       loops.push(this.#listen(feed), this.#speak(feed));
       await Promise.race(loops);
     } finally {
@@ -186,9 +185,22 @@ export class Share {
       if (performance.now() - lookedMs >= lookEveryMs) {
         lookedMs = performance.now();
         if (!(await this.#isHeldBy(feed))) throw new Error('it has lost what it held');
+        if (!this.#isUp) await this.#probe(feed);
       }
       const { entries, last } = await feed.news(this.#cursor);
       this.#hear(entries, last);
+    }
+  }
+
+  /** Whether writes are taken. Where some wait, that is known when they were written: they may be what was refused before. */
+  async #probe(feed: Feed): Promise<void> {
+    if (this.#nextBatch().length > 0) return;
+    try {
+      await feed.touch();
+      this.#up();
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      this.#down(redisReasonOf(error));
     }
   }
 

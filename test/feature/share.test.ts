@@ -134,6 +134,21 @@ describe('proxies share through Redis', { skip: skipWithoutRedis() }, () => {
       }));
   }
 
+  test('who comes while the server takes no writes hears what it holds, and says so until it takes them', () =>
+    ShareRig.run(async (rig) => {
+      const first = await rig.proxy(onlyA);
+      for (const client of clients) assert.equal(await first.ask(client), 'a');
+      await first.hasTold(clients.length);
+      await rig.redis.command('config', 'set', 'min-replicas-to-write', '1');
+      const second = await rig.proxy(all);
+      await second.hasHeard(clients.length);
+      await second.isDown();
+      assert.match(await second.page('/problems'), /NOREPLICAS/);
+      await rig.redis.command('config', 'set', 'min-replicas-to-write', '0');
+      await second.isUp();
+      for (const client of clients) assert.equal(await second.ask(client), 'a');
+    }));
+
   test('a server that takes 200 ms for everything is shared through all the same, and costs no request', () =>
     ShareRig.run(async (rig) => {
       rig.relay.delayMs = 100;
