@@ -1,4 +1,7 @@
-/** Cuts a stream of bytes into lines, whole, however the bytes come. Holds at most the line that has not ended. */
+/**
+ * Cuts a stream of bytes into lines, whole, however the bytes come. Holds at most the line that has not ended. What stands behind
+ * the last end of a line is one, too: whoever sends that is no API server, and is to be noticed.
+ */
 export async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
   let begun: Buffer[] = [];
   for await (const chunk of chunks) {
@@ -11,4 +14,5 @@ export async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<st
     }
     if (start < chunk.length) begun.push(chunk.subarray(start));
   }
+  if (begun.length > 0) yield Buffer.concat(begun).toString('utf8');
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, afterEach, before, test } from 'node:test';
 import { createProxyServer } from 'http-proxy-3';
@@ -323,7 +323,9 @@ test('a page that somebody in front of the API server answers with is no list, a
   const proxy = createProxyServer({ target: api.url, secure: false });
   let page: string | null = null;
   let asked = 0;
+  const open = new Set<ServerResponse>();
   const front = createServer((request, response) => {
+    open.add(response);
     if (page === null) return proxy.web(request, response);
     if (request.url?.startsWith('/api/v1/services?')) asked++;
     response.end(page);
@@ -353,5 +355,10 @@ test('a page that somebody in front of the API server answers with is no list, a
     assert.ok(!watch.taken().includes('default/kept'), answer);
     watch.source.stop();
   }
+  // Of watches that have ended in order, too, it is noticed that nothing follows.
+  const { source } = await watchers.started({ cluster });
+  page = '<html>Who are you?</html>';
+  for (const response of open) response.on('error', () => {}).end();
+  await waitUntil(() => source.state()['Service']?.failure !== null, 'that a page is no watch');
   await api.delete(service('kept'), service('new-1'), service('new-2'));
 });
