@@ -181,6 +181,9 @@ function notesOfConfig(config: unknown): Note[] {
   });
 }
 
+/** As charts/sluice/templates/_checks.tpl has it. */
+const mostSeconds = 1_728_000;
+
 /** Takes out what the templates of the chart refuse together, and ingress-nginx passes over. */
 function withoutContradictions(values: Tree): Note[] {
   const proxy = Object(values['proxy']) as Tree;
@@ -199,6 +202,9 @@ function withoutContradictions(values: Tree): Note[] {
   if (Number(proxy['terminationGracePeriodSeconds'] ?? leastSeconds) < leastSeconds) {
     const says = `Left out: a proxy needs ${leastSeconds} s at least to leave without failing a request.`;
     drop('terminationGracePeriodSeconds', says);
+  }
+  if (Number(proxy['terminationGracePeriodSeconds']) > mostSeconds) {
+    drop('terminationGracePeriodSeconds', `Left out: a proxy waits for ${mostSeconds} s at most.`);
   }
   const tcp = Object(values['tcp']) as Tree;
   for (const port of Object.values(containerPort).filter((each) => Object.hasOwn(tcp, each))) {

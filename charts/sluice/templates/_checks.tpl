@@ -22,6 +22,9 @@
 {{- if lt (int .terminationGracePeriodSeconds) (add (int .drainDelaySeconds) 10 | int) }}
 {{- fail (printf "proxy.terminationGracePeriodSeconds (%d) leaves no time after proxy.drainDelaySeconds (%d): it must be at least 10 seconds more." (int .terminationGracePeriodSeconds) (int .drainDelaySeconds)) }}
 {{- end }}
+{{- if gt (int .terminationGracePeriodSeconds) 1728000 }}
+{{- fail (printf "proxy.terminationGracePeriodSeconds (%d) is more than a proxy can wait: at most 1728000." (int .terminationGracePeriodSeconds)) }}
+{{- end }}
 {{- range $transport := list "tcp" "udp" }}
 {{- range $port, $target := index $.Values $transport }}
 {{- if or (not (regexMatch "^[0-9]+$" $port)) (gt (int $port) 65535) (lt (int $port) 1) }}
