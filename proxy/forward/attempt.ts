@@ -3,6 +3,7 @@ import { answer, truncate } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
 import type { Refusal } from '../listen/refusals.ts';
 import { bodyNone } from '../parse/framing.ts';
+import type { ResponseLine } from '../parse/responsehead.ts';
 import type { LiveBackend } from '../receive/live.ts';
 import type { EndpointState, TryResult } from '../select/types.ts';
 import type { Engine } from './engine.ts';
@@ -132,14 +133,7 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
   // A kept connection that dies before the first byte is mostly the backend's idle close crossing our request: 4.7-8.5 %
   // of the requests in the worst case, and no fault of the endpoint (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
   const isIdleRace = failure === failures.reset && upstream.isReused && !upstream.hasAnswered;
-  if (isIdleRace && !exchange.hasUsedSpareTry && isIdempotent(exchange.method) && isAtHand(exchange)) {
-    exchange.hasUsedSpareTry = true;
-    const spare = openSpare(engine, exchange);
-    if (spare !== null) {
-      beginOn(exchange, spare);
-      return;
-    }
-  }
+  if (isIdleRace && isSentAnew(engine, exchange)) return;
   const { result, retriedAs } = failure;
   if (exchange.isResponseStarted) {
     endAttempt(exchange, result);
@@ -154,6 +148,16 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
   answer(engine, exchange, failure.status, failure.flag, failure.sentence);
 }
 
+/** What a kept connection did not serve goes out once more, on one of its own. @returns false: it may not, or cannot */
+function isSentAnew(engine: Engine, exchange: Exchange): boolean {
+  if (exchange.hasUsedSpareTry || !isIdempotent(exchange.method) || !isAtHand(exchange)) return false;
+  exchange.hasUsedSpareTry = true;
+  const spare = openSpare(engine, exchange);
+  if (spare === null) return false;
+  beginOn(exchange, spare);
+  return true;
+}
+
 /** @returns null: there is no room for it, or nobody to connect to */
 function openSpare(engine: Engine, exchange: Exchange): UpstreamSide | null {
   // Whoever it goes to is not to be blamed for a connection of another.
@@ -166,9 +170,16 @@ function openSpare(engine: Engine, exchange: Exchange): UpstreamSide | null {
 /**
  * The backend answered with an error. @returns true when another endpoint gets the request instead of the client the answer
  */
-export function retriedAfter(engine: Engine, exchange: Exchange, status: number): boolean {
+export function retriedAfter(engine: Engine, exchange: Exchange, { status, isKeepAlive }: ResponseLine): boolean {
   // Before the end of the request, the answer is about what came so far; nothing of it is to be repeated.
-  return exchange.isRequestComplete && tryAgain(engine, exchange, status, resultOf(status), null);
+  if (!exchange.isRequestComplete) return false;
+  // Some say so when they close a connection that was idle for long: it crossed the request, and answers nothing (RFC 9110 §15.5.9).
+  const kept = exchange.upstream;
+  if (status === 408 && !isKeepAlive && kept?.isReused && isSentAnew(engine, exchange)) {
+    kept.destroy();
+    return true;
+  }
+  return tryAgain(engine, exchange, status, resultOf(status), null);
 }
 
 function tryAgain(

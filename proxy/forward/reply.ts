@@ -15,7 +15,7 @@ import { sharedUpstreamBuffer } from './relay.ts';
 export function replyHead(engine: Engine, exchange: Exchange, line: ResponseLine, head: Head): boolean {
   const nowMs = clock.nowMs;
   exchange.upstreamMs = nowMs - exchange.tryStartedMs;
-  if (line.status >= 400 && retriedAfter(engine, exchange, line.status)) return false;
+  if (line.status >= 400 && retriedAfter(engine, exchange, line)) return false;
   const client = exchange.client;
   if (client === null) return false;
   exchange.status = line.status;

@@ -99,6 +99,31 @@ test('a kept connection that breaks with the request is replaced once though the
   assert.deepEqual([gateway.records.at(-1)?.flag, kept.requests.length], ['UC', 6]);
 });
 
+test('408 of a backend that leaves a kept connection is no answer to the request that it crosses', async () => {
+  const goodbye = ['Connection: close'];
+  const kept = await backend((request) => {
+    const { target, connection } = request;
+    if (target === '/slow') answer(request, '', 408);
+    else if (target === '/never' || connection.requests.length > 1) answer(request, '', 408, goodbye);
+    else answer(request, 'on a new one');
+  });
+  const { client } = await rig([kept], { retry: { attempts: 1, on: [], canRepeatUnsafe: false, withinMs: 0 } });
+  const put = 'PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody';
+  const post = put.replace('PUT', 'POST');
+  const sent = [get('/', 'a'), get('/', 'a'), put, post, get('/never', 'a'), get('/', 'a'), get('/slow', 'a')];
+  const statuses: number[] = [];
+  for (const [i, bytes] of sent.entries()) {
+    client.send(bytes);
+    statuses.push((await client.response(i)).status);
+  }
+  // A POST may have been run, a new connection was not idle, and who keeps the connection means the request.
+  assert.deepEqual(statuses, [200, 200, 200, 408, 408, 200, 408]);
+  assert.deepEqual(
+    kept.requests.map(({ method }) => method),
+    ['GET', 'GET', 'GET', 'PUT', 'PUT', 'POST', 'GET', 'GET', 'GET'],
+  );
+});
+
 test('an answer that comes before the end of the request is the answer: nothing that was sent is repeated', async () => {
   const early: Parameters<typeof Recorder.start>[0] = {
     onHead: (request) => answer(request, 'no', 503),
