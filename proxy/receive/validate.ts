@@ -25,8 +25,8 @@ export function faultsOf(table: Table, delta: Delta): Problem[] {
     if (kind === 'route') problems.push(...patternFaults(row));
     if (kind === 'l4route') problems.push(...l4Faults(table, row));
     if (kind === 'certificate') problems.push(...certificateFaults(row));
-    if (kind === 'host') problems.push(...hostTlsFaults(row, table));
   }
+  for (const row of touchedHosts(table, delta)) problems.push(...hostTlsFaults(row, table));
   problems.push(...upstreamTlsFaults(table, delta));
   return problems;
 }
@@ -34,7 +34,7 @@ export function faultsOf(table: Table, delta: Delta): Problem[] {
 /** Of backends that changed, or whose bundle did; many share one profile, which is built once. */
 function upstreamTlsFaults(table: Table, delta: Delta): Problem[] {
   const changed = new Set(delta.upserts.flatMap((each) => (each.kind === 'backend' ? [each.row] : [])));
-  const secrets = new Set(delta.upserts.flatMap(({ kind, row }) => (kind === 'secret' ? [row.id] : [])));
+  const secrets = changedSecrets(delta);
   if (secrets.size > 0) {
     for (const row of table.backend.values()) if (secrets.has(row.tls?.verify?.caSecretId ?? '')) changed.add(row);
   }
@@ -53,6 +53,22 @@ function upstreamTlsFaults(table: Table, delta: Delta): Problem[] {
     good.add(content);
     return [];
   });
+}
+
+/** Those that changed, or whose bundle or lists of revoked certificates did. */
+function touchedHosts(table: Table, delta: Delta): Set<Host> {
+  const touched = new Set(delta.upserts.flatMap((each) => (each.kind === 'host' ? [each.row] : [])));
+  const secrets = changedSecrets(delta);
+  if (secrets.size === 0) return touched;
+  for (const row of table.host.values()) {
+    const { caSecretId = '', crlSecretId = '' } = row.clientAuth ?? {};
+    if (secrets.has(caSecretId) || secrets.has(crlSecretId ?? '')) touched.add(row);
+  }
+  return touched;
+}
+
+function changedSecrets({ upserts }: Delta): Set<string> {
+  return new Set(upserts.flatMap(({ kind, row }) => (kind === 'secret' ? [row.id] : [])));
 }
 
 function hostTlsFaults(host: Host, table: Table): Problem[] {

@@ -178,6 +178,13 @@ test('TLS that no worker could speak as it was asked for is found: never is it s
       'UpstreamTlsUnusable without suites',
     ],
   );
+  // A bundle changes under the hosts that ask for it, too.
+  const changed = [row('secret', { id: 'ca', value: '' })];
+  const hosts = faultsOf(tableOf([...upserts, ...changed]), { upserts: changed, deletes: [] });
+  assert.deepEqual(
+    hosts.filter(({ code }) => code === 'ClientAuthUnusable').map(({ message }) => /row (.*?) are/.exec(message)?.[1]),
+    ['fine'],
+  );
 });
 
 test('an L4 route on a listener that can do nothing with it is found', () => {
