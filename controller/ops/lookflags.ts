@@ -40,7 +40,12 @@ export const lintFlags = {
 const manifests = list(text).default([]);
 
 export const explainFlags = {
-  method: flag(text.default('GET'), 'METHOD', 'method of the request'),
+  method: flag(
+    // A token (RFC 9110 §9.1).
+    text.regex(/^[!#$%&'*+.^_`|~\w-]+$/, 'must be a method like GET').default('GET'),
+    'METHOD',
+    'method of the request',
+  ),
   header: flag(
     z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(text)).default([]),
     'FIELD',

@@ -138,6 +138,7 @@ describe('command line', () => {
     [['controller', '--edge', '--token-file', 'x', '--namespace', 'shop'], /--edge: needs all namespaces/],
     // Read as 10.0.0.244/16, it would be the range of other pods.
     [['edge', ...followed, '--pod-cidrs', '10.244/16'], /--pod-cidrs: must be a range like 10\.244\.1\.0\/24/],
+    [['explain', 'a.example', '--method', 'GE T'], /--method: must be a method like GET, not "GE T"/],
     [['controller', '--config', '/does/not/exist'], /--config: \/does\/not\/exist cannot be read \(ENOENT\)/],
   ];
   for (const [args, stderr] of wrong) {
