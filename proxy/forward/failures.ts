@@ -137,6 +137,15 @@ export const failures = {
     mayHaveRun: false,
     result: 'abandoned',
   },
+  // It has said so beforehand, and may end the connection with everybody's requests otherwise.
+  headTooLong: {
+    status: 431,
+    flag: 'RL',
+    sentence: 'The request head is larger than the backend takes.',
+    retriedAs: null,
+    mayHaveRun: false,
+    result: 'abandoned',
+  },
   // It is going, with however many requests it has: to send them elsewhere is no load on it.
   leftBehind: {
     status: 503,

@@ -29,6 +29,8 @@ export class H2Stream implements UpstreamSide, Expiring {
   hasAnswered = false;
   /** The final response head has come; an interim one says nothing of the request. */
   #hasHead = false;
+  /** The head is larger than the backend takes: nothing of the request is sent. */
+  #isTooLarge = false;
   readonly line = new ResponseLine();
   #engine!: Engine;
   #connection!: H2Connection;
@@ -41,7 +43,7 @@ export class H2Stream implements UpstreamSide, Expiring {
     this.#engine = engine;
     this.#connection = connection;
     this.#stream = null;
-    this.hasAnswered = this.#hasHead = false;
+    this.hasAnswered = this.#hasHead = this.#isTooLarge = false;
     this.expiresAtMs = Number.POSITIVE_INFINITY;
   }
 
@@ -74,7 +76,7 @@ export class H2Stream implements UpstreamSide, Expiring {
   flush(): void {
     const exchange = this.exchange as Exchange;
     this.#open(exchange, exchange.bodyKind === bodyNone);
-    if (exchange.expectsContinue) this.#askOn(exchange);
+    if (exchange.expectsContinue && !this.#isTooLarge) this.#askOn(exchange);
     this.#restartClock(clock.nowMs);
   }
 
@@ -91,12 +93,21 @@ export class H2Stream implements UpstreamSide, Expiring {
 
   #open(exchange: Exchange, isEnd: boolean): void {
     exchange.isHeadPending = false;
+    const { session, scheme } = this.#connection;
+    const pseudos = requestPseudos(exchange, scheme);
+    const lines = buildRequestFields(exchange);
+    const most = session.peer.maxHeaderListSize;
+    if (most !== Number.POSITIVE_INFINITY && listBytesOf(pseudos, lines) > most) {
+      // Those who wait for this call to end still hold the exchange: it fails with the next look at deadlines.
+      this.#isTooLarge = true;
+      this.expiresAtMs = clock.nowMs;
+      return;
+    }
     this.#connection.asked(clock.nowMs);
-    const stream = this.#connection.session.open(this);
+    const stream = session.open(this);
     stream.isBodiless = exchange.method === 'HEAD';
     this.#stream = stream;
-    const pseudos = requestPseudos(exchange, this.#connection.scheme);
-    this.#connection.session.request(stream, pseudos, buildRequestFields(exchange), isEnd);
+    session.request(stream, pseudos, lines, isEnd);
   }
 
   /** Not copied by the session alone where it can be sent at once: the range is the caller's again. */
@@ -271,6 +282,10 @@ export class H2Stream implements UpstreamSide, Expiring {
   }
 
   expired(nowMs: number): void {
+    if (this.#isTooLarge) {
+      this.fail(failures.headTooLong);
+      return;
+    }
     this.#connection.wasSilent(this.#clock.sinceMs);
     this.fail(this.#clock.failure(this.isConnected, nowMs));
   }
@@ -278,8 +293,16 @@ export class H2Stream implements UpstreamSide, Expiring {
   #restartClock(nowMs: number): void {
     const isUploading = !this.#hasHead && this.exchange?.isRequestComplete === false;
     this.#clock.isSending = this.isFull;
-    this.expiresAtMs = this.#clock.next(!isUploading, nowMs);
+    this.expiresAtMs = this.#isTooLarge ? nowMs : this.#clock.next(!isUploading, nowMs);
   }
+}
+
+/** As RFC 9113 §6.5.2 counts it. */
+function listBytesOf(pseudos: readonly string[], lines: string): number {
+  let bytes = lines.length;
+  for (let at = lines.indexOf('\n'); at !== -1; at = lines.indexOf('\n', at + 1)) bytes += 28;
+  for (const line of pseudos) bytes += line.length + 30;
+  return bytes;
 }
 
 const nothing = Buffer.alloc(0);

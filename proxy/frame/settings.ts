@@ -5,6 +5,8 @@ export class PeerSettings {
   /** Streams that we may have open. Clients begin with what most servers allow, to have few refused. */
   maxConcurrentStreams = 100;
   initialWindowSize = 65_535;
+  /** Fields of a head, names, values and 32 for each, that it is ready to take. */
+  maxHeaderListSize = Number.POSITIVE_INFINITY;
   /** RFC 8441 §3. */
   allowsConnectProtocol = false;
 
@@ -28,6 +30,9 @@ export class PeerSettings {
       case settingIds.maxFrameSize:
         // More than the least is never sent.
         if (value < mostFrameBytes || value > 0xffffff) return errorCodes.protocolError;
+        break;
+      case settingIds.maxHeaderListSize:
+        this.maxHeaderListSize = value;
         break;
       case settingIds.enableConnectProtocol:
         // Not to be taken back (RFC 8441 §3).

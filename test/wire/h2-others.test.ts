@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
+import { constants, createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import { ingress, ingressClass, service } from '../kit/manifests.ts';
@@ -13,9 +13,11 @@ let sluice: Standalone;
 let slow: ServerHttp2Stream | undefined;
 
 before(async () => {
-  backend = createServer();
+  backend = createServer({ settings: { maxHeaderListSize: 8_192 } });
   backend.on('stream', (stream: ServerHttp2Stream, fields) => {
-    if (fields[':path'] === '/slow') {
+    // As Netty does, with heads of more than 10 KB (Http2CodecUtil.headerListSizeError).
+    if (fields['x-long'] !== undefined) stream.session?.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    else if (fields[':path'] === '/slow') {
       slow = stream;
       stream.respond({ ':status': 200, 'content-length': 10 });
       stream.write('begin');
@@ -41,14 +43,41 @@ after(async () => {
   backend?.close();
 });
 
-test('answers that break a rule, however many are asked for, end no other on their connection', async () => {
+/** An answer that has begun, and how it goes on when something else was done beside it. */
+async function beside(others: () => Promise<void>): Promise<string> {
   const patient = await RawClient.open({ port: sluice.httpPort });
   patient.send(get('/slow', 'gw.test'));
   await waitUntil(() => patient.received.includes('begin'), 'the slow answer to begin');
-  for (let count = 0; count < 100; count++) {
-    assert.equal((await exchange({ port: sluice.httpPort }, get('/lie', 'gw.test'))).status, 502);
-  }
+  await others();
   slow?.end('ended');
-  assert.equal((await patient.response()).body.toString(), 'beginended');
+  const { body } = await patient.response();
   patient.destroy();
+  return body.toString();
+}
+
+test('answers that break a rule, however many are asked for, end no other on their connection', async () => {
+  const body = await beside(async () => {
+    for (let count = 0; count < 100; count++) {
+      assert.equal((await exchange({ port: sluice.httpPort }, get('/lie', 'gw.test'))).status, 502);
+    }
+  });
+  assert.equal(body, 'beginended');
+});
+
+test('a head that is larger than the backend said it takes is not sent to it', async () => {
+  const body = await beside(async () => {
+    const fields = ['1', '2'].map((name) => `X-Long${name === '1' ? '' : name}: ${'x'.repeat(6_000)}`);
+    for (const request of [
+      get('/', 'gw.test', fields),
+      `POST / HTTP/1.1\r\nHost: gw.test\r\n${fields.join('\r\n')}\r\nContent-Length: 4\r\n\r\nbody`,
+    ]) {
+      assert.equal((await exchange({ port: sluice.httpPort }, request)).status, 431);
+    }
+    // Somewhat less is.
+    assert.equal(
+      (await exchange({ port: sluice.httpPort }, get('/lie', 'gw.test', [`X-Y: ${'x'.repeat(7_000)}`]))).status,
+      502,
+    );
+  });
+  assert.equal(body, 'beginended');
 });
