@@ -39,7 +39,9 @@ export abstract class H1Waits extends H1Reply {
   get heldBytes(): number {
     if (this.link.isDestroyed) return 0;
     // What waits to be sent lies in the chunk that it was read into; what was read before a pause, in one of the client's or in a copy.
-    const bytes = Math.max(this.link.unsentBytes, keptBytes(this.exchange)) + this.link.roomBytes;
+    let bytes = Math.max(this.link.unsentBytes, keptBytes(this.exchange)) + this.link.roomBytes;
+    // Its head is kept for another try, and for the log.
+    if (this.exchange !== null) bytes += this.exchange.head.text.length;
     if (this.held !== null) return bytes + this.held.bytes.length;
     return this.isPaused ? bytes + chunkBytes : bytes;
   }

@@ -39,7 +39,7 @@ let tcpPort = 0;
 
 before(async () => {
   certificate = await certificateFor(['gw.test']);
-  backend = createServer((request, response) => {
+  backend = createServer({ maxHeaderSize: 65_536 }, (request, response) => {
     if (request.url === '/sink') return;
     response.setHeader('Content-Type', 'text/plain');
     if (request.url === '/large') for (let times = 0; times < 4; times++) response.write(large);
@@ -69,7 +69,7 @@ beforeEach(async () => {
       tlsSecret('cert', certificate),
       ingress({
         ...{ name: 'all', host: 'gw.test', paths: { '/': 'web' }, tlsSecret: 'cert' },
-        annotations: { 'proxy-body-size': '0', 'ssl-redirect': 'false' },
+        annotations: { 'proxy-body-size': '0', 'ssl-redirect': 'false', 'proxy-read-timeout': '3600' },
       }),
       { ...secret, metadata: { name: 'root', namespace: 'default' }, stringData: { 'ca.crt': certificate.cert } },
       ingress({
@@ -243,11 +243,16 @@ test('so do frames that never end, little as each has', async () => {
   await survived(sending(9_000, Buffer.concat([withoutWindow('nobody.test', 1), begun])));
 });
 
-test('heads that never end keep nobody from being served while they wait', async () => {
-  const fields = Array.from({ length: 3 }, (_, nth) => `X-${nth}: ${'a'.repeat(10_000)}\r\n`).join('');
-  const heads = sending(4_900, Buffer.from(`GET / HTTP/1.1\r\nHost: gw.test\r\n${fields}`));
+const longFields = Array.from({ length: 3 }, (_, nth) => `X-${nth}: ${'a'.repeat(10_000)}\r\n`).join('');
+
+function attackers(options: Attackers & Pick<AttackOptions, 'perSecond'>): Attack {
   const from = Array.from({ length: 32 }, (_, nth) => `127.0.66.${nth + 1}`);
-  const attack = Attack.start({ port: sluice.httpPort, from, ...heads });
+  return Attack.start({ port: sluice.httpPort, from, ...options });
+}
+
+test('heads that never end keep nobody from being served while they wait', async () => {
+  const heads = sending(4_900, Buffer.from(`GET / HTTP/1.1\r\nHost: gw.test\r\n${longFields}`));
+  const attack = attackers(heads);
   try {
     await eventually(
       async () => (attack.connected + attack.turnedAway === 4_900 && (await sheds()) > 0 ? true : undefined),
@@ -255,6 +260,21 @@ test('heads that never end keep nobody from being served while they wait', async
     );
     await eventually(async () => ((await ask()) === 200 ? true : undefined), 'others to be served');
     assert.ok(attack.open > 1_000, `${attack.open} wait`);
+  } finally {
+    attack.stop();
+  }
+});
+
+test('nor do requests with long heads that wait for their answers, whose clients come again and again', async () => {
+  const request = Buffer.from(`GET /sink HTTP/1.1\r\nHost: gw.test\r\n${longFields}\r\n`);
+  const attack = attackers({ ...sending(6_000, request), perSecond: 1_200 });
+  try {
+    await eventually(async () => ((await sheds()) > 0 ? true : undefined), 'the requests to fill the worker');
+    let served = 0;
+    await eventually(async () => {
+      served = (await ask()) === 200 ? served + 1 : 0;
+      return served === 5 ? true : undefined;
+    }, 'others to be served, five in a row');
   } finally {
     attack.stop();
   }
