@@ -92,7 +92,8 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     if (this.#link.isDestroyed) return 0;
     let bytes = this.session.output.length + this.#link.unsentBytes + this.#link.roomBytes + this.#begunBytes;
     for (const { pendingBytes, unconsumed, peer } of this.session.streams.values()) {
-      bytes += requestBytes + unconsumed + pendingBytes + keptBytes(peer?.exchange ?? null);
+      const exchange = peer?.exchange ?? null;
+      bytes += requestBytes + unconsumed + pendingBytes + keptBytes(exchange);
     }
     return bytes;
   }
@@ -247,7 +248,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     stream.peer = own;
     own.begin(this, stream, exchange);
     // One turn may bring tens of thousands.
-    engine.pressure.putBy(requestBytes);
+    engine.pressure.putBy(requestBytes + section.head.text.length);
     exchange.line.method = section.method;
     exchange.line.version = 20;
     exchange.head = section.swapHead(exchange.head);

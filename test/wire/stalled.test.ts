@@ -231,6 +231,23 @@ test('so do short answers for which there is no window', async () => {
   await survived(sending(1_000, withoutWindow('nobody.test', 100)));
 });
 
+/** Requests that wait for their answers, whose heads are long and take a few bytes each: of a field that was sent once. */
+function longHeads(count: number): Buffer {
+  const start = Buffer.from('\x82\x86\x01\x07gw.test\x04\x05/sink', 'latin1');
+  // Literal, and kept by the peer (RFC 7541 §6.2.1): 127 and 30 times 128 bytes.
+  const field = Buffer.from(`\x40\x01x\x7f\x80\x1e${'a'.repeat(127 + 30 * 128)}`, 'latin1');
+  const again = Buffer.alloc(8, 0xbe);
+  const requests = Array.from({ length: count }, (_, nth) => {
+    const block = Buffer.concat([start, nth === 0 ? field : again]);
+    return frame(frameTypes.headers, frameFlags.endHeaders | frameFlags.endStream, 2 * nth + 1, block);
+  });
+  return Buffer.concat([Buffer.from(h2Preface(''), 'latin1'), ...requests]);
+}
+
+test('so do those whose heads are long, however little of them is sent', async () => {
+  await survived(sending(600, longHeads(100)));
+});
+
 const piece = Buffer.alloc(16_000, '\x40');
 
 test('so do field blocks that never end', async () => {
