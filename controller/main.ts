@@ -153,10 +153,7 @@ export async function runController(settings: Settings): Promise<void> {
       problemLog.report(problems);
       events.report(problems, view);
     },
-    onApplied: ({ view, ingresses }) => {
-      const nodes = publisher.readers().flatMap(({ node }) => node ?? []);
-      statuses.applied({ view, ingresses, nodes });
-    },
+    onApplied: (published) => statuses.applied(published),
   });
   sees = () => {
     const { Service, EndpointSlice, Node } = pipeline.source.state();
@@ -166,6 +163,7 @@ export async function runController(settings: Settings): Promise<void> {
     cluster,
     statuses: pipeline.source.ingressStatuses,
     from: { addresses: settings.publishAddress, service: settings.publishService },
+    nodes: () => proxies().flatMap(({ node }) => node ?? []),
     log,
   });
   const events = new EventWriter({ cluster, controller: settings.controllerClass, instance: identity, log });

@@ -1,6 +1,6 @@
 import type { Log } from '#kit/log.ts';
 import { type Cluster, isOfAnother, unanswered } from '../watch/api.ts';
-import { areSame, type IngressStatuses, type PublishedAddress, sorted } from '../watch/ingressstatus.ts';
+import { areSame, type IngressStatuses, type PublishedAddress } from '../watch/ingressstatus.ts';
 import { propertyOf, versionOf } from '../watch/read.ts';
 import { type ClusterView, type ObjectKey, splitKey } from '../watch/view.ts';
 import { type PublishFrom, publishedAddresses } from './addresses.ts';
@@ -11,6 +11,8 @@ export interface StatusWriterOptions {
   /** Of the cluster's source: what the statuses are now. */
   statuses: IngressStatuses;
   from: PublishFrom;
+  /** Names of the nodes that the connected proxies run on, now. */
+  nodes(): readonly string[];
   log: Log;
   /** How long proxies may take to be heard of, from the beginning or when they change controllers, ms; 30,000 when absent. */
   hearingMs?: number;
@@ -21,8 +23,6 @@ export interface AppliedTable {
   view: ClusterView;
   /** Ours. */
   ingresses: readonly ObjectKey[];
-  /** Names of the nodes that the connected proxies run on. */
-  nodes: readonly string[];
 }
 
 /** Changes that come together are looked at together. */
@@ -62,7 +62,7 @@ export class StatusWriter {
   #hasApplied = false;
   /** From then on all proxies are known, and with them all their nodes. */
   #knowsAllAtMs = Number.POSITIVE_INFINITY;
-  /** Addresses of nodes as text, each with until when proxies were heard there; Infinity: they are. */
+  /** Nodes, each with until when proxies were heard there; Infinity: they are. */
   readonly #heardUntilMs = new Map<string, number>();
   #forgetting: NodeJS.Timeout | undefined;
   #isLeader = false;
@@ -80,12 +80,17 @@ export class StatusWriter {
   /** All connected proxies have applied this. */
   applied(table: AppliedTable): void {
     if (this.#stop.signal.aborted) return;
-    const { view, ingresses, nodes } = table;
-    const published = publishedAddresses(this.#options.from, view, nodes);
-    const wanted = this.#isByNodes() ? this.#withRecent(published, table) : published;
+    if (!this.#hasApplied) this.#knowsAllAtMs = performance.now() + this.#hearingMs;
+    if (this.#isByNodes())
+      for (const node of this.#options.nodes()) this.#heardUntilMs.set(node, Number.POSITIVE_INFINITY);
+    this.#look(table);
+  }
+
+  #look(table: AppliedTable): void {
+    const { view, ingresses } = table;
+    const wanted = publishedAddresses(this.#options.from, view, this.#recentNodes(table));
     const isNew = !areSame(wanted, this.#wanted);
     if (wanted.length === 0 && ingresses.length > 0 && (isNew || !this.#hasApplied)) this.#tellNone();
-    if (!this.#hasApplied) this.#knowsAllAtMs = performance.now() + this.#hearingMs;
     this.#hasApplied = true;
     this.#wanted = wanted;
     const ours = new Set(ingresses);
@@ -101,22 +106,23 @@ export class StatusWriter {
     return addresses.length === 0 && service === null;
   }
 
-  /** A proxy that finds another controller is away for a moment, and its node stays where it is. */
-  #withRecent(addresses: readonly PublishedAddress[], table: AppliedTable): PublishedAddress[] {
+  /**
+   * Nodes of proxies, also of those that are away for a moment as they find another controller. While nobody is heard, nothing is
+   * known of anybody. Asked anew when a wait is over: who is back by then counts, though a table may still be on its way.
+   */
+  #recentNodes(table: AppliedTable): readonly string[] {
     const nowMs = performance.now();
-    const heard = new Set(addresses.map((address) => JSON.stringify(address)));
-    for (const text of heard) this.#heardUntilMs.set(text, Number.POSITIVE_INFINITY);
+    const heard = new Set(this.#options.nodes());
     let restMs = Number.POSITIVE_INFINITY;
-    for (const [text, lastMs] of this.#heardUntilMs) {
-      if (heard.has(text)) continue;
-      const untilMs = Math.min(lastMs, nowMs);
-      this.#heardUntilMs.set(text, untilMs);
-      if (untilMs + this.#hearingMs <= nowMs) this.#heardUntilMs.delete(text);
+    for (const [node, lastMs] of this.#heardUntilMs) {
+      const untilMs = heard.has(node) || heard.size === 0 ? Number.POSITIVE_INFINITY : Math.min(lastMs, nowMs);
+      this.#heardUntilMs.set(node, untilMs);
+      if (untilMs + this.#hearingMs <= nowMs) this.#heardUntilMs.delete(node);
       else restMs = Math.min(restMs, untilMs + this.#hearingMs - nowMs);
     }
     clearTimeout(this.#forgetting);
-    if (Number.isFinite(restMs)) this.#forgetting = setTimeout(() => this.applied(table), restMs);
-    return sorted([...this.#heardUntilMs.keys()].map((text) => JSON.parse(text) as PublishedAddress));
+    if (Number.isFinite(restMs)) this.#forgetting = setTimeout(() => this.#look(table), restMs);
+    return [...this.#heardUntilMs.keys()];
   }
 
   /** Statuses that never come are noticed late and by others (external-dns above all), so the reason is told here. */

@@ -70,9 +70,11 @@ const statusIs = async (name: string, ips: readonly string[]) =>
     name,
   );
 
+const nodes = () => [];
+
 function newWriter(address: string): StatusWriter {
   const from = { addresses: [address], service: null };
-  return new StatusWriter({ cluster, statuses: source.ingressStatuses, from, log: quiet });
+  return new StatusWriter({ cluster, statuses: source.ingressStatuses, from, nodes, log: quiet });
 }
 
 test('statuses are written once, by the leader, after the table is applied', { skip, timeout: 60_000 }, async () => {
@@ -81,17 +83,17 @@ test('statuses are written once, by the leader, after the table is applied', { s
   const ingresses = ['default/one', 'default/two'];
   const follower = newWriter('192.0.2.1');
   const writer = newWriter('192.0.2.1');
-  follower.applied({ view, ingresses, nodes: [] });
+  follower.applied({ view, ingresses });
   writer.lead(true);
   assert.equal(writer.state().writes, 0);
-  writer.applied({ view, ingresses, nodes: [] });
+  writer.applied({ view, ingresses });
   await statusIs('one', ['192.0.2.1']);
   await statusIs('two', ['192.0.2.1']);
   const before = await statusOf('one');
   // The same again, and again after a change of something else: a third Ingress shows that the writer has been through.
-  writer.applied({ view, ingresses, nodes: [] });
+  writer.applied({ view, ingresses });
   await api.apply(ingress('three'));
-  writer.applied({ view: await viewWith('three'), ingresses: [...ingresses, 'default/three'], nodes: [] });
+  writer.applied({ view: await viewWith('three'), ingresses: [...ingresses, 'default/three'] });
   await statusIs('three', ['192.0.2.1']);
   assert.equal((await statusOf('one')).version, before.version);
   assert.deepEqual(writer.state(), { writes: 3, contested: 0 });
@@ -131,7 +133,7 @@ test('another writer is not fought', { skip, timeout: 60_000 }, async () => {
   const view = await viewWith('contested');
   const writer = newWriter('192.0.2.2');
   writer.lead(true);
-  writer.applied({ view, ingresses: ['default/contested'], nodes: [] });
+  writer.applied({ view, ingresses: ['default/contested'] });
   await statusIs('contested', ['192.0.2.2']);
   const status = { loadBalancer: { ingress: [{ ip: '198.51.100.7' }] } };
   await waitUntil(() => writer.state().writes === 1, 'the first write');
@@ -154,10 +156,11 @@ test('an Ingress that is deleted and made anew has its status again at once, and
     cluster,
     statuses: source.ingressStatuses,
     from: { addresses: ['192.0.2.3'], service: null },
+    nodes,
     log,
   });
   writer.lead(true);
-  writer.applied({ view, ingresses: ['default/anew'], nodes: [] });
+  writer.applied({ view, ingresses: ['default/anew'] });
   await statusIs('anew', ['192.0.2.3']);
   await waitUntil(() => writer.state().writes === 1, 'the first write');
   await api.delete(ingress('anew'));
@@ -192,9 +195,9 @@ for (const [what, isBefore] of [
       },
     };
     const from = { addresses: ['192.0.2.4'], service: null };
-    const writer = new StatusWriter({ cluster: late, statuses: source.ingressStatuses, from, log: quiet });
+    const writer = new StatusWriter({ cluster: late, statuses: source.ingressStatuses, from, nodes, log: quiet });
     writer.lead(true);
-    writer.applied({ view, ingresses: [`default/${name}`], nodes: [] });
+    writer.applied({ view, ingresses: [`default/${name}`] });
     await statusIs(name, ['192.0.2.4']);
     await waitUntil(() => writer.state().writes === 1, 'the write to be counted');
     assert.deepEqual(answers, [isBefore ? 422 : 404, 200]);
@@ -327,8 +330,8 @@ test('the operator hears once that there is no address to write', { skip, timeou
   const heard: string[] = [];
   const log = { ...quiet, warn: (_fields: object, message: string) => heard.push(message) };
   const from = { addresses: [], service: 'default/nowhere' };
-  const writer = new StatusWriter({ cluster, statuses: source.ingressStatuses, from, log });
-  const table = { view, ingresses: ['default/waiting'], nodes: [] };
+  const writer = new StatusWriter({ cluster, statuses: source.ingressStatuses, from, nodes, log });
+  const table = { view, ingresses: ['default/waiting'] };
   writer.applied(table);
   writer.applied(table);
   writer.stop();
@@ -341,7 +344,7 @@ test('what was changed while another led is written again', { skip, timeout: 60_
   const view = await viewWith('led');
   const writer = newWriter('192.0.2.5');
   writer.lead(true);
-  writer.applied({ view, ingresses: ['default/led'], nodes: [] });
+  writer.applied({ view, ingresses: ['default/led'] });
   await statusIs('led', ['192.0.2.5']);
   await waitUntil(() => writer.state().writes === 1, 'the first write');
   writer.lead(false);
@@ -360,7 +363,7 @@ test('a status that a restore from backup has lost is written again', { skip, ti
   await api.backup();
   const writer = newWriter('192.0.2.8');
   writer.lead(true);
-  writer.applied({ view, ingresses: ['default/restored'], nodes: [] });
+  writer.applied({ view, ingresses: ['default/restored'] });
   await statusIs('restored', ['192.0.2.8']);
   const ips = () => source.ingressStatuses.get('default/restored')?.addresses.length;
   await waitUntil(() => writer.state().writes === 1 && ips() === 1, 'the first write');
