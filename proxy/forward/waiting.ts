@@ -44,7 +44,7 @@ export class Waiting implements UpstreamSide, Expiring, Waiter {
     this.#clock.begin(timeouts, exchange.isRequestComplete, nowMs);
     this.expiresAtMs = this.#clock.connectDue(nowMs, timeouts.connectMs);
     this.#engine.pools.sweep.add(this);
-    this.#backend.state.circuit.waiting.push(this);
+    this.#backend.state.circuit.waiting.add(this);
   }
 
   admit(): void {
@@ -76,8 +76,7 @@ export class Waiting implements UpstreamSide, Expiring, Waiter {
     this.#exchange.tryStartedMs = clock.nowMs;
     this.#exchange = null;
     this.#engine.pools.sweep.remove(this);
-    const { waiting } = this.#backend.state.circuit;
-    waiting.splice(waiting.indexOf(this), 1);
+    this.#backend.state.circuit.waiting.delete(this);
   }
 
   // Nothing is written to, or read from, what is not there yet.

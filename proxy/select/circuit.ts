@@ -24,8 +24,8 @@ export class Circuit {
   requests = 0;
   /** Those of them that are not the first of their request. */
   retries = 0;
-  /** In order of arrival. */
-  readonly waiting: Waiter[] = [];
+  /** In order of arrival; whoever has had its turn leaves from anywhere without a search through all others. */
+  readonly waiting = new Set<Waiter>();
   /** An idle connection is closed for somebody whose turn it is: the room is not for the others. */
   isMakingRoom = false;
   /** How often in a row the first of them was passed over. */
@@ -47,21 +47,26 @@ export class Circuit {
   roomCame(endpointKey: string): void {
     const [first] = this.waiting;
     if (first === undefined || this.isMakingRoom) return;
-    const ofEndpoint = this.waiting.find((waiter) => waiter.endpointKey === endpointKey);
+    const ofEndpoint = this.#firstOf(endpointKey);
     const next = this.#passed < mostPassed ? (ofEndpoint ?? first) : first;
     this.#passed = next === first ? 0 : this.#passed + 1;
     next.admit();
     // Room on a connection that goes on is of no use to those for another endpoint.
-    if (ofEndpoint !== undefined && next !== ofEndpoint && this.waiting.includes(next)) ofEndpoint.admit();
+    if (ofEndpoint !== undefined && next !== ofEndpoint && this.waiting.has(next)) ofEndpoint.admit();
+  }
+
+  #firstOf(endpointKey: string): Waiter | undefined {
+    for (const waiter of this.waiting) if (waiter.endpointKey === endpointKey) return waiter;
+    return undefined;
   }
 
   /** There may be room for more than one: other limits, other endpoints, a backend that takes more. In order, each endpoint until it has none. */
   roomGrew(): void {
     const full = new Set<string>();
-    for (const waiter of this.waiting.slice()) {
+    for (const waiter of [...this.waiting]) {
       if (full.has(waiter.endpointKey)) continue;
       waiter.admit();
-      if (this.waiting.includes(waiter)) full.add(waiter.endpointKey);
+      if (this.waiting.has(waiter)) full.add(waiter.endpointKey);
     }
   }
 }

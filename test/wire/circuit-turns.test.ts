@@ -32,7 +32,7 @@ test('who waits for an endpoint has a turn, though others wait for the one that 
   for (const client of clients) client.send(get('/', 'a'));
   for (const client of clients) opened.push({ stop: async () => client.destroy() });
   const waiting = gateway.live.backend('b')?.state.circuit.waiting;
-  await waitUntil(() => waiting?.length === clients.length - 1 && asked.length === 1, 'all others to wait');
+  await waitUntil(() => waiting?.size === clients.length - 1 && asked.length === 1, 'all others to wait');
   isHolding = false;
   answer((first.requests[0] ?? second.requests[0]) as Recorder['requests'][number], 'ok');
   for (const client of clients) assert.equal((await client.response()).status, 200);
@@ -60,7 +60,7 @@ test('a stream that ends is for who waits at its endpoint when the one that has 
     client.send(get('/', 'a'));
   }
   const waiting = gateway.live.backend('b')?.state.circuit.waiting;
-  await waitUntil(() => waiting?.length === clients.length - 2, 'all others to wait');
+  await waitUntil(() => waiting?.size === clients.length - 2, 'all others to wait');
   quick.onEnd = ({ stream }) => h2Answer(stream, 'ok');
   h2Answer((await quick.request(1)).stream, 'ok');
   await waitUntil(() => quick.requests.length === 13, 'all to have been at the quick one');
@@ -93,7 +93,7 @@ for (const protocol of ['http', 'h2c'] as const) {
     for (const client of [held, late]) opened.push({ stop: async () => client.destroy() });
     late.send(get('/', 'a'));
     const state = gateway.live.backend('b')?.state;
-    await waitUntil(() => state?.circuit.waiting.length === 1, 'the second to wait');
+    await waitUntil(() => state?.circuit.waiting.size === 1, 'the second to wait');
     gateway.apply([endpointsRow([at(coming)])]);
     releases[0]?.();
     assert.equal((await held.response()).body.toString(), 'leaving');

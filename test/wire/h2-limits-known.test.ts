@@ -92,9 +92,9 @@ test('a request that waits for a stream goes when the backend allows more of the
   await waitUntil(() => requests() === 1, 'the first request');
   const { circuit } = (gateway.live.backend('b') as NonNullable<ReturnType<typeof gateway.live.backend>>).state;
   second.send(get('/', 'gw.test'));
-  await waitUntil(() => circuit.waiting.length === 1, 'the second to wait');
+  await waitUntil(() => circuit.waiting.size === 1, 'the second to wait');
   allow(2);
-  await waitUntil(() => circuit.waiting.length === 0, 'the second to have its stream');
+  await waitUntil(() => circuit.waiting.size === 0, 'the second to have its stream');
   await waitUntil(() => requests() === 2 || gateway.records.length > 0, 'the second at the backend');
   assert.equal(requests(), 2);
 });

@@ -41,7 +41,7 @@ test('what was on a connection that ends before it answers is sent once more, wh
   await waitUntil(() => held === 2, 'two to be at the backend');
   clients.push(await ask(), await ask());
   const state = gateway.live.backend('b')?.state;
-  await waitUntil(() => state?.circuit.waiting.length === 2, 'two to wait');
+  await waitUntil(() => state?.circuit.waiting.size === 2, 'two to wait');
   isHolding = false;
   backend.cut();
   const answers = await Promise.all(clients.map((client) => client.response()));

@@ -98,7 +98,7 @@ for (const protocol of ['http', 'h2c'] as const) {
     await warm.response();
     const clients = [await ask(), await ask(), await ask(), await ask()];
     const waiting = gateway.live.backend('b')?.state.circuit.waiting;
-    await waitUntil(() => waiting?.length === (protocol === 'http' ? 3 : 2), 'all others to wait');
+    await waitUntil(() => waiting?.size === (protocol === 'http' ? 3 : 2), 'all others to wait');
     gateway.apply([endpointsRow([])]);
     for (const [nth] of clients.entries()) await answerTo(nth + 1);
     for (const client of clients) assert.equal((await client.response()).status, 200);
