@@ -28,7 +28,7 @@ interface ApiCall {
 
 export interface ApiAnswer {
   status: number;
-  /** Parsed JSON; null if it was none, which only refusals may be. */
+  /** Parsed JSON; null if it was none, which only refusals may be. Of objects, what is no refusal is of the API server. */
   body: unknown;
   /** What `Retry-After` asks for. */
   retryAfterMs: number | null;
@@ -105,8 +105,8 @@ class Connection implements Cluster {
     const { statusCode, headers, body } = await this.#request(call, signal);
     const answer = parsed(await body.text());
     // A page of somebody in front, to log in with, say: an empty list would be read out of it.
-    if (statusCode < 300 && answer === null)
-      throw new Error('the answer is no JSON, so it is not that of an API server');
+    if (statusCode < 300 && !isOfApiServer(call.path, answer))
+      throw new Error('the answer is not that of an API server');
     return { status: statusCode, body: answer, retryAfterMs: retryAfterMs(headers) };
   }
 
@@ -131,7 +131,8 @@ class Connection implements Cluster {
   async #attempt(call: ApiCall, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
     const { agent, headers } = await this.#credentials();
     if (call.body !== undefined) headers['content-type'] = call.contentType ?? 'application/json';
-    return await request(new URL(call.path, this.server), {
+    // A server of many clusters has each below a path.
+    return await request(new URL(`${this.server.replace(/\/+$/, '')}${call.path}`), {
       dispatcher: agent,
       method: call.method ?? 'GET',
       headers: { accept: call.accept ?? 'application/json', 'user-agent': 'sluice', ...headers },
@@ -194,6 +195,11 @@ function parsed(text: string): unknown {
   } catch {
     return null;
   }
+}
+
+/** Objects and lists of them say what they are; `/version` and `/openid` do not. */
+function isOfApiServer(path: string, answer: unknown): boolean {
+  return path.startsWith('/api') ? typeof propertyOf(answer, 'apiVersion') === 'string' : answer !== null;
 }
 
 /** RFC 9110 §10.2.3; the API server sends seconds. */

@@ -302,6 +302,7 @@ export class Reflector {
   #event(event: unknown): string {
     const type = textOf(propertyOf(event, 'type'));
     const raw = propertyOf(event, 'object');
+    if (type === '') throw new Error('what came is no event, so it is not that of an API server');
     // 410 comes in a stream of status 200 too.
     if (type === 'ERROR') throw failureOf(Number(propertyOf(raw, 'code')) || 500, raw, null);
     this.#heard();

@@ -315,9 +315,32 @@ test('credentials that have changed on disk are read again when the old are refu
   await assert.rejects(openCluster({ kubeconfig: good, context: 'nowhere' }), /no context named nowhere/);
 });
 
+test('a server of many clusters has each below a path', { skip, timeout: 60_000 }, async (t) => {
+  const proxy = createProxyServer({ target: api.url, secure: false });
+  const front = createServer((request, response) => {
+    const [, below] = /^\/k8s\/clusters\/c-1(\/.*)$/.exec(request.url ?? '') ?? [];
+    if (below === undefined) return void response.writeHead(404).end();
+    request.url = below;
+    proxy.web(request, response);
+  });
+  t.after(() => front.close());
+  front.listen(0, '127.0.0.1');
+  await once(front, 'listening');
+  const good = await api.kubeconfig();
+  for (const end of ['', '/']) {
+    const server = `http://127.0.0.1:${(front.address() as AddressInfo).port}/k8s/clusters/c-1${end}`;
+    const config = JSON.parse(await readFile(good, 'utf8')) as { clusters: { cluster: object }[] };
+    for (const entry of config.clusters) entry.cluster = { server, 'insecure-skip-tls-verify': true };
+    await writeFile(`${good}.below`, JSON.stringify(config));
+    const cluster = await openCluster({ kubeconfig: `${good}.below` });
+    t.after(() => cluster.close());
+    assert.equal((await cluster.call({ path: '/api/v1/namespaces?limit=1' })).status, 200);
+  }
+});
+
 test('a page that somebody in front of the API server answers with is no list, and takes nothing away', {
   skip,
-  timeout: 60_000,
+  timeout: 120_000,
 }, async (t) => {
   await api.apply(service('kept', 1));
   const proxy = createProxyServer({ target: api.url, secure: false });
@@ -349,6 +372,8 @@ test('a page that somebody in front of the API server answers with is no list, a
     page = answer;
     front.closeAllConnections();
     await waitUntil(() => asked === 3, 'what follows the first answers');
+    // Nor does it say that a Secret is missing, or that a Lease is ours.
+    await assert.rejects(cluster.call({ path: '/api/v1/secrets' }), /not that of an API server/);
     page = null;
     await api.apply(service(name, 1));
     await waitUntil(() => watch.updates.at(-1)?.view.get('Service', `default/${name}`) !== undefined, 'the watch');
@@ -356,9 +381,13 @@ test('a page that somebody in front of the API server answers with is no list, a
     watch.source.stop();
   }
   // Of watches that have ended in order, too, it is noticed that nothing follows.
-  const { source } = await watchers.started({ cluster });
-  page = '<html>Who are you?</html>';
-  for (const response of open) response.on('error', () => {}).end();
-  await waitUntil(() => source.state()['Service']?.failure !== null, 'that a page is no watch');
+  for (const answer of ['<html>Who are you?</html>', '{"who": "are you?"}\n']) {
+    const { source } = await watchers.started({ cluster });
+    page = answer;
+    for (const response of open) response.on('error', () => {}).end();
+    await waitUntil(() => source.state()['Service']?.failure !== null, 'that a page is no watch');
+    source.stop();
+    page = null;
+  }
   await api.delete(service('kept'), service('new-1'), service('new-2'));
 });
