@@ -278,6 +278,8 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     this.#failure = failure;
     if (this.isConnected && !this.session.isOver) this.session.sender.goAway(0, errorCodes.noError, '');
     this.turnEnded();
+    // The last that it waited for may have gone out just now: then it is closed already.
+    if (this.#isClosed) return;
     this.#isClosed = true;
     this.isRetired = true;
     this.pool.forget(this);
