@@ -7,6 +7,7 @@ import {
   type EjectionReason,
   eject,
   endEjection,
+  isWellAgain,
   noEjection,
   reasonToEject,
 } from './outlier.ts';
@@ -128,11 +129,8 @@ export class LiveEndpoint implements EndpointState {
     this.#measure(isUnanswered ? Math.max(latencyMs, failureLatencyMs) : latencyMs, nowMs);
     this.results++;
     if (result !== 'success') this.failures++;
-    else if (startedMs > this.ejection.sinceMs && nowMs < this.ejection.untilMs) {
-      // Where nobody else is left, rows of failures and such ends may come by the dozen: all would soon be out for the longest time.
-      this.ejection.count--;
-      this.readmit(nowMs);
-    }
+    const isSentWhileOut = nowMs < this.ejection.untilMs && startedMs > this.ejection.sinceMs;
+    if (isSentWhileOut && isWellAgain(this.ejection, result === 'success')) this.readmit(nowMs);
     if (!countResult(this.ejection, result, nowMs)) return;
     for (const user of this.#users) {
       const reason = reasonToEject(this.ejection, user.outlier);

@@ -16,8 +16,10 @@ export interface Ejection {
   count: number;
   /** Left out until then; 0: in. */
   untilMs: number;
-  /** A try that began later, for want of another endpoint, ends it by its success; Infinity: none does. */
+  /** Tries that began later, for want of another endpoint, end it by their success; Infinity: none do. */
   sinceMs: number;
+  /** How many of these have succeeded in a row. */
+  successes: number;
 }
 
 export function noEjection(): Ejection {
@@ -29,6 +31,7 @@ export function noEjection(): Ejection {
     count: 0,
     untilMs: 0,
     sinceMs: 0,
+    successes: 0,
   };
 }
 
@@ -82,6 +85,19 @@ export function eject(ejection: Ejection, outlier: Outlier, badSinceMs: number, 
     ? Math.min(longestUnreachableMs, outlier.maxEjectionMs)
     : outlier.maxEjectionMs;
   ejection.untilMs = nowMs + Math.min(outlier.baseEjectionMs * ejection.count, longestMs);
+  ejection.successes = 0;
+}
+
+/**
+ * Counts how a try ended that was sent to an endpoint that is left out. One success ends the first ejection; each one more that is
+ * held against it takes four times as many in a row, so that where all fail half of the time, and so all are used, nobody goes out
+ * and in again for every few requests.
+ *
+ * @returns whether it is well enough to be back
+ */
+export function isWellAgain(ejection: Ejection, isSuccess: boolean): boolean {
+  ejection.successes = isSuccess ? ejection.successes + 1 : 0;
+  return ejection.successes >= 4 ** (ejection.count - 1);
 }
 
 /** The endpoint was found well: it is back before its time. */

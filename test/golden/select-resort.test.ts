@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Backend } from '../../proxy/table/backend.ts';
 import { plainHealthCheck, plainOutlier } from '../kit/rows.ts';
-import { cookieAffinity, endpointRows, factsOf, type Opened, openBackend, picked, uidOf } from './selecting.ts';
+import { cookieAffinity, endpointRows, factsOf, type Opened, openBackend, picked, seeded, uidOf } from './selecting.ts';
 
 /** Whoever fails once is out for a minute, and of two one may be. */
 const outlier = {
@@ -54,16 +54,47 @@ test('a new balanced session is found again where the retry went', () => {
   assert.equal(uidOf(again), opened.out.endpoint.uid);
 });
 
-test('an ejection that a success has ended is not held against an endpoint', () => {
+test('a success ends the first ejection; each one more that is held against the endpoint takes four times as many in a row', () => {
   const longer = { ...outlier, maxEjectionMs: 600_000 };
   const opened = openBackend({ ...ways['round robin'], outlier: longer }, endpointRows(1));
   const { endpoint } = picked(opened.backend);
-  for (let nowMs = 10; nowMs <= 100; nowMs += 10) {
-    endpoint.finished({ startedMs: nowMs, result: 'gateway-error', latencyMs: 1, nowMs });
-    assert.equal(opened.selector.look('web', nowMs)[0]?.leftOutMs, 60_000);
-    endpoint.finished({ startedMs: nowMs + 1, result: 'success', latencyMs: 1, nowMs: nowMs + 2 });
-    assert.equal(leftOut(opened, nowMs + 2), 0);
+  let nowMs = 0;
+  const ended = (result: 'success' | 'gateway-error') => {
+    nowMs++;
+    endpoint.finished({ startedMs: nowMs, result, latencyMs: 1, nowMs });
+    return opened.selector.look('web', nowMs)[0]?.leftOutMs;
+  };
+  const succeeded = (times: number) => Array.from({ length: times }, () => ended('success')).indexOf(0);
+  assert.equal(ended('gateway-error'), 60_000);
+  assert.equal(succeeded(1), 0);
+  assert.equal(ended('gateway-error'), 120_000);
+  assert.equal(succeeded(3), -1);
+  ended('gateway-error');
+  assert.equal(succeeded(4), 3);
+  assert.equal(ended('gateway-error'), 180_000);
+  assert.equal(succeeded(16), 15);
+  // Forgiven by time spent inside.
+  nowMs += 60_000 * 3;
+  assert.equal(ended('gateway-error'), 60_000);
+});
+
+test('where all fail half of the time, and so all are used, none goes out and in again for every few requests', () => {
+  const words: unknown[] = [];
+  const lasting = { ...outlier, consecutiveGatewayErrors: 5, baseEjectionMs: 10_000 };
+  const options = { onEject: (word: unknown) => words.push(word) };
+  const { backend } = openBackend({ ...ways['round robin'], outlier: lasting }, endpointRows(3), options);
+  const random = seeded(2);
+  // A minute, with 250 requests in each second.
+  for (let nowMs = 4; nowMs <= 60_000; nowMs += 4) {
+    const result = random() < 0.5 ? 'gateway-error' : 'success';
+    backend.pick(factsOf(), [], nowMs)?.endpoint.finished({
+      startedMs: nowMs,
+      result,
+      latencyMs: 1,
+      nowMs: nowMs + 1,
+    });
   }
+  assert.ok(words.length < 30, `${words.length} ejections`);
 });
 
 describe('of those who are left out', () => {
