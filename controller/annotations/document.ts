@@ -6,7 +6,7 @@ import { unhonoured } from './unhonoured.ts';
 
 const reach: Readonly<Record<Annotation<unknown>['scope'], string>> = {
   path: 'paths of the Ingress',
-  host: 'the host (oldest Ingress decides)',
+  host: 'the host (oldest Ingress of its namespace decides)',
   'host*': 'the whole host',
   service: 'the Service port (oldest Ingress decides)',
 };
@@ -14,7 +14,7 @@ const reach: Readonly<Record<Annotation<unknown>['scope'], string>> = {
 const costs: Readonly<Record<Annotation<unknown>['badValue'], string>> = {
   ignored: 'is ignored',
   'closes-paths': 'closes the paths (503)',
-  'closes-host': 'closes the hosts (503)',
+  'closes-host': 'closes the hosts of the namespace (503)',
   'drops-ingress': 'drops the Ingress',
 };
 
@@ -43,6 +43,8 @@ export function annotationsDocument(): string {
       ]),
     ]),
     '',
+    'A host belongs to the namespace of its oldest Ingress. What Ingresses of other namespaces say of the host as a whole is not heard: a protection that the host does not have already closes their own paths (`GuestUnproven`), `app-root` counts where "/" is theirs, and a certificate where nobody in the namespace of the host sets TLS for it and the default one is for other names (`GuestTls`).',
+    '',
     'Type and mode of affinity are those of the oldest Ingress on the Service port that sets affinity, cookie attributes those of the youngest.',
     '',
     `Of Sluice alone are ${ownNames.map((name) => `\`${name}\``).join(', ')}.`,
@@ -55,7 +57,7 @@ export function annotationsDocument(): string {
       ['Name', 'Without it', 'Advice'],
       ...others.map(([name, { advice, denies, isHostWide }]) => [
         `\`${name}\``,
-        isHostWide ? 'closes the host' : denies('true') ? 'closes the paths' : 'served without',
+        isHostWide ? 'closes the hosts of the namespace' : denies('true') ? 'closes the paths' : 'served without',
         advice,
       ]),
     ]),
@@ -69,6 +71,7 @@ export function annotationsDocument(): string {
     '- Who may not come by address is told so (403) before other redirects than that to https; lists hold for `ssl-passthrough`, too, and those of the ConfigMap for the default backend.',
     '- A timeout of 0 is no limit; nginx ends such a request at once.',
     '- A host whose `auth-tls-secret` cannot be used answers 503; in the clear, a host that demands certificates serves nothing but challenges; and a request for a host that trusts others than the host of the handshake gets 421 whichever of the two asks.',
+    '- On a host that Ingresses of several namespaces share, those of the namespace that has it decide for all about client certificates, suites, TLS, passthrough and snippets; in ingress-nginx anybody who names the host does.',
     '- `ssl-client-*` fields of clients never reach a backend; those of peers in `--trusted-proxies` do, for hosts that do not ask for certificates themselves.',
     '- `proxy-ssl-*` holds for the paths of its own Ingress, as with `proxy-ssl-location-only`. `proxy-ssl-verify` without authorities to verify by closes the paths, and the other names have their effect without `proxy-ssl-secret`, too; ingress-nginx then skips them all in silence.',
     '- `ssl-passthrough` needs no flag; where it cannot be had, the paths are closed, and by http the host is redirected to https. A request for it on a TLS connection of another host, or of before, gets 421.',

@@ -17,7 +17,7 @@ export interface ReadAnnotations {
   deniedBy: string | null;
   /** The same for paths that the operator exempts from authentication. */
   exemptDeniedBy: string | null;
-  /** The same for the whole host, with the paths of others on it. */
+  /** The same for the whole host, with the paths of others on it, where the host belongs to its namespace. */
   hostDeniedBy: string | null;
   /** A value that ingress-nginx refuses together with the whole Ingress. */
   isDropped: boolean;

@@ -9,7 +9,7 @@ export interface Unhonoured {
    * in some of these cases (a bad auth-cache-duration drops auth altogether); that is not copied.
    */
   denies(value: string): boolean;
-  /** true: it protects the whole host, so the paths of other Ingresses on it are closed, too. */
+  /** true: it protects the whole host, so the paths of others are closed, too, on hosts that belong to its namespace. */
   isHostWide: boolean;
   /** true: it asks who the client is. Paths that the operator exempts from that stay open. */
   isAuthentication: boolean;

@@ -1,15 +1,23 @@
-import type { Backend } from '#table/backend.ts';
 import type { Host } from '#table/listener.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import type { Row } from '#table/rows.ts';
-import { sourceNames } from '../annotations/sources.ts';
-import { brokenBackend } from './backendrow.ts';
+import { certainOf } from './certain.ts';
 import type { HostAuth } from './clientauth.ts';
+import {
+  closedPassthrough,
+  closedRoute,
+  closingOf,
+  denials,
+  deniedBackend,
+  refusedBackend,
+  unprovenBackend,
+} from './closing.ts';
 import type { Draft, DraftPath } from './draft.ts';
 import type { HostTls } from './hosttls.ts';
 import { everyHost } from './names.ts';
 import type { TranslateOptions } from './options.ts';
+import { ageBeside, type HostShares, namespaceOf, ownerOf, sharesOf } from './owner.ts';
 import { isPassthrough, passthroughRow, settlePassthrough } from './passthrough.ts';
 import { problem } from './problems.ts';
 import { type HostFacts, matchOf, type RouteRows, rewriteOf, routeOf, sourceFilters } from './route.ts';
@@ -38,17 +46,23 @@ export function compileHost(
   const { hostname, drafts, tls, auth, fallback } = input;
   if (drafts.length === 0 && (hostname !== everyHost || fallback === null)) return { rows: [], problems: [] };
   const hostId = `ingress/${hostname}`;
+  const shares = sharesOf(drafts);
   const passthrough = settlePassthrough(hostname, drafts, auth);
   const regexCause = drafts.find((draft) => asksForRegex(draft, hostname));
-  const closing = closingOf(drafts, auth, options);
+  const closing = closingOf(shares, auth, options);
   const root = closing === null ? passthrough.root : null;
-  const suites = drafts.find((draft) => draft.annotations.settings['ssl-ciphers'] !== undefined);
+  const suites = shares.owners.find((draft) => draft.annotations.settings['ssl-ciphers'] !== undefined);
   const facts: HostFacts = {
     hostId,
     isRegex: regexCause !== undefined,
     hasTls: tls.isSet,
     deniedBackendId: closing === null ? null : `${hostId}#denied`,
     isPassedThrough: root !== null,
+  };
+  const factsOf = (draft: Draft): HostFacts => {
+    const hasTls = tls.isSet || tls.guestNamespaces.has(namespaceOf(draft));
+    if (!auth.unproven.has(draft)) return hasTls === facts.hasTls ? facts : { ...facts, hasTls };
+    return { ...facts, hasTls, deniedBackendId: facts.deniedBackendId ?? `${hostId}#unproven` };
   };
   const problems: Problem[] = [
     ...tls.problems,
@@ -65,16 +79,15 @@ export function compileHost(
     (draft) =>
       !isPassthrough(draft) && draft.annotations.settings['app-root'] !== undefined && draft.pathsByHost.has(hostname),
   );
-  const [appRoot] = rooted;
+  const appRoot = rooted.find((draft) => mayRoot(draft, shares, hostname));
   const rootRoute = appRoot === undefined ? null : appRootRoute(appRoot, hostname, options);
   // app-root answers before any rule is looked at, so a rule for exactly "/" cannot be reached.
   if (rootRoute !== null && appRoot !== undefined) {
     routes.push(rootRoute);
     winners.set('exact /', appRoot.key);
-    for (const draft of rooted) problems.push(...overruled(draft, appRoot, hostname, 'app-root'));
   }
-  if (suites !== undefined)
-    for (const draft of drafts) problems.push(...overruled(draft, suites, hostname, 'ssl-ciphers'));
+  for (const draft of rooted) problems.push(...overruled(draft, appRoot, shares, hostname, 'app-root'));
+  for (const draft of drafts) problems.push(...overruled(draft, suites, shares, hostname, 'ssl-ciphers'));
 
   for (const { draft, path } of pathsOf(drafts, hostname)) {
     const fault = facts.isRegex ? routeRows.regexFaultOf(path) : undefined;
@@ -92,13 +105,13 @@ export function compileHost(
       continue;
     }
     winners.set(key, draft.key);
-    routes.push(routeRows.of(draft, path, facts));
+    routes.push(routeRows.of(draft, path, factsOf(draft)));
   }
 
   // After all rules that can be used: nothing is closed that one of them names.
   const refused: Route[] = [];
   for (const { draft, path, fault } of refusals) {
-    const closed = closing === null ? closedRoute(draft, path, facts, options) : null;
+    const closed = closing === null ? closedRoute(draft, path, factsOf(draft), options) : null;
     const value = closed?.match.path.value ?? '';
     const isClosed = closed !== null && !winners.has(`regex ${value}`);
     const outcome = isClosed ? `what begins with "${value}" is answered with 503` : 'it is left out';
@@ -131,87 +144,13 @@ export function compileHost(
   if (closing !== null) rows.push({ kind: 'backend', row: deniedBackend(hostId, closing, options) });
   else if (root !== null) rows.push({ kind: 'l4route', row: passthroughRow(hostname, root, options) });
   else rows.push(...closedPassthrough(hostId, drafts, options));
+  const [guest] = auth.unproven;
+  if (closing === null && guest !== undefined) {
+    rows.push({ kind: 'backend', row: unprovenBackend(hostId, guest.source, options) });
+  }
   const [first] = refused;
   if (first !== undefined) rows.push({ kind: 'backend', row: refusedBackend(hostId, first.source, options) });
   return { rows, problems };
-}
-
-/**
- * What stands in for a regular expression that cannot be used, where its Ingress keeps somebody out: all that begins as it does is
- * closed, or another rule would open it. null: nobody is kept out.
- */
-function closedRoute(draft: Draft, path: DraftPath, facts: HostFacts, options: TranslateOptions): Route | null {
-  const { settings } = draft.annotations;
-  // Lists of the ConfigMap hold for other rules, too.
-  const isListed =
-    sourceNames.some((name) => settings[name] !== undefined) && sourceFilters(settings, options).length > 0;
-  if (isPassthrough(draft) || (path.face.deniedBy === null && !isListed)) return null;
-  // What is certain of the text: a character that a quantifier may take away is not.
-  const [value] = /^(?:[^\\^$.|?*+()[\]{}](?![?*{]))*/.exec(path.path) ?? [''];
-  const route = routeOf(draft, { ...path, path: value }, facts, options);
-  return {
-    ...route,
-    filters: route.filters.filter(({ type }) => type === 'https-redirect' || type === 'source-ranges'),
-    backends: [{ backendId: `${facts.hostId}#refused`, weight: 1, filters: [] }],
-  };
-}
-
-/** What stands behind all closed routes of a host. */
-function refusedBackend(hostId: string, source: Source, options: TranslateOptions): Backend {
-  const message = 'The regular expression of this path cannot be used, so it is closed.';
-  const service = { namespace: source.namespace, name: source.name, port: '' };
-  const broken = { status: 503, code: 'PathRegexInvalid', message };
-  return brokenBackend(options, `${hostId}#refused`, source, service, broken);
-}
-
-/** Why every path of a host is closed. */
-interface Closing {
-  source: Source;
-  message: string;
-  /** Whose annotation protects the host and cannot be honoured; null: the ConfigMap's key. */
-  cause: { draft: Draft; annotation: string } | null;
-}
-
-/** An annotation of one Ingress or a key of the ConfigMap protects the host as a whole, and cannot be honoured. */
-function closingOf(drafts: readonly Draft[], auth: HostAuth, { closedBy }: TranslateOptions): Closing | null {
-  if (closedBy !== null) {
-    return { source: closedBy, message: 'The gateway is closed until its ConfigMap is corrected.', cause: null };
-  }
-  const denier = drafts.find((draft) => draft.annotations.hostDeniedBy !== null);
-  const denial = denier && { draft: denier, annotation: denier.annotations.hostDeniedBy ?? '' };
-  const cause = denial ?? auth.closing;
-  if (cause === null) return null;
-  const { draft, annotation } = cause;
-  const source: Source = { ...draft.source, field: `metadata.annotations[${annotation}]` };
-  return { source, message: `${annotation} cannot be honoured, so this host is closed.`, cause };
-}
-
-/** What stands behind every path of a closed host. */
-function deniedBackend(hostId: string, { source, message }: Closing, options: TranslateOptions): Backend {
-  const { namespace, name } = source;
-  const broken = { status: 503, code: 'HostDenied', message };
-  return brokenBackend(options, `${hostId}#denied`, source, { namespace, name, port: '' }, broken);
-}
-
-/** What stands behind the paths of Ingresses that ask for passthrough in vain. */
-function closedPassthrough(hostId: string, drafts: readonly Draft[], options: TranslateOptions): Row[] {
-  const asking = drafts.find(isPassthrough);
-  if (asking === undefined) return [];
-  const { source } = asking;
-  const message = 'TLS of this host is not passed through, so this path is closed.';
-  const service = { namespace: source.namespace, name: source.name, port: '' };
-  const broken = { status: 503, code: 'PassthroughOverruled', message };
-  return [{ kind: 'backend', row: brokenBackend(options, `${hostId}#not-passed-through`, source, service, broken) }];
-}
-
-/** The others on a closed host hear of it; the Ingress that closes it has been told by its own annotation. */
-function denials(drafts: readonly Draft[], closing: Closing | null, hostname: string): Problem[] {
-  const cause = closing?.cause ?? null;
-  if (cause === null) return [];
-  const values = { host: hostname, annotation: cause.annotation, cause: cause.draft.key };
-  return drafts
-    .filter((draft) => draft !== cause.draft && draft.face.deniedBy === null)
-    .map((draft) => problem('HostDenied', draft.hosts.get(hostname) ?? draft.source, values));
 }
 
 function asksForRegex(draft: Draft, hostname: string): boolean {
@@ -307,12 +246,31 @@ function appRootRoute(draft: Draft, hostname: string, options: TranslateOptions)
   });
 }
 
-function overruled(draft: Draft, winner: Draft, hostname: string, name: 'app-root' | 'ssl-ciphers'): Problem[] {
+/** A guest answers for "/" where nobody of another namespace has a rule that may be meant for it. */
+function mayRoot(draft: Draft, { oldest, owners, guests }: HostShares, hostname: string): boolean {
+  if (oldest === null || namespaceOf(draft) === namespaceOf(oldest)) return true;
+  const others = [...owners, ...guests].filter((other) => namespaceOf(other) !== namespaceOf(draft));
+  return !others.some((other) =>
+    pathsOn(other, hostname).some(({ kind, path }) => kind !== 'default' && certainOf(path).length <= 1),
+  );
+}
+
+function overruled(
+  draft: Draft,
+  winner: Draft | undefined,
+  shares: HostShares,
+  hostname: string,
+  name: 'app-root' | 'ssl-ciphers',
+): Problem[] {
   const annotation = draft.annotations.keys[name];
   const value = draft.annotations.settings[name];
-  if (annotation === undefined || value === winner.annotations.settings[name]) return [];
-  const values = { annotation, subject: `host ${hostname}`, winner: winner.key, age: 'older' };
-  return [problem('AnnotationOverruled', { ...draft.source, field: `metadata.annotations[${annotation}]` }, values)];
+  if (annotation === undefined || value === winner?.annotations.settings[name]) return [];
+  const at: Source = { ...draft.source, field: `metadata.annotations[${annotation}]` };
+  if (winner === undefined) {
+    return [problem('GuestIgnored', at, { annotation, host: hostname, ...ownerOf(shares) })];
+  }
+  const values = { annotation, subject: `host ${hostname}`, winner: winner.key, age: ageBeside(draft, winner) };
+  return [problem('AnnotationOverruled', at, values)];
 }
 
 /** A route that sends those who may come from one path of the host to another. */

@@ -3,71 +3,137 @@ import type { ObjectKey } from '../watch/view.ts';
 import type { CertificateState } from './certificates.ts';
 import type { Draft, DraftTls } from './draft.ts';
 import { coversHost, everyHost, wildcardOf } from './names.ts';
+import { type HostShares, namespaceOf, ownerOf, sharesOf } from './owner.ts';
 import { problem } from './problems.ts';
 
 /** How TLS of a host is decided. */
 export interface HostTls {
-  /** Some Ingress sets TLS for the host, with or without a usable Secret: then http is redirected. */
+  /** TLS is set for the host, with or without a usable Secret: then http is redirected. */
   isSet: boolean;
+  /** Namespaces whose Ingresses set it for their own paths, where it is not set for the host. */
+  guestNamespaces: ReadonlySet<string>;
   /** Secrets whose certificate is served; empty: the default certificate. */
   certificates: readonly ObjectKey[];
+  /** Secrets that something depends on, beside these. */
+  consulted: readonly ObjectKey[];
   problems: readonly Problem[];
 }
 
+interface Setting {
+  draft: Draft;
+  entry: DraftTls;
+}
+
+type StateOf = (secret: ObjectKey) => CertificateState;
+
 /**
- * Decides TLS of a host as ingress-nginx does: the oldest Ingress that sets TLS for it wins; a host without any takes what
- * its one-label wildcard has. A Secret that is missing, broken or for other names means the default certificate, never
- * a refused handshake: cert-manager's self-check has to get through while the Secret is not there yet.
+ * Decides TLS of a host as ingress-nginx does: the oldest Ingress that sets TLS for it wins, of those that it belongs to; a host
+ * without any takes what its one-label wildcard has, if that was there before it or is of the same namespace. A Secret that is
+ * missing, broken or for other names means the default certificate, never a refused handshake: cert-manager's self-check has to
+ * get through while the Secret is not there yet.
+ *
+ * What other namespaces set makes nobody else's http redirect. Their certificate is served where the default one is for other
+ * names, which clients would refuse: so it does no harm.
+ *
  * @param draftsOf Ingresses on a hostname, oldest first
+ * @param defaultSecret of the default certificate; null: one that no client trusts
  */
 export function settleTls(
   hostname: string,
   draftsOf: (hostname: string) => readonly Draft[],
-  stateOf: (secret: ObjectKey) => CertificateState,
+  stateOf: StateOf,
+  defaultSecret: ObjectKey | null,
 ): HostTls {
-  const own = settleOwn(hostname, draftsOf(hostname), stateOf);
+  const drafts = draftsOf(hostname);
+  const shares = sharesOf(drafts);
   const wildcard = wildcardOf(hostname);
-  if (own.isSet || wildcard === undefined) return own;
-  const inherited = settleOwn(wildcard, draftsOf(wildcard), stateOf);
-  return { ...inherited, problems: own.problems };
+  const above = sharesOf(wildcard === undefined ? [] : draftsOf(wildcard));
+  const own = settingsOf(hostname, shares.owners, stateOf);
+  const theirs = settingsOf(hostname, shares.guests, stateOf);
+  const inherited = wildcard === undefined ? undefined : inheritedOf(wildcard, above, shares, stateOf);
+  const winner = own[0] ?? (inherited !== undefined && isBefore(inherited.draft, shares) ? inherited : undefined);
+  if (winner !== undefined) {
+    const { certificates, problems } = servedOf(
+      winner,
+      winner === inherited ? (wildcard ?? hostname) : hostname,
+      stateOf,
+    );
+    const losers = [...own.slice(1), ...theirs].sort((a, b) => (a.draft.age < b.draft.age ? -1 : 1));
+    const conflicts = losers.flatMap((loser) => conflict(hostname, winner, loser));
+    // What is wrong with that of the wildcard is told of the wildcard.
+    const told = winner === inherited ? conflicts : [...conflicts, ...problems];
+    return { isSet: true, guestNamespaces: new Set(), certificates, consulted: [], problems: told };
+  }
+
+  const guest = theirs[0] ?? inherited;
+  const guestNamespaces = new Set(theirs.map(({ draft }) => namespaceOf(draft)));
+  if (inherited !== undefined) guestNamespaces.add(namespaceOf(inherited.draft));
+  const none = { isSet: false, guestNamespaces, certificates: [], consulted: [], problems: [] };
+  if (guest === undefined) return none;
+  const fallback = defaultSecret === null ? undefined : stateOf(defaultSecret);
+  const isCovered = fallback?.type === 'good' && fallback.row.names.some((name) => coversHost(name, hostname));
+  const { certificates, problems } = servedOf(guest, guest === inherited ? (wildcard ?? hostname) : hostname, stateOf);
+  const conflicts = theirs.slice(1).flatMap((loser) => conflict(hostname, guest, loser));
+  return {
+    ...none,
+    certificates: isCovered ? [] : certificates,
+    consulted: defaultSecret === null ? [] : [defaultSecret],
+    problems: [
+      ...conflicts,
+      ...(guest === inherited ? [] : problems),
+      ...theirs.map(({ entry }) => problem('GuestTls', entry.source, { host: hostname, ...ownerOf(shares) })),
+    ],
+  };
 }
 
-function settleOwn(
-  hostname: string,
-  drafts: readonly Draft[],
-  stateOf: (secret: ObjectKey) => CertificateState,
-): HostTls {
-  const problems: Problem[] = [];
-  let winner: { draft: Draft; entry: DraftTls } | undefined;
-  for (const draft of drafts) {
+/** Of the wildcard's guests, those alone who have the host below it may set TLS for it. */
+function inheritedOf(
+  wildcard: string,
+  above: HostShares,
+  { oldest }: HostShares,
+  stateOf: StateOf,
+): Setting | undefined {
+  const [setting] = settingsOf(wildcard, above.owners, stateOf);
+  if (setting !== undefined || oldest === null) return setting;
+  const kin = above.guests.filter((draft) => namespaceOf(draft) === namespaceOf(oldest));
+  return settingsOf(wildcard, kin, stateOf)[0];
+}
+
+/** Whether the Ingress of a wildcard may decide for a host below it. */
+function isBefore(draft: Draft, { oldest }: HostShares): boolean {
+  return oldest === null || draft.age < oldest.age || namespaceOf(draft) === namespaceOf(oldest);
+}
+
+function settingsOf(hostname: string, drafts: readonly Draft[], stateOf: StateOf): Setting[] {
+  return drafts.flatMap((draft) => {
     const entry = entryFor(hostname, draft, stateOf);
-    if (entry === undefined) continue;
-    if (winner === undefined) {
-      winner = { draft, entry };
-      continue;
-    }
-    if (winner.entry.secretKey === entry.secretKey) continue;
-    const winnerSecret = winner.entry.secretKey === null ? 'no Secret' : `Secret ${winner.entry.secretKey}`;
-    problems.push(problem('TlsConflict', entry.source, { host: hostname, winner: winner.draft.key, winnerSecret }));
-  }
-  if (winner === undefined) return { isSet: false, certificates: [], problems };
-  const { secretKey, source } = winner.entry;
+    return entry === undefined ? [] : [{ draft, entry }];
+  });
+}
+
+function conflict(hostname: string, winner: Setting, { entry }: Setting): Problem[] {
+  const { secretKey } = winner.entry;
+  if (secretKey === entry.secretKey) return [];
+  const winnerSecret = secretKey === null ? 'no Secret' : `Secret ${secretKey}`;
+  return [problem('TlsConflict', entry.source, { host: hostname, winner: winner.draft.key, winnerSecret })];
+}
+
+/** @param hostname that the entry is for: the host, or the wildcard above it */
+function servedOf(
+  { entry: { secretKey, source } }: Setting,
+  hostname: string,
+  stateOf: StateOf,
+): { certificates: ObjectKey[]; problems: Problem[] } {
   const state = secretKey === null ? null : stateOf(secretKey);
-  if (secretKey === null || state?.type !== 'good') return { isSet: true, certificates: [], problems };
-  if (state.row.names.some((name) => coversHost(name, hostname))) {
-    return { isSet: true, certificates: [secretKey], problems };
-  }
+  if (secretKey === null || state?.type !== 'good') return { certificates: [], problems: [] };
+  if (state.row.names.some((name) => coversHost(name, hostname))) return { certificates: [secretKey], problems: [] };
   const names = state.row.names.join(', ') || 'no name at all';
-  problems.push(problem('CertificateHostMismatch', source, { secret: secretKey, names, host: hostname }));
-  return { isSet: true, certificates: [], problems };
+  const mismatch = problem('CertificateHostMismatch', source, { secret: secretKey, names, host: hostname });
+  return { certificates: [], problems: [mismatch] };
 }
 
 /** The TLS entry that lists the host, else one whose wildcard does, else one whose certificate happens to cover it. */
-function entryFor(
-  hostname: string,
-  draft: Draft,
-  stateOf: (secret: ObjectKey) => CertificateState,
-): DraftTls | undefined {
+function entryFor(hostname: string, draft: Draft, stateOf: StateOf): DraftTls | undefined {
   if (hostname === everyHost) return undefined;
   const wildcard = wildcardOf(hostname);
   const listed = draft.tlsByHost.get(hostname) ?? (wildcard && draft.tlsByHost.get(wildcard));

@@ -4,6 +4,7 @@ import type { HostAuth } from './clientauth.ts';
 import type { Draft, DraftPath } from './draft.ts';
 import { everyHost } from './names.ts';
 import type { TranslateOptions } from './options.ts';
+import { namespaceOf } from './owner.ts';
 import { problem } from './problems.ts';
 import { sourcesOf } from './sources.ts';
 
@@ -23,8 +24,8 @@ export function isPassthrough(draft: Draft): boolean {
 
 /**
  * Decides as ingress-nginx does: the oldest Ingress on the host, whether it asks or not, so that nobody takes the TLS of a host
- * that others serve already; all of it goes to the Service of path "/". An Ingress that asks in vain is closed: its author
- * trusts nobody between the client and the backend.
+ * that others serve already; all of it goes to the Service of path "/" of an Ingress of its namespace. An Ingress that asks in vain
+ * is closed: its author trusts nobody between the client and the backend.
  *
  * @param drafts Ingresses on the host, oldest first
  * @param auth client certificates that the host asks for, which nobody here could verify then
@@ -41,9 +42,11 @@ export function settlePassthrough(hostname: string, drafts: readonly Draft[], au
   if (!isPassthrough(oldest)) return inVain('PassthroughOverruled');
   if (auth.clientAuth !== null) return inVain('PassthroughUnverified');
   const all = asking.flatMap((draft) => pathsOf(draft, hostname).map((path) => ({ draft, path })));
-  const root = all.find(({ path }) => path.kind !== 'default' && path.path === '/') ?? all.find(isDefault);
+  const isOwn = ({ draft }: { draft: Draft }): boolean => namespaceOf(draft) === namespaceOf(oldest);
+  const own = all.filter(isOwn);
+  const root = own.find(({ path }) => path.kind !== 'default' && path.path === '/') ?? own.find(isDefault);
   if (root === undefined) return inVain('PassthroughWithoutRoot');
-  const unreached = all.filter(({ path }) => path.kind !== 'default' && path.path !== '/');
+  const unreached = all.filter((one) => one.path.kind !== 'default' && (one.path.path !== '/' || !isOwn(one)));
   const others = drafts.filter((draft) => !isPassthrough(draft) && pathsOf(draft, hostname).length > 0);
   return {
     root,

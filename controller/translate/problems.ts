@@ -162,8 +162,23 @@ export const catalogue = {
   },
   TlsConflict: {
     severity: 'warning',
-    text: 'TLS of host {host} is already set by Ingress {winner}, which is older, with {winnerSecret}.',
+    text: 'TLS of host {host} is already set by Ingress {winner}, which goes before, with {winnerSecret}.',
     hint: 'Name the same Secret in both, or remove one TLS entry.',
+  },
+  GuestTls: {
+    severity: 'warning',
+    text: 'Host {host} belongs to namespace {owner}, of Ingress {oldest}, the oldest, where no TLS is set for it: this certificate is served only if the default one is for other names, and paths of other namespaces are not redirected to https.',
+    hint: 'Add a TLS entry to an Ingress of that namespace, or let the Ingress that has one be the oldest.',
+  },
+  GuestUnproven: {
+    severity: 'error',
+    text: '{annotation}: host {host} belongs to namespace {owner}, of Ingress {oldest}, the oldest, and its clients are not asked for as much there, so these paths are answered with 503.',
+    hint: 'Ask for it in that namespace, by the same authorities, too, or give these paths a host of their own.',
+  },
+  GuestIgnored: {
+    severity: 'warning',
+    text: '{annotation} has no effect on host {host}, which belongs to namespace {owner}, of Ingress {oldest}, the oldest.',
+    hint: 'Let an Ingress of that namespace say it, or give these paths a host of their own.',
   },
   TlsHostWithoutRule: {
     severity: 'warning',
@@ -267,7 +282,7 @@ export const catalogue = {
   },
   AnnotationClosesHost: {
     severity: 'error',
-    text: '{annotation}: {fault}, so every path of its hosts is answered with 503.',
+    text: '{annotation}: {fault}, so these paths, and every path of hosts that belong to its namespace, are answered with 503.',
     hint: 'Correct the annotation or what it names; remove it only if the hosts may be open to everybody.',
   },
   UpstreamTlsUnusable: {

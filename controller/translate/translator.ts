@@ -2,7 +2,7 @@ import type { Problem, Source } from '#table/problem.ts';
 import { withConfigMap } from '../configmap/overlay.ts';
 import { closedConfigMap, readConfigMap } from '../configmap/read.ts';
 import { type ClusterView, keyOf, type ObjectKey, type ReadProblem, splitKey, type ViewChange } from '../watch/view.ts';
-import { certificateProblem } from './certificates.ts';
+import { type CertificateState, certificateProblem } from './certificates.ts';
 import { ClassIndex, isOurs } from './classes.ts';
 import { settleClientAuth } from './clientauth.ts';
 import { type Draft, draftIngress } from './draft.ts';
@@ -14,6 +14,7 @@ import { Links, secretsOf } from './links.ts';
 import { listenerRows } from './listeners.ts';
 import { everyHost } from './names.ts';
 import type { TranslateOptions, Translation } from './options.ts';
+import { sharesOf } from './owner.ts';
 import { problem } from './problems.ts';
 import { ProblemStore } from './problemstore.ts';
 import { reachOf } from './reach.ts';
@@ -242,17 +243,18 @@ export class Translator {
 
   #host(view: ClusterView, hostname: string): void {
     const draftsOf = (name: string): Draft[] => this.#links.ofHost(name);
-    const tls = settleTls(hostname, draftsOf, (secret) => this.#secrets.certificate(view, secret));
+    const stateOf = (secret: ObjectKey): CertificateState => this.#secrets.certificate(view, secret);
+    const tls = settleTls(hostname, draftsOf, stateOf, this.#options.defaultCertificateSecret);
     const fallback = this.#defaultPort && { backendId: this.#defaultPort.portKey, source: this.#defaultPort.source };
     const drafts = draftsOf(hostname);
-    const auth = settleClientAuth(hostname, drafts, this.#secrets.states(view));
+    const auth = settleClientAuth(hostname, sharesOf(drafts), this.#secrets.states(view));
     const input = { hostname, drafts, tls, auth, fallback };
     const { rows, problems } = compileHost(input, this.#routeRows, this.#options);
     this.#rows.replace(`host:${hostname}`, rows);
     this.#problems.replace(`host:${hostname}`, problems);
     const isTerminated = rows.length > 0 && !rows.some(({ kind }) => kind === 'l4route');
     this.#secrets.use(view, `host:${hostname}`, {
-      certificates: isTerminated ? tls.certificates : [],
+      certificates: isTerminated ? [...tls.certificates, ...tls.consulted] : [],
       authorities: isTerminated ? auth.authorities : [],
     });
   }

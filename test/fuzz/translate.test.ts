@@ -41,6 +41,9 @@ const annotations = fc
     fc.constantFrom(
       'use-regex',
       'rewrite-target',
+      'server-snippet',
+      'ssl-ciphers',
+      'auth-tls-match-cn',
       'affinity',
       'affinity-mode',
       'load-balance',
@@ -84,7 +87,7 @@ const ingress = fc.record({
   kind: fc.constant('Ingress'),
   metadata: fc.record({
     name: fc.constantFrom('one', 'two', 'three', 'four'),
-    namespace: fc.constant(namespace),
+    namespace: fc.constantFrom(namespace, namespace, 'other'),
     creationTimestamp: fc.constantFrom('', '2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z'),
     annotations,
   }),
@@ -146,7 +149,10 @@ const slice = fc.record({
 });
 const secret = fc.record({
   kind: fc.constant('Secret'),
-  metadata: fc.record({ name: fc.constantFrom('s1', 's2', 's3'), namespace: fc.constant(namespace) }),
+  metadata: fc.record({
+    name: fc.constantFrom('s1', 's2', 's3'),
+    namespace: fc.constantFrom(namespace, namespace, 'other'),
+  }),
   data: fc
     .constantFrom(['shop', 'shop'], ['wildcard', 'wildcard'], ['expired', 'expired'], ['shop', 'wildcard'], null)
     .chain((pair) =>
@@ -230,6 +236,44 @@ test('a pattern that passes here passes in the proxy, which would refuse the who
     { numRuns: 20 * Number(process.env['FUZZ_RUNS'] ?? 300), seed: 20261121 },
   );
 });
+
+test('on a host of one namespace others change nothing of its rows but a certificate that was the default one', () => {
+  fc.assert(
+    fc.property(fc.array(ingress, { maxLength: 6 }), fc.array(secret, { maxLength: 4 }), (ingresses, secrets) => {
+      const guests = ingresses.filter(({ metadata }) => metadata.namespace !== namespace).map(asGuest);
+      const owners = ingresses.filter(({ metadata }) => metadata.namespace === namespace);
+      const alone = rowsOf([...secrets, ...owners]);
+      const both = rowsOf([...secrets, ...owners, ...guests]);
+      for (const [key, row] of alone) assert.deepEqual(both.get(key), row, key);
+    }),
+    { numRuns: 3 * Number(process.env['FUZZ_RUNS'] ?? 300), seed: 20261128 },
+  );
+});
+
+type IngressManifest = typeof ingress extends fc.Arbitrary<infer T> ? T : never;
+
+/** The youngest of all, for `~` sorts after every time, and after none. What makes regular expressions of all paths does so for those of others, too. */
+function asGuest({ metadata, ...rest }: IngressManifest) {
+  const flips = ['use-regex', 'rewrite-target'].map((name) => prefix + name);
+  const annotations = Object.fromEntries(Object.entries(metadata.annotations).filter(([key]) => !flips.includes(key)));
+  return { ...rest, metadata: { ...metadata, annotations, creationTimestamp: '~' } };
+}
+
+/** Rows of hosts, of what is passed through, and of the rules of the namespace; what takes what no rule does is not among them. */
+function rowsOf(manifests: readonly { kind: string }[]): Map<string, unknown> {
+  const rows = new Translator(optionsOf({})).apply(viewOf(readObjects(manifests).objects), [], [], 0).upserts;
+  return new Map(
+    rows.flatMap(({ kind, row }): [string, unknown][] => {
+      if (kind === 'host') return [[row.id, { ...row, certificateIds: row.certificateIds.filter(isOwn) }]];
+      const isRule = kind === 'route' && isOwn(row.id) && !/\/slash$|\/default\/\d+$/.test(row.id);
+      return isRule || kind === 'l4route' ? [[row.id, row]] : [];
+    }),
+  );
+}
+
+function isOwn(id: string): boolean {
+  return id.startsWith(`${namespace}/`) || id.startsWith(`ingress/${namespace}/`);
+}
 
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
