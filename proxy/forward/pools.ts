@@ -1,4 +1,5 @@
 import { clock } from '../listen/clock.ts';
+import { connectionsByOpenFiles } from '../listen/openfiles.ts';
 import { type Expiring, Sweep } from '../listen/sweep.ts';
 import type { LiveBackend } from '../receive/live.ts';
 import type { Circuit } from '../select/circuit.ts';
@@ -105,6 +106,8 @@ export class Pools {
   readonly #poolsByKey = new Map<string, Pool>();
   readonly #h2PoolsByKey = new Map<string, H2Pool>();
   readonly #engine: Engine;
+  /** Beyond this those that are kept for later take the files of clients, who would not be let in. */
+  readonly #mostByFiles = connectionsByOpenFiles();
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -170,6 +173,7 @@ export class Pools {
     }
     const pool = this.#pool(key, endpoint, tls, owner);
     if (!this.#mayOpen(circuit)) return null;
+    if (this.sweep.size >= this.#mostByFiles) this.closeHalf();
     const connection = new UpstreamConnection(this.#engine, pool, keeping);
     if (owner !== null) owner.connections++;
     this.sweep.add(connection);

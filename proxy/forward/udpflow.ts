@@ -133,6 +133,7 @@ export class UdpFlow extends Flow implements Expiring {
     if (this.isOver) return;
     // No socket can be had: that is our own need, and no endpoint's fault.
     if (!unreachable.has(error.code ?? '')) {
+      this.engine.pools.closeIdle();
       this.#refuse('OM');
       return;
     }

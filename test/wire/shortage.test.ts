@@ -250,3 +250,46 @@ test('a connection that is kept for later gives its descriptor to one that is ne
     await other.stop();
   }
 });
+
+test('connections that are kept for later, however many requests had them, leave descriptors for clients', async () => {
+  const held: (() => void)[] = [];
+  const backends = await Promise.all(
+    ['a', 'b'].map(() => Recorder.start({ onRequest: (request) => held.push(() => answer(request, 'ok')) })),
+  );
+  const manifests = [
+    ...everythingTo(recorder.port),
+    ...backends.flatMap(({ port }, nth) => [
+      ingress({ name: `kept-${nth}`, host: `kept-${nth}.test`, paths: { '/': `kept-${nth}` } }),
+      ...service(`kept-${nth}`, [port]),
+    ]),
+  ];
+  const fresh = await Standalone.start({ manifests });
+  const [first = 0] = childrenOf(fresh.process.pid);
+  allowFiles(200, fresh.process.pid, 200);
+  process.kill(first, 'SIGKILL');
+  await waitUntil(() => childrenOf(fresh.process.pid).some((pid) => pid !== first), 'another worker');
+  const session = http2.connect(`http://127.0.0.1:${fresh.httpPort}`);
+  const clients: RawClient[] = [];
+  try {
+    for (const nth of backends.keys()) {
+      const answers = Array.from({ length: 65 }, () => {
+        const stream = session.request({ ':authority': `kept-${nth}.test`, ':path': '/' });
+        return within(once(stream.resume(), 'end'), 'an answer');
+      });
+      await waitUntil(() => held.length === answers.length, 'all of them to be asked');
+      for (const release of held.splice(0)) release();
+      await Promise.all(answers);
+    }
+    for (let nth = 0; nth < 60; nth++) {
+      const client = await RawClient.open({ port: fresh.httpPort, from: `127.0.66.${1 + (nth % 16)}` });
+      clients.push(client);
+      client.send(get('/', 'gw.test'));
+      assert.equal((await client.response()).status, 200);
+    }
+  } finally {
+    session.destroy();
+    for (const client of clients) client.destroy();
+    await fresh.discard();
+    for (const backend of backends) await backend.stop();
+  }
+});

@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { after, afterEach, before, test } from 'node:test';
 import { everythingTo, type Manifest } from '../kit/manifests.ts';
 import { freePorts } from '../kit/ports.ts';
-import { childrenOf } from '../kit/procfs.ts';
-import { exchange, get } from '../kit/rawclient.ts';
+import { childrenOf, nextFile } from '../kit/procfs.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { eventually, waitUntil, within } from '../kit/wait.ts';
@@ -106,4 +106,22 @@ test('clients of datagrams, however many come, leave descriptors for those of co
   for (let i = 0; i < 20; i++) {
     assert.equal((await exchange({ port: fresh.httpPort }, get('/', 'gw.test'))).status, 200);
   }
+});
+
+test('a backend connection that is kept for later gives its descriptor to a client of datagrams', async () => {
+  // A client that asks again and again is waited for when it ends.
+  const fresh = await start(['--drain-grace', '0s']);
+  const [worker = 0] = childrenOf(fresh.process.pid);
+  const kept = await RawClient.open({ port: fresh.httpPort });
+  kept.send(get('/', 'gw.test'));
+  assert.equal((await kept.response()).status, 200);
+  execFileSync('prlimit', ['--pid', String(worker), `--nofile=${nextFile(worker)}:20000`]);
+  const socket = await client(ports[0]);
+  let heard = 0;
+  socket.on('message', () => heard++);
+  await eventually(async () => {
+    socket.send('1');
+    return heard > 0 ? true : undefined;
+  }, 'an answer');
+  kept.destroy();
 });
