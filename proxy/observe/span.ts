@@ -1,4 +1,4 @@
-import type { ExchangeRecord } from './record.ts';
+import type { ExchangeRecord, ResponseFlag } from './record.ts';
 import type { TraceContext } from './tracecontext.ts';
 
 /** A span as OTLP over HTTP has it in JSON (opentelemetry-proto, trace.proto). */
@@ -27,7 +27,7 @@ export function spanOf(record: ExchangeRecord, { traceId, spanId, parentId }: Tr
   const name = isKnown ? method : 'HTTP';
   const host = hostOf(record.authority);
   const route = record.routeId === '' ? '' : record.routePath;
-  const isFailure = status >= 500 || status === 0;
+  const isFailure = status >= 500 || status === 0 || (status < 300 && failedFlags.has(flag));
   return {
     traceId,
     spanId,
@@ -59,6 +59,14 @@ export function spanOf(record: ExchangeRecord, { traceId, spanId, parentId }: Tr
     status: isFailure ? { code: failed } : {},
   };
 }
+
+/**
+ * With these an answer of 200 was cut off, or was gRPC's way of saying what would be 5xx. A client that went is no failure of ours,
+ * and where it went before it had an answer, the status says so.
+ */
+const failedFlags: ReadonlySet<ResponseFlag> = new Set([
+  ...(['NE', 'UO', 'BR', 'UF', 'UV', 'UC', 'UPE', 'UCT', 'UST', 'UT', 'UTT', 'DT', 'GE', 'OM'] as const),
+]);
 
 /** Of the conventions; others are `_OTHER`, so that no client makes names without end. */
 const knownMethods: ReadonlySet<string> = new Set([
