@@ -100,7 +100,9 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
 
   // What is told at the end.
   startMs = 0;
+  /** Its whole head was there. */
   startedAtMs = 0;
+  /** Until the end: how long the head took. */
   durationMs = 0;
   upstreamMs = -1;
   connectMs = -1;

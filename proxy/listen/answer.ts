@@ -85,7 +85,7 @@ export function finish(engine: Engine, exchange: Exchange): void {
   const client = exchange.client;
   if (client === null) return;
   exchange.encoder?.close();
-  exchange.durationMs = clock.nowMs - exchange.startedAtMs;
+  exchange.durationMs += clock.nowMs - exchange.startedAtMs;
   engine.observer.finished(exchange);
   client.exchangeEnded(exchange);
 }

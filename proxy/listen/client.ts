@@ -134,6 +134,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
       else this.#refuseHead(refusals.overload);
       if (this.phase === phaseIdle) {
         this.phase = phaseHead;
+        this.headSinceMs = clock.nowMs;
         this.expiresAtMs = clock.nowMs + this.peer.door.limits.headMs;
         engine.halfOpen.add(this, clock.nowMs);
       }
@@ -172,6 +173,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   #awaitTurn(buffer: Buffer, start: number, end: number): void {
     this.engine.halfOpen.delete(this);
     this.#hold(buffer, start, end);
+    if (this.phase === phaseIdle) this.headSinceMs = clock.nowMs;
     this.phase = phaseTurn;
     this.expiresAtMs = clock.nowMs + this.peer.door.limits.headMs;
     this.pause();
@@ -187,6 +189,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
 
   #begin(exchange: Exchange): void {
     exchange.begin(this, clock.nowMs);
+    if (this.headSinceMs !== -1) this.tellFromFirstByte(exchange);
     this.exchange = exchange;
     this.engine.observer.requestStarted();
   }
@@ -346,8 +349,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     readClock();
     if (this.phase === phaseClosed) return;
     this.phase = phaseClosed;
-    this.held = null;
-    this.chunk = null;
+    this.held = this.chunk = null;
     this.engine.halfOpen.delete(this);
     if (this.exchange !== null) clientGone(this.engine, this.exchange);
     this.engine.connectionClosed(this);

@@ -18,6 +18,8 @@ export abstract class H1Waits extends H1Reply {
   hasEnded = false;
   /** The next answer is the last. */
   isLeaving = false;
+  /** When the first bytes came of a head that is not read yet; -1: it comes in one read. */
+  protected headSinceMs = -1;
   /** When a WebSocket on it is to be told to go. */
   leavesAtMs = Number.POSITIVE_INFINITY;
   protected readonly engine: Engine;
@@ -44,6 +46,13 @@ export abstract class H1Waits extends H1Reply {
     if (this.exchange !== null) bytes += this.exchange.head.text.length;
     if (this.held !== null) return bytes + this.held.bytes.length;
     return this.isPaused ? bytes + chunkBytes : bytes;
+  }
+
+  /** A request is told from its first byte on, though its time limits run from its whole head. */
+  protected tellFromFirstByte(exchange: Exchange): void {
+    exchange.durationMs = clock.nowMs - this.headSinceMs;
+    exchange.startMs -= exchange.durationMs;
+    this.headSinceMs = -1;
   }
 
   /** Inside a request no wait is longer than what is left of its own time. */
