@@ -55,7 +55,7 @@ export abstract class H1Reply {
     if (exchange.line.version === 10) return;
     if (line.status === 100 && !exchange.expectsContinue) return;
     const reason = line.status === 103 ? 'Early Hints' : line.status === 100 ? 'Continue' : 'Processing';
-    this.link.writeText(`HTTP/1.1 ${line.status} ${reason}\r\n${buildInterimLines(line, head)}\r\n`);
+    this.#writeHeadOf(exchange, `HTTP/1.1 ${line.status} ${reason}\r\n${buildInterimLines(line, head)}\r\n`);
   }
 
   /** Decides how the body goes to this client, and whether the connection can stay. */
@@ -115,9 +115,16 @@ export abstract class H1Reply {
     // What follows goes through writeBody unframed.
     exchange.replyKind = bodyUntilClose;
     const lines = buildSwitchLines(exchange, line, head);
-    this.link.writeText(
+    this.#writeHeadOf(
+      exchange,
       `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${lines}\r\n`,
     );
+  }
+
+  /** One that has no body. */
+  #writeHeadOf(exchange: Exchange, text: string): void {
+    exchange.bytesSent += text.length;
+    this.link.writeText(text);
   }
 
   end(): void {

@@ -219,7 +219,9 @@ export class H2Stream implements ClientSide {
 
   writeInterim(exchange: Exchange, line: ResponseLine, head: Head): void {
     if (this.stream === null || (line.status === 100 && !exchange.expectsContinue)) return;
-    this.#home.session.respond(this.stream, line.status, buildInterimLines(line, head), false);
+    const lines = buildInterimLines(line, head);
+    exchange.bytesSent += lines.length;
+    this.#home.session.respond(this.stream, line.status, lines, false);
   }
 
   writeHead(exchange: Exchange, line: ResponseLine, head: Head): void {
@@ -239,14 +241,10 @@ export class H2Stream implements ClientSide {
     const { stream } = this;
     if (stream === null) return;
     const { session } = this.#home;
-    exchange.bytesSent += end - start;
     const lines = trailers === null || trailers.count === 0 ? '' : trailerLines(trailers);
-    if (lines === '') {
-      session.data(stream, buffer, start, end, trailers !== null);
-    } else {
-      session.data(stream, buffer, start, end, false);
-      session.trailers(stream, lines);
-    }
+    exchange.bytesSent += end - start + lines.length;
+    session.data(stream, buffer, start, end, trailers !== null && lines === '');
+    if (lines !== '') session.trailers(stream, lines);
     if (this.isFull) this.#waitForReader();
     // A call that only its server has something to say in is not silent.
     else if (!exchange.isRequestComplete && !this.#isPaused && isGrpc(exchange)) this.#waitForBody();
@@ -274,6 +272,7 @@ export class H2Stream implements ClientSide {
     let lines = buildSwitchLines(exchange, line, head);
     // If the key was ours, so is the proof that it was understood (upstream.ts).
     if (exchange.webSocketKey !== '') lines = lines.replace(/^sec-websocket-accept: .*\r\n/im, '');
+    exchange.bytesSent += lines.length;
     this.#home.session.respond(stream, 200, lines, false);
     if (!this.#held.isEmpty || this.#heldEnd !== null) this.#feed();
   }

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { z } from 'zod';
+import { Collector } from '../kit/collector.ts';
+import { ask, openPeer } from '../kit/h2peer.ts';
+import { ingress, ingressClass, type Manifest, service } from '../kit/manifests.ts';
+import { get, RawClient } from '../kit/rawclient.ts';
+import { Recorder } from '../kit/recorder.ts';
+import { Standalone } from '../kit/sluice.ts';
+import { eventually } from '../kit/wait.ts';
+
+const Line = z.object({
+  start_time: z.string(),
+  path: z.string().nullable(),
+  response_code: z.number(),
+  response_flags: z.string(),
+  bytes_sent: z.number(),
+  duration: z.number(),
+  request_id: z.string(),
+});
+
+/** What the access log and spans tell, held against what clients had and backends did. */
+
+let collector: Collector;
+let recorder: Recorder;
+let gateway: Standalone;
+
+const settings = (): Manifest => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name: 'settings', namespace: 'sluice' },
+  data: {
+    'enable-opentelemetry': 'true',
+    'otlp-collector-host': '127.0.0.1',
+    'otlp-collector-port': String(collector.port),
+    'otel-schedule-delay-millis': '1',
+  },
+});
+
+before(async () => {
+  collector = await Collector.start();
+  recorder = await Recorder.start({
+    onRequest({ target, connection: { socket } }) {
+      if (target.startsWith('/cut')) {
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf', () => socket.destroy());
+      } else if (target.startsWith('/hints')) {
+        socket.write('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n');
+        socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n');
+      } else if (target.startsWith('/talk')) {
+        const accept = 'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=';
+        socket.end(`HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${accept}\r\n\r\nbye`);
+      } else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    },
+  });
+  gateway = await Standalone.start({
+    manifests: [
+      ingressClass(),
+      settings(),
+      ingress({ name: 'web', host: 'web.test', paths: { '/': 'web' } }),
+      ingress({ name: 'idle', host: 'idle.test', paths: { '/': 'idle' } }),
+      ...service('web', [recorder.port]),
+      ...service('idle', []),
+    ],
+    args: ['--configmap', 'sluice/settings', '--access-log', 'stdout'],
+  });
+});
+
+after(async () => {
+  await gateway?.stop();
+  await recorder?.stop();
+  await collector?.stop();
+});
+
+async function lineOf(isIt: (line: z.infer<typeof Line>) => boolean, what: string): Promise<z.infer<typeof Line>> {
+  return await eventually(async () => {
+    const lines = gateway.process.stdout.split('\n').filter((line) => /^{"start_time.*}$/.test(line));
+    return lines.map((line) => Line.parse(JSON.parse(line))).find(isIt);
+  }, `the line of ${what}`);
+}
+
+const lineOfPath = (path: string) => lineOf((line) => line.path === path, path);
+
+const upgrade = [
+  'Connection: Upgrade',
+  'Upgrade: websocket',
+  'Sec-WebSocket-Version: 13',
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+];
+
+test('bytes_sent is every byte that a client had: interim heads, the head of a WebSocket and trailers, too', async () => {
+  for (const [path, fields] of [
+    ['/ok', []],
+    ['/hints', []],
+    ['/talk', upgrade],
+  ] as const) {
+    const client = await RawClient.open({ port: gateway.httpPort });
+    client.send(get(path, 'web.test', fields));
+    if (fields.length === 0) await client.response(0);
+    client.end();
+    await client.closed();
+    client.destroy();
+    assert.equal((await lineOfPath(path)).bytes_sent, client.receivedBytes, path);
+  }
+});
+
+test('over HTTP/2 interim heads and trailers are counted with the head', async () => {
+  const session = await openPeer({ port: gateway.httpPort });
+  const { interims, trailers, body } = await ask(session, { ':path': '/hints2', ':authority': 'web.test' });
+  session.close();
+  assert.deepEqual([interims[0]?.[':status'], trailers['x-sum'], String(body)], [103, '1', 'ok']);
+  const { bytes_sent } = await lineOfPath('/hints2');
+  const plain = await lineOfPath('/hints');
+  // The same fields, without the status lines, the chunks and what ends them.
+  const framing =
+    'HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\r\n0\r\n\r\n';
+  assert.equal(bytes_sent, plain.bytes_sent - framing.length);
+});
+
+test('a request is told from its first byte on, though its head took long or never came', async () => {
+  const slow = await RawClient.open({ port: gateway.httpPort });
+  const never = await RawClient.open({ port: gateway.httpPort });
+  const sentAtMs = Date.now();
+  never.send('GET /never HTTP/1.1\r\nHost: web');
+  slow.send('GET /late HTTP/1.1\r\nHost: web');
+  await eventually(async () => Date.now() - sentAtMs >= 250 || undefined, 'a quarter of a second');
+  slow.send('.test\r\n\r\n');
+  never.end();
+  await slow.response(0);
+  await never.response(0);
+  for (const client of [slow, never]) client.destroy();
+  const unread = await lineOf((line) => line.response_flags === 'DC', 'the head that never came');
+  assert.ok(unread.duration >= 200, String(unread.duration));
+  const late = await lineOfPath('/late');
+  assert.ok(late.duration >= 200, String(late.duration));
+  const span = await collector.spanOf('/late');
+  const tookMs = Number(BigInt(span.endTimeUnixNano) - BigInt(span.startTimeUnixNano)) / 1e6;
+  assert.ok(Math.abs(tookMs - late.duration) < 1, `${tookMs} ${late.duration}`);
+  // The next request of a connection is its own.
+  const again = await RawClient.open({ port: gateway.httpPort });
+  again.send('GET /first HTTP/1.1\r\nHost: web');
+  await eventually(async () => Date.now() - sentAtMs >= 500 || undefined, 'another quarter');
+  again.send(`.test\r\n\r\n`);
+  await again.response(0);
+  again.send(get('/second', 'web.test'));
+  await again.response(1);
+  again.destroy();
+  const [first, second] = [await lineOfPath('/first'), await lineOfPath('/second')];
+  assert.ok(Date.parse(second.start_time) >= Date.parse(first.start_time) + Math.floor(first.duration) - 1);
+});
+
+test('an answer that was cut off is no success in a trace, nor is an error in the way of gRPC', async () => {
+  const client = await RawClient.open({ port: gateway.httpPort });
+  client.send(get('/cut', 'web.test'));
+  await client.closed();
+  client.destroy();
+  const cut = await collector.spanOf('/cut');
+  assert.deepEqual(
+    [cut.status.code, cut.attributes['error.type'], cut.attributes['http.response.status_code']],
+    [2, 'UC', 200],
+  );
+  const session = await openPeer({ port: gateway.httpPort });
+  const call = { ':method': 'POST', 'content-type': 'application/grpc', te: 'trailers' };
+  await ask(session, { ...call, ':path': '/a.B/Lost', ':authority': 'idle.test' });
+  await ask(session, { ...call, ':path': '/a.B/Unknown', ':authority': 'nobody.test' });
+  session.close();
+  const lost = await collector.spanOf('/a.B/Lost');
+  assert.deepEqual([lost.status.code, lost.attributes['error.type']], [2, 'NE']);
+  const unknown = await collector.spanOf('/a.B/Unknown');
+  assert.deepEqual([unknown.status.code, unknown.attributes['error.type']], [undefined, undefined]);
+});
