@@ -147,7 +147,7 @@ export class SecretLookups {
       if (this.#stop.signal.aborted || isInVain()) return;
       const [found] = answer?.status === 200 ? itemsOf(answer.body) : [];
       if (found !== undefined && !(versionOf(found) <= deletedAt)) reflector.learn(found);
-      if (answer && answer.status < 500 && answer.status !== 429) this.#settle([key]);
+      if (answer && saysWhatIsThere.has(answer.status)) this.#settle([key]);
       if (answer?.status === 200) return;
       const delayMs = backoff.nextMs(answer ? answeredLimitMs : unreachableLimitMs, answer?.retryAfterMs ?? null);
       await sleep(delayMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
@@ -165,6 +165,9 @@ export class SecretLookups {
     return this.#pending.delete(key);
   }
 }
+
+/** Others are about us or the server: 401 when it cannot check who we are, 429, a redirect of somebody in front. */
+const saysWhatIsThere: ReadonlySet<number> = new Set([200, 403, 404]);
 
 function itemsOf(list: unknown): unknown[] {
   const items = propertyOf(list, 'items');
