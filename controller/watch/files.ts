@@ -28,11 +28,15 @@ const quietMs = 30;
 const rescanMs = 1000;
 /** A file that changed this short before it was read may change again within one tick of the file system's clock. */
 const settledMs = 100;
-/** `> file` empties a file before it is written anew: an empty file only counts when it stays so. */
-const emptyMs = 300;
+/** A file that changed this short before it was looked at is still being written; less than quietMs, after which it is read. */
+const movingMs = 20;
+/** `> file` empties a file before it is written anew, piece by piece: one that is shorter than it was only counts when it stays so. */
+const shorterMs = 300;
 
 interface FileRecord {
   stamp: string;
+  ino: number;
+  size: number;
   isSettled: boolean;
   /** Of the last text that could be read. */
   good: Manifests;
@@ -195,24 +199,32 @@ class FileSource implements FileWatch {
 async function readRecord(dir: string, path: string, before: FileRecord | undefined): Promise<FileRecord | null> {
   const name = relative(dir, path);
   const good = before?.good ?? { objects: [], problems: [], syntax: null };
+  // Before the file is looked at: what is written meanwhile is young.
+  const nowMs = Date.now();
   try {
     const found = await statOf(path);
     if (!found?.isFile()) return null;
-    const stamp = `${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+    const { ino, size } = found;
+    const stamp = `${ino} ${size} ${found.mtimeMs} ${found.ctimeMs}`;
     if (before?.isSettled && before.stamp === stamp) return before;
-    const ageMs = Date.now() - Math.max(found.mtimeMs, found.ctimeMs);
+    const ageMs = nowMs - Math.max(found.mtimeMs, found.ctimeMs);
     // A clock that runs behind the file's makes the age negative; such a file is as settled as it will get.
-    const isSettled = ageMs > settledMs || ageMs < -settledMs;
-    if (before && found.size === 0 && ageMs >= 0 && ageMs < emptyMs) return { ...before, isSettled: false };
+    const isYoungerThan = (limitMs: number) => ageMs < limitMs && ageMs >= -settledMs;
+    const isShorter = ino === before?.ino && size < before.size;
+    // Its writer may not be done, and what follows in it is not gone.
+    if (before && isYoungerThan(isShorter ? shorterMs : movingMs)) return { ...before, isSettled: false };
+    const isSettled = !isYoungerThan(settledMs);
     const bytes = await readFile(path);
+    const record = { stamp, ino, size, isSettled };
     // Half a character more would be another host, path or password.
-    if (!isUtf8(bytes)) return { stamp, isSettled, good, syntax: unreadableFile(name, 'it is not text in UTF-8') };
+    if (!isUtf8(bytes)) return { ...record, good, syntax: unreadableFile(name, 'it is not text in UTF-8') };
     const manifests = readManifests(bytes.toString('utf8'), name);
-    if (manifests.syntax) return { stamp, isSettled, good, syntax: manifests.syntax };
-    return { stamp, isSettled, good: manifests, syntax: null };
+    if (manifests.syntax) return { ...record, good, syntax: manifests.syntax };
+    return { ...record, good: manifests, syntax: null };
   } catch (error) {
     // No stamp: it is tried again at each scan.
-    return { stamp: '', isSettled: true, good, syntax: unreadableFile(name, (error as Error).message) };
+    const record = { stamp: '', ino: 0, size: 0, isSettled: true };
+    return { ...record, good, syntax: unreadableFile(name, (error as Error).message) };
   }
 }
 

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { appendFileSync, writeFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { watchFiles } from '../../controller/watch/files.ts';
 import type { Source } from '../../controller/watch/source.ts';
 import type { ViewUpdate } from '../../controller/watch/view.ts';
@@ -85,6 +87,31 @@ test('create, edit, rename and delete are seen, and only what changed is reporte
   await unlink(join(dir, 'moved.yaml'));
   const gone = await updateWhere((update) => portOf(update, 'new') === null);
   assert.deepEqual(gone.changes, [{ kind: 'Service', key: 'default/new' }]);
+});
+
+test('a file that is written anew piece by piece loses nothing meanwhile', { timeout: 20_000 }, async () => {
+  const first = [1, 2, 3].map((n) => service(`s${n}`)).join('---\n');
+  await write('a.yaml', `${first}#${' '.repeat(1_000_000)}`);
+  start();
+  await updateWhere((update) => portOf(update, 's3') === 80);
+  const path = join(dir, 'a.yaml');
+  const scannedMs = () => performance.now() - (source?.state()['File']?.lastEventAgeMs ?? 0);
+  writeFileSync(path, `${service('s1', 81)}#`);
+  // As long as it takes to be looked at some times.
+  for (let looks = 0, atMs = scannedMs(); looks < 6; ) {
+    appendFileSync(path, ' ');
+    await setImmediate();
+    if (scannedMs() - atMs < 10) continue;
+    atMs = scannedMs();
+    looks++;
+  }
+  writeFileSync(path, first.replaceAll('80', '82'));
+  const update = await updateWhere(() => true);
+  assert.deepEqual(
+    ['s1', 's2', 's3'].map((name) => portOf(update, name)),
+    [82, 82, 82],
+  );
+  assert.equal(update.changes.length, 3);
 });
 
 test('the swap of a mounted ConfigMap is one change', { timeout: 20_000 }, async () => {
