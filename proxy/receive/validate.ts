@@ -1,5 +1,6 @@
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { checkPointers } from '#table/check.ts';
+import type { ClientAuth } from '#table/clientauth.ts';
 import type { L4Route } from '#table/l4route.ts';
 import type { Host } from '#table/listener.ts';
 import type { Problem, Source } from '#table/problem.ts';
@@ -26,7 +27,8 @@ export function faultsOf(table: Table, delta: Delta): Problem[] {
     if (kind === 'l4route') problems.push(...l4Faults(table, row));
     if (kind === 'certificate') problems.push(...certificateFaults(row));
   }
-  for (const row of touchedHosts(table, delta)) problems.push(...hostTlsFaults(row, table));
+  const isTrustUsable = trustsOf(table);
+  for (const row of touchedHosts(table, delta)) problems.push(...hostTlsFaults(row, isTrustUsable));
   problems.push(...upstreamTlsFaults(table, delta));
   return problems;
 }
@@ -71,19 +73,33 @@ function changedSecrets({ upserts }: Delta): Set<string> {
   return new Set(upserts.flatMap(({ kind, row }) => (kind === 'secret' ? [row.id] : [])));
 }
 
-function hostTlsFaults(host: Host, table: Table): Problem[] {
+/** Says whether OpenSSL takes what clients are to prove; many hosts share a bundle and its lists, which are read once. */
+function trustsOf(table: Table): (clientAuth: ClientAuth) => boolean {
+  const known = new Map<string, boolean>();
+  return ({ caSecretId, crlSecretId }) => {
+    const key = JSON.stringify([caSecretId, crlSecretId]);
+    let isUsable = known.get(key);
+    if (isUsable === undefined) {
+      const caPem = table.secret.get(caSecretId)?.value ?? '';
+      const crlPem = crlSecretId === null ? null : (table.secret.get(crlSecretId)?.value ?? '');
+      isUsable = caPem !== '' && isTaken(new ClientTrust('', caPem, crlPem).options);
+      known.set(key, isUsable);
+    }
+    return isUsable;
+  };
+}
+
+function hostTlsFaults(host: Host, isTrustUsable: (clientAuth: ClientAuth) => boolean): Problem[] {
   const { id, ciphers, clientAuth } = host;
   const from = host.source ?? { kind: 'host', namespace: '', name: id };
   if (ciphers !== null && !isTaken({ ciphers })) {
     return [fault('CiphersUnusable', from, `The suites of the host row ${id} cannot be used: OpenSSL refuses them.`)];
   }
   if (clientAuth === null) return [];
-  const { caSecretId, crlSecretId, subject } = clientAuth;
+  const { subject } = clientAuth;
   const reason = subject === null ? null : checkRegex(subject, false);
   if (reason !== null) return [fault('PatternUnusable', from, `The pattern ${subject} is refused: ${reason}.`)];
-  const caPem = table.secret.get(caSecretId)?.value ?? '';
-  const crlPem = crlSecretId === null ? null : (table.secret.get(crlSecretId)?.value ?? '');
-  if (caPem !== '' && isTaken(new ClientTrust('', caPem, crlPem).options)) return [];
+  if (isTrustUsable(clientAuth)) return [];
   return [fault('ClientAuthUnusable', from, `What clients of the host row ${id} are to prove cannot be used.`)];
 }
 

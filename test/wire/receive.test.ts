@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { rootCertificates } from 'node:tls';
 import fc from 'fast-check';
 import { checkPointers } from '#table/check.ts';
 import type { ClientAuth } from '#table/clientauth.ts';
@@ -131,22 +132,23 @@ test('patterns and keys that no worker could use are found in what changed', asy
   assert.ok(!JSON.stringify(problems).includes(other.key.split('\n')[1] ?? ''), 'no key material is told');
 });
 
+const clientAuth = {
+  mode: 'require' as const,
+  caSecretId: 'ca',
+  crlSecretId: null,
+  depth: 1,
+  subject: null,
+  errorPage: null,
+  passesCertificate: false,
+  clearPrefixes: [],
+};
+
 test('TLS that no worker could speak as it was asked for is found: never is it spoken with less', async () => {
   const root = await Authority.root();
   const backend = (id: string, fields: Partial<UpstreamTls>) =>
     row('backend', { id, protocol: 'https', tls: { ...plainTls, ...fields } });
   const verified = (id: string, caSecretId: string | null) =>
     backend(id, { verify: { caSecretId, names: ['a.test'], depth: 1 } });
-  const clientAuth = {
-    mode: 'require' as const,
-    caSecretId: 'ca',
-    crlSecretId: null,
-    depth: 1,
-    subject: null,
-    errorPage: null,
-    passesCertificate: false,
-    clearPrefixes: [],
-  };
   const asking = (id: string, fields: Partial<ClientAuth>) =>
     row('host', { id, clientAuth: { ...clientAuth, ...fields } });
   const upserts = [
@@ -185,6 +187,22 @@ test('TLS that no worker could speak as it was asked for is found: never is it s
     hosts.filter(({ code }) => code === 'ClientAuthUnusable').map(({ message }) => /row (.*?) are/.exec(message)?.[1]),
     ['fine'],
   );
+});
+
+test('a bundle that many hosts ask clients by is read once when it changes', () => {
+  const bundle = row('secret', { id: 'ca', value: rootCertificates.join('\n') });
+  const cpuOf = (count: number) => {
+    const hosts = Array.from({ length: count }, (_, nth) => row('host', { id: `${nth}`, clientAuth }));
+    const table = tableOf([...hosts, bundle]);
+    const before = process.cpuUsage();
+    assert.deepEqual(faultsOf(table, { upserts: [bundle], deletes: [] }), []);
+    const { user, system } = process.cpuUsage(before);
+    return user + system;
+  };
+  const least = (count: number) => Math.min(...[0, 1, 2].map(() => cpuOf(count)));
+  // In CPU, compared with itself: to read it for each would take two hundred times as much.
+  const [ofOne, ofMany] = [least(1), least(200)];
+  assert.ok(ofMany < ofOne * 20, `${ofMany} µs for many, ${ofOne} µs for one`);
 });
 
 test('an L4 route on a listener that can do nothing with it is found', () => {
