@@ -10,6 +10,7 @@ import { tableContract } from '#table/rows.ts';
 import { allowed } from './fleet/allowance.ts';
 import { openCodeCache } from './fleet/codecache.ts';
 import { Crew } from './fleet/crew.ts';
+import { doingOf } from './fleet/doing.ts';
 import { Figures, shareFigures } from './fleet/figures.ts';
 import { fleetPages } from './fleet/pages.ts';
 import { Ports } from './fleet/ports.ts';
@@ -156,6 +157,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     },
     codeCache: openCodeCache(),
     answerTimeoutMs: options.workerTimeoutMs ?? 30_000,
+    doingOf,
     log,
     whole() {
       const whole = intake.whole();

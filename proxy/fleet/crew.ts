@@ -6,6 +6,7 @@ import type { MetricsSnapshot } from '../observe/metrics.ts';
 import type { Delta } from '../receive/changes.ts';
 import type { AffinityEntry } from '../share/affinity.ts';
 import { KnownClients } from './clients.ts';
+import type { Doing } from './doing.ts';
 import { Member, type MemberExit, WorkerGone, WorkerRefused } from './member.ts';
 import type { HealthWord, Tell, WorkerLook, WorkerStart } from './messages.ts';
 import { tooMany } from './spread.ts';
@@ -15,8 +16,10 @@ export interface CrewOptions {
   readonly start: WorkerStart;
   /** Folder of compiled code (codecache.ts). */
   readonly codeCache: string | null;
-  /** How long a worker may leave a question open before it is taken for hung and killed, ms. */
+  /** How long a worker may leave a question open before it is taken for hung and killed, ms; longer while it lacks a core. */
   readonly answerTimeoutMs: number;
+  /** What a process does; null: nobody can tell. */
+  doingOf(pid: number): Doing | null;
   readonly log: Log;
   /** The whole table in force and its hash, for a successor; null before the first. */
   whole(): { readonly delta: Delta; readonly hash: string } | null;
@@ -41,6 +44,8 @@ interface Seat {
   /** Settles when the member has the whole table and listens; rejects when it ended first. */
   ready: Promise<void>;
   isReady: boolean;
+  /** It has a ping to answer, or its successor to come: more of them would wait in line. */
+  isPinged: boolean;
   /** As it was at the last pulse; null: it has not said. */
   load: WorkerLoad | null;
   /** Ends in a row that came soon after the start. */
@@ -70,7 +75,13 @@ export class Crew {
       this.#spread();
       for (const seat of this.#seats) {
         seat.load = null;
-        if (seat.isReady) this.#atSeat(seat, (member) => this.#ping(seat, member)).catch(() => {});
+        if (!seat.isReady || seat.isPinged) continue;
+        seat.isPinged = true;
+        this.#atSeat(seat, (member) => this.#ping(seat, member))
+          .catch(() => {})
+          .finally(() => {
+            seat.isPinged = false;
+          });
       }
     }, pulseMs);
     this.#pulse.unref();
@@ -198,15 +209,28 @@ export class Crew {
     }
   }
 
-  /** A worker that does not answer in time is killed. @returns to be called when it has */
+  /**
+   * A worker that does not answer in time is killed, unless all that it lacks is a core: its successor would get no more of one.
+   * Who turns in a circle has had its time before long. @returns to be called when it has answered
+   */
   #watch(member: Member, timeoutMs: number): () => void {
-    // A machine that slept wakes up with every timer due: what workers have answered is heard before the last word.
-    let watchdog = setTimeout(() => {
-      watchdog = setTimeout(() => {
-        this.#options.log.error({ pid: member.pid }, 'worker does not answer: killed');
+    const { log, doingOf } = this.#options;
+    const { pid } = member;
+    const before = doingOf(pid);
+    let isLastChance = false;
+    const look = () => {
+      const doing = doingOf(pid);
+      const isStarved = doing?.wantsCore === true && doing.cpuMs - (before?.cpuMs ?? 0) < timeoutMs;
+      if (!isStarved && isLastChance) {
+        log.error({ pid }, 'worker does not answer: killed');
         member.kill();
-      }, lastChanceMs);
-    }, timeoutMs);
+        return;
+      }
+      // A machine that slept wakes up with every timer due: what workers have answered is heard before the last word.
+      isLastChance = !isStarved;
+      watchdog = setTimeout(look, lookAgainMs);
+    };
+    let watchdog = setTimeout(look, timeoutMs);
     return () => clearTimeout(watchdog);
   }
 
@@ -226,7 +250,14 @@ export class Crew {
   }
 
   #seat(index: number): Seat {
-    const seat: Seat = { index, earlyEnds: 0, isReady: false, load: null, ...this.#recruit(index, () => seat) };
+    const seat: Seat = {
+      index,
+      earlyEnds: 0,
+      isReady: false,
+      isPinged: false,
+      load: null,
+      ...this.#recruit(index, () => seat),
+    };
     this.#watchReadiness(seat);
     return seat;
   }
@@ -330,7 +361,7 @@ export class Crew {
 }
 
 const pulseMs = 1_000;
-const lastChanceMs = 500;
+const lookAgainMs = 500;
 /** A start is more than one question: code to load, a whole table, listeners. */
 const startQuestions = 4;
 const maxSuccessors = 3;

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import pino from 'pino';
 import { Crew } from '../../proxy/fleet/crew.ts';
+import { type Doing, doingOf } from '../../proxy/fleet/doing.ts';
 import { Limits } from '../../proxy/listen/limits.ts';
 import { bindAddresses } from '../../proxy/listen/sockets.ts';
 import { adminPage, fetchOnce, NamedBackend, testFleet } from '../kit/fleet.ts';
@@ -18,6 +20,7 @@ test('a listener that goes while a successor starts keeps it from nothing', asyn
     start: { limits: Limits.parse({}), zone: null, node: null, accessLog: 'off', metricsCompat: 'none' },
     codeCache: null,
     answerTimeoutMs: 600_000,
+    doingOf: () => null,
     log: pino({ level: 'fatal' }),
     whole: () => ({ delta: { upserts: [...rows], deletes: [] }, hash: 'h' }),
     unhealthy: () => [],
@@ -70,4 +73,63 @@ test('a worker that the system does not let begin is tried again, and the others
     backend.close();
     await rm(dir, { recursive: true });
   }
+});
+
+test('a worker that lacks nothing but a core is left alone, and one that has had its time of it is replaced', async () => {
+  const starved = { wantsCore: true, cpuMs: 0 };
+  let looks = 0;
+  let doing: Doing = starved;
+  const crew = new Crew({
+    size: 1,
+    start: { limits: Limits.parse({}), zone: null, node: null, accessLog: 'off', metricsCompat: 'none' },
+    codeCache: null,
+    answerTimeoutMs: 100,
+    doingOf() {
+      looks++;
+      return doing;
+    },
+    log: pino({ level: 'fatal' }),
+    whole: () => null,
+    unhealthy: () => [],
+    onLastWords: () => {},
+    onAffinity: () => {},
+  });
+  try {
+    await waitUntil(() => crew.readyCount === 1, 'the worker');
+    const [victim = 0] = crew.pids;
+    // No scheduler can be told to give it nothing at all; what is said of it is that it would run.
+    process.kill(victim, 'SIGSTOP');
+    const looksBefore = looks;
+    await waitUntil(() => looks > looksBefore + 6, 'looks at the worker');
+    assert.deepEqual([crew.pids, crew.restarts], [[victim], 0]);
+    doing = { wantsCore: true, cpuMs: 600_000 };
+    await waitUntil(() => crew.restarts > 0, 'its end');
+    doing = starved;
+    await waitUntil(() => crew.readyCount === 1, 'a successor');
+    assert.notDeepEqual(crew.pids, [victim]);
+  } finally {
+    doing = starved;
+    await crew.stop(0);
+  }
+});
+
+test('a process that turns in a circle wants a core and takes it; one that is stopped or waits wants none', async () => {
+  const begin = (script: string) => spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  // The kernel shows the name before the state, as it is.
+  const circle = begin("process.title = 'a) R (b'; for (;;);");
+  const idle = begin("process.title = 'a) R (b'; setInterval(() => {}, 1e9)");
+  try {
+    await waitUntil(() => doingOf(circle.pid ?? 0)?.wantsCore === true, 'the circle to turn');
+    const before = doingOf(circle.pid ?? 0)?.cpuMs ?? 0;
+    await waitUntil(() => (doingOf(circle.pid ?? 0)?.cpuMs ?? 0) >= before + 100, 'its time');
+    circle.kill('SIGSTOP');
+    await waitUntil(() => doingOf(circle.pid ?? 0)?.wantsCore === false, 'its stop');
+    await waitUntil(() => doingOf(idle.pid ?? 0)?.wantsCore === false, 'the other to wait');
+  } finally {
+    const ended = [circle, idle].map((child) => new Promise((resolve) => child.once('exit', resolve)));
+    circle.kill('SIGKILL');
+    idle.kill('SIGKILL');
+    await Promise.all(ended);
+  }
+  assert.equal(doingOf(circle.pid ?? 0), null);
 });

@@ -184,6 +184,23 @@ test('a worker that hangs is replaced, and its clients are answered', async () =
   }
 });
 
+test('a worker that turns in a circle is replaced, and its clients are answered', async () => {
+  const { NODE_OPTIONS } = process.env;
+  process.env['NODE_OPTIONS'] = "--import=data:text/javascript,process.on('SIGUSR2',()=>{for(;;);})";
+  const fleet = await testFleet({ workers: 1, workerTimeoutMs: 3_000 });
+  try {
+    await fleet.apply(snapshot(rows));
+    const [first = 0] = fleet.state().workerPids;
+    process.kill(first, 'SIGUSR2');
+    await waitUntil(() => fleet.state().workerPids[0] !== first, 'a successor');
+    assert.equal(await fetchOnce(fleet.ports().get('http') ?? 0), 'one');
+  } finally {
+    if (NODE_OPTIONS === undefined) delete process.env['NODE_OPTIONS'];
+    else process.env['NODE_OPTIONS'] = NODE_OPTIONS;
+    await fleet.stop();
+  }
+});
+
 test('a worker that hangs before it serves is replaced, and its clients are answered', async () => {
   const fleet = await testFleet({ workers: 1, workerTimeoutMs: 3_000 });
   try {
