@@ -1,6 +1,7 @@
 // The X.509 library resolves its parts through decorators and asks for this before it.
 import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
+import { isIP } from 'node:net';
 import {
   BasicConstraintsExtension,
   cryptoProvider,
@@ -94,7 +95,7 @@ function validity(nowMs: number, days: number): { serialNumber: string; notBefor
 
 function leafExtensions(names: readonly string[]): Extension[] {
   const alternatives = names.map((name) =>
-    /^[\d.]+$|:/.test(name) ? ({ type: 'ip', value: name } as const) : ({ type: 'dns', value: name } as const),
+    isIP(name) > 0 ? ({ type: 'ip', value: name } as const) : ({ type: 'dns', value: name } as const),
   );
   return [
     new BasicConstraintsExtension(false, undefined, true),
