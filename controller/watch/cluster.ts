@@ -262,7 +262,7 @@ export class ClusterSource implements Source {
     });
   }
 
-  /** What was staged, without what says of all endpoints of a slice what is to be doubted (doubt.ts). */
+  /** What was staged, but for what is said of all endpoints of a slice and is to be doubted (doubt.ts). */
   #believed(): Staged[] {
     const nowMs = performance.now();
     // Kinds come back one by one after an outage, and slices may be before the nodes.
@@ -270,9 +270,11 @@ export class ClusterSource implements Source {
       ({ kind, reflector, isRefused }) => kind.kind === 'Node' && !isRefused && reflector.state().failure !== null,
     );
     this.#doubt.look(isBlind ? null : this.#nodes(), nowMs);
-    const staged = this.#staged.filter((each) => {
+    const staged = this.#staged.map((each) => {
+      if (each.kind !== 'EndpointSlice') return each;
       const slice = each.object?.kind === 'EndpointSlice' ? each.object : null;
-      return each.kind !== 'EndpointSlice' || !this.#doubt.withholds(each, each.key, slice, this.#view, nowMs);
+      const meanwhile = this.#doubt.withholds(each, each.key, slice, this.#view, nowMs);
+      return meanwhile === null ? each : { ...each, object: meanwhile };
     });
     this.#staged = [];
     const waitMs = this.#doubt.waitMs(nowMs);

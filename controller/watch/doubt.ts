@@ -4,8 +4,8 @@ import type { ClusterView, ObjectKey } from './view.ts';
 /**
  * Whether it is to be believed that all endpoints of a slice are unready. When the API server has been away, all nodes are silent
  * for the node controller before they can speak again: it calls every pod unready, though none has changed, and takes it back
- * some seconds later. Kubernetes evicts nobody then, for the same reason (full disruption). Until such a doubt has passed, a
- * slice that loses its last ready endpoint stays as it was, unless all that it had are ending or gone, which no silence makes of
+ * some seconds later. Kubernetes evicts nobody then, for the same reason (full disruption). Until such a doubt has passed,
+ * endpoints of a slice that loses its last ready one stay as they were, unless they are ending or gone, which no silence makes of
  * them; single endpoints come and go as always.
  */
 export class Doubt<T> {
@@ -29,21 +29,29 @@ export class Doubt<T> {
     return this.#withheld.has(key);
   }
 
-  /** Keeps the news of a slice back, if it is to be doubted; what was kept back of it before is forgotten in any case. */
+  /**
+   * Keeps the news of a slice back, if it is to be doubted; what was kept back of it before is forgotten in any case.
+   *
+   * @returns what is to be believed meanwhile; null: the news
+   */
   withholds(
     news: T,
     key: ObjectKey,
     slice: ObjectOf<'EndpointSlice'> | null,
     view: ClusterView,
     nowMs: number,
-  ): boolean {
+  ): ObjectOf<'EndpointSlice'> | null {
     this.#withheld.delete(key);
-    if (slice === null || this.#restMs(nowMs) <= 0) return false;
+    if (slice === null || this.#restMs(nowMs) <= 0) return null;
     const held = view.get('EndpointSlice', key);
-    if (held === undefined || !held.endpoints.some(isReady) || slice.endpoints.some(isReady)) return false;
-    if (!slice.endpoints.some(isStaying)) return false;
+    if (held === undefined || !held.endpoints.some(isReady) || slice.endpoints.some(isReady)) return null;
+    const heldByPod = new Map(held.endpoints.map((endpoint) => [podOf(endpoint), endpoint]));
+    const endpoints = slice.endpoints.map((endpoint) =>
+      isStaying(endpoint) ? (heldByPod.get(podOf(endpoint)) ?? endpoint) : endpoint,
+    );
+    if (!endpoints.some(isReady)) return null;
     this.#withheld.set(key, news);
-    return true;
+    return { ...slice, endpoints };
   }
 
   /** After how long withheld news have to be taken; null: there are none, or nobody knows yet. */
@@ -74,10 +82,16 @@ function isNobodyHeard(nodes: Iterable<ObjectOf<'Node'>>): boolean {
   return count > 0;
 }
 
-function isReady({ conditions }: ObjectOf<'EndpointSlice'>['endpoints'][number]): boolean {
+type Endpoint = ObjectOf<'EndpointSlice'>['endpoints'][number];
+
+function podOf({ addresses, targetRef }: Endpoint): string {
+  return `${addresses[0]} ${targetRef?.uid}`;
+}
+
+function isReady({ conditions }: Endpoint): boolean {
   return conditions?.ready ?? true;
 }
 
-function isStaying({ conditions }: ObjectOf<'EndpointSlice'>['endpoints'][number]): boolean {
+function isStaying({ conditions }: Endpoint): boolean {
   return !(conditions?.terminating ?? false);
 }

@@ -30,7 +30,7 @@ test('while nothing is heard of the nodes, and a while after, it is doubted, too
   assert.ok(view && known);
   const gone = { ...known, endpoints: known.endpoints.map((each) => ({ ...each, conditions: { ready: false } })) };
   const doubt = new Doubt<string>(1_000);
-  const isWithheld = (nowMs: number) => doubt.withholds('news', 'default/known', gone, view, nowMs);
+  const isWithheld = (nowMs: number) => doubt.withholds('news', 'default/known', gone, view, nowMs) !== null;
   doubt.look([], 0);
   assert.equal(isWithheld(0), false);
   doubt.look(null, 10);
@@ -120,9 +120,15 @@ test('after all nodes were silent at once, nobody believes that all pods are unr
     'nobody can know',
   );
 
+  await put(false);
+  assert.deepEqual(all.map(readyOf), [[false], [false]], 'but who is gone is, though others are unready');
+  await put(true, true);
+  await put(false);
+  assert.deepEqual(all.map(readyOf), [[true], [true]], 'and who stays is doubted as before');
+
   await say('True', 'n1');
-  await waitUntil(() => readyOf(hasty)?.[1] === false, 'the end of doubt');
-  assert.deepEqual(readyOf(patient), [false, true]);
+  await waitUntil(() => readyOf(hasty)?.[0] === false, 'the end of doubt');
+  assert.deepEqual(readyOf(patient), [true]);
   await put(true, false);
   assert.deepEqual(
     all.map(readyOf),
