@@ -51,6 +51,11 @@ interface Target {
 /** How many probes of a new endpoint are quick, and how quick, ms: it must not take traffic for a whole interval unseen. */
 const quickProbes = 10;
 const quickMs = 1_000;
+/**
+ * Those that come together are asked for the first time this much apart on average, ms, as far as their intervals allow: the time
+ * of a probe runs while all the others have their turn, and whoever was not heard for them would be out by its first answer.
+ */
+const apartMs = 2;
 /** Intervals are up to so much shorter or longer, so that proxies do not ask together. */
 const jitter = 0.1;
 /** A timer that is to wait longer than this goes off at once. */
@@ -91,7 +96,12 @@ export class Prober {
       else this.#rowsById.set(id, row);
     }
     const endpointsByBackend = this.#endpointsOf(touched);
-    for (const id of touched) this.#aim(id, endpointsByBackend.get(id) ?? []);
+    const fresh: Target[] = [];
+    for (const id of touched) this.#aim(id, endpointsByBackend.get(id) ?? [], fresh);
+    const withinMs = Math.max(quickMs, fresh.length * apartMs);
+    for (const target of fresh) {
+      this.#schedule(target, Math.min(target.check.intervalMs, withinMs) * this.#options.random());
+    }
   }
 
   /** What is out now, for a worker that has just begun. */
@@ -130,7 +140,8 @@ export class Prober {
     return found;
   }
 
-  #aim(backendId: string, endpoints: readonly Endpoint[]): void {
+  /** @param fresh takes those that are to be asked from now on */
+  #aim(backendId: string, endpoints: readonly Endpoint[], fresh: Target[]): void {
     const backend = this.#backendsById.get(backendId);
     const old = this.#targets.get(backendId) ?? new Map<string, Target>();
     const now = new Map<string, Target>();
@@ -157,7 +168,10 @@ export class Prober {
         // Who was out is not let in by another check, but by its first good answer to it.
         const isHealthy = known?.peer.endpoint.uid !== endpoint.uid || known.isHealthy;
         const peer = { endpoint, ...manner };
-        now.set(key, this.#begin({ key, backendId, peer, check, mark, isHealthy }));
+        const state = { timer: undefined, aborter: null, isHealthy, contrary: 0, quickLeft: quickProbes };
+        const target: Target = { key, backendId, peer, check, mark, ...state };
+        now.set(key, target);
+        fresh.push(target);
       }
     }
     for (const [key, target] of old) {
@@ -170,12 +184,6 @@ export class Prober {
     }
     if (now.size === 0) this.#targets.delete(backendId);
     else this.#targets.set(backendId, now);
-  }
-
-  #begin(aim: Pick<Target, 'key' | 'backendId' | 'peer' | 'check' | 'mark' | 'isHealthy'>): Target {
-    const target: Target = { ...aim, timer: undefined, aborter: null, contrary: 0, quickLeft: quickProbes };
-    this.#schedule(target, Math.min(aim.check.intervalMs, quickMs) * this.#options.random());
-    return target;
   }
 
   #schedule(target: Target, delayMs: number): void {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createSecureServer } from 'node:http2';
@@ -267,6 +268,27 @@ test('the longest interval is not one that a timer takes for none', async (t) =>
   open(t).prober.apply(changeFor([often.port], {}));
   for (let count = 0; count < 3; count++) await often.asked();
   assert.equal(seldom.count, 1);
+});
+
+test('many that come together are asked for the first time a few at a time, and each within its interval', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let asked = 0;
+  const count = () => asked++;
+  subscribe('net.client.socket', count);
+  t.after(() => unsubscribe('net.client.socket', count));
+  const pods = Array.from({ length: 2000 }, (_, nth) => 10_000 + nth);
+  const askedBy = (intervalMs: number, ms: number) => {
+    let nth = 0;
+    const { prober } = open(t, () => nth++ / pods.length);
+    asked = 0;
+    prober.apply(changeFor(pods, { probe: { type: 'tcp' }, intervalMs }));
+    t.mock.timers.tick(ms);
+    prober.close();
+    return asked;
+  };
+  assert.equal(askedBy(10_000, 999), 500);
+  assert.equal(askedBy(10_000, 4_000), 2000);
+  assert.equal(askedBy(1_000, 1_000), 2000);
 });
 
 test('rows that change nothing of the check keep what is known', async (t) => {
