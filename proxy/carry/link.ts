@@ -35,7 +35,7 @@ export interface Link {
   readonly holdsLent: boolean;
   /** What is written while nothing waits is copied within the call, whatever becomes of it. */
   readonly copies: boolean;
-  /** What TLS has taken to read into, beside the receiver's. */
+  /** What TLS has taken, beside the receiver's: of a client what it reads into, of a backend all of it. */
   readonly roomBytes: number;
   /** Before the dialled one is there. */
   readonly isConnecting: boolean;

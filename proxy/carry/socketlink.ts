@@ -42,7 +42,7 @@ export class SocketLink implements Link {
     return authorizationError && String(authorizationError) === this.fault ? this.fault : '';
   }
 
-  readonly roomBytes = 0;
+  readonly roomBytes: number = 0;
 
   get unsentBytes(): number {
     return this.#socket.writableLength;

@@ -12,7 +12,7 @@ interface Talker {
  * between two a worker that does nothing else is brought to some 10 MB.
  */
 class Talkers {
-  /** What those have taken to read into; V8 does not count it. */
+  /** What those have taken to read into, and connections to backends for TLS; V8 does not count it. */
   roomBytes = 0;
   /** None reads before the next turn, nor do those that begin, or are resumed, in this one. */
   isHeld = false;

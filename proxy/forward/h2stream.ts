@@ -25,6 +25,7 @@ export class H2Stream implements UpstreamSide, Expiring {
   sweepIndex = -1;
   exchange: Exchange | null = null;
   readonly chunk = null;
+  readonly roomBytes = 0;
   isReused = false;
   hasAnswered = false;
   /** The final response head has come; an interim one says nothing of the request. */

@@ -11,6 +11,7 @@ import { H2Pool } from './h2pool.ts';
 import type { H2Stream } from './h2stream.ts';
 import { keepingOf } from './keeping.ts';
 import { isHttp2, speaksTls } from './protocols.ts';
+import { requestBytes } from './requestbody.ts';
 import type { UpstreamSide } from './sides.ts';
 import { anyCertificate, type TlsProfile } from './tlsprofile.ts';
 import { UpstreamConnection } from './upstream.ts';
@@ -178,6 +179,7 @@ export class Pools {
     if (owner !== null) owner.connections++;
     this.sweep.add(connection);
     dial(connection, endpoint, pool);
+    this.#engine.pressure.putBy(requestBytes + connection.roomBytes);
     return connection;
   }
 

@@ -22,6 +22,7 @@ export function requestBody(
 ): void {
   exchange.bytesReceived += end - start;
   exchange.requestTrailers = trailers;
+  if (trailers !== null && trailers.count > 0) engine.pressure.putBy(trailers.text.length);
   const limit = exchange.route?.bodyLimit ?? null;
   if (limit !== null && exchange.bytesReceived > limit) {
     requestBroken(engine, exchange, refusals.bodyTooLong);
@@ -67,6 +68,14 @@ function keep(
 export function keptBytes(exchange: Exchange | null): number {
   if (exchange === null) return 0;
   return (exchange.replay === null ? 0 : exchange.replayBytes) + (exchange.upstream?.chunk?.length ?? 0);
+}
+
+/** A request that waits for its answer, with what belongs to it on both sides. */
+export const requestBytes = 8_192;
+
+/** Bytes that a request takes: what it says is kept for another try, and for the log, and TLS to its backend is for it alone. */
+export function takenBytes({ head, requestTrailers, upstream }: Exchange): number {
+  return requestBytes + head.text.length + (requestTrailers?.text.length ?? 0) + (upstream?.roomBytes ?? 0);
 }
 
 /** What a piece takes besides its bytes is more than a byte: HTTP/2 may bring each in a frame of its own. */

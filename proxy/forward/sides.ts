@@ -94,6 +94,8 @@ export interface UpstreamSide {
   readonly holdsLent: boolean;
   /** Where a long answer is read; null: into what all share. */
   readonly chunk: Buffer | null;
+  /** What TLS has taken for it alone. */
+  readonly roomBytes: number;
 
   /** Makes the request's head from the exchange. It waits (`exchange.isHeadPending`) for the connection, or for the body bytes of the same read. */
   assign(exchange: Exchange, nowMs: number): void;

@@ -74,6 +74,10 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     return this.#phase !== phaseConnecting;
   }
 
+  get roomBytes(): number {
+    return this.link.roomBytes;
+  }
+
   assign(exchange: Exchange, nowMs: number): void {
     const { timeouts } = exchange.route as NonNullable<Exchange['route']>;
     this.exchange = exchange;

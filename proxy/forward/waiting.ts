@@ -21,6 +21,7 @@ export class Waiting implements UpstreamSide, Expiring, Waiter {
   readonly isFull = false;
   readonly holdsLent = false;
   readonly chunk = null;
+  readonly roomBytes = 0;
   readonly #engine: Engine;
   #endpoint: EndpointState;
   readonly #backend: LiveBackend;

@@ -7,7 +7,6 @@ import { clientDrained } from '../forward/reply.ts';
 import { requestBody, requestBroken } from '../forward/requestbody.ts';
 import type { ClientSide, Peer } from '../forward/sides.ts';
 import { tunnelClientEnded, tunnelFromClient } from '../forward/tunnel.ts';
-import { BodyReader } from '../parse/bodyreader.ts';
 import { bodyLength } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
 import { needsMore, parseRequestHead } from '../parse/requestline.ts';
@@ -46,7 +45,6 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   readonly #seat: H2Taker | null;
   #isConsuming = false;
   #hasTurn = false;
-  readonly #body = new BodyReader();
 
   /** @param seat who takes over when the first bytes are of HTTP/2; null: nobody */
   constructor(engine: Engine, peer: Peer, link: Link, seat: H2Taker | null) {
@@ -98,7 +96,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
 
   /** A long body is read into a chunk of its own once its backend takes it, everything else into the shared buffer. */
   #chooseChunk(buffer: Buffer): void {
-    const wantsChunk = !this.peer.door.isTls && this.phase === phaseBody && this.#body.expectsMoreThan(chunkBytes);
+    const wantsChunk = !this.peer.door.isTls && this.phase === phaseBody && this.body.expectsMoreThan(chunkBytes);
     if (!wantsChunk) {
       // An unfinished write may still point into it: then the collector has it.
       if (this.chunk !== null && this.exchange?.upstream?.holdsLent === false) giveChunk(this.chunk);
@@ -195,14 +193,14 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   }
 
   #enterBody(exchange: Exchange): void {
-    this.#body.begin(exchange.bodyKind, exchange.contentLength);
-    this.phase = this.#body.isDone ? phaseWaiting : phaseBody;
+    this.body.begin(exchange.bodyKind, exchange.contentLength);
+    this.phase = this.body.isDone ? phaseWaiting : phaseBody;
     if (this.phase === phaseBody) this.waitUntil(exchange.startedAtMs + this.peer.door.limits.bodyIdleMs);
   }
 
   #readBody(buffer: Buffer, start: number, end: number): number {
     const exchange = this.exchange as Exchange;
-    const body = this.#body;
+    const body = this.body;
     const after = body.feed(buffer, start, end);
     if (after === -1) {
       requestBroken(this.engine, exchange, refusals.chunk);
@@ -219,6 +217,9 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
       const trailers = body.isDone ? body.takeTrailers() : null;
       const isLent = buffer === this.chunk;
       requestBody(this.engine, exchange, buffer, body.payloadStart, body.payloadEnd, trailers, isLent);
+    } else {
+      // Trailers have begun, if anything.
+      this.engine.pressure.putBy(end - start);
     }
     return after;
   }

@@ -2,8 +2,9 @@ import type { Link } from '../carry/link.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { Exchange } from '../forward/exchange.ts';
 import { chunkBytes } from '../forward/relay.ts';
-import { keptBytes } from '../forward/requestbody.ts';
+import { keptBytes, takenBytes } from '../forward/requestbody.ts';
 import type { Peer } from '../forward/sides.ts';
+import { BodyReader } from '../parse/bodyreader.ts';
 import { clock, readClock } from './clock.ts';
 import { restMs } from './connection.ts';
 import { H1Reply } from './h1reply.ts';
@@ -27,6 +28,7 @@ export abstract class H1Waits extends H1Reply {
   protected isPaused = false;
   /** The beginning of a head, or what came before the answer to the request before it. */
   protected held: Held | null = null;
+  protected readonly body = new BodyReader();
   /** Bytes of the answer that were written when a half-closed client was last looked at. */
   #sentAtLook = 0;
 
@@ -42,8 +44,7 @@ export abstract class H1Waits extends H1Reply {
     if (this.link.isDestroyed) return 0;
     // What waits to be sent lies in the chunk that it was read into; what was read before a pause, in one of the client's or in a copy.
     let bytes = Math.max(this.link.unsentBytes, keptBytes(this.exchange)) + this.link.roomBytes;
-    // Its head is kept for another try, and for the log.
-    if (this.exchange !== null) bytes += this.exchange.head.text.length;
+    if (this.exchange !== null) bytes += takenBytes(this.exchange) + this.body.heldBytes;
     if (this.held !== null) return bytes + this.held.bytes.length;
     return this.isPaused ? bytes + chunkBytes : bytes;
   }

@@ -2,7 +2,7 @@ import { type Link, lateBytesOf } from '../carry/link.ts';
 import type { Engine } from '../forward/engine.ts';
 import { takeExchange } from '../forward/exchange.ts';
 import { sharedClientBuffer } from '../forward/relay.ts';
-import { keptBytes } from '../forward/requestbody.ts';
+import { keptBytes, requestBytes, takenBytes } from '../forward/requestbody.ts';
 import type { Peer } from '../forward/sides.ts';
 import { errorCodes, plainWindowBytes } from '../frame/codes.ts';
 import type { SessionLimits, SessionOwner } from '../frame/owner.ts';
@@ -21,8 +21,6 @@ import { atTurnEnd, type Gathering } from './turn.ts';
 
 /** Unsent frames at which nothing more is read: whoever asks without reading answers must not fill the worker. */
 const mostUnsentBytes = 262_144;
-/** A request that waits for its answer, with what belongs to it on both sides. */
-const requestBytes = 8_192;
 const never = Number.POSITIVE_INFINITY;
 
 /**
@@ -93,7 +91,8 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     let bytes = this.session.output.length + this.#link.unsentBytes + this.#link.roomBytes + this.#begunBytes;
     for (const { pendingBytes, unconsumed, peer } of this.session.streams.values()) {
       const exchange = peer?.exchange ?? null;
-      bytes += requestBytes + unconsumed + pendingBytes + keptBytes(exchange);
+      bytes += unconsumed + pendingBytes;
+      bytes += exchange === null ? requestBytes : keptBytes(exchange) + takenBytes(exchange);
     }
     return bytes;
   }
@@ -177,8 +176,12 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   }
 
   shed(): number {
-    const lateBytes = lateBytesOf(this.#link);
-    for (const { peer } of this.session.streams.values()) if (peer?.exchange) peer.exchange.flag = 'OM';
+    let lateBytes = lateBytesOf(this.#link);
+    for (const { peer } of this.session.streams.values()) {
+      if (!peer?.exchange) continue;
+      peer.exchange.flag = 'OM';
+      lateBytes += peer.exchange.upstream?.roomBytes ?? 0;
+    }
     this.#link.destroy();
     this.closed();
     return lateBytes;

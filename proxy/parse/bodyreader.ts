@@ -33,6 +33,11 @@ export class BodyReader {
     return this.#kind === bodyChunked ? (this.#chunked as ChunkedReader).takeTrailers() : noTrailers;
   }
 
+  /** Bytes of fields after the body, whose end has not come. */
+  get heldBytes(): number {
+    return this.#kind === bodyChunked ? (this.#chunked as ChunkedReader).heldBytes : 0;
+  }
+
   /** @returns the offset after what belongs to the body, or -1 when it is malformed */
   feed(buffer: Buffer, start: number, end: number): number {
     if (this.#kind === bodyChunked) {

@@ -43,6 +43,10 @@ export class ChunkedReader {
     return this.#state === done;
   }
 
+  get heldBytes(): number {
+    return this.#trailerBytes?.length ?? 0;
+  }
+
   restart(): void {
     this.#state = sizeStart;
     this.#extensionBytes = 0;

@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { after, afterEach, before, test } from 'node:test';
+import { frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
+import { Attack, type AttackOptions } from '../kit/attack.ts';
+import { h2Preface } from '../kit/attacks.ts';
+import { certificateFor } from '../kit/certificate.ts';
+import { frame } from '../kit/h2pair.ts';
+import { ingress, ingressClass, service } from '../kit/manifests.ts';
+import { childrenOf, mostResidentBytes } from '../kit/procfs.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
+import { Standalone } from '../kit/sluice.ts';
+import { eventually } from '../kit/wait.ts';
+
+const mib = 1 << 20;
+
+/** They answer `ok`, but to those who ask for `/sink`, who wait. */
+let plain: Server;
+let secure: Server;
+let sluice: Standalone;
+let attack: Attack | undefined;
+
+before(async () => {
+  const answer: RequestListener = (request, response) => {
+    if (request.url !== '/sink') response.end('ok');
+  };
+  const certificate = await certificateFor(['backend.test']);
+  const limits = { maxHeaderSize: 65_536, requestTimeout: 0, headersTimeout: 0 };
+  plain = createServer(limits, answer);
+  secure = createTlsServer({ ...limits, key: certificate.key, cert: certificate.cert }, answer);
+  for (const server of [plain, secure]) {
+    server.listen(0, '127.0.0.1', 4_096);
+    await once(server, 'listening');
+  }
+});
+
+afterEach(async () => {
+  attack?.stop();
+  await sluice?.stop();
+  plain.closeAllConnections();
+  secure.closeAllConnections();
+});
+
+after(() => {
+  plain?.close();
+  secure?.close();
+});
+
+async function begin(
+  limitMib: number,
+  options: Pick<AttackOptions, 'connections' | 'perSecond'>,
+  bytes: Buffer | string,
+) {
+  const port = (server: Server) => [(server.address() as AddressInfo).port];
+  const annotations = { 'proxy-body-size': '0', 'proxy-read-timeout': '3600' };
+  sluice = await Standalone.start({
+    manifests: [
+      ingressClass(),
+      ingress({ name: 'plain', host: 'gw.test', paths: { '/': 'plain' }, annotations }),
+      ingress({
+        ...{ name: 'secure', host: 'secure.test', paths: { '/': 'secure' } },
+        annotations: { ...annotations, 'backend-protocol': 'HTTPS' },
+      }),
+      ...service('plain', port(plain)),
+      ...service('secure', port(secure)),
+    ],
+    // Who is turned away because others wait is not there to fill the worker; nor is who is given up for his slowness.
+    args: [
+      ...['--limit-memory-bytes', `${limitMib * mib}`, '--limit-overload-ms', '0'],
+      ...['--limit-body-idle-ms', '3600000', '--limit-body-bytes-per-second', '0'],
+    ],
+  });
+  return () => {
+    attack = Attack.start({
+      port: sluice.httpPort,
+      from: Array.from({ length: 32 }, (_, nth) => `127.0.68.${nth + 1}`),
+      ...options,
+      behave(socket) {
+        socket.write(bytes);
+        return undefined;
+      },
+    });
+    return attack;
+  };
+}
+
+async function ask(): Promise<number | undefined> {
+  return (await exchange({ port: sluice.httpPort }, get('/', 'gw.test')).catch(() => undefined))?.status;
+}
+
+/** Requests that were ended, or never let in, for want of memory. */
+async function sheds(): Promise<number> {
+  const counts = (await sluice.admin('/metrics')).matchAll(
+    /^sluice_http_responses_flagged_total\{flag="OM"\} (\d+)$/gm,
+  );
+  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+/** Those who hold memory are ended while the attack lasts, and others are served. */
+async function othersAreServed(): Promise<void> {
+  await eventually(async () => ((await sheds()) > 0 ? true : undefined), 'requests to be ended for want of memory');
+  let served = 0;
+  await eventually(async () => {
+    served = (await ask()) === 200 ? served + 1 : 0;
+    return served === 5 ? true : undefined;
+  }, 'others to be served, five in a row');
+}
+
+const sink = 'GET /sink HTTP/1.1\r\nHost: gw.test\r\n\r\n';
+
+test('TLS to backends counts for memory, and for the requests that it is for', async () => {
+  const start = await begin(224, { connections: 4_000, perSecond: 1_000 }, sink.replace('gw', 'secure'));
+  const [worker = 0] = childrenOf(sluice.process.pid);
+  start();
+  await othersAreServed();
+  // Handshakes that are going on when memory is looked at take more by then than they had.
+  assert.ok(mostResidentBytes(worker) <= 256 * mib, `${mostResidentBytes(worker) >> 20} MiB`);
+});
+
+test('so do the two connections of a request that waits, little as it says', async () => {
+  const start = await begin(160, { connections: 9_000 }, sink);
+  start();
+  await othersAreServed();
+});
+
+const beforeTrailers = 'POST /sink HTTP/1.1\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n';
+const trailers = `X: ${'a'.repeat(7_900)}`;
+
+for (const [name, end] of [
+  ['whose request waits for its answer', '\r\n\r\n'],
+  ['whose end does not come', ''],
+] as const) {
+  test(`so do trailers ${name}`, async () => {
+    const start = await begin(224, { connections: 9_000 }, `${beforeTrailers}${trailers}${end}`);
+    start();
+    await othersAreServed();
+  });
+}
+
+/** A connection of HTTP/2 with requests for `/sink`, each with as many fields as `block` says behind what they share. */
+function requests(count: number, first: Buffer, block: Buffer): Buffer {
+  const start = Buffer.from('\x82\x86\x04\x05/sink\x01\x07gw.test', 'latin1');
+  const flags = frameFlags.endHeaders | frameFlags.endStream;
+  const frames = Array.from({ length: count }, (_, nth) =>
+    frame(frameTypes.headers, flags, 2 * nth + 1, Buffer.concat([start, nth === 0 ? first : block])),
+  );
+  return Buffer.concat([Buffer.from(h2Preface(''), 'latin1'), ...frames]);
+}
+
+test('of HTTP/2 those are ended first whose heads are long, and not who has more requests', async () => {
+  // Into the table, and from then on a byte is 4 KB (RFC 7541 §6.1).
+  const literal = Buffer.concat([Buffer.from([0x40, 1, 0x78, 0x7f, 0xbd, 0x1d]), Buffer.alloc(3_900, 'a')]);
+  const long = requests(10, literal, Buffer.alloc(7, 0xbe));
+  const start = await begin(224, { connections: 600 }, long);
+  const nothing = Buffer.alloc(0);
+  const honest = await RawClient.open({ port: sluice.httpPort });
+  honest.send(requests(20, nothing, nothing));
+  start();
+  await othersAreServed();
+  assert.ok(!honest.isEnded && !honest.isClosed);
+  honest.destroy();
+});
