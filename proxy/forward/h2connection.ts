@@ -182,11 +182,17 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   }
 
   ended(): void {
-    this.closed();
+    readClock();
+    this.#lost();
   }
 
   closed(): void {
     readClock();
+    this.#lost();
+    this.#engine.pools.sweep.remove(this);
+  }
+
+  #lost(): void {
     if (this.#isClosed) return;
     const fault = tlsFaultOf(this.link);
     for (const { exchange } of this.#waiting) if (exchange !== null && fault !== '') exchange.upstreamFault = fault;
@@ -194,7 +200,8 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   }
 
   expired(): void {
-    if (this.isConnected) this.retire();
+    if (this.#isClosed) this.link.destroy();
+    else if (this.isConnected) this.retire();
     else this.#close(failures.connectTimeout);
   }
 
@@ -283,7 +290,6 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     this.#isClosed = true;
     this.isRetired = true;
     this.pool.forget(this);
-    this.#engine.pools.sweep.remove(this);
     const { circuit, endpointKey } = this.pool;
     if (circuit !== null) {
       circuit.connections--;
@@ -295,6 +301,8 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     for (const stream of waiting) stream.fail(failure);
     this.session.output.release();
     this.link.close();
+    // What waits goes out before, but a backend that takes nothing would be waited for for good.
+    this.expiresAtMs = clock.nowMs + this.#engine.limits.lingerMs;
   }
 }
 
