@@ -36,8 +36,6 @@ function partsOf(nth: number): { trace: TraceContext | null; clientAddress: stri
 
 function assertKeepsLess(most: number, keep: (nth: number) => unknown): void {
   const used = () => {
-    // What the first finds of buffers is given back before the second.
-    collectGarbage();
     collectGarbage();
     const { heapUsed, arrayBuffers } = process.memoryUsage();
     return heapUsed + arrayBuffers;
