@@ -195,9 +195,9 @@ export class Prober {
     const { peer, check } = target;
     const aborter = new AbortController();
     target.aborter = aborter;
-    const timer = setTimeout(() => aborter.abort(), check.timeoutMs);
+    const heard = abortAfter(check.timeoutMs, aborter);
     const fault = await askOnce(peer, check.probe, aborter.signal);
-    clearTimeout(timer);
+    heard();
     // Stopped meanwhile.
     if (target.aborter !== aborter) return;
     target.aborter = null;
@@ -222,6 +222,22 @@ export class Prober {
     const { key, backendId } = target;
     this.#options.onHealth({ key, backendId, isHealthy: isGood, reason: fault ?? '' });
   }
+}
+
+/**
+ * A timer that goes off late tells that nobody listened meanwhile, as while a large table is taken or where there is no core: the
+ * answer may be there and is not read. So the endpoint gets as much more. @returns to be called when it has answered
+ */
+function abortAfter(timeoutMs: number, aborter: AbortController): () => void {
+  const dueMs = performance.now() + timeoutMs;
+  let timer = setTimeout(
+    () => {
+      const lateMs = performance.now() - dueMs;
+      timer = setTimeout(() => aborter.abort(), Math.min(lateMs, timeoutMs));
+    },
+    Math.min(timeoutMs, mostTimerMs),
+  );
+  return () => clearTimeout(timer);
 }
 
 function stop(target: Target): void {

@@ -6,6 +6,7 @@ import { createSecureServer } from 'node:http2';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { anyCertificate, TlsProfile } from '../../proxy/forward/tlsprofile.ts';
 import { askOnce } from '../../proxy/probe/ask.ts';
 import type { Peer } from '../../proxy/probe/peer.ts';
@@ -48,6 +49,40 @@ test('an endpoint goes out after so many bad answers and comes back after so man
   assert.deepEqual(await next(), { key, backendId: 'web', isHealthy: true, reason: '' });
   assert.ok(pod.count - badProbes >= 2, `${pod.count - badProbes} probes`);
   assert.deepEqual(prober.unhealthy(), []);
+});
+
+test('an answer that came in time is heard, however late this process comes to read it', async (t) => {
+  const mayAnswer = new Int32Array(new SharedArrayBuffer(8));
+  // On a thread of its own: it answers while this one is held up.
+  const pod = new Worker(
+    `const { createServer } = require('node:http');
+    const { parentPort, workerData } = require('node:worker_threads');
+    const server = createServer((request, response) => {
+      parentPort.postMessage('asked');
+      Atomics.wait(workerData, 0, 0);
+      response.end('well', () => {
+        Atomics.store(workerData, 1, 1);
+        Atomics.notify(workerData, 1);
+      });
+    });
+    server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));`,
+    { eval: true, workerData: mayAnswer },
+  );
+  t.after(() => pod.terminate());
+  const [port] = await once(pod, 'message');
+  const { prober, next } = open(t);
+  const changes: HealthChange[] = [];
+  void next().then((change) => changes.push(change));
+  const timeoutMs = 500;
+  prober.apply(changeFor([port], { timeoutMs }));
+  await once(pod, 'message');
+  const askedMs = performance.now();
+  Atomics.store(mayAnswer, 0, 1);
+  Atomics.notify(mayAnswer, 0);
+  Atomics.wait(mayAnswer, 1, 0);
+  while (performance.now() < askedMs + 2 * timeoutMs);
+  await once(pod, 'message');
+  assert.deepEqual(changes, []);
 });
 
 test('what was never seen well is out with its first answer, and in with its first good one', async (t) => {
