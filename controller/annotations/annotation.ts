@@ -1,6 +1,7 @@
 /**
  * How far a value reaches. `path`: the paths of this Ingress. `host`: the host, for every Ingress on it; the oldest that
- * sets it decides, of those in the namespace that has the host. `host*`: turned on for the whole host by any Ingress on it. `service`: every Ingress that uses the same
+ * sets it decides, of those in the namespace that has the host. `host*`: turned on for the whole host by any Ingress
+ * of that namespace, and by others for their own paths. `service`: every Ingress that uses the same
  * Service port; the oldest that uses the port decides.
  */
 type Scope = 'path' | 'host' | 'host*' | 'service';

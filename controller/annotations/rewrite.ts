@@ -25,7 +25,7 @@ export const rewriteFamily = {
     badValue: 'ignored',
     syntax: 'a path of letters, digits and - . _ ~ / : with $1 to $9',
     default: 'none',
-    help: "Replaces the whole path; $1 to $9 are groups of the rule's path. Turns every path of the host into a case-insensitive regular expression.",
+    help: "Replaces the whole path; $1 to $9 are groups of the rule's path. Turns every path of the host, on a host of another namespace every path of its own, into a case-insensitive regular expression.",
     parse: (value) => {
       const target = pathCapture(value);
       if (target === undefined || !groupsAlone.test(target)) return undefined;
@@ -37,7 +37,7 @@ export const rewriteFamily = {
     badValue: 'ignored',
     syntax: booleanSyntax,
     default: 'false',
-    help: 'Paths are regular expressions, anchored at the start, without regard to case; for every Ingress on the host.',
+    help: 'Paths are regular expressions, anchored at the start, without regard to case; for every Ingress on the host, on a host of another namespace for those of its own.',
     parse: parseBoolean,
   } satisfies Annotation<boolean>,
   'x-forwarded-prefix': {

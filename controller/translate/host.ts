@@ -20,7 +20,8 @@ import type { TranslateOptions } from './options.ts';
 import { ageBeside, type HostShares, namespaceOf, ownerOf, sharesOf } from './owner.ts';
 import { isPassthrough, passthroughRow, settlePassthrough } from './passthrough.ts';
 import { problem } from './problems.ts';
-import { type HostFacts, matchOf, type RouteRows, rewriteOf, routeOf, sourceFilters } from './route.ts';
+import { type HostFacts, isRegex, matchOf, type RouteRows, rewriteOf, routeOf, sourceFilters } from './route.ts';
+import { patternsOf, type RegexRule, shielded, yielding } from './shield.ts';
 import { routeRetry, routeTimeouts } from './waits.ts';
 
 /** Everything that one hostname is made of. */
@@ -48,21 +49,24 @@ export function compileHost(
   const hostId = `ingress/${hostname}`;
   const shares = sharesOf(drafts);
   const passthrough = settlePassthrough(hostname, drafts, auth);
-  const regexCause = drafts.find((draft) => asksForRegex(draft, hostname));
+  const causes = regexCauses(shares, hostname);
   const closing = closingOf(shares, auth, options);
   const root = closing === null ? passthrough.root : null;
   const suites = shares.owners.find((draft) => draft.annotations.settings['ssl-ciphers'] !== undefined);
   const facts: HostFacts = {
     hostId,
-    isRegex: regexCause !== undefined,
+    regex: shares.oldest !== null && causes.get(shares.oldest) !== undefined ? 'host' : null,
     hasTls: tls.isSet,
     deniedBackendId: closing === null ? null : `${hostId}#denied`,
     isPassedThrough: root !== null,
   };
   const factsOf = (draft: Draft): HostFacts => {
     const hasTls = tls.isSet || tls.guestNamespaces.has(namespaceOf(draft));
-    if (!auth.unproven.has(draft)) return hasTls === facts.hasTls ? facts : { ...facts, hasTls };
-    return { ...facts, hasTls, deniedBackendId: facts.deniedBackendId ?? `${hostId}#unproven` };
+    const regex = facts.regex ?? (causes.has(draft) ? 'guest' : null);
+    if (auth.unproven.has(draft)) {
+      return { ...facts, regex, hasTls, deniedBackendId: facts.deniedBackendId ?? `${hostId}#unproven` };
+    }
+    return hasTls === facts.hasTls && regex === facts.regex ? facts : { ...facts, regex, hasTls };
   };
   const problems: Problem[] = [
     ...tls.problems,
@@ -89,14 +93,24 @@ export function compileHost(
   for (const draft of rooted) problems.push(...overruled(draft, appRoot, shares, hostname, 'app-root'));
   for (const draft of drafts) problems.push(...overruled(draft, suites, shares, hostname, 'ssl-ciphers'));
 
-  for (const { draft, path } of pathsOf(drafts, hostname)) {
-    const fault = facts.isRegex ? routeRows.regexFaultOf(path) : undefined;
+  const paths = pathsOf(drafts, hostname).map(({ draft, path }) => ({ draft, path, facts: factsOf(draft) }));
+  const patterns = patternsOf(
+    paths.flatMap(({ draft, path, facts: { regex } }) =>
+      regex === 'guest' && path.kind !== 'default' ? [{ text: path.path, age: draft.age }] : [],
+    ),
+  );
+  const shieldable = new Set<Route>();
+  const regexRules: RegexRule[] = [];
+  const claims = new Map<string, Draft>();
+  for (const { draft, path, facts } of paths) {
+    const isPattern = isRegex(path, facts);
+    const fault = isPattern ? routeRows.regexFaultOf(path) : undefined;
     if (fault !== undefined) {
       refusals.push({ draft, path, fault });
       continue;
     }
-    const match = matchOf(path, facts.isRegex);
-    const key = `${match.type} ${match.value}`;
+    const match = matchOf(path, isPattern);
+    const key = `${match.type === 'exact' ? 'exact' : 'path'} ${match.value}`;
     const winner = winners.get(key);
     if (winner !== undefined) {
       if (path.kind !== 'default') {
@@ -105,7 +119,21 @@ export function compileHost(
       continue;
     }
     winners.set(key, draft.key);
-    routes.push(routeRows.of(draft, path, factsOf(draft)));
+    const route = routeRows.of(draft, path, facts);
+    routes.push(route);
+    if (path.kind === 'default' || match.type === 'exact') continue;
+    if (match.type === 'regex') {
+      regexRules.push({ route, text: path.path, age: draft.age, namespace: namespaceOf(draft) });
+      continue;
+    }
+    shieldable.add(route);
+    if (!claims.has(path.path.toLowerCase())) claims.set(path.path.toLowerCase(), draft);
+  }
+  for (const { draft, path, facts } of paths) {
+    if (facts.regex !== 'guest' || !isRegex(path, facts)) continue;
+    const winner = claims.get(certainOf(path.path).toLowerCase());
+    if (winner === undefined || winner.age > draft.age) continue;
+    problems.push(problem('PathConflict', pathSource(path), { path: path.path, host: hostname, winner: winner.key }));
   }
 
   // After all rules that can be used: nothing is closed that one of them names.
@@ -113,21 +141,24 @@ export function compileHost(
   for (const { draft, path, fault } of refusals) {
     const closed = closing === null ? closedRoute(draft, path, factsOf(draft), options) : null;
     const value = closed?.match.path.value ?? '';
-    const isClosed = closed !== null && !winners.has(`regex ${value}`);
+    const isClosed = closed !== null && !winners.has(`path ${value}`);
     const outcome = isClosed ? `what begins with "${value}" is answered with 503` : 'it is left out';
     problems.push(problem('PathRegexInvalid', pathSource(path), { path: path.path, host: hostname, fault, outcome }));
     if (!isClosed) continue;
-    winners.set(`regex ${value}`, draft.key);
+    winners.set(`path ${value}`, draft.key);
     refused.push(closed);
   }
   routes.push(...refused);
 
   problems.push(...defaultConflicts(drafts, hostname));
-  if (regexCause === undefined) routes.push(...slashRedirects(routes, winners));
-  else problems.push(...regexWarnings(drafts, hostname, regexCause), ...unsentCookies(drafts, hostname));
-  const everything = facts.isRegex ? 'regex /' : 'element /';
-  if (fallback !== null && !winners.has(everything)) routes.push(fallbackRoute(hostname, fallback, facts, options));
+  routes.push(...slashRedirects(routes, winners));
+  problems.push(...regexWarnings(causes, hostname), ...unsentCookies([...causes.keys()], hostname));
+  if (fallback !== null && !winners.has('path /')) routes.push(fallbackRoute(hostname, fallback, facts, options));
 
+  const moved =
+    facts.regex !== null && shares.guests.length > 0
+      ? yielding(regexRules, ownerOf(shares).owner)
+      : new Map([...(patterns.size === 0 ? [] : shieldable)].map((route) => [route, shielded(route, patterns)]));
   const host: Host = {
     id: hostId,
     source: drafts[0]?.hosts.get(hostname) ?? fallback?.source ?? null,
@@ -140,7 +171,10 @@ export function compileHost(
     clientAuth: closing === null ? auth.clientAuth : null,
     canFallThrough: false,
   };
-  const rows: Row[] = [{ kind: 'host', row: host }, ...routes.map((row) => ({ kind: 'route', row }) as const)];
+  const rows: Row[] = [
+    { kind: 'host', row: host },
+    ...routes.map((row) => ({ kind: 'route', row: moved.get(row) ?? row }) as const),
+  ];
   if (closing !== null) rows.push({ kind: 'backend', row: deniedBackend(hostId, closing, options) });
   else if (root !== null) rows.push({ kind: 'l4route', row: passthroughRow(hostname, root, options) });
   else rows.push(...closedPassthrough(hostId, drafts, options));
@@ -187,10 +221,26 @@ function defaultConflicts(drafts: readonly Draft[], hostname: string): Problem[]
   );
 }
 
-function regexWarnings(drafts: readonly Draft[], hostname: string, cause: Draft): Problem[] {
-  return drafts
-    .filter((draft) => !asksForRegex(draft, hostname) && pathsOn(draft, hostname).length > 0)
-    .map((draft) =>
+/** Ingresses whose paths are regular expressions, and that for which they are: of an owner for all, of a guest for its namespace. */
+function regexCauses({ owners, guests }: HostShares, hostname: string): Map<Draft, Draft> {
+  const cause = owners.find((draft) => asksForRegex(draft, hostname));
+  if (cause !== undefined) return new Map([...owners, ...guests].map((draft) => [draft, cause]));
+  const byNamespace = new Map<string, Draft>();
+  for (const draft of guests.filter((guest) => asksForRegex(guest, hostname)).reverse()) {
+    byNamespace.set(namespaceOf(draft), draft);
+  }
+  return new Map(
+    guests.flatMap((draft) => {
+      const own = byNamespace.get(namespaceOf(draft));
+      return own === undefined ? [] : [[draft, own]];
+    }),
+  );
+}
+
+function regexWarnings(causes: ReadonlyMap<Draft, Draft>, hostname: string): Problem[] {
+  return [...causes]
+    .filter(([draft]) => !asksForRegex(draft, hostname) && pathsOn(draft, hostname).length > 0)
+    .map(([draft, cause]) =>
       problem('PathsBecameRegex', draft.hosts.get(hostname) ?? draft.source, { host: hostname, cause: cause.key }),
     );
 }
@@ -219,7 +269,7 @@ function slashRedirects(routes: readonly Route[], winners: ReadonlyMap<string, s
     const { path } = route.match;
     if (path.type !== 'prefix') continue;
     const bare = path.value.slice(0, -1);
-    if (winners.has(`exact ${bare}`) || winners.has(`element ${bare}`)) continue;
+    if (winners.has(`exact ${bare}`) || winners.has(`path ${bare}`)) continue;
     redirects.push(redirectRoute(route, `${route.id}/slash`, { from: bare, to: path.value, status: 301 }));
   }
   return redirects;
@@ -231,7 +281,7 @@ function appRootRoute(draft: Draft, hostname: string, options: TranslateOptions)
   if (value === undefined || first === undefined) return null;
   const facts: HostFacts = {
     hostId: `ingress/${hostname}`,
-    isRegex: false,
+    regex: null,
     hasTls: false,
     deniedBackendId: null,
     isPassedThrough: false,
@@ -300,7 +350,7 @@ function fallbackRoute(
     source: fallback.source,
     hostIds: [facts.hostId],
     match: {
-      path: facts.isRegex ? { type: 'regex', value, ignoreCase: true } : { type: 'element', value },
+      path: facts.regex !== null ? { type: 'regex', value, ignoreCase: true } : { type: 'element', value },
       methods: null,
       headers: [],
       query: [],

@@ -5,14 +5,18 @@ import type { Draft, DraftPath } from './draft.ts';
 import type { TranslateOptions } from './options.ts';
 import { isPassthrough } from './passthrough.ts';
 import { regexFault } from './regexcheck.ts';
+import { guestPrecedence } from './shield.ts';
 import { sourcesOf } from './sources.ts';
 import { routeRetry, routeTimeouts } from './waits.ts';
 
 /** What a host as a whole decides for each of its paths. */
 export interface HostFacts {
   hostId: string;
-  /** Every path is a case-insensitive regular expression. */
-  isRegex: boolean;
+  /**
+   * Every path is a case-insensitive regular expression: host, because one of the host's owners asks for it; guest, because one of
+   * its own namespace does, on a host of others, where it must not go before what they say more of. null: none is.
+   */
+  regex: 'host' | 'guest' | null;
   hasTls: boolean;
   /** Backend row that closes every path; null: open. */
   deniedBackendId: string | null;
@@ -21,12 +25,17 @@ export interface HostFacts {
 }
 
 /** The condition of a path. On a regex host the pathType does not matter any more. */
-export function matchOf(path: DraftPath, isRegex: boolean): PathMatch {
-  if (isRegex) return { type: 'regex', value: path.path, ignoreCase: true };
+export function matchOf(path: DraftPath, isPattern: boolean): PathMatch {
+  if (isPattern) return { type: 'regex', value: path.path, ignoreCase: true };
   if (path.kind === 'exact') return { type: 'exact', value: path.path };
   // "/foo/" does not cover "/foo": that is redirected (see host.ts).
   if (path.path.length > 1 && path.path.endsWith('/')) return { type: 'prefix', value: path.path };
   return { type: 'element', value: path.path };
+}
+
+/** Whether a path is a regular expression; a guest's default backend comes after the rules of all, whatever they are. */
+export function isRegex({ kind }: DraftPath, { regex }: HostFacts): boolean {
+  return regex === 'host' || (regex === 'guest' && kind !== 'default');
 }
 
 /** Whether a rewrite-target takes effect on a path: one that equals the path is none. */
@@ -68,7 +77,7 @@ export class RouteRows {
 
 function isSame(a: HostFacts, b: HostFacts): boolean {
   return (
-    a.isRegex === b.isRegex &&
+    a.regex === b.regex &&
     a.hasTls === b.hasTls &&
     a.deniedBackendId === b.deniedBackendId &&
     a.isPassedThrough === b.isPassedThrough
@@ -84,8 +93,8 @@ export function routeOf(draft: Draft, path: DraftPath, facts: HostFacts, options
     id: path.routeId,
     source: path.source,
     hostIds: [facts.hostId],
-    match: { path: matchOf(path, facts.isRegex), methods: null, headers: [], query: [] },
-    precedence: facts.isRegex ? regexPrecedence(path, age) : { priority: 0, order: age },
+    match: { path: matchOf(path, isRegex(path, facts)), methods: null, headers: [], query: [] },
+    precedence: precedenceOf(path, age, facts),
     filters: isDenied
       ? []
       : isPassthrough(draft)
@@ -110,10 +119,11 @@ function redirectsOf({ isPassedThrough }: HostFacts, { httpRedirectStatus }: Tra
   return isPassedThrough ? [{ type: 'https-redirect', status: httpRedirectStatus, exceptPrefixes: [] }] : [];
 }
 
-/** Longest path text first, then in descending order of text; a default backend comes after all. */
-function regexPrecedence(path: DraftPath, age: string): Route['precedence'] {
-  if (path.kind === 'default') return { priority: 0, order: age };
-  return { priority: path.path.length, order: `${descending(path.path)}|${age}` };
+/** Of regular expressions: longest path text first, then in descending order of text; a default backend comes after all. */
+function precedenceOf(path: DraftPath, age: string, facts: HostFacts): Route['precedence'] {
+  if (path.kind === 'default' || !isRegex(path, facts)) return { priority: 0, order: age };
+  const order = `${descending(path.path)}|${age}`;
+  return facts.regex === 'guest' ? guestPrecedence(path.path, order) : { priority: path.path.length, order };
 }
 
 /** Text that sorts in the opposite order among texts of one length. */

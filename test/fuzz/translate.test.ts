@@ -11,7 +11,8 @@ import type { AnyObject, ObjectKind } from '../../controller/watch/objects.ts';
 import { checkRegex } from '../../proxy/match/regex.ts';
 import type { Backend } from '../../proxy/table/backend.ts';
 import type { Host } from '../../proxy/table/listener.ts';
-import { rowSchemas } from '../../proxy/table/rows.ts';
+import { type Row, rowSchemas } from '../../proxy/table/rows.ts';
+import { answerOf } from '../golden/answering.ts';
 import { optionsOf, readObjects, viewOf } from '../golden/translating.ts';
 
 const pairs = join(import.meta.dirname, '../golden/translate/certificates');
@@ -32,7 +33,7 @@ const backend = fc.record({
   service: fc.record({ name: service, port: fc.constantFrom({ number: 80 }, { name: 'http' }) }),
 });
 const path = fc.record({
-  path: fc.constantFrom('/', '/foo', '/foo/', '/[a-z]+', '/(', 'x'),
+  path: fc.constantFrom('/', '/foo', '/foo/', '/foo/bar', '/[a-z]+', '/foo(/|$)(.*)', '/foo|/', '/(', 'x'),
   pathType: fc.constantFrom('Exact', 'Prefix', 'ImplementationSpecific'),
   backend,
 });
@@ -237,36 +238,62 @@ test('a pattern that passes here passes in the proxy, which would refuse the who
   );
 });
 
-test('on a host of one namespace others change nothing of its rows but a certificate that was the default one', () => {
+test('others change nothing of the hosts of a namespace but a certificate that was the default one', () => {
   fc.assert(
     fc.property(fc.array(ingress, { maxLength: 6 }), fc.array(secret, { maxLength: 4 }), (ingresses, secrets) => {
       const guests = ingresses.filter(({ metadata }) => metadata.namespace !== namespace).map(asGuest);
-      const owners = ingresses.filter(({ metadata }) => metadata.namespace === namespace);
+      const owners = ingresses.filter(({ metadata }) => metadata.namespace === namespace).map(met);
       const alone = rowsOf([...secrets, ...owners]);
       const both = rowsOf([...secrets, ...owners, ...guests]);
-      for (const [key, row] of alone) assert.deepEqual(both.get(key), row, key);
+      const ofHosts = sharedRows(both);
+      for (const [key, row] of sharedRows(alone)) assert.deepEqual(ofHosts.get(key), row, key);
+      for (const { row, kind } of alone) {
+        if (kind !== 'route' || !isOwn(row.id) || ofDefault.test(row.id)) continue;
+        const { value } = row.match.path;
+        // A slash that is added is no path of his.
+        if (row.id.endsWith('/slash') || !/^[a-z/]+$/.test(value)) continue;
+        const line = `GET http://${row.hostIds[0]?.replace('ingress/', '').replace('*', 'any')}${value}`;
+        const expected = answerOf(line, alone);
+        // What is closed for an expression that cannot be used is no rule, and gives way to one.
+        if (expected !== '503 PathRegexInvalid') assert.equal(answerOf(line, both), expected, line);
+      }
     }),
     { numRuns: 3 * Number(process.env['FUZZ_RUNS'] ?? 300), seed: 20261128 },
   );
 });
 
+const ofDefault = /\/default\/\d+$/;
+
 type IngressManifest = typeof ingress extends fc.Arbitrary<infer T> ? T : never;
 
-/** The youngest of all, for `~` sorts after every time, and after none. What makes regular expressions of all paths does so for those of others, too. */
-function asGuest({ metadata, ...rest }: IngressManifest) {
-  const flips = ['use-regex', 'rewrite-target'].map((name) => prefix + name);
-  const annotations = Object.fromEntries(Object.entries(metadata.annotations).filter(([key]) => !flips.includes(key)));
-  return { ...rest, metadata: { ...metadata, annotations, creationTimestamp: '~' } };
+/** The youngest of all, for `~` sorts after every time, and after none; an exact path says more than a prefix of the owner. */
+function asGuest(manifest: IngressManifest) {
+  const { metadata, spec, ...rest } = met(manifest);
+  const rules = spec.rules.map(({ host, http: { paths } }) => ({
+    host,
+    http: { paths: paths.map((one) => ({ ...one, pathType: one.pathType === 'Exact' ? 'Prefix' : one.pathType })) },
+  }));
+  return { ...rest, spec: { ...spec, rules }, metadata: { ...metadata, creationTimestamp: '~' } };
 }
 
-/** Rows of hosts, of what is passed through, and of the rules of the namespace; what takes what no rule does is not among them. */
-function rowsOf(manifests: readonly { kind: string }[]): Map<string, unknown> {
-  const rows = new Translator(optionsOf({})).apply(viewOf(readObjects(manifests).objects), [], [], 0).upserts;
+/** On a host that others are on, too, and often with regular expressions. */
+function met({ metadata, spec, ...rest }: IngressManifest) {
+  const isRegex = metadata.name < 'three' ? 'true' : 'false';
+  const annotations = { [`${prefix}use-regex`]: isRegex, ...metadata.annotations };
+  const rules = spec.rules.map(({ host, http }) => ({ host: host === '*.example.com' ? host : 'a.example.com', http }));
+  return { ...rest, spec: { ...spec, ingressClassName: 'sluice', rules }, metadata: { ...metadata, annotations } };
+}
+
+function rowsOf(manifests: readonly { kind: string }[]): readonly Row[] {
+  return new Translator(optionsOf({})).apply(viewOf(readObjects(manifests).objects), [], [], 0).upserts;
+}
+
+/** Of hosts, and of what is passed through. */
+function sharedRows(rows: readonly Row[]): Map<string, unknown> {
   return new Map(
     rows.flatMap(({ kind, row }): [string, unknown][] => {
       if (kind === 'host') return [[row.id, { ...row, certificateIds: row.certificateIds.filter(isOwn) }]];
-      const isRule = kind === 'route' && isOwn(row.id) && !/\/slash$|\/default\/\d+$/.test(row.id);
-      return isRule || kind === 'l4route' ? [[row.id, row]] : [];
+      return kind === 'l4route' ? [[row.id, row]] : [];
     }),
   );
 }

@@ -66,6 +66,31 @@ before(async () => {
         annotations: { 'auth-tls-secret': 'guest/root' },
       }),
       ...shared('both', { 'auth-tls-secret': 'guest/root' }, { 'auth-tls-secret': 'default/root' }),
+      ingress({
+        name: 'regex',
+        host: 'regex.test',
+        paths: { '/': 'recorder', '/app': 'recorder', '/api/v1': 'recorder' },
+      }),
+      ingress({
+        name: 'regex',
+        namespace: 'guest',
+        host: 'regex.test',
+        paths: { '/api(/|$)(.*)': 'recorder', '/app.*|/longer/than/any': 'recorder' },
+        annotations: { 'rewrite-target': '/guest/$2' },
+      }),
+      ingress({
+        name: 'patterns',
+        host: 'patterns.test',
+        paths: { '/(.*)': 'recorder' },
+        annotations: { 'rewrite-target': '/owner/$1' },
+      }),
+      ingress({
+        name: 'patterns',
+        namespace: 'guest',
+        host: 'patterns.test',
+        paths: { '/(((((.*)))))': 'recorder', '/api/(.*)': 'recorder' },
+        annotations: { 'rewrite-target': '/guest/$1' },
+      }),
       ingress({ name: 'exact', host: 'exact.wild.test', paths: { '/': 'recorder' } }),
       ingress({
         name: 'wild',
@@ -116,6 +141,26 @@ test('TLS that a host passes through goes on, and that of a wildcard goes past t
   assert.equal(await byTls('passed', '/'), 200);
   assert.equal(vault.take().length, 2);
   assert.deepEqual([await inClear('passed', '/'), await inClear('passed', '/guest')], [308, 503]);
+});
+
+test('expressions of others take nothing of a path that says more than they surely do', async () => {
+  const targets = {
+    '/': '/',
+    '/app/x': '/app/x',
+    '/apple': '/apple',
+    '/api/v1/x': '/api/v1/x',
+    '/api/v2': '/guest/v2',
+  };
+  for (const [path, target] of Object.entries(targets)) {
+    recorder.take();
+    assert.equal(await inClear('regex', path), 200);
+    assert.equal((await recorder.request()).target, target);
+  }
+  for (const [path, target] of Object.entries({ '/x': '/owner/x', '/api/x': '/guest/x' })) {
+    recorder.take();
+    assert.equal(await inClear('patterns', path), 200);
+    assert.equal((await recorder.request()).target, target);
+  }
 });
 
 test('what clients prove to the host counts for those who ask for the same', async () => {
