@@ -143,12 +143,13 @@ function namesOf(face: FaceTls, service: ObjectOf<'Service'> | undefined, named:
 
 /** A certificate that is shown to backends is past its end. */
 export function shownCertificateProblems(
-  { face, annotations, source }: Draft,
+  { face, annotations, source, refsByPort }: Draft,
   secrets: SecretStates,
   nowMs: number,
 ): Problem[] {
   const secret = face.tls?.secret ?? null;
-  if (secret === null || secret.isForeign) return [];
+  // Without a port it is shown to nobody, and no change of the Secret leads here (links.ts).
+  if (secret === null || secret.isForeign || refsByPort.size === 0) return [];
   const state = secrets.certificate(secret.key);
   if (state.type !== 'good' || nowMs <= state.row.notAfterMs) return [];
   const annotation = annotations.keys['proxy-ssl-secret'] ?? '';

@@ -136,6 +136,20 @@ test('a certificate expires without any change of an object', () => {
   );
 });
 
+test('an Ingress that speaks to nobody shows nobody a certificate, so that none of it is told that nothing takes back', () => {
+  const idle = {
+    kind: 'Ingress',
+    metadata: {
+      name: 'idle',
+      namespace: 'demo',
+      annotations: { 'nginx.ingress.kubernetes.io/proxy-ssl-secret': 'demo/client' },
+    },
+    spec: { ingressClassName: 'sluice', rules: [] },
+  };
+  const codes = new World().change([idle, secret('client', 'expired')]).problems.map(({ code }) => code);
+  assert.deepEqual(codes, ['IngressEmpty']);
+});
+
 test('what does not change is no change: no rows, the same problems', () => {
   const world = new World();
   const first = world.change([...start, ingress('broken', 'bad host', '/', 'web')]);
