@@ -260,6 +260,13 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     stream.peer?.lost(this.session.isOver ? this.#failure : failureOf(code));
   }
 
+  broken(stream: Stream<H2Stream>, code: number): void {
+    this.reset(stream, code);
+  }
+
+  /** Nobody asks a client for anything. */
+  malformed(): void {}
+
   sent(): void {}
 
   drained(stream: Stream<H2Stream>): void {

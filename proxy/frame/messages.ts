@@ -113,6 +113,7 @@ function takeRequest<T>(session: Session<T>, streamId: number, isEnd: boolean, d
     return;
   }
   if (section.isMalformed || dependsOnItself || (isEnd && section.contentLength > 0)) {
+    session.owner.malformed();
     session.refuse(streamId, errorCodes.protocolError, costs.violation);
     return;
   }

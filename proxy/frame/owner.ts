@@ -25,8 +25,12 @@ export interface SessionOwner<T> {
   data(stream: Stream<T>, bytes: Buffer, start: number, end: number, isEnd: boolean): void;
   /** Fields after the body, which ends with them. */
   trailers(stream: Stream<T>, section: FieldSection): void;
-  /** The stream is over before its end: the peer said so, or broke a rule on it. Let go of it. */
+  /** A request was no request, and got no stream. */
+  malformed(): void;
+  /** The stream is over before its end: the peer said so, or the connection is over. Let go of it. */
   reset(stream: Stream<T>, code: number): void;
+  /** The same, because the peer broke a rule on it. */
+  broken(stream: Stream<T>, code: number): void;
   /** Our END_STREAM is written; the peer's is still to come. */
   sent(stream: Stream<T>): void;
   /** Both sides have ended the stream. Let go of it. */

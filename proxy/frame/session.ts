@@ -226,7 +226,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
   streamError(stream: Stream<T>, code: number): void {
     const { id } = stream;
     this.#forget(stream);
-    this.owner.reset(stream, code);
+    this.owner.broken(stream, code);
     giveStream(stream);
     this.sender.reset(id, code);
     this.gaveUp(id);

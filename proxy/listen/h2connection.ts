@@ -4,8 +4,8 @@ import { takeExchange } from '../forward/exchange.ts';
 import { sharedClientBuffer } from '../forward/relay.ts';
 import { keptBytes, requestBytes, takenBytes } from '../forward/requestbody.ts';
 import type { Peer } from '../forward/sides.ts';
-import { errorCodes, plainWindowBytes } from '../frame/codes.ts';
-import type { SessionLimits, SessionOwner } from '../frame/owner.ts';
+import { errorCodes } from '../frame/codes.ts';
+import type { SessionOwner } from '../frame/owner.ts';
 import type { FieldSection } from '../frame/section.ts';
 import { Session } from '../frame/session.ts';
 import type { Stream } from '../frame/stream.ts';
@@ -13,9 +13,10 @@ import type { ClientProof } from './clientproof.ts';
 import { clock, readClock } from './clock.ts';
 import type { SocketConnection } from './connection.ts';
 import type { Door } from './door.ts';
+import { tellMalformed, wasBroken } from './h2broken.ts';
 import { interpretStream } from './h2interpret.ts';
+import { sessionLimitsOf } from './h2limits.ts';
 import { type H2Stream, type StreamHome, takeH2Stream } from './h2stream.ts';
-import type { Limits } from './limits.ts';
 import { refusals } from './refusals.ts';
 import { atTurnEnd, type Gathering } from './turn.ts';
 
@@ -274,9 +275,21 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     stream.peer?.receiveTrailers(section);
   }
 
-  reset(stream: Stream<H2Stream>): void {
+  malformed(): void {
+    this.requestsInFlight++;
+    tellMalformed(this);
+  }
+
+  reset(stream: Stream<H2Stream>, code: number): void {
     this.#sawReset = true;
-    stream.peer?.wasReset();
+    // A connection that is gone is cancelled; with any other code we have ended it, for what the client did.
+    if (this.session.isOver && code !== errorCodes.cancel) wasBroken(stream.peer);
+    else stream.peer?.wasReset();
+    this.streamEnded();
+  }
+
+  broken(stream: Stream<H2Stream>): void {
+    wasBroken(stream.peer);
     this.streamEnded();
   }
 
@@ -377,20 +390,4 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     }
     this.expectBy(first);
   }
-}
-
-const limitsByLimits = new WeakMap<Limits, SessionLimits>();
-
-function sessionLimitsOf(limits: Limits): SessionLimits {
-  const known = limitsByLimits.get(limits);
-  if (known !== undefined) return known;
-  const made: SessionLimits = {
-    streams: limits.streams,
-    section: { listBytes: limits.headBytes, fields: limits.headFields },
-    streamWindowBytes: plainWindowBytes,
-    mostStreamWindowBytes: limits.streamWindowBytes,
-    connectionWindowBytes: limits.connectionWindowBytes,
-  };
-  limitsByLimits.set(limits, made);
-  return made;
 }

@@ -57,7 +57,7 @@ export class H2Stream implements ClientSide {
   #pendingAtLook = 0;
   #isSpare = false;
 
-  begin(home: StreamHome, stream: Stream<H2Stream>, exchange: Exchange): void {
+  begin(home: StreamHome, stream: Stream<H2Stream> | null, exchange: Exchange): void {
     this.#home = home;
     this.stream = stream;
     this.exchange = exchange;
@@ -178,7 +178,7 @@ export class H2Stream implements ClientSide {
     requestBody(engine, exchange, bytes, start, end, trailers, isLent);
   }
 
-  /** The stream is over before its end, by the client or because it broke a rule. */
+  /** The stream is over before its end, by the client or because it broke a rule (h2broken.ts). */
   wasReset(): void {
     this.stream = null;
     this.#drop();

@@ -44,6 +44,14 @@ export class SessionEnd implements SessionOwner<string> {
     this.events.push(`${stream.id} trailers ${section.head.text.trim()}`);
   }
 
+  malformed(): void {
+    this.events.push('malformed');
+  }
+
+  broken(stream: Stream<string>, code: number): void {
+    this.reset(stream, code);
+  }
+
   reset(stream: Stream<string>, code: number): void {
     this.events.push(`${stream.id} reset ${code}`);
     this.streams.delete(stream.id);

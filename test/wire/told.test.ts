@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
+import { frameTypes } from '../../proxy/frame/codes.ts';
 import { Collector } from '../kit/collector.ts';
+import { H2Client } from '../kit/h2client.ts';
+import { frame } from '../kit/h2pair.ts';
 import { ask, openPeer } from '../kit/h2peer.ts';
 import { ingress, ingressClass, type Manifest, service } from '../kit/manifests.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
@@ -12,11 +15,11 @@ import { eventually } from '../kit/wait.ts';
 const Line = z.object({
   start_time: z.string(),
   path: z.string().nullable(),
+  protocol: z.string(),
   response_code: z.number(),
   response_flags: z.string(),
   bytes_sent: z.number(),
   duration: z.number(),
-  request_id: z.string(),
 });
 
 /** What the access log and spans tell, held against what clients had and backends did. */
@@ -46,6 +49,8 @@ before(async () => {
       } else if (target.startsWith('/hints')) {
         socket.write('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n');
         socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n');
+      } else if (target.startsWith('/wait')) {
+        // Its client ends it.
       } else if (target.startsWith('/talk')) {
         const accept = 'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=';
         socket.end(`HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${accept}\r\n\r\nbye`);
@@ -167,4 +172,53 @@ test('an answer that was cut off is no success in a trace, nor is an error in th
   assert.deepEqual([lost.status.code, lost.attributes['error.type']], [2, 'NE']);
   const unknown = await collector.spanOf('/a.B/Unknown');
   assert.deepEqual([unknown.status.code, unknown.attributes['error.type']], [undefined, undefined]);
+});
+
+test('a client that breaks a rule of HTTP/2 is told as that, and not as one that went away', async () => {
+  const request = (path: string) => [':method: POST', ':scheme: http', `:path: ${path}`, ':authority: web.test'];
+  const open = async (...frames: ((client: H2Client) => Buffer)[]) => {
+    const client = await H2Client.open({ port: gateway.httpPort });
+    client.greet();
+    client.send(...frames.map((make) => make(client)));
+    return client;
+  };
+  const waiting = (path: string) =>
+    eventually(
+      async () => recorder.requests.some(({ target }) => target === path) || undefined,
+      `the backend to have ${path}`,
+    );
+  const outcome = async (path: string | null) => {
+    const line = await lineOf((each) => each.protocol.startsWith('HTTP/2') && each.path === path, String(path));
+    return [line.response_code, line.response_flags];
+  };
+
+  const malformed = await open((client) => client.headers(1, [':method: GET', ':path: /none']));
+  assert.deepEqual(await outcome(null), [499, 'DPE']);
+
+  const length = frame(frameTypes.data, 1, 1, Buffer.from('more than was said'));
+  const lying = await open(
+    (client) => client.headers(1, [...request('/lie'), 'content-length: 3'], false),
+    () => length,
+  );
+  assert.deepEqual(await outcome('/lie'), [499, 'DPE']);
+
+  const breaking = await open((client) => client.headers(1, request('/wait/1')));
+  await waiting('/wait/1');
+  breaking.send(frame(frameTypes.data, 0, 0, Buffer.alloc(1)));
+  assert.deepEqual(await outcome('/wait/1'), [499, 'DPE']);
+
+  const leaving = await open((client) => client.headers(1, request('/wait/2')));
+  await waiting('/wait/2');
+  leaving.send(frame(frameTypes.rstStream, 0, 1, Buffer.from([0, 0, 0, 8])));
+  assert.deepEqual(await outcome('/wait/2'), [499, 'DC']);
+
+  const gone = await open((client) => client.headers(1, request('/wait/3')));
+  await waiting('/wait/3');
+  gone.client.socket.resetAndDestroy();
+  assert.deepEqual(await outcome('/wait/3'), [499, 'DC']);
+  for (const { client } of [malformed, lying, breaking, leaving]) client.destroy();
+  await eventually(
+    async () => (await gateway.admin('/metrics')).includes('\nsluice_http_requests_in_flight 0\n') || undefined,
+    'nothing to be in flight',
+  );
 });
