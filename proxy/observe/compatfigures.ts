@@ -33,8 +33,12 @@ export const compatFamilies = {
     help: 'Duration of requests that a backend answered.',
     labels,
   },
-  nginx_ingress_controller_request_size: { type: 'histogram', help: 'Bytes received from clients.', labels },
-  nginx_ingress_controller_response_size: { type: 'histogram', help: 'Bytes sent to clients.', labels },
+  nginx_ingress_controller_request_size: {
+    type: 'histogram',
+    help: 'Bytes received from clients, without heads.',
+    labels,
+  },
+  nginx_ingress_controller_response_size: { type: 'histogram', help: 'Bytes sent to clients, heads included.', labels },
 } as const satisfies Families;
 
 const show = exposition(compatFamilies);

@@ -7,7 +7,7 @@ const routeLabels = ['kind', 'namespace', 'name', 'route', 'backend', 'service',
 export const trafficFamilies = {
   sluice_http_requests_total: {
     type: 'counter',
-    help: 'Requests that ended, by class of the status sent.',
+    help: 'Requests that ended, by class of the status sent; without one 4xx (499), and above 599 none.',
     labels: ['code'],
   },
   sluice_http_responses_flagged_total: {
@@ -26,8 +26,16 @@ export const trafficFamilies = {
     help: 'From the last try of a request until the head of its response came.',
     labels: [],
   },
-  sluice_http_request_bytes_total: { type: 'counter', help: 'Bytes received from clients in requests.', labels: [] },
-  sluice_http_response_bytes_total: { type: 'counter', help: 'Bytes sent to clients in responses.', labels: [] },
+  sluice_http_request_bytes_total: {
+    type: 'counter',
+    help: 'Bytes received from clients in bodies of requests.',
+    labels: [],
+  },
+  sluice_http_response_bytes_total: {
+    type: 'counter',
+    help: 'Bytes sent to clients in responses, heads included.',
+    labels: [],
+  },
   sluice_upstream_retries_total: { type: 'counter', help: 'Tries beyond the first one of a request.', labels: [] },
   sluice_upstream_retries_refused_total: {
     type: 'counter',
@@ -68,7 +76,7 @@ export const trafficFamilies = {
   },
   sluice_route_requests_total: {
     type: 'counter',
-    help: 'Requests of a route that ended, by class of the status sent.',
+    help: 'Requests of a route that ended, by class of the status sent; without one 4xx (499), and above 599 none.',
     labels: [...routeLabels, 'code'],
   },
   sluice_route_request_duration_seconds: {
@@ -78,12 +86,12 @@ export const trafficFamilies = {
   },
   sluice_route_request_bytes_total: {
     type: 'counter',
-    help: 'Bytes received in requests of a route.',
+    help: 'Bytes received in bodies of requests of a route.',
     labels: routeLabels,
   },
   sluice_route_response_bytes_total: {
     type: 'counter',
-    help: 'Bytes sent in responses of a route.',
+    help: 'Bytes sent in responses of a route, heads included.',
     labels: routeLabels,
   },
   sluice_route_retries_total: {

@@ -4,7 +4,7 @@
  * them. Of timeouts, each has its own: the setting that it comes from stands behind it.
  */
 export const flagMeanings = {
-  '-': 'the backend answered',
+  '-': 'the backend answered; the two sides ended a WebSocket or a flow, a UDP flow by saying no more',
   NR: 'no route',
   NE: 'no endpoint that can take it',
   UO: 'the backend has as much as it may have: max-requests and its kin',
@@ -18,12 +18,12 @@ export const flagMeanings = {
   UT: 'the backend was silent for too long: proxy-read-timeout',
   UTT: 'no response head in the time of one try: per-try-timeout',
   DT: 'the whole request took too long: request-timeout',
-  SI: 'a WebSocket or a flow was silent for too long: websocket-idle-timeout, proxy-stream-timeout',
-  DPE: 'the request was malformed, or a PROXY header was, was missing, or came from a stranger',
+  SI: 'a WebSocket or a TCP flow was silent for too long: websocket-idle-timeout, proxy-stream-timeout',
+  DPE: 'the request was malformed, its HTTP/2 connection broke a rule, or a PROXY header was malformed, was missing, or came from a stranger',
   CC: "the client's certificate: none, not trusted, for somebody else, or asked for by another host",
   AD: "the client's address may not come here: denylist-source-range, allowlist-source-range",
   DC: 'the client went away',
-  DHT: 'the client did not send the request head, or a PROXY header, in time: --limit-head-ms, proxy-protocol-header-timeout',
+  DHT: 'the client did not send the request head, a PROXY header or a ClientHello in time: --limit-head-ms, proxy-protocol-header-timeout, --limit-handshake-ms',
   DBT: 'the client did not send the request body in time: --limit-body-idle-ms',
   DWT: 'the client did not take the response in time: --limit-write-idle-ms',
   GE: 'the gateway ended before it did: --drain-grace',

@@ -12,12 +12,28 @@ interface LogField {
 export const logFields = {
   start_time: { type: 'time', ofFlows: true, help: 'when the request began, RFC 3339 in UTC' },
   method: { type: 'text', ofFlows: true, help: 'null where nothing could be read' },
-  path: { type: 'text', ofFlows: true, help: 'request target as the client sent it, with its query' },
-  protocol: { type: 'text', ofFlows: true, help: 'HTTP/1.0, HTTP/1.1, HTTP/2, TCP or UDP' },
-  response_code: { type: 'number', ofFlows: true, help: 'status that was sent; 0: none' },
+  path: {
+    type: 'text',
+    ofFlows: true,
+    help: 'request target as the client sent it, with its query, but without scheme and host; null where the request was refused before',
+  },
+  protocol: { type: 'text', ofFlows: true, help: 'HTTP/1.0, HTTP/1.1, HTTP/2.0, TCP or UDP' },
+  response_code: {
+    type: 'number',
+    ofFlows: true,
+    help: 'status that was sent, 101 for every WebSocket; 499: none before the client or the gateway ended it; 0: of flows',
+  },
   response_flags: { type: 'text', ofFlows: true, help: 'why the gateway decided how it ended: see below' },
-  bytes_received: { type: 'number', ofFlows: true, help: 'from the client' },
-  bytes_sent: { type: 'number', ofFlows: true, help: 'to the client' },
+  bytes_received: {
+    type: 'number',
+    ofFlows: true,
+    help: 'of the request body, without its framing; of WebSockets and flows, all that the client sent after the head',
+  },
+  bytes_sent: {
+    type: 'number',
+    ofFlows: true,
+    help: 'heads and bodies to the client, with the framing of HTTP/1.1; heads of HTTP/2 as they are before compression',
+  },
   duration: { type: 'number', ofFlows: true, help: 'from its first byte to the last of the response, ms' },
   upstream_service_time: {
     type: 'number',
@@ -36,7 +52,11 @@ export const logFields = {
   },
   authority: { type: 'text', ofFlows: true, help: 'host that was asked for' },
   upstream_host: { type: 'text', ofFlows: true, help: 'address:port of the last try' },
-  upstream_tries: { type: 'number', ofFlows: true, help: 'endpoints that were tried; 0: none' },
+  upstream_tries: {
+    type: 'number',
+    ofFlows: true,
+    help: 'tries at endpoints; 0: none. A kept connection that had died is replaced within a try',
+  },
   retry_refused: {
     type: 'text',
     ofFlows: false,

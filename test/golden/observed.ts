@@ -89,7 +89,7 @@ export function logsDocument(): string {
     '',
     '## Response flags',
     '',
-    'One per line, in `response_flags` and as label `flag` of metrics. `-`: the end came from the backend.',
+    'One per line, in `response_flags` and as label `flag` of metrics. `-`: it was not the gateway that ended it.',
     '',
     ...markdownTable([
       ['Flag', 'Meaning'],
