@@ -49,17 +49,17 @@ function neighbourOf(row: BgpPeer, plan: EdgePlan, self: EdgeNode | undefined): 
   const isOnLink = family === 6 && isLinkLocal(row.address);
   if (isOnLink && row.interface === null) return 'its address is link-local, and no interface is given';
   if (row.multihopTtl !== null && (isOnLink || row.interface !== null)) return 'it is both on a link and hops away';
-  if (row.sourceAddress !== null && familyOf(row.sourceAddress) !== family)
-    return 'its source address is of the other family';
-  if (row.interface === null && isLinkLocal(row.sourceAddress))
-    return 'it has a link-local source, and no interface is given';
+  // Any address is none to BIRD, which then wants one for BFD over hops.
+  const source = isAny(row.sourceAddress) ? null : row.sourceAddress;
+  if (source !== null && familyOf(source) !== family) return 'its source address is of the other family';
+  if (row.interface === null && isLinkLocal(source)) return 'it has a link-local source, and no interface is given';
   if ((row.keepaliveSeconds ?? 0) > (row.holdTimeSeconds ?? usualHoldSeconds))
     return 'its keepalives are longer apart than its hold time';
   const password = row.secretId === null ? null : BgpPassword.safeParse(plan.secret.get(row.secretId)?.value).data;
   if (password === undefined) return 'its password is not one that TCP MD5 takes';
-  const own = (self?.addresses ?? []).find((address) => familyOf(address) === family) ?? null;
+  const own = (self?.addresses ?? []).find((each) => familyOf(each) === family && !isLinkLocal(each)) ?? null;
   // BIRD finds the address of a session on a link by itself; BFD over hops has to be told.
-  const localAddress = row.sourceAddress ?? (row.multihopTtl !== null && row.bfd !== null ? own : null);
+  const localAddress = source ?? (row.multihopTtl !== null && row.bfd !== null ? own : null);
   if (localAddress === null && row.multihopTtl !== null && row.bfd !== null)
     return 'BFD over hops needs an address of the node, and it has none of this family';
   const families = ([4, 6] as const).filter(
@@ -70,6 +70,10 @@ function neighbourOf(row: BgpPeer, plan: EdgePlan, self: EdgeNode | undefined): 
 
 /** Of BIRD. */
 const usualHoldSeconds = 240;
+
+function isAny(address: string | null): boolean {
+  return address !== null && ipaddr.parse(address).range() === 'unspecified';
+}
 
 function isLinkLocal(address: string | null): boolean {
   return address !== null && ipaddr.parse(address).range() === 'linkLocal';
