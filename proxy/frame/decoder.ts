@@ -9,11 +9,18 @@ import { entryOverhead, TableEntry } from './tableentry.ts';
 const tableBytes = 4_096;
 /** As many entries as fit, and a power of two. */
 const ringLength = tableBytes / entryOverhead;
+const ringBytes = 8 * ringLength;
+/** The object of one, beside its bytes. */
+const entryBytes = 64;
+const nothing = Buffer.alloc(0);
 
 /** Decodes field blocks (RFC 7541). One per connection: its dynamic table is the peer's encoder's. */
 export class Decoder {
   /** Made with the first entry: most idle connections have none. */
-  #ring: TableEntry[] | null = null;
+  #ring: (TableEntry | null)[] | null = null;
+  /** The lines of the entries, one behind the other: a buffer for each takes four times as much as most of them. */
+  #room = nothing;
+  #roomUsed = 0;
   /** Entries ever added; the newest is at this minus one. */
   #added = 0;
   #count = 0;
@@ -21,6 +28,11 @@ export class Decoder {
   #capacity = tableBytes;
   // The integer or string that was read last: a second result of the functions below.
   #at = 0;
+
+  /** Bytes of the table, and of what it is made of. */
+  get heldBytes(): number {
+    return this.#ring === null ? 0 : ringBytes + this.#room.length + this.#bytes + this.#count * entryBytes;
+  }
 
   /**
    * Decodes a whole block into the section.
@@ -67,7 +79,7 @@ export class Decoder {
       named = this.#entry(index);
       if (named === null) return -1;
       nameEnd = start + named.nameLength;
-      named.line.copy(bytes, start, 0, named.nameLength);
+      named.bytes.copy(bytes, start, named.start, named.start + named.nameLength);
     }
     bytes[nameEnd] = 0x3a;
     bytes[nameEnd + 1] = 0x20;
@@ -121,17 +133,50 @@ export class Decoder {
     if (index <= mostStaticIndex) return index < 0 ? null : (staticEntries[index] as TableEntry | null);
     const age = index - mostStaticIndex;
     if (age > this.#count) return null;
-    return (this.#ring as TableEntry[])[(this.#added - age) & (ringLength - 1)] as TableEntry;
+    return this.#aged(age);
   }
 
   #add(entry: TableEntry): void {
     this.#evict(this.#capacity - entry.size);
     // An entry larger than the table empties it and is no error (RFC 7541 §4.4).
     if (entry.size > this.#capacity) return;
-    this.#ring ??= new Array<TableEntry>(ringLength);
+    this.#takeLine(entry);
+    this.#ring ??= new Array<TableEntry | null>(ringLength).fill(null);
     this.#ring[this.#added++ & (ringLength - 1)] = entry;
     this.#count++;
     this.#bytes += entry.size;
+  }
+
+  /** Copies it behind the others; those that have left the table make room. */
+  #takeLine(entry: TableEntry): void {
+    const { length } = entry;
+    if (this.#roomUsed + length > this.#room.length) this.#makeRoom(length);
+    entry.bytes.copy(this.#room, this.#roomUsed, entry.start, entry.start + length);
+    entry.bytes = this.#room;
+    entry.start = this.#roomUsed;
+    this.#roomUsed += length;
+  }
+
+  #makeRoom(bytes: number): void {
+    const from = this.#count === 0 ? this.#roomUsed : this.#aged(this.#count).start;
+    const used = this.#roomUsed - from;
+    // Twice as much as is needed, so that lines are moved once in a while only.
+    const isLarge = this.#room.length >= 2 * (used + bytes);
+    // Not out of Buffer's pool: it lives as long as its connection and would keep a slab of 64 KiB alive.
+    const room = isLarge ? this.#room : Buffer.allocUnsafeSlow(2 * (used + bytes));
+    this.#room.copy(room, 0, from, this.#roomUsed);
+    for (let age = this.#count; age > 0; age--) {
+      const entry = this.#aged(age);
+      entry.bytes = room;
+      entry.start -= from;
+    }
+    this.#room = room;
+    this.#roomUsed = used;
+  }
+
+  /** The entry that was added so many entries ago; the newest is 1. */
+  #aged(age: number): TableEntry {
+    return (this.#ring as TableEntry[])[(this.#added - age) & (ringLength - 1)] as TableEntry;
   }
 
   #resize(capacity: number): boolean {
@@ -143,9 +188,10 @@ export class Decoder {
 
   #evict(bytes: number): void {
     while (this.#count > 0 && this.#bytes > bytes) {
-      const oldest = (this.#ring as TableEntry[])[(this.#added - this.#count) & (ringLength - 1)] as TableEntry;
+      this.#bytes -= this.#aged(this.#count).size;
+      // It may keep a text of its own alive.
+      (this.#ring as (TableEntry | null)[])[(this.#added - this.#count) & (ringLength - 1)] = null;
       this.#count--;
-      this.#bytes -= oldest.size;
     }
   }
 }

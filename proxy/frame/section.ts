@@ -90,11 +90,10 @@ export class FieldSection {
       this.#addPseudo(entry.pseudo, entry.text);
       return;
     }
-    const { line } = entry;
+    const { bytes: line, start, length } = entry;
     const { bytes, at } = this;
-    const length = line.length;
-    if (length > 48) bytes.set(line, at);
-    else for (let i = 0; i < length; i++) bytes[at + i] = line[i] as number;
+    if (length > 48) line.copy(bytes, at, start, start + length);
+    else for (let i = 0; i < length; i++) bytes[at + i] = line[start + i] as number;
     this.#addLine(entry.id, entry.nameLength, entry.valueLength);
   }
 

@@ -6,8 +6,9 @@ export const entryOverhead = 32;
 
 /** One field of a table. It is looked at when it enters, so that a reference to it costs a copy and nothing else. */
 export class TableEntry {
-  /** The line `name: value` CRLF. */
-  readonly line: Buffer;
+  /** Where the line `name: value` CRLF lies; who has the entry in a table may move it. */
+  bytes: Buffer;
+  start: number;
   readonly nameLength: number;
   readonly valueLength: number;
   /** nameIds of a field, or malformedName. */
@@ -17,26 +18,30 @@ export class TableEntry {
   /** Value of a pseudo-header field; '' of others. */
   readonly text: string;
 
-  /** A copy of the line that `bytes[start, end)` holds. */
+  /** Of the line that `bytes[start, end)` holds. */
   constructor(bytes: Buffer, start: number, end: number, nameLength: number) {
-    // Not out of Buffer's pool: an entry lives as long as its connection and would keep a slab of 64 KiB alive.
-    const line = Buffer.allocUnsafeSlow(end - start);
-    bytes.copy(line, 0, start, end);
-    const valueStart = nameLength + 2;
-    const valueEnd = line.length - 2;
-    this.line = line;
+    const nameEnd = start + nameLength;
+    const valueStart = nameEnd + 2;
+    const valueEnd = end - 2;
+    this.bytes = bytes;
+    this.start = start;
     this.nameLength = nameLength;
     this.valueLength = valueEnd - valueStart;
-    this.pseudo = pseudoIdOf(line, 0, nameLength);
+    this.pseudo = pseudoIdOf(bytes, start, nameEnd);
     if (this.pseudo === pseudoIds.none) {
-      this.id = fieldIdOf(line, 0, nameLength);
-      this.isMalformed = this.id === malformedName || !isFieldValue(this.id, line, valueStart, valueEnd);
+      this.id = fieldIdOf(bytes, start, nameEnd);
+      this.isMalformed = this.id === malformedName || !isFieldValue(this.id, bytes, valueStart, valueEnd);
       this.text = '';
     } else {
       this.id = 0;
-      this.isMalformed = !isPseudoValue(this.pseudo, line, valueStart, valueEnd);
-      this.text = latin1(line, valueStart, valueEnd);
+      this.isMalformed = !isPseudoValue(this.pseudo, bytes, valueStart, valueEnd);
+      this.text = latin1(bytes, valueStart, valueEnd);
     }
+  }
+
+  /** Of the line, in bytes. */
+  get length(): number {
+    return this.nameLength + this.valueLength + 4;
   }
 
   /** As RFC 7541 §4.1 counts it. */

@@ -89,8 +89,9 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
 
   get heldBytes(): number {
     if (this.#link.isDestroyed) return 0;
-    let bytes = this.session.output.length + this.#link.unsentBytes + this.#link.roomBytes + this.#begunBytes;
-    for (const { pendingBytes, unconsumed, peer } of this.session.streams.values()) {
+    const { output, decoder, streams } = this.session;
+    let bytes = output.length + this.#link.unsentBytes + this.#link.roomBytes + this.#begunBytes + decoder.heldBytes;
+    for (const { pendingBytes, unconsumed, peer } of streams.values()) {
       const exchange = peer?.exchange ?? null;
       bytes += unconsumed + pendingBytes;
       bytes += exchange === null ? requestBytes : keptBytes(exchange) + takenBytes(exchange);

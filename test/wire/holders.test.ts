@@ -150,10 +150,15 @@ function requests(count: number, first: Buffer, block: Buffer): Buffer {
   return Buffer.concat([Buffer.from(h2Preface(''), 'latin1'), ...frames]);
 }
 
+/** A field that enters the table (RFC 7541 §6.2.1), shorter than 127 bytes or 3,900 bytes long. */
+function added(value: string): Buffer {
+  const length = value.length < 127 ? [value.length] : [0x7f, 0xbd, 0x1d];
+  return Buffer.concat([Buffer.from([0x40, 1, 0x78, ...length]), Buffer.from(value)]);
+}
+
 test('of HTTP/2 those are ended first whose heads are long, and not who has more requests', async () => {
-  // Into the table, and from then on a byte is 4 KB (RFC 7541 §6.1).
-  const literal = Buffer.concat([Buffer.from([0x40, 1, 0x78, 0x7f, 0xbd, 0x1d]), Buffer.alloc(3_900, 'a')]);
-  const long = requests(10, literal, Buffer.alloc(7, 0xbe));
+  // From the second on a byte is 4 KB (RFC 7541 §6.1).
+  const long = requests(10, added('a'.repeat(3_900)), Buffer.alloc(7, 0xbe));
   const start = await begin(224, { connections: 600 }, long);
   const nothing = Buffer.alloc(0);
   const honest = await RawClient.open({ port: sluice.httpPort });
@@ -162,4 +167,25 @@ test('of HTTP/2 those are ended first whose heads are long, and not who has more
   await othersAreServed();
   assert.ok(!honest.isEnded && !honest.isClosed);
   honest.destroy();
+});
+
+test('what has left the table of an HTTP/2 connection takes nothing: two hundred of those kept everybody else from being served', async () => {
+  const long = Buffer.concat(Array<Buffer>(4).fill(added('a'.repeat(3_900))));
+  const start = await begin(224, { connections: 400, perSecond: 200 }, requests(32, long, long));
+  const flood = start();
+  await eventually(async () => (flood.connected >= 400 ? true : undefined), 'all to be connected');
+  let served = 0;
+  await eventually(async () => {
+    served = (await ask()) === 200 ? served + 1 : 0;
+    return served === 5 ? true : undefined;
+  }, 'others to be served, five in a row');
+});
+
+test('and what is in it, however short, little more than its bytes', async () => {
+  const short = Buffer.concat(Array.from({ length: 95 }, (_, nth) => added(`${1_000 + nth}`)));
+  const start = await begin(224, { connections: 6_000 }, requests(1, short, short));
+  const [worker = 0] = childrenOf(sluice.process.pid);
+  start();
+  await othersAreServed();
+  assert.ok(mostResidentBytes(worker) <= 256 * mib, `${mostResidentBytes(worker) >> 20} MiB`);
 });
