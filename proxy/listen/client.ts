@@ -60,7 +60,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   receive(buffer: Buffer, start: number, end: number): void {
     readClock();
     if (this.held !== null && this.phase <= phaseHead) {
-      this.held.add(buffer, start, end);
+      this.#hold(buffer, start, end);
       // A head is looked at again only when another line of it has ended, or dripping clients would cost their square.
       const isLonger = this.held.length < this.engine.limits.headBytes && !buffer.subarray(start, end).includes(0x0a);
       if (!isLonger) this.#consumeHeld(this.held);
@@ -107,6 +107,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   }
 
   #hold(buffer: Buffer, start: number, end: number): void {
+    this.engine.pressure.putBy(end - start);
     this.held = (this.held ?? new Held()).add(buffer, start, end);
   }
 
@@ -119,7 +120,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   /** @returns the offset after what was used */
   #readHead(buffer: Buffer, start: number, end: number): number {
     const engine = this.engine;
-    if (!this.#hasTurn && isLongHead(buffer, start, end) && engine.pressure.hasRoomFor(end - start)) {
+    if (!this.#hasTurn && isLongHead(buffer, start, end) && !engine.pressure.isFull) {
       this.#awaitTurn(buffer, start, end);
       return end;
     }
@@ -128,8 +129,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     const after = parseRequestHead(exchange.line, exchange.head, buffer, start, end, engine.limits);
     if (after === needsMore) {
       giveExchange(exchange);
-      if (engine.pressure.hasRoomFor(end - start)) this.#hold(buffer, start, end);
-      else this.#refuseHead(refusals.overload);
+      if (engine.pressure.isFull) this.#refuseHead(refusals.overload);
+      else this.#hold(buffer, start, end);
       if (this.phase === phaseIdle) {
         this.phase = phaseHead;
         this.headSinceMs = clock.nowMs;

@@ -248,6 +248,18 @@ test('so do those whose heads are long, however little of them is sent', async (
   await survived(sending(600, longHeads(100)));
 });
 
+test('so does what comes all at once behind requests that wait for their answers', async () => {
+  const sockets: Socket[] = [];
+  await survived({
+    connections: 6_000,
+    behave(socket) {
+      socket.write(get('/sink', 'gw.test'));
+      if (sockets.push(socket) === 6_000) for (const each of sockets) each.write(large.subarray(0, 60_000));
+      return undefined;
+    },
+  });
+});
+
 const piece = Buffer.alloc(16_000, '\x40');
 
 test('so do field blocks that never end', async () => {
