@@ -126,12 +126,15 @@ async function readDefaultInterfaces(family: string): Promise<string[]> {
 /** null: there is no ip, or it says something else. */
 async function ipJson<T>(args: readonly string[], schema: z.ZodType<T>): Promise<T | null> {
   try {
-    const { stdout } = await run('ip', ['-j', ...args]);
+    const { stdout } = await run('ip', ['-j', ...args], { maxBuffer: mostBytes });
     return schema.parse(JSON.parse(stdout || '[]'));
   } catch {
     return null;
   }
 }
+
+/** Beside kube-proxy with IPVS an interface has the addresses of all Services, of 150 bytes each. */
+const mostBytes = 256 * 1_048_576;
 
 async function readSysctls(interfaces: readonly Interface[]): Promise<Map<string, string>> {
   const perInterface = ['all', ...interfaces.map(({ name }) => name)].flatMap((name) =>
