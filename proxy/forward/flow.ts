@@ -30,7 +30,7 @@ export abstract class Flow implements FlowRecord, PickFacts {
   readonly route: CompiledL4Route | null;
   backend: LiveBackend | null = null;
   endpoint: EndpointState | null = null;
-  readonly startMs: number;
+  startMs: number;
   durationMs = 0;
   answerMs = -1;
   flag: ResponseFlag = '-';
@@ -56,6 +56,12 @@ export abstract class Flow implements FlowRecord, PickFacts {
 
   get isOver(): boolean {
     return this.#isOver;
+  }
+
+  /** It is told with what went before it. */
+  tellFrom(sinceMs: number): void {
+    this.durationMs = this.startedAtMs - sinceMs;
+    this.startMs -= this.durationMs;
   }
 
   /** Draws the backend, once. @returns false when nothing can be forwarded; the flag says why */
@@ -119,7 +125,7 @@ export abstract class Flow implements FlowRecord, PickFacts {
     this.#isOver = true;
     this.flag = flag;
     this.endTry(this.answerMs === -1 ? 'abandoned' : 'success');
-    this.durationMs = clock.nowMs - this.startedAtMs;
+    this.durationMs += clock.nowMs - this.startedAtMs;
     this.engine.observer.flowEnded(this);
     return true;
   }

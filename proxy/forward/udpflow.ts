@@ -157,7 +157,7 @@ export class UdpFlow extends Flow implements Expiring {
   }
 
   destroy(): void {
-    this.#end('-');
+    this.#end(this.engine.isOver ? 'GE' : '-');
     this.#start.over(this);
   }
 

@@ -38,6 +38,7 @@ export class Preamble extends Nascent implements Receiver {
   #hello: ClientHello | null = null;
   #held = nothing;
   #heldBytes = 0;
+  readonly #sinceMs = clock.nowMs;
 
   constructor(options: PreambleOptions) {
     const { door, link, engine } = options;
@@ -162,6 +163,7 @@ export class Preamble extends Nascent implements Receiver {
     const { engine, door, link, replace } = this.#options;
     const start = { door, link, origin: this.#origin, serverName: '', route: null, held: nothing };
     const flow = new TcpFlow(engine, start);
+    flow.tellFrom(this.#sinceMs);
     replace(this, flow);
     flow.refuse(flag);
   }

@@ -124,14 +124,15 @@ test('over HTTP/2 interim heads and trailers are counted with the head', async (
 test('a request is told from its first byte on, though its head took long or never came', async () => {
   const slow = await RawClient.open({ port: gateway.httpPort });
   const never = await RawClient.open({ port: gateway.httpPort });
-  const sentAtMs = Date.now();
-  never.send('GET /never HTTP/1.1\r\nHost: web');
-  slow.send('GET /late HTTP/1.1\r\nHost: web');
-  await eventually(async () => Date.now() - sentAtMs >= 250 || undefined, 'a quarter of a second');
+  // That the request before it is answered shows that the beginning was read.
+  never.send(`${get('/before', 'web.test')}GET /never HTTP/1.1\r\nHost: web`);
+  slow.send(`${get('/before', 'web.test')}GET /late HTTP/1.1\r\nHost: web`);
+  for (const client of [slow, never]) await client.response(0);
+  const readAtMs = Date.now();
+  await eventually(async () => Date.now() - readAtMs >= 250 || undefined, 'a quarter of a second');
   slow.send('.test\r\n\r\n');
   never.end();
-  await slow.response(0);
-  await never.response(0);
+  for (const client of [slow, never]) await client.response(1);
   for (const client of [slow, never]) client.destroy();
   const unread = await lineOf((line) => line.response_flags === 'DC', 'the head that never came');
   assert.ok(unread.duration >= 200, String(unread.duration));
@@ -143,7 +144,7 @@ test('a request is told from its first byte on, though its head took long or nev
   // The next request of a connection is its own.
   const again = await RawClient.open({ port: gateway.httpPort });
   again.send('GET /first HTTP/1.1\r\nHost: web');
-  await eventually(async () => Date.now() - sentAtMs >= 500 || undefined, 'another quarter');
+  await eventually(async () => Date.now() - readAtMs >= 500 || undefined, 'another quarter');
   again.send(`.test\r\n\r\n`);
   await again.response(0);
   again.send(get('/second', 'web.test'));
