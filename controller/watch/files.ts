@@ -135,14 +135,14 @@ class FileSource implements FileWatch {
     try {
       const records = new Map<string, FileRecord>();
       const { paths, closed } = await findManifests(dir);
-      for (const path of paths.sort()) {
-        const record = await readRecord(dir, path, this.#recordsByPath.get(path));
+      // What cannot be looked at is not gone: its last good content stays in force, in its place.
+      const isKept = (path: string) => closed.some((folder) => path.startsWith(join(folder.path, '/')));
+      const kept = [...this.#recordsByPath.keys()].filter(isKept);
+      for (const path of [...paths, ...kept].sort()) {
+        const before = this.#recordsByPath.get(path);
+        const record = before && isKept(path) ? before : await readRecord(dir, path, before);
         if (record) records.set(path, record);
-        if (record && !record.isSettled) nextMs = settledMs;
-      }
-      // What cannot be looked at is not gone: its last good content stays in force.
-      for (const [path, record] of this.#recordsByPath) {
-        if (closed.some((folder) => path.startsWith(join(folder.path, '/')))) records.set(path, record);
+        if (record && record !== before && !record.isSettled) nextMs = settledMs;
       }
       const closedProblems = closed.map(({ path, reason }) => unreadableFile(relative(dir, path), reason));
       // Comparing 10,000 objects once a second took 2 % of a core, where nothing had moved.

@@ -241,21 +241,26 @@ test('a folder below, or a file, that cannot be read for now is told, and keeps 
   for (const name of ['below', 'closed']) await mkdir(join(dir, name));
   await write('below/a.yaml', service('a'));
   await write('b.yaml', service('b'));
+  // Of what is there twice it stays the first, too.
+  await write('c.yaml', service('a', 81));
   start();
   await updateWhere((update) => portOf(update, 'a') === 80 && portOf(update, 'b') === 80);
   for (const name of ['below', 'closed', 'b.yaml']) await chmod(join(dir, name), 0);
   // Root may read everything; nobody (65534 by convention) may not.
   if (isRoot) process.seteuid?.(65_534);
   try {
-    const update = await updateWhere(({ unreadable }) => unreadable.length === 3);
+    const update = await updateWhere(({ unreadable }) => unreadable.length === 4);
     const told = update.unreadable.map(({ code, name }) => `${code} ${name}`);
-    assert.deepEqual(told.sort(), ['FileMalformed b.yaml', 'FileMalformed below', 'FileMalformed closed']);
+    assert.deepEqual(told.sort(), [
+      ...['FileMalformed b.yaml', 'FileMalformed below', 'FileMalformed closed'],
+      'ObjectDuplicate a',
+    ]);
     assert.deepEqual([portOf(update, 'a'), portOf(update, 'b')], [80, 80]);
   } finally {
     if (isRoot) process.seteuid?.(0);
     for (const name of ['below', 'closed', 'b.yaml']) await chmod(join(dir, name), 0o700);
   }
-  const update = await updateWhere(({ unreadable }) => unreadable.length === 0);
+  const update = await updateWhere(({ unreadable }) => unreadable.length === 1);
   assert.deepEqual([portOf(update, 'a'), portOf(update, 'b')], [80, 80]);
 });
 
