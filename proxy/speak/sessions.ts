@@ -2,12 +2,12 @@ import type { Problem } from '#table/problem.ts';
 import { namesOf } from './names.ts';
 import type { Neighbour } from './peers.ts';
 import { speakProblem } from './problems.ts';
-import type { SessionState } from './states.ts';
+import { pathTo, type SessionState } from './states.ts';
 
 /** How the sessions with the peers were when they were last looked at. */
 export class Sessions {
   #sessions: ReadonlyMap<string, SessionState> = new Map();
-  /** By address of the peer. */
+  /** By pathTo. */
   #paths: ReadonlyMap<string, string> = new Map();
   /** Protocols that were established since the agent looks. */
   readonly #wereUp = new Set<string>();
@@ -25,7 +25,7 @@ export class Sessions {
 
   /** Of the way to the peer; null: it is not watched. */
   isPathUp({ row }: Neighbour): boolean | null {
-    return row.bfd === null ? null : this.#paths.get(row.address) === 'up';
+    return row.bfd === null ? null : this.#pathOf(row) === 'up';
   }
 
   announcedTo({ row }: Neighbour): number {
@@ -35,7 +35,7 @@ export class Sessions {
   statusOf(neighbour: Neighbour): { name: string; isUp: boolean; detail: string } {
     const { row } = neighbour;
     const session = this.#sessionOf(row.id);
-    const path = row.bfd === null ? '' : `, BFD ${this.#paths.get(row.address) ?? 'down'}`;
+    const path = row.bfd === null ? '' : `, BFD ${this.#pathOf(row)}`;
     const state = this.isUp(neighbour)
       ? `established since ${session?.since}, ${session?.announced} routes${path}`
       : `${this.#silenceOf(row.id)}${path}`;
@@ -56,8 +56,12 @@ export class Sessions {
       return [speakProblem('PeerNotEstablished', row.source, values)];
     }
     if (this.isPathUp(neighbour) !== false) return [];
-    const state = this.#paths.get(row.address) ?? 'down';
+    const state = this.#pathOf(row);
     return [speakProblem('PeerPathDown', row.source, { node, peer, address, state })];
+  }
+
+  #pathOf(row: Neighbour['row']): string {
+    return this.#paths.get(pathTo(row.address, row.interface)) ?? 'down';
   }
 
   #silenceOf(peerId: string): string {

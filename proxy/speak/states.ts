@@ -40,12 +40,18 @@ export function sessionsOf({ lines }: Reply): Map<string, SessionState> {
   return sessions;
 }
 
-/** `show bfd sessions` → state by address of the peer: `up`, `down`, `init`, `admindown`. */
+/** What pathsOf calls the path to a peer. @param on interface; null: whichever leads there */
+export function pathTo(address: string, on: string | null): string {
+  return on === null ? address : `${address}%${on}`;
+}
+
+/** `show bfd sessions` → state by path to the peer: `up`, `down`, `init`, `admindown`. One link-local address may be on many links. */
 export function pathsOf({ lines }: Reply): Map<string, string> {
   const paths = new Map<string, string>();
   for (const { code, text } of lines) {
-    const [address = '', , state = ''] = text.trim().split(/\s+/);
-    if (code === bfdCode && /^[\da-f.:]*[.:][\da-f.:]*\w$/i.test(address)) paths.set(address, state.toLowerCase());
+    const [address = '', on = '', state = ''] = text.trim().split(/\s+/);
+    if (code !== bfdCode || !/^[\da-f.:]*[.:][\da-f.:]*\w$/i.test(address)) continue;
+    for (const path of [pathTo(address, null), pathTo(address, on)]) paths.set(path, state.toLowerCase());
   }
   return paths;
 }

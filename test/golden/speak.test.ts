@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { Neighbour } from '../../proxy/speak/peers.ts';
 import { type Reply, ReplyReader } from '../../proxy/speak/reply.ts';
-import { pathsOf, sessionsOf } from '../../proxy/speak/states.ts';
+import { Sessions } from '../../proxy/speak/sessions.ts';
+import { pathsOf, pathTo, sessionsOf } from '../../proxy/speak/states.ts';
+import { planRow } from '../kit/plans.ts';
 import { speechCases } from './speaking.ts';
 
 /** One file per case: rows of a plan in, the files of BIRD and problems out. `UPDATE=1` rewrites what is expected. */
@@ -27,7 +30,8 @@ const answers = [
   '1006-  BGP state:          Active\n     Last error:       Socket: No route to host\n0000 \n',
   '1020-s_bfd:\n IP address                Interface  State      Since         Interval  Timeout\n',
   ' 172.30.0.254              eth0       Up         2026-11-27 02:40:09.753    0.100    0.500\n',
-  ' fe80::1                   eth0       Down       2026-11-27 02:40:09.753    0.100    0.500\n0000 \n',
+  ' fe80::1                   eth0       Down       2026-11-27 02:40:09.753    0.100    0.500\n',
+  ' fe80::1                   eth1       Up         2026-11-27 02:40:09.753    0.100    0.500\n0000 \n',
 ].join('');
 
 function read(pieces: readonly Uint8Array[]): Reply[] {
@@ -65,5 +69,27 @@ test('sessions and paths are read out of what BIRD shows', () => {
     p_rack1: { state: 'Established', since: '2026-11-27 02:37:44.003', lastError: '', announced: 3 },
     p_x: { state: 'Active', since: '2026-11-27 02:39:04.612', lastError: 'Socket: No route to host', announced: 0 },
   });
-  assert.deepEqual(Object.fromEntries(pathsOf(bfd)), { '172.30.0.254': 'up', 'fe80::1': 'down' });
+  const paths = pathsOf(bfd);
+  assert.equal(paths.get(pathTo('172.30.0.254', null)), 'up');
+  assert.deepEqual(
+    ['eth0', 'eth1'].map((on) => paths.get(pathTo('fe80::1', on))),
+    ['down', 'up'],
+  );
+});
+
+test('a peer on one link is not said to be reached because another link has a router of the same address', () => {
+  const bfd = { receiveMs: 300, transmitMs: 300, multiplier: 3, isPassive: false };
+  const neighbours = ['eth0', 'eth1'].map((on): Neighbour => {
+    const row = planRow('peer', { id: on, address: 'fe80::1', interface: on, localAsn: 1, peerAsn: 2, bfd })
+      .row as Neighbour['row'];
+    return { row, password: null, localAddress: null, families: [6] };
+  });
+  const sessions = new Sessions();
+  const bfdReply = read([Buffer.from(answers)])[3];
+  if (bfdReply === undefined) throw new Error('there are four replies');
+  sessions.note(new Map(), pathsOf(bfdReply));
+  assert.deepEqual(
+    neighbours.map((each) => sessions.isPathUp(each)),
+    [false, true],
+  );
 });
