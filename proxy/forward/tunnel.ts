@@ -76,6 +76,7 @@ export function tunnelFromUpstream(
 export function leaveTunnel(engine: Engine, exchange: Exchange): void {
   const { tunnel } = exchange;
   if (tunnel === null || tunnel.isLeaving) {
+    exchange.flag = 'GE';
     closeTunnel(engine, exchange);
     return;
   }

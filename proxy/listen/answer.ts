@@ -72,8 +72,11 @@ export function truncate(engine: Engine, exchange: Exchange, { status, sentence 
 /** The client's connection is gone. */
 export function clientGone(engine: Engine, exchange: Exchange): void {
   abandonAttempt(exchange);
-  // A tunnel has no other end; and a client that we gave up is not one that went.
-  if (exchange.status !== 101 && exchange.flag === '-') exchange.flag = engine.isOver ? 'GE' : 'DC';
+  // A client that we gave up is not one that went; and a tunnel ends in no other way.
+  if (exchange.flag === '-') {
+    if (engine.isOver) exchange.flag = 'GE';
+    else if (exchange.status !== 101) exchange.flag = 'DC';
+  }
   // nginx's number for it; the client never sees it.
   if (exchange.status === 0) exchange.status = 499;
   exchange.willClose = true;

@@ -106,6 +106,11 @@ test('the word to go waits for the end of a frame, and is the last one', async (
   await drained;
   const frames = client.received.subarray(headEnd).toString('latin1');
   assert.match(frames, /^\x82\x0aabcdefghij(?:\x82\x01z)?\x88\x02\x03\xe9$/);
+  // It was told and did not go.
+  assert.deepEqual(
+    gateway.records.map(({ status, flag }) => [status, flag]),
+    [[101, 'GE']],
+  );
   client.destroy();
 });
 
