@@ -234,6 +234,15 @@ export function resultOf(status: number): TryResult {
 
 const outcome = { result: 'success' as TryResult, startedMs: 0, latencyMs: 0, nowMs: 0 };
 
+/** Tells the endpoint that it has agreed to a tunnel, which may stay for days: what fails meanwhile is not in a row with what failed before. */
+export function tunnelAgreed(exchange: Exchange): void {
+  outcome.result = 'success';
+  outcome.startedMs = exchange.tryStartedMs;
+  outcome.nowMs = clock.nowMs;
+  outcome.latencyMs = exchange.upstreamMs;
+  exchange.endpoint?.answered(outcome);
+}
+
 /** Tells the endpoint how the try ended; once per try. */
 export function endAttempt(exchange: Exchange, result: TryResult): void {
   const endpoint = exchange.endpoint;
@@ -243,10 +252,11 @@ export function endAttempt(exchange: Exchange, result: TryResult): void {
   const { circuit } = (exchange.backend as LiveBackend).state;
   circuit.requests--;
   if (exchange.tries > 1) circuit.retries--;
-  outcome.result = result;
+  const isTold = exchange.tunnel !== null && result === 'success';
+  outcome.result = isTold ? 'abandoned' : result;
   outcome.startedMs = exchange.tryStartedMs;
   outcome.nowMs = clock.nowMs;
-  outcome.latencyMs = latencyOf(exchange);
+  outcome.latencyMs = isTold ? 0 : latencyOf(exchange);
   endpoint.finished(outcome);
 }
 

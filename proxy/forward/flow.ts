@@ -97,6 +97,16 @@ export abstract class Flow implements FlowRecord, PickFacts {
     return endpoint;
   }
 
+  /** The endpoint has taken the connection, or answered. It is told at once, because a flow may stay for days. */
+  protected gotAnswer(): void {
+    this.answerMs = clock.nowMs - this.tryStartedMs;
+    outcome.result = 'success';
+    outcome.startedMs = this.tryStartedMs;
+    outcome.nowMs = clock.nowMs;
+    outcome.latencyMs = this.answerMs;
+    this.endpoint?.answered(outcome);
+  }
+
   /** Tells the endpoint how the try ended; once per try. */
   protected endTry(result: TryResult): void {
     const { endpoint } = this;
@@ -107,7 +117,7 @@ export abstract class Flow implements FlowRecord, PickFacts {
     outcome.result = result;
     outcome.startedMs = this.tryStartedMs;
     outcome.nowMs = clock.nowMs;
-    outcome.latencyMs = this.answerMs === -1 ? clock.nowMs - this.tryStartedMs : this.answerMs;
+    outcome.latencyMs = this.answerMs === -1 ? clock.nowMs - this.tryStartedMs : 0;
     endpoint.finished(outcome);
   }
 
@@ -124,7 +134,7 @@ export abstract class Flow implements FlowRecord, PickFacts {
     if (this.#isOver) return false;
     this.#isOver = true;
     this.flag = flag;
-    this.endTry(this.answerMs === -1 ? 'abandoned' : 'success');
+    this.endTry('abandoned');
     this.durationMs += clock.nowMs - this.startedAtMs;
     this.engine.observer.flowEnded(this);
     return true;

@@ -1,5 +1,5 @@
 import { type Link, lateBytesOf } from '../carry/link.ts';
-import { clock, readClock } from '../listen/clock.ts';
+import { readClock } from '../listen/clock.ts';
 import type { Connection } from '../listen/connection.ts';
 import type { Door } from '../listen/door.ts';
 import type { CompiledL4Route } from '../match/l4matcher.ts';
@@ -83,7 +83,7 @@ export class TcpFlow extends Flow implements Connection {
   connected(upstream: UpstreamEnd): void {
     readClock();
     if (upstream !== this.#upstream) return;
-    this.answerMs = clock.nowMs - this.tryStartedMs;
+    this.gotAnswer();
     this.#touch();
     upstream.other = this.#client;
     this.#client.other = upstream;

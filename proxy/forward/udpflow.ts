@@ -108,7 +108,7 @@ export class UdpFlow extends Flow implements Expiring {
   #answered(datagram: Buffer): void {
     readClock();
     if (this.isOver) return;
-    if (this.#answers++ === 0) this.answerMs = clock.nowMs - this.tryStartedMs;
+    if (this.#answers++ === 0) this.gotAnswer();
     this.bytesSent += datagram.length;
     if (this.#goneAtMs < clock.nowMs) this.#goneAtMs = clock.nowMs;
     this.#touch();

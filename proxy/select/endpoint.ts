@@ -119,6 +119,10 @@ export class LiveEndpoint implements EndpointState {
 
   finished(outcome: TryOutcome): void {
     if (this.inFlight > 0) this.inFlight--;
+    this.answered(outcome);
+  }
+
+  answered(outcome: TryOutcome): void {
     const { result, startedMs, latencyMs, nowMs } = outcome;
     if (result === 'abandoned') {
       // It says nothing but that the answer takes at least so long; no time at all says nothing, and is no latency to be chosen by.
