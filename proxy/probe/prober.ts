@@ -1,3 +1,4 @@
+import { silentAfter } from '#kit/patience.ts';
 import type { Backend, Endpoint, Endpoints } from '#table/backend.ts';
 import type { HealthCheck } from '#table/resilience.ts';
 import { isHttp2 } from '../forward/protocols.ts';
@@ -195,7 +196,7 @@ export class Prober {
     const { peer, check } = target;
     const aborter = new AbortController();
     target.aborter = aborter;
-    const heard = abortAfter(check.timeoutMs, aborter);
+    const heard = silentAfter(check.timeoutMs, () => aborter.abort());
     const fault = await askOnce(peer, check.probe, aborter.signal);
     heard();
     // Stopped meanwhile.
@@ -222,22 +223,6 @@ export class Prober {
     const { key, backendId } = target;
     this.#options.onHealth({ key, backendId, isHealthy: isGood, reason: fault ?? '' });
   }
-}
-
-/**
- * A timer that goes off late tells that nobody listened meanwhile, as while a large table is taken or where there is no core: the
- * answer may be there and is not read. So the endpoint gets as much more. @returns to be called when it has answered
- */
-function abortAfter(timeoutMs: number, aborter: AbortController): () => void {
-  const dueMs = performance.now() + timeoutMs;
-  let timer = setTimeout(
-    () => {
-      const lateMs = performance.now() - dueMs;
-      timer = setTimeout(() => aborter.abort(), Math.min(lateMs, timeoutMs));
-    },
-    Math.min(timeoutMs, mostTimerMs),
-  );
-  return () => clearTimeout(timer);
 }
 
 function stop(target: Target): void {

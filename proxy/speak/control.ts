@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { silentAfter } from '#kit/patience.ts';
 import { type Reply, ReplyReader } from './reply.ts';
 
 /** Longer, and BIRD hangs. */
@@ -60,7 +61,7 @@ class Replies {
   readonly #socket: Socket;
   readonly #reader = new ReplyReader();
   #waiting: PromiseWithResolvers<Reply> | null = null;
-  #timer: NodeJS.Timeout | undefined;
+  #heard = () => {};
   #failure: Error | null = null;
   isLate = false;
 
@@ -80,10 +81,10 @@ class Replies {
   next(): Promise<Reply> {
     if (this.#failure !== null) return Promise.reject(this.#failure);
     this.#waiting = Promise.withResolvers();
-    this.#timer = setTimeout(() => {
+    this.#heard = silentAfter(answerMs, () => {
       this.isLate = true;
       this.#socket.destroy(new Error('BIRD does not answer'));
-    }, answerMs);
+    });
     return this.#waiting.promise;
   }
 
@@ -95,7 +96,7 @@ class Replies {
   #settle(how: (waiting: PromiseWithResolvers<Reply>) => void): void {
     const waiting = this.#waiting;
     this.#waiting = null;
-    clearTimeout(this.#timer);
+    this.#heard();
     if (waiting !== null) how(waiting);
   }
 }
