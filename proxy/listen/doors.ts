@@ -3,9 +3,11 @@ import type { Listener } from '#table/listener.ts';
 import { talkers } from '../carry/talkers.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { ClientTrust } from './clienttrust.ts';
+import { clock } from './clock.ts';
 import type { Connection } from './connection.ts';
 import { type Door, doorOf } from './door.ts';
 import { Gate } from './gate.ts';
+import { Nascent } from './nascent.ts';
 import { connectionsByOpenFiles } from './openfiles.ts';
 import type { Pressure } from './pressure.ts';
 import { createPlainServer, type ServerOptions } from './server.ts';
@@ -51,6 +53,7 @@ export class Doors {
       capacity: this.#capacity,
       listening: () => this.#descriptors(),
       makeRoom: () => this.#makeRoom(),
+      giveUpHandshakes: () => this.#giveUpHandshakes(),
       saveMemory: () => {
         this.#makeRoom();
         engine.pools.closeHalf();
@@ -174,6 +177,18 @@ export class Doors {
     return some.length;
   }
 
+  #giveUpHandshakes(): number {
+    const late: Nascent[] = [];
+    this.#connections.forEach((connection) => {
+      if (connection instanceof Nascent && clock.nowMs - connection.begunAtMs > handshakePatienceMs)
+        late.push(connection);
+    });
+    late.sort((one, other) => one.begunAtMs - other.begunAtMs);
+    const some = late.slice(0, Math.max(1, this.#engine.limits.handshakes >> 6));
+    for (const connection of some) connection.expired();
+    return some.length;
+  }
+
   /** Ends connections that hold much, those first that hold most. Where all together hold little, it is not they who fill memory. */
   #shed(bytes: number, leastBytes: number): ShedBytes {
     const holders: { connection: Connection; heldBytes: number }[] = [];
@@ -257,6 +272,9 @@ export class Doors {
 
 /** Who keeps less is not shed: as many as a worker may have do not fill it with that. */
 const fewBytes = 4_096;
+
+/** A handshake that is meant takes a journey there and back, and what a worker has to do meanwhile. */
+const handshakePatienceMs = 500;
 
 /** A handle closes within a turn or two of the loop. */
 const cutOffMs = 1_000;

@@ -18,6 +18,11 @@ export interface GateOptions {
    * @returns how many
    */
   makeRoom(): number;
+  /**
+   * Ends some connections whose protocol has long been waited for, the oldest first, when there is no room for another one.
+   * @returns how many
+   */
+  giveUpHandshakes(): number;
   /** Memory is short: gives back what is kept for convenience. */
   saveMemory(): void;
   readonly shed: Shed;
@@ -41,6 +46,10 @@ export class Gate {
   #answersLeft = fewAnswers;
   /** Places that connections are leaving, and which are not taken yet. */
   #freed = 0;
+  /** The same, of those whose protocol has not begun. */
+  #freedHandshakes = 0;
+  /** None of them has been waited for long. */
+  #areAllFresh = false;
   /** Nobody is left to be sent away. */
   #isFreedForNow = false;
   /** In this period. */
@@ -137,6 +146,7 @@ export class Gate {
     this.#open--;
     // Its place is there to be seen, and must not be given away twice.
     if (this.#freed > 0) this.#freed--;
+    if (this.#freedHandshakes > 0) this.#freedHandshakes--;
     this.#sources.left(source);
   }
 
@@ -157,8 +167,8 @@ export class Gate {
     if (reason !== null) return reason;
     if (this.#open >= capacity && !this.#takeFreed()) return 'full';
     const handshakes = this.#open - this.#ready;
-    if (handshakes >= limits.handshakes) return 'handshakes';
     if (!isTrusted && isGreedy(source.connections - source.ready, handshakes, limits.handshakes)) return 'handshakes';
+    if (handshakes >= limits.handshakes && !this.#takeFreedHandshake()) return 'handshakes';
     return null;
   }
 
@@ -180,6 +190,17 @@ export class Gate {
     return true;
   }
 
+  /** Of a handshake that is not getting on: eight addresses would keep everybody out with those, a hundred a second. */
+  #takeFreedHandshake(): boolean {
+    if (this.#freedHandshakes === 0 && !this.#areAllFresh) {
+      this.#freedHandshakes = this.#options.giveUpHandshakes();
+      this.#areAllFresh = this.#freedHandshakes === 0;
+    }
+    if (this.#freedHandshakes === 0) return false;
+    this.#freedHandshakes--;
+    return true;
+  }
+
   /** Limits that somebody has set. */
   #isOverItsLimits(source: Source): boolean {
     const { connectionsPerSource, handshakesPerSource, newConnectionsPerSource } = this.#options.limits;
@@ -198,8 +219,8 @@ export class Gate {
     // Of what the worker could do just now: one that has little time has less for answers.
     this.#answersLeft = Math.min(mostAnswers, Math.max(fewAnswers, this.#letIn >> 3));
     this.#letIn = 0;
-    this.#freed = 0;
-    this.#isFreedForNow = false;
+    this.#freed = this.#freedHandshakes = 0;
+    this.#isFreedForNow = this.#areAllFresh = false;
     this.#sources.endPeriod(performance.now());
     if (this.pressure.isTight) this.#options.saveMemory();
     return { mostFresh, turnedAway, knocks, secure: this.secure };

@@ -23,7 +23,7 @@ export const Limits = z.object({
   newConnectionsPerSource: z.int().min(0).default(0),
   /** Request heads of one worker that are partly there; of more the one that waits longest is given up: 408. */
   halfOpenHeads: z.int().min(1).default(5_000),
-  /** TLS handshakes of one worker at a time; above it new connections are closed. */
+  /** TLS handshakes of one worker at a time; above it those that are not getting on make room, or new connections are closed. */
   handshakes: z.int().min(1).default(1_000),
   /** Of these, those of one source; 0: what is fair. */
   handshakesPerSource: z.int().min(0).default(0),

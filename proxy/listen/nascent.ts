@@ -16,10 +16,12 @@ export abstract class Nascent implements Connection {
   readonly idleSinceMs = 0;
   sweepIndex = -1;
   expiresAtMs: number;
+  readonly begunAtMs: number;
 
   /** @param waitMs how long it may take until its protocol begins */
   constructor(waitMs: number) {
     readClock();
+    this.begunAtMs = clock.nowMs;
     this.expiresAtMs = clock.nowMs + waitMs;
   }
 

@@ -68,6 +68,7 @@ function gateFor(makeRoom: () => number): Gate {
     capacity: 64,
     listening: () => [],
     makeRoom,
+    giveUpHandshakes: () => 0,
     saveMemory: nothing,
     shed: () => ({ bytes: 0, lateBytes: 0 }),
   });

@@ -6,7 +6,7 @@ import { h2Preface } from '../kit/attacks.ts';
 import { certificateFor } from '../kit/certificate.ts';
 import { Load } from '../kit/load.ts';
 import { ingress, ingressClass, type Manifest, service, tlsSecret } from '../kit/manifests.ts';
-import { get } from '../kit/rawclient.ts';
+import { exchange, get } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
@@ -202,6 +202,20 @@ describe('TLS handshakes', () => {
       assert.equal(flood.open, 16);
     });
   }
+
+  test('that are not getting on give way to new ones when there are as many as may be', async () => {
+    const sluice = await gateway({ handshakes: 16, 'handshake-ms': 3_600_000, connections: 1_000 });
+    const flood = attack({ port: sluice.httpsPort, from: many, connections: 16, behave: () => undefined });
+    await waitUntil(() => flood.connected === 16, 'them to be as many as may be');
+    for (let nth = 0; nth < 3; nth++) {
+      await eventually(async () => {
+        const tls = { servername: 'gw.test' };
+        const answered = await exchange({ port: sluice.httpsPort, tls }, get('/', 'gw.test')).catch(() => undefined);
+        return answered?.status === 200 ? true : undefined;
+      }, 'somebody else to be served');
+    }
+    assert.ok(flood.ended <= 3, `${flood.ended} gave way`);
+  });
 
   test('that are finished count no more', async () => {
     const sluice = await gateway({ handshakes: 12, connections: 1_000 });
