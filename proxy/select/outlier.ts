@@ -90,15 +90,18 @@ export function eject(ejection: Ejection, outlier: Outlier, badSinceMs: number, 
 
 /**
  * Counts how a try ended that was sent to an endpoint that is left out. One success ends the first ejection; each one more that is
- * held against it takes four times as many in a row, so that where all fail half of the time, and so all are used, nobody goes out
- * and in again for every few requests.
+ * held against it takes four times as many in a row, up to sixty-four, so that where all fail half of the time, and so all are used,
+ * nobody goes out and in again for every few requests.
  *
  * @returns whether it is well enough to be back
  */
 export function isWellAgain(ejection: Ejection, isSuccess: boolean): boolean {
   ejection.successes = isSuccess ? ejection.successes + 1 : 0;
-  return ejection.successes >= 4 ** (ejection.count - 1);
+  return ejection.successes >= Math.min(mostSuccesses, 4 ** (ejection.count - 1));
 }
+
+/** Each of them has failed elsewhere before, and for some such requests the budget of retries has nothing left. */
+const mostSuccesses = 64;
 
 /** The endpoint was found well: it is back before its time. */
 export function endEjection(ejection: Ejection, nowMs: number): void {

@@ -54,7 +54,7 @@ test('a new balanced session is found again where the retry went', () => {
   assert.equal(uidOf(again), opened.out.endpoint.uid);
 });
 
-test('a success ends the first ejection; each one more that is held against the endpoint takes four times as many in a row', () => {
+test('a success ends the first ejection; each one more that is held against the endpoint takes four times as many in a row, up to 64', () => {
   const longer = { ...outlier, maxEjectionMs: 600_000 };
   const opened = openBackend({ ...ways['round robin'], outlier: longer }, endpointRows(1));
   const { endpoint } = picked(opened.backend);
@@ -73,8 +73,12 @@ test('a success ends the first ejection; each one more that is held against the 
   assert.equal(succeeded(4), 3);
   assert.equal(ended('gateway-error'), 180_000);
   assert.equal(succeeded(16), 15);
+  for (const minutes of [4, 5]) {
+    assert.equal(ended('gateway-error'), minutes * 60_000);
+    assert.equal(succeeded(64), 63);
+  }
   // Forgiven by time spent inside.
-  nowMs += 60_000 * 3;
+  nowMs += 60_000 * 5;
   assert.equal(ended('gateway-error'), 60_000);
 });
 
