@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#kit/log.ts';
 import { reasonOf } from '#kit/reason.ts';
+import { doingOf } from '../fleet/doing.ts';
 import { Control } from './control.ts';
 import { files } from './files.ts';
 import type { Reply } from './reply.ts';
@@ -51,7 +52,9 @@ export class Bird {
     if (this.#control !== null) return true;
     const { dir, log } = this.#options;
     try {
-      const control = await Control.open(join(dir, files.socket));
+      const control = await Control.open(join(dir, files.socket), () =>
+        doingOf(Number(readIfThere(join(dir, files.pid)))),
+      );
       this.#control = control;
       this.downReason = null;
       control.closed.then(() => this.#lost(control));

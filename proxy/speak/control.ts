@@ -1,8 +1,9 @@
 import { connect, type Socket } from 'node:net';
 import { silentAfter } from '#kit/patience.ts';
+import type { Doing } from '../fleet/doing.ts';
 import { type Reply, ReplyReader } from './reply.ts';
 
-/** Longer, and BIRD hangs. */
+/** Longer, and BIRD hangs, unless all that it lacks is a core. */
 const answerMs = 10_000;
 
 /** A connection to the control socket of a BIRD: one command at a time, in the order of asking. */
@@ -22,10 +23,13 @@ export class Control {
     this.closed = closed;
   }
 
-  /** @throws an error whose code is ENOENT or ECONNREFUSED where nobody listens, and another when no BIRD answers in time */
-  static async open(path: string): Promise<Control> {
+  /**
+   * @param doing what BIRD does; null: nobody can tell
+   * @throws an error whose code is ENOENT or ECONNREFUSED where nobody listens, and another when no BIRD answers in time
+   */
+  static async open(path: string, doing: () => Doing | null = () => null): Promise<Control> {
     const socket = connect(path);
-    const replies = new Replies(socket);
+    const replies = new Replies(socket, doing);
     const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
     const greeting = await replies.next();
     const version = /^BIRD (\S+) ready/.exec(greeting.lines.at(-1)?.text ?? '')?.[1];
@@ -61,12 +65,14 @@ class Replies {
   readonly #socket: Socket;
   readonly #reader = new ReplyReader();
   #waiting: PromiseWithResolvers<Reply> | null = null;
+  readonly #doing: () => Doing | null;
   #heard = () => {};
   #failure: Error | null = null;
   isLate = false;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, doing: () => Doing | null) {
     this.#socket = socket;
+    this.#doing = doing;
     socket.on('error', (error) => this.#fail(error));
     socket.on('close', () => this.#fail(new Error('BIRD has closed the connection')));
     socket.on('data', (bytes: Buffer) => {
@@ -81,11 +87,21 @@ class Replies {
   next(): Promise<Reply> {
     if (this.#failure !== null) return Promise.reject(this.#failure);
     this.#waiting = Promise.withResolvers();
+    this.#wait(this.#doing()?.cpuMs ?? 0);
+    return this.#waiting.promise;
+  }
+
+  /** Who turns in a circle has had its time before long. @param cpuMsBefore what BIRD had taken of cores when it was asked */
+  #wait(cpuMsBefore: number): void {
     this.#heard = silentAfter(answerMs, () => {
+      const doing = this.#doing();
+      if (doing?.wantsCore === true && doing.cpuMs - cpuMsBefore < answerMs) {
+        this.#wait(cpuMsBefore);
+        return;
+      }
       this.isLate = true;
       this.#socket.destroy(new Error('BIRD does not answer'));
     });
-    return this.#waiting.promise;
   }
 
   #fail(error: Error): void {
