@@ -6,6 +6,7 @@ import type { FlowRecord, ResponseFlag } from '../observe/record.ts';
 import type { LiveBackend } from '../receive/live.ts';
 import type { EndpointState, PickFacts, TryResult } from '../select/types.ts';
 import type { Engine } from './engine.ts';
+import { type Failure, failures } from './failures.ts';
 
 /** Where a connection or flow comes from and what it was sent to: as its socket says, or as a PROXY header does. */
 export interface Origin {
@@ -77,8 +78,11 @@ export abstract class Flow implements FlowRecord, PickFacts {
     return true;
   }
 
-  /** An endpoint for the next try, other than those that failed if there is one; null when there is none, and the flag says why. */
-  protected nextEndpoint(): EndpointState | null {
+  /**
+   * An endpoint for the next try, other than those that failed if there is one; null when there is none, and the flag says why.
+   * @param failure of the try before, which costs a place in the budget; null: there was none
+   */
+  protected nextEndpoint(failure: Failure | null): EndpointState | null {
     const { circuit } = (this.backend as LiveBackend).state;
     const pick = circuit.isFull('connections')
       ? null
@@ -88,6 +92,10 @@ export abstract class Flow implements FlowRecord, PickFacts {
       return null;
     }
     const { endpoint } = pick;
+    if (failure !== null && !this.#isFree(failure, endpoint) && !this.engine.budget.withdraw(clock.nowMs)) {
+      this.flag = failure.flag;
+      return null;
+    }
     endpoint.started();
     circuit.connections++;
     this.endpoint = endpoint;
@@ -107,6 +115,11 @@ export abstract class Flow implements FlowRecord, PickFacts {
     this.endpoint?.answered(outcome);
   }
 
+  /** As for requests (retry.ts): whoever is asked in the place of one that is not there has no more than if chosen at first. */
+  #isFree(failure: Failure, endpoint: EndpointState): boolean {
+    return failure === failures.refused && this.tries === 1 && !this.tried.includes(endpoint);
+  }
+
   /** Tells the endpoint how the try ended; once per try. */
   protected endTry(result: TryResult): void {
     const { endpoint } = this;
@@ -121,12 +134,11 @@ export abstract class Flow implements FlowRecord, PickFacts {
     endpoint.finished(outcome);
   }
 
-  /** Whether the policy of the route allows another try now; takes it out of the budget. */
+  /** Whether the policy of the route allows another try now. */
   protected mayRetry(): boolean {
     const retry = this.route?.row.retry;
     if (retry === undefined || this.tries >= retry.attempts) return false;
-    const isLate = retry.withinMs > 0 && clock.nowMs - this.startedAtMs >= retry.withinMs;
-    return !isLate && this.engine.budget.withdraw(clock.nowMs);
+    return retry.withinMs === 0 || clock.nowMs - this.startedAtMs < retry.withinMs;
   }
 
   /** Writes the record. @returns false when it was written before */

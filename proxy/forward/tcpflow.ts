@@ -59,7 +59,7 @@ export class TcpFlow extends Flow implements Connection {
 
   /** Goes on to an endpoint, or refuses the client. */
   begin(): void {
-    if (this.chooseBackend()) this.#try();
+    if (this.chooseBackend()) this.#try(null);
     else this.#end(this.flag);
   }
 
@@ -68,8 +68,9 @@ export class TcpFlow extends Flow implements Connection {
     this.#end(flag);
   }
 
-  #try(): void {
-    const endpoint = this.nextEndpoint();
+  /** @param failure of the try before; null: there was none */
+  #try(failure: Failure | null): void {
+    const endpoint = this.nextEndpoint(failure);
     if (endpoint === null) {
       this.#end(this.flag);
       return;
@@ -130,7 +131,7 @@ export class TcpFlow extends Flow implements Connection {
     this.endTry(failure.result);
     // What is kept for later is needed now.
     if (failure === failures.exhausted) this.engine.pools.closeIdle();
-    if (this.mayRetry()) this.#try();
+    if (this.mayRetry()) this.#try(failure);
     else this.#end(failure.flag);
   }
 

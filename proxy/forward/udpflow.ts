@@ -61,7 +61,7 @@ export class UdpFlow extends Flow implements Expiring {
       this.#refuse(this.flag);
       return;
     }
-    const endpoint = this.nextEndpoint();
+    const endpoint = this.nextEndpoint(null);
     if (endpoint === null) this.#refuse(this.flag);
     else this.#connect(endpoint);
   }
