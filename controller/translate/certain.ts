@@ -3,21 +3,27 @@
  * certain, nor is anything where the text is one of several alternatives.
  */
 export function certainOf(text: string): string {
-  // What is quoted (\Q) may hold anything.
-  if (text.includes('\\Q') || hasAlternatives(text)) return '';
-  return /^(?:[^\\^$.|?*+()[\]{}](?![?*{]))*/.exec(text)?.[0] ?? '';
+  return isVague(text) ? '' : (/^(?:[^\\^$.|?*+()[\]{}](?![?*{]))*/u.exec(text)?.[0] ?? '');
 }
 
-/** Whether a `|` stands outside of all groups. */
-function hasAlternatives(text: string): boolean {
+/**
+ * How many characters of a path a text surely says, from the beginning on: those that are certain, and those after a dot that stands
+ * for one character, as in "/.well-known/" where nobody meant an expression.
+ */
+export function saidBy(text: string): number {
+  if (isVague(text)) return 0;
+  const [beginning = ''] = /^(?:[^\\^$|?*+()[\]{}](?![?*{]))*/u.exec(text) ?? [];
+  return beginning.replaceAll('.', '').length;
+}
+
+/** Nothing is certain: what is quoted (\Q) may hold anything, and one of several alternatives need not be. */
+function isVague(text: string): boolean {
+  if (text.includes('\\Q')) return true;
+  // A bracket that comes first in a class belongs to it, as does a class with a name.
+  const plain = text.replace(/\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]/gsu, '');
   let depth = 0;
-  let isInClass = false;
-  for (let at = 0; at < text.length; at++) {
-    const character = text[at];
-    if (character === '\\') at++;
-    else if (isInClass) isInClass = character !== ']';
-    else if (character === '[') isInClass = true;
-    else if (character === '(') depth++;
+  for (const character of plain) {
+    if (character === '(') depth++;
     else if (character === ')') depth--;
     else if (character === '|' && depth <= 0) return true;
   }

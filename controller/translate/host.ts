@@ -2,7 +2,7 @@ import type { Host } from '#table/listener.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import type { Row } from '#table/rows.ts';
-import { certainOf } from './certain.ts';
+import { certainOf, saidBy } from './certain.ts';
 import type { HostAuth } from './clientauth.ts';
 import {
   closedPassthrough,
@@ -21,7 +21,7 @@ import { ageBeside, type HostShares, namespaceOf, ownerOf, sharesOf } from './ow
 import { isPassthrough, passthroughRow, settlePassthrough } from './passthrough.ts';
 import { problem } from './problems.ts';
 import { type HostFacts, isRegex, matchOf, type RouteRows, rewriteOf, routeOf, sourceFilters } from './route.ts';
-import { patternsOf, type RegexRule, shielded, yielding } from './shield.ts';
+import { beginningOf, patternsOf, type RegexRule, shielded, yielding } from './shield.ts';
 import { routeRetry, routeTimeouts } from './waits.ts';
 
 /** Everything that one hostname is made of. */
@@ -131,8 +131,9 @@ export function compileHost(
   }
   for (const { draft, path, facts } of paths) {
     if (facts.regex !== 'guest' || !isRegex(path, facts)) continue;
-    const winner = claims.get(certainOf(path.path).toLowerCase());
-    if (winner === undefined || winner.age > draft.age) continue;
+    const beginning = beginningOf(path.path);
+    const winner = claims.get(beginning);
+    if (winner === undefined || winner.age > draft.age || saidBy(path.path) > beginning.length) continue;
     problems.push(problem('PathConflict', pathSource(path), { path: path.path, host: hostname, winner: winner.key }));
   }
 

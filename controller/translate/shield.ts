@@ -1,5 +1,5 @@
 import type { Route } from '#table/route.ts';
-import { certainOf } from './certain.ts';
+import { certainOf, saidBy } from './certain.ts';
 import { compareText } from './problems.ts';
 
 /** What paths surely begin with that are taken as regular expressions, in lower case → age of the oldest Ingress. */
@@ -9,7 +9,7 @@ export type Patterns = ReadonlyMap<string, string>;
 export function patternsOf(paths: readonly { text: string; age: string }[]): Patterns {
   const patterns = new Map<string, string>();
   for (const { text, age } of [...paths].sort((a, b) => compareText(a.age, b.age))) {
-    const certain = certainOf(text).toLowerCase();
+    const certain = beginningOf(text);
     if (!patterns.has(certain)) patterns.set(certain, age);
   }
   return patterns;
@@ -40,9 +40,17 @@ export function shielded(route: Route, patterns: Patterns): Route {
   };
 }
 
-/** How a guest's regular expression goes among others: by what is certain of it, then as on a host of its own. */
+/**
+ * What paths begin with that an expression matches, in lower case; up to the first character beyond ASCII, for those are folded
+ * byte by byte.
+ */
+export function beginningOf(text: string): string {
+  return (/^[\x00-\x7f]*/.exec(certainOf(text))?.[0] ?? '').toLowerCase();
+}
+
+/** How a guest's regular expression goes among others: by what it surely says, then as on a host of its own. */
 export function guestPrecedence(text: string, order: string): Route['precedence'] {
-  return { priority: certainOf(text).length, order: `${String(9999 - text.length).padStart(4, '0')}|${order}` };
+  return { priority: saidBy(text), order: `${String(9999 - text.length).padStart(4, '0')}|${order}` };
 }
 
 /** A rule of a host on which every path is a regular expression. */
@@ -61,27 +69,48 @@ export interface RegexRule {
  */
 export function yielding(rules: readonly RegexRule[], owner: string): ReadonlyMap<Route, Route> {
   const moved = new Map<Route, Route>();
-  /** Beginning of paths → namespace → lowest priority of what it has there or below. */
-  const lowestBelow = new Map<string, Map<string, number>>();
+  const lowestBelow = new Map<string, Lowest>();
   const sorted = rules
-    .map((rule) => ({ ...rule, certain: certainOf(rule.text).toLowerCase() }))
-    .sort((a, b) => b.certain.length - a.certain.length || compareText(a.age, b.age));
-  for (const [rank, { route, certain, namespace }] of sorted.entries()) {
+    .map((rule) => ({ ...rule, said: saidBy(rule.text) }))
+    .sort((a, b) => b.said - a.said || compareText(a.age, b.age));
+  for (const [rank, { route, text, namespace }] of sorted.entries()) {
     const { precedence } = route;
-    const others = [...(lowestBelow.get(certain) ?? [])].filter(([name]) => name !== namespace);
-    const priority = Math.min(precedence.priority, ...others.map(([, lowest]) => lowest));
-    if (namespace !== owner && others.some(([, lowest]) => lowest === priority)) {
+    const certain = beginningOf(text);
+    const below = lowestBelow.get(certain);
+    const others = (below?.namespace === namespace ? below.others : below?.lowest) ?? Number.POSITIVE_INFINITY;
+    const isMoved = namespace !== owner && others <= precedence.priority;
+    if (isMoved) {
       const order = `~${String(rank).padStart(6, '0')}|${precedence.order}`;
-      moved.set(route, { ...route, precedence: { priority, order } });
+      moved.set(route, { ...route, precedence: { priority: others, order } });
     }
-    const own = moved.get(route)?.precedence.priority ?? precedence.priority;
-    for (let end = 0; end <= certain.length; end++) {
-      const beginning = certain.slice(0, end);
-      const byNamespace = lowestBelow.get(beginning) ?? new Map<string, number>();
-      lowestBelow.set(beginning, byNamespace.set(namespace, Math.min(own, byNamespace.get(namespace) ?? own)));
-    }
+    const own = isMoved ? others : precedence.priority;
+    for (let end = 0; end <= certain.length; end++) noteLowest(lowestBelow, certain.slice(0, end), namespace, own);
   }
   return moved;
+}
+
+/** The lowest priority of what begins in one way. */
+interface Lowest {
+  lowest: number;
+  /** Whose it is. */
+  namespace: string;
+  /** The lowest of all other namespaces. */
+  others: number;
+}
+
+function noteLowest(lowestBelow: Map<string, Lowest>, beginning: string, namespace: string, priority: number): void {
+  const known = lowestBelow.get(beginning);
+  if (known === undefined) {
+    lowestBelow.set(beginning, { lowest: priority, namespace, others: Number.POSITIVE_INFINITY });
+  } else if (known.namespace === namespace) {
+    known.lowest = Math.min(known.lowest, priority);
+  } else if (priority < known.lowest) {
+    known.others = known.lowest;
+    known.lowest = priority;
+    known.namespace = namespace;
+  } else {
+    known.others = Math.min(known.others, priority);
+  }
 }
 
 /** Whether some pattern may match what the text leads to. */

@@ -91,6 +91,38 @@ before(async () => {
         paths: { '/(((((.*)))))': 'recorder', '/api/(.*)': 'recorder' },
         annotations: { 'rewrite-target': '/guest/$1' },
       }),
+      ingress({ name: 'classes', host: 'classes.test', paths: { '/': 'recorder' } }),
+      ingress({
+        name: 'classes',
+        namespace: 'guest',
+        host: 'classes.test',
+        paths: { '/api[](]|/': 'recorder', '/api[[:alpha:](]|/': 'recorder', '/😀*': 'recorder' },
+        annotations: { 'use-regex': 'true', 'upstream-vhost': 'guest' },
+      }),
+      ...['challenge', 'solver'].map((host) =>
+        ingress({
+          name: host,
+          host: `${host}.test`,
+          paths: host === 'solver' ? { '/(.*)': 'recorder' } : { '/': 'recorder' },
+          annotations: host === 'solver' ? { 'use-regex': 'true' } : {},
+        }),
+      ),
+      ...['challenge', 'solver'].flatMap((host) => [
+        ingress({
+          name: host,
+          namespace: 'guest',
+          host: `${host}.test`,
+          paths: { '/api(/|$)(.*)': 'recorder' },
+          annotations: { 'rewrite-target': '/$2', 'upstream-vhost': 'guest' },
+        }),
+        ingress({
+          name: `${host}-http01`,
+          namespace: 'guest',
+          host: `${host}.test`,
+          paths: { '/.well-known/acme-challenge/token': 'recorder', '/....(.*)': 'recorder' },
+          annotations: { 'upstream-vhost': 'guest' },
+        }),
+      ]),
       ingress({ name: 'exact', host: 'exact.wild.test', paths: { '/': 'recorder' } }),
       ingress({
         name: 'wild',
@@ -163,6 +195,25 @@ test('expressions of others take nothing of a path that says more than they sure
   }
 });
 
+test('what looks like a class, or a dot, makes no expression say more of a path than it does', async () => {
+  const takers = {
+    'classes /': 'classes.test',
+    'classes /admin': 'classes.test',
+    'challenge /.well-known/acme-challenge/token': 'guest',
+    'challenge /.well-known/acme-challenge/other': 'challenge.test',
+    'challenge /admin': 'challenge.test',
+    'solver /.well-known/acme-challenge/token': 'guest',
+    'solver /admin': 'solver.test',
+  };
+  for (const [line, host] of Object.entries(takers)) {
+    const [name = '', path = ''] = line.split(' ');
+    recorder.take();
+    assert.equal(await inClear(name, path), 200, line);
+    const { fields } = await recorder.request();
+    assert.equal(fields.find(([field]) => field.toLowerCase() === 'host')?.[1], host, line);
+  }
+});
+
 test('what clients prove to the host counts for those who ask for the same', async () => {
   assert.deepEqual([await byTls('both', '/'), await byTls('both', '/guest')], [400, 400]);
 });
@@ -179,6 +230,7 @@ test('whoever is not heard is told so', async () => {
   assert.deepEqual(codeOf('root'), ['GuestIgnored']);
   assert.deepEqual(codeOf('tls'), ['GuestTls']);
   assert.deepEqual(codeOf('both'), []);
+  assert.deepEqual(codeOf('challenge'), []);
   assert.deepEqual(
     problems.filter(({ source, code }) => source.namespace === 'default' && code !== 'ConfigMapNotFound'),
     [],
