@@ -25,7 +25,7 @@ export function shielded(route: Route, patterns: Patterns): Route {
   const { path } = route.match;
   const text = decoded(path.value);
   if (text === null || !isBelow(text.toLowerCase(), patterns)) return route;
-  const escaped = text.replace(/[\\^$.|?*+()[\]{}]/g, '\\$&');
+  const escaped = text.replace(/[\\^$.|?*+()[\]{}]/g, '\\$&').replace(/[\udc80-\udcff]/gu, byteEscape);
   const value = path.type === 'element' && text !== '/' ? `${escaped}(?:/|$)` : escaped;
   // The proxy takes none that is longer.
   if (value.length > 512) return route;
@@ -119,12 +119,29 @@ function isBelow(text: string, patterns: Patterns): boolean {
   return false;
 }
 
-/** The path as the matcher reads it, which decodes that of a rule and merges its slashes. null: what it is matched by is not text. */
+/**
+ * The path as the matcher reads it, which decodes that of a rule and merges its slashes; a byte that is no UTF-8 is a lone surrogate.
+ * null: no request has the path, or it is another than it seems.
+ */
 function decoded(path: string): string | null {
+  if (path.includes('\\')) return null;
+  const text = textOf(path)?.replace(/\/{2,}/g, '/') ?? null;
+  return text === null || /\0|[/\\]\.\.?(?:[/\\;]|$)/.test(text) ? null : text;
+}
+
+function textOf(path: string): string | null {
   try {
-    const text = decodeURIComponent(path).replace(/\/{2,}/g, '/');
-    return /[\\\0]|\/\.\.?(?:\/|$)/.test(text) ? null : text;
+    return decodeURIComponent(path);
   } catch {
-    return null;
+    // A broken escape leads nowhere; bytes beyond ASCII may be of another encoding.
+    if (/%(?![\da-f]{2})/i.test(path)) return null;
+    return path.replace(/%([\da-f]{2})/gi, (_, digits: string) => {
+      const byte = Number.parseInt(digits, 16);
+      return String.fromCharCode(byte < 0x80 ? byte : 0xdc00 + byte);
+    });
   }
+}
+
+function byteEscape(surrogate: string): string {
+  return `\\x${(surrogate.charCodeAt(0) - 0xdc00).toString(16)}`;
 }

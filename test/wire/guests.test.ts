@@ -93,6 +93,18 @@ before(async () => {
       }),
       ingress({ name: 'classes', host: 'classes.test', paths: { '/': 'recorder' } }),
       ingress({
+        name: 'bytes',
+        host: 'bytes.test',
+        paths: { '/caf%E9': 'recorder', '/caf%C3%A9': 'recorder', '/a%5Cb': 'recorder' },
+      }),
+      ingress({
+        name: 'bytes',
+        namespace: 'guest',
+        host: 'bytes.test',
+        paths: { '/.*': 'recorder' },
+        annotations: { 'use-regex': 'true', 'upstream-vhost': 'guest' },
+      }),
+      ingress({
         name: 'classes',
         namespace: 'guest',
         host: 'classes.test',
@@ -195,8 +207,12 @@ test('expressions of others take nothing of a path that says more than they sure
   }
 });
 
-test('what looks like a class, or a dot, makes no expression say more of a path than it does', async () => {
+test('no class, dot or byte makes an expression say more of a path than it does', async () => {
   const takers = {
+    'bytes /caf%E9/x': 'bytes.test',
+    'bytes /caf%C3%A9': 'bytes.test',
+    'bytes /a%5Cb': 'bytes.test',
+    'bytes /caf%E8': 'guest',
     'classes /': 'classes.test',
     'classes /admin': 'classes.test',
     'challenge /.well-known/acme-challenge/token': 'guest',
