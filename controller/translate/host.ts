@@ -130,7 +130,7 @@ export function compileHost(
     if (!claims.has(path.path.toLowerCase())) claims.set(path.path.toLowerCase(), draft);
   }
   for (const { draft, path, facts } of paths) {
-    if (facts.regex !== 'guest' || !isRegex(path, facts)) continue;
+    if (facts.regex !== 'guest' || !isRegex(path, facts) || routeRows.regexFaultOf(path) !== undefined) continue;
     const beginning = beginningOf(path.path);
     const winner = claims.get(beginning);
     if (winner === undefined || winner.age > draft.age || saidBy(path.path) > beginning.length) continue;

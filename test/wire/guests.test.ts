@@ -135,6 +135,13 @@ before(async () => {
           annotations: { 'upstream-vhost': 'guest' },
         }),
       ]),
+      ingress({
+        name: 'refused',
+        namespace: 'guest',
+        host: 'challenge.test',
+        paths: { '/(': 'recorder' },
+        annotations: { 'use-regex': 'true' },
+      }),
       ingress({ name: 'exact', host: 'exact.wild.test', paths: { '/': 'recorder' } }),
       ingress({
         name: 'wild',
@@ -247,6 +254,7 @@ test('whoever is not heard is told so', async () => {
   assert.deepEqual(codeOf('tls'), ['GuestTls']);
   assert.deepEqual(codeOf('both'), []);
   assert.deepEqual(codeOf('challenge'), []);
+  assert.deepEqual(codeOf('refused'), ['PathRegexInvalid']);
   assert.deepEqual(
     problems.filter(({ source, code }) => source.namespace === 'default' && code !== 'ConfigMapNotFound'),
     [],
