@@ -87,8 +87,10 @@ export class Crew {
     this.#pulse.unref();
   }
 
+  /** Answered in line: who hangs over anything else leaves this open, too. A look at each apply cost three times as much as that. */
   async #ping(seat: Seat, member: Member): Promise<void> {
-    const { load } = await member.ask({ type: 'ping' });
+    const heard = this.#watch(member, this.#options.answerTimeoutMs);
+    const { load } = await member.ask({ type: 'ping' }).finally(heard);
     if (seat.member === member) seat.load = load ?? null;
   }
 
@@ -199,7 +201,7 @@ export class Crew {
   async #atSeat(seat: Seat, work: (member: Member, index: number) => Promise<unknown>): Promise<void> {
     const { member } = seat;
     try {
-      await work(member, seat.index).finally(this.#watch(member, this.#options.answerTimeoutMs));
+      await work(member, seat.index);
     } catch (error) {
       if (!(error instanceof WorkerGone)) throw error;
       // Who has nothing left to do leaves first. The others go on with what they have, and have to know where it goes.

@@ -113,6 +113,34 @@ test('a worker that lacks nothing but a core is left alone, and one that has had
   }
 });
 
+test('a change of the table costs no look at what workers do', async () => {
+  let looks = 0;
+  const crew = new Crew({
+    size: 1,
+    start: { limits: Limits.parse({}), zone: null, node: null, accessLog: 'off', metricsCompat: 'none' },
+    codeCache: null,
+    answerTimeoutMs: 600_000,
+    doingOf() {
+      looks++;
+      return null;
+    },
+    log: pino({ level: 'fatal' }),
+    whole: () => null,
+    unhealthy: () => [],
+    onLastWords: () => {},
+    onAffinity: () => {},
+  });
+  try {
+    await waitUntil(() => crew.readyCount === 1, 'the worker');
+    const looksBefore = looks;
+    for (let change = 0; change < 200; change++) await crew.apply({ upserts: [], deletes: [] }, 'h');
+    // One for each question whether it is there, which comes by the clock.
+    assert.ok(looks - looksBefore < 100);
+  } finally {
+    await crew.stop(0);
+  }
+});
+
 test('a process that turns in a circle wants a core and takes it; one that is stopped or waits wants none', async () => {
   const begin = (script: string) => spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
   // The kernel shows the name before the state, as it is.
