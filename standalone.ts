@@ -76,7 +76,8 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
       fleet.apply({ isSnapshot, upserts: rows.map(({ entry }) => entry), deletes, commit }),
   });
 
-  const ended = endSignal();
+  // The last is that of a terminal that was closed.
+  const ended = endSignal('SIGHUP');
   process.on('SIGUSR2', () => fleet.reopenLogs());
   const hasTables = await Promise.race([fleet.firstTable.then(() => true), ended.then(() => false)]);
   const { manifests, demo: isDemo } = settings;

@@ -277,7 +277,8 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
   void fleet.firstTable.then(() => {
     log.info({ ports: Object.fromEntries(fleet.ports()), admin: fleet.adminPort }, 'listening');
   });
-  process.on('SIGUSR2', () => fleet.reopenLogs());
+  // The second is what daemons are told to look anew by. What there is to look at we see by ourselves, but for this.
+  for (const signal of ['SIGUSR2', 'SIGHUP'] as const) process.on(signal, () => fleet.reopenLogs());
   const signal = await endSignal();
   log.info({ signal }, 'draining');
   process.once(signal, () => process.exit(1));

@@ -36,9 +36,8 @@ let untold: AffinityEntry[] = [];
 const gathering = new Gathering();
 
 letHelpersYield();
-// Signals go to the whole process group at Ctrl-C; when a worker leaves is the primary's decision.
-process.on('SIGINT', () => {});
-process.on('SIGTERM', () => {});
+// Signals go to the whole process group at Ctrl-C, or when a terminal is closed; when a worker leaves is the primary's decision.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 process.on('message', (message, handle) => void hear(message as ToWorker, handle));
 // The primary is gone: its successor starts workers of its own.
 process.on('disconnect', () => void leave(orphanGraceMs));

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { adminPage, fetchOnce, NamedBackend, testFleet } from '../kit/fleet.ts';
+import { ingress, ingressClass, service } from '../kit/manifests.ts';
 import { childrenOf } from '../kit/procfs.ts';
 import { endpointsRow, plainHealthCheck, plainTable, row, snapshot } from '../kit/rows.ts';
+import { Standalone } from '../kit/sluice.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
 
 const backend = await NamedBackend.start('one');
@@ -61,5 +63,26 @@ test('a fleet that drains goes on asking its endpoints how they are: what is tri
   } finally {
     for (const each of [dying, ill, well]) each.close();
     await (stopped ?? fleet.stop());
+  }
+});
+
+test('a terminal that is closed ends a standalone as its own word does: what is in flight is answered', async () => {
+  const everything = ingress({ name: 'a', host: 'a.test', paths: { '/': 's' } });
+  const manifests = [ingressClass(), everything, ...service('s', [backend.endpoint.port])];
+  const sluice = await Standalone.start({ manifests, workers: 2 });
+  try {
+    const held = fetchOnce(sluice.httpPort, '/held');
+    await waitUntil(() => backend.heldCount === 1, 'a request to be held');
+    // All that were started from it are told.
+    for (const pid of [...childrenOf(sluice.process.pid), sluice.process.pid]) process.kill(pid, 'SIGHUP');
+    await eventually(
+      async () => ((await fetchOnce(sluice.httpPort)) === 'error ECONNREFUSED' ? true : undefined),
+      'no more accepting',
+    );
+    backend.release();
+    assert.equal(await held, 'one');
+    assert.deepEqual(await sluice.process.ended(), { code: 0, signal: null });
+  } finally {
+    await sluice.discard();
   }
 });

@@ -101,8 +101,10 @@ test('a proxy follows its controller without a failed request, and leaves draine
     const held = fetchOnce(http, '/held');
     const hasArrived = waitUntil(() => backends.some((backend) => backend.heldCount > 0), 'the request to arrive');
     assert.equal(await Promise.race([hasArrived, held]), undefined);
+    // Nor is it ended by what other daemons are told to look anew by.
+    proxy.signal('SIGHUP');
     proxy.signal('SIGTERM');
-    await proxy.printed(/draining/);
+    await proxy.printed(/"signal":"SIGTERM","msg":"draining/);
     await eventually(
       async () => ((await fetchOnce(http)) === 'error ECONNREFUSED' ? true : undefined),
       'no more accepting',

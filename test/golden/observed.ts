@@ -75,7 +75,7 @@ export function logsDocument(): string {
     '',
     '## Access log',
     '',
-    "`--access-log stdout`, or a path. A line of JSON per request, and per TCP or UDP flow, at its end; names are those of Envoy's default log, and the identity in Kubernetes that ingress controllers add. What is not there is null. A file that was moved away is opened anew at `SIGUSR2`.",
+    "`--access-log stdout`, or a path. A line of JSON per request, and per TCP or UDP flow, at its end; names are those of Envoy's default log, and the identity in Kubernetes that ingress controllers add. What is not there is null. A file that was moved away is opened anew at `SIGUSR2`, of `sluice proxy` at `SIGHUP` as well.",
     '',
     ...markdownTable([
       ['Field', 'Type', 'Of flows', 'What it says'],
