@@ -156,6 +156,7 @@ function observerOf(metrics: WorkerMetrics, accessLog: AccessLog | null, spans: 
     connectionClosed: (listenerId) => metrics.connectionClosed(listenerId),
     requestStarted: () => metrics.requestStarted(),
     connectionTurnedAway: (reason) => metrics.connectionTurnedAway(reason),
+    handshakeFailed: (fault) => metrics.handshakeFailed(fault),
   };
 }
 

@@ -4,9 +4,11 @@ import type { Receiver } from '../carry/link.ts';
 import { type Secured, TlsLink } from '../carry/tlslink.ts';
 import type { Origin } from '../forward/flow.ts';
 import { sharedClientBuffer } from '../forward/relay.ts';
+import type { HandshakeFault } from '../observe/record.ts';
 import type { Admission } from './admission.ts';
 import { ClientProof } from './clientproof.ts';
 import type { Door } from './door.ts';
+import { handshakeFaultOf } from './handshakefault.ts';
 import { Nascent } from './nascent.ts';
 import { peerOf } from './peer.ts';
 import { seatHttp } from './seat.ts';
@@ -33,6 +35,8 @@ export class Handshake extends Nascent implements Receiver, Secured {
   readonly #options: ServerOptions;
   readonly #upgrade: Upgrade;
   #link: TlsLink | null = null;
+  /** What ended it, where TLS does not say. */
+  #fault: HandshakeFault = 'dropped';
   #isLeaving = false;
   #leavesAtMs = Number.POSITIVE_INFINITY;
 
@@ -63,6 +67,7 @@ export class Handshake extends Nascent implements Receiver, Secured {
     admission.secure();
     const context = engine.tables.firstContext(listenerId, terms);
     if (context === undefined) {
+      this.#fault = 'name';
       handle.close(() => this.#gone());
       return;
     }
@@ -82,8 +87,12 @@ export class Handshake extends Nascent implements Receiver, Secured {
   contextFor(serverName: string): SecureContext | undefined {
     const { engine, listenerId } = this.#options;
     const { terms } = this.#upgrade;
-    if (serverName === '') return engine.tables.firstContext(listenerId, terms);
-    return engine.tables.secureContext(listenerId, serverName.toLowerCase(), terms);
+    const context =
+      serverName === ''
+        ? engine.tables.firstContext(listenerId, terms)
+        : engine.tables.secureContext(listenerId, serverName.toLowerCase(), terms);
+    if (context === undefined) this.#fault = 'name';
+    return context;
   }
 
   secured(): void {
@@ -105,14 +114,20 @@ export class Handshake extends Nascent implements Receiver, Secured {
 
   /** Before the handshake is done there is nobody to answer. */
   ended(): void {
+    this.#fault = 'left';
     this.destroy();
   }
 
   closed(): void {
+    const fault = this.#link?.fault ?? '';
+    // Who only looks whether the port is open has begun nothing.
+    const hasBegun = this.#upgrade.handle.bytesRead > 0;
+    if (hasBegun) this.#options.engine.observer.handshakeFailed(fault === '' ? this.#fault : handshakeFaultOf(fault));
     this.#options.engine.connectionClosed(this);
   }
 
   expired(): void {
+    this.#fault = 'timeout';
     this.destroy();
   }
 

@@ -63,6 +63,11 @@ export const trafficFamilies = {
     help: 'Connections that were turned away unread, by reason.',
     labels: ['reason'],
   },
+  sluice_tls_handshakes_failed_total: {
+    type: 'counter',
+    help: 'Clients that have said something and got no TLS connection, by reason; "certificate": they do not take ours.',
+    labels: ['reason'],
+  },
   sluice_access_log_dropped_lines_total: {
     type: 'counter',
     help: 'Lines that the access log could not write.',

@@ -3,7 +3,7 @@ import type { EjectionReason } from '../select/outlier.ts';
 import { type CompatSeries, isGone, mergeCompat } from './compatmetrics.ts';
 import { responseFlags } from './flags.ts';
 import { type FlowSnapshot, mergeFlows, withoutGoneFlows } from './flowmetrics.ts';
-import { type RetryRefusal, type TurnAwayReason, turnAwayReasons } from './record.ts';
+import { handshakeFaults, type RetryRefusal, type TurnAwayReason, turnAwayReasons } from './record.ts';
 import { addInto, mergeTables, type SeriesTable, withoutGone } from './series.ts';
 
 /** Upper bounds of the histogram buckets, seconds; one more bucket holds the rest. */
@@ -48,6 +48,7 @@ const bytesReceivedAt = upstreamAt + histogramSize;
 const ejectionsAt = bytesReceivedAt + 3;
 const retryRefusalsAt = ejectionsAt + ejectionReasons.length;
 const overflowsAt = retryRefusalsAt + retryRefusals.length;
+const handshakesAt = overflowsAt + circuitLimits.length;
 export const totalsLayout = {
   classes: 0,
   flags: flagsAt,
@@ -59,7 +60,8 @@ export const totalsLayout = {
   ejections: ejectionsAt,
   retryRefusals: retryRefusalsAt,
   overflows: overflowsAt,
-  size: overflowsAt + circuitLimits.length,
+  handshakes: handshakesAt,
+  size: handshakesAt + handshakeFaults.length,
 } as const;
 
 /** Places of one route's values. What every request adds to stands together (routeseries.ts). */

@@ -12,7 +12,7 @@ import {
   statusClasses,
   totalsLayout,
 } from './metrics.ts';
-import { turnAwayReasons } from './record.ts';
+import { handshakeFaults, turnAwayReasons } from './record.ts';
 import type { SeriesName } from './series.ts';
 
 const show = exposition(trafficFamilies);
@@ -63,6 +63,10 @@ export function renderMetrics(snapshot: MetricsSnapshot): string {
     show.rows(
       'sluice_connections_turned_away_total',
       turnAwayReasons.map((reason) => [{ reason }, turnedAway[reason]]),
+    ),
+    show.rows(
+      'sluice_tls_handshakes_failed_total',
+      handshakeFaults.map((reason, i) => [{ reason }, at(totalsLayout.handshakes + i)]),
     ),
     show.single('sluice_access_log_dropped_lines_total', snapshot.droppedLogLines),
     show.single('sluice_spans_exported_total', snapshot.spans.exported),

@@ -103,6 +103,21 @@ export interface FlowRecord {
 export const turnAwayReasons = ['full', 'handshakes', 'source', 'offender', 'overload', 'memory'] as const;
 export type TurnAwayReason = (typeof turnAwayReasons)[number];
 
+/** What came in the way of a client's TLS handshake. */
+export const handshakeFaults = [
+  'left', // the client went away
+  'timeout', // it was not done in time
+  'certificate', // the client does not take the certificate
+  'name', // there is no certificate for the name
+  'version',
+  'cipher', // suites, groups or signatures
+  'protocol', // of those that the client speaks over TLS
+  'no-tls', // what came is something else, as HTTP in the clear
+  'dropped', // the gateway made room, or ended
+  'other',
+] as const;
+export type HandshakeFault = (typeof handshakeFaults)[number];
+
 /** What the engine tells about itself. Implemented by workermetrics.ts; called on the hot path. */
 export interface Observer {
   /** Exactly once per request that had a parsable request line, and once per refused garbage (method ''). */
@@ -115,4 +130,6 @@ export interface Observer {
   connectionClosed(listenerId: string): void;
   requestStarted(): void;
   connectionTurnedAway(reason: TurnAwayReason): void;
+  /** Exactly once per client that has said something and got no TLS connection. */
+  handshakeFailed(fault: HandshakeFault): void;
 }

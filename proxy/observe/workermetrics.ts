@@ -13,7 +13,15 @@ import {
   totalsLayout,
   type WorkerDoings,
 } from './metrics.ts';
-import type { ExchangeRecord, FlowRecord, Observer, ResponseFlag, TurnAwayReason } from './record.ts';
+import {
+  type ExchangeRecord,
+  type FlowRecord,
+  type HandshakeFault,
+  handshakeFaults,
+  type Observer,
+  type ResponseFlag,
+  type TurnAwayReason,
+} from './record.ts';
 import { RouteSeries } from './routeseries.ts';
 import { tableOf } from './series.ts';
 
@@ -104,6 +112,10 @@ export class WorkerMetrics implements Observer {
 
   connectionTurnedAway(reason: TurnAwayReason): void {
     this.#turnedAway[reason]++;
+  }
+
+  handshakeFailed(fault: HandshakeFault): void {
+    bump(this.#totals, totalsLayout.handshakes + handshakeFaults.indexOf(fault), 1);
   }
 
   snapshot(): MetricsSnapshot {

@@ -64,6 +64,7 @@ function gateFor(makeRoom: () => number): Gate {
       connectionClosed: nothing,
       requestStarted: nothing,
       connectionTurnedAway: nothing,
+      handshakeFailed: nothing,
     },
     capacity: 64,
     listening: () => [],

@@ -59,6 +59,7 @@ export async function testGateway(rows: readonly Row[], limits: Partial<Limits> 
     connectionClosed: () => undefined,
     requestStarted: () => undefined,
     connectionTurnedAway: () => undefined,
+    handshakeFailed: () => undefined,
   };
   const gateway = new Gateway({ tables: live, observer, limits: Limits.parse(limits) });
   const apply = (upserts: readonly Row[]) => live.apply({ upserts: [...upserts], deletes: [] }, 'test', Date.now());
