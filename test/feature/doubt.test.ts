@@ -1,30 +1,16 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Doubt } from '../../controller/watch/doubt.ts';
-import { type ApiServer, type Manifest, startApiServer } from '../kit/apiserver.ts';
-import { skipWithoutApiServer } from '../kit/assets.ts';
+import type { Manifest } from '../kit/apiserver.ts';
 import { waitUntil } from '../kit/wait.ts';
-import { Watchers } from '../kit/watching.ts';
+import { watchedApi } from '../kit/watching.ts';
 
-const skip = await skipWithoutApiServer();
-let api: ApiServer;
-let watchers: Watchers;
-
-before(async () => {
-  if (skip) return;
-  api = await startApiServer();
-  watchers = new Watchers(api);
-});
-
-after(async () => {
-  if (skip) return;
-  await watchers.stop();
-  await api.stop();
-});
+const rig = await watchedApi();
+const { skip } = rig;
 
 test('while nothing is heard of the nodes, and a while after, it is doubted, too', { skip }, async () => {
-  await api.apply({ ...slice(true), metadata: { ...slice().metadata, name: 'known' } });
-  const { updates } = await watchers.started();
+  await rig.api.apply({ ...slice(true), metadata: { ...slice().metadata, name: 'known' } });
+  const { updates } = await rig.watchers.started();
   const view = updates.at(-1)?.view;
   const known = view?.get('EndpointSlice', 'default/known');
   assert.ok(view && known);
@@ -56,11 +42,11 @@ test('after all nodes were silent at once, nobody believes that all pods are unr
   skip,
   timeout: 120_000,
 }, async () => {
-  for (const name of ['n1', 'n2']) await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name } });
-  await api.apply(slice(true, true));
+  for (const name of ['n1', 'n2']) await rig.api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name } });
+  await rig.api.apply(slice(true, true));
   // Too long to pass by itself within the test, and so short that its end is waited for.
-  const patient = await watchers.started({ doubtMs: 600_000 });
-  const hasty = await watchers.started({ doubtMs: 1 });
+  const patient = await rig.watchers.started({ doubtMs: 600_000 });
+  const hasty = await rig.watchers.started({ doubtMs: 1 });
   const all = [patient, hasty];
   const readyOf = ({ updates }: typeof patient) =>
     updates
@@ -71,7 +57,7 @@ test('after all nodes were silent at once, nobody believes that all pods are unr
   const say = async (status: string, ...names: string[]) => {
     for (const name of names) {
       const conditions = [{ type: 'Ready', status }];
-      await api.call('PATCH', `/api/v1/nodes/${name}/status`, { status: { conditions } });
+      await rig.api.call('PATCH', `/api/v1/nodes/${name}/status`, { status: { conditions } });
     }
     const statusOf = (watch: typeof patient, name: string) =>
       watch.updates
@@ -85,9 +71,9 @@ test('after all nodes were silent at once, nobody believes that all pods are unr
   };
   const put = async (...ready: boolean[]) => {
     const before = all.map(seen);
-    await api.apply(slice(...ready));
+    await rig.api.apply(slice(...ready));
     // Something that comes after it, and changes what is told.
-    await api.apply({
+    await rig.api.apply({
       ...slice(true),
       metadata: { ...slice().metadata, name: 'later', labels: { at: String(Math.random()).slice(2) } },
     });
@@ -145,9 +131,9 @@ test('after all nodes were silent at once, nobody believes that all pods are unr
   const ending = slice(false, false);
   const endpoints = ending['endpoints'] as { conditions: object }[];
   for (const each of endpoints) each.conditions = { ready: false, serving: true, terminating: true };
-  await api.apply(ending);
+  await rig.api.apply(ending);
   await waitUntil(() => all.every((watch) => readyOf(watch)?.[0] === false), 'that all are ending to be believed');
   await put(true, true);
-  await api.delete(slice(true, true));
+  await rig.api.delete(slice(true, true));
   await waitUntil(() => all.every((watch) => readyOf(watch) === undefined), 'it to be gone');
 });

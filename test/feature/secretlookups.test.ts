@@ -1,36 +1,20 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { afterEach, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import type { ApiAnswer } from '../../controller/watch/api.ts';
 import { SecretLookups } from '../../controller/watch/secrets.ts';
-import { type ApiServer, startApiServer } from '../kit/apiserver.ts';
-import { skipWithoutApiServer } from '../kit/assets.ts';
 import { quiet } from '../kit/quiet.ts';
 import { waitUntil } from '../kit/wait.ts';
-import { Watchers } from '../kit/watching.ts';
+import { watchedApi } from '../kit/watching.ts';
 
-const skip = await skipWithoutApiServer();
-let api: ApiServer;
-let watchers: Watchers;
+const rig = await watchedApi();
+const { skip } = rig;
 
-before(async () => {
-  if (skip) return;
-  api = await startApiServer();
-  watchers = new Watchers(api);
-});
-
-afterEach(async () => {
-  await watchers?.stop();
-});
-
-after(async () => {
-  if (skip) return;
-  await api.stop();
-});
+afterEach(() => rig.endWatchers());
 
 /** Lookups that have listed the namespace; what answers those that come into use later is told by the test. */
 async function startLookups(answer: () => ApiAnswer | null, put: (key: string) => void): Promise<SecretLookups> {
-  const cluster = await watchers.cluster();
+  const cluster = await rig.watchers.cluster();
   const lookups = new SecretLookups({
     cluster: {
       ...cluster,
@@ -83,7 +67,7 @@ for (const [status, who] of [
   test(`an API server ${who} says nothing of a Secret`, { skip, timeout: 60_000 }, async (t) => {
     const metadata = { name: `later-${status}` };
     const key = `default/later-${status}`;
-    await api.apply({ apiVersion: 'v1', kind: 'Secret', metadata, stringData: { value: '1' } });
+    await rig.api.apply({ apiVersion: 'v1', kind: 'Secret', metadata, stringData: { value: '1' } });
     const told: string[] = [];
     const asked = Promise.withResolvers<void>();
     const lookups = await startLookups(

@@ -1,35 +1,24 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { StatusWriter } from '../../controller/status/writer.ts';
-import { type Cluster, openCluster } from '../../controller/watch/api.ts';
-import { type ClusterSource, watchCluster } from '../../controller/watch/cluster.ts';
+import type { Cluster } from '../../controller/watch/api.ts';
+import type { ClusterSource } from '../../controller/watch/cluster.ts';
 import type { ViewUpdate } from '../../controller/watch/view.ts';
-import { type ApiServer, type Manifest, pathOf, startApiServer } from '../kit/apiserver.ts';
-import { skipWithoutApiServer } from '../kit/assets.ts';
+import { type Manifest, pathOf } from '../kit/apiserver.ts';
 import { quiet } from '../kit/quiet.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
+import { watchedApi } from '../kit/watching.ts';
 
-const skip = await skipWithoutApiServer();
-let api: ApiServer;
+const rig = await watchedApi();
+const { skip } = rig;
 let cluster: Cluster;
 let source: ClusterSource;
-let last: ViewUpdate | null = null;
+let updates: readonly ViewUpdate[] = [];
 
 before(async () => {
   if (skip) return;
-  api = await startApiServer();
-  cluster = await openCluster({ kubeconfig: await api.kubeconfig() });
-  source = watchCluster({
-    ...{ cluster, namespaces: [], configMaps: [], kinds: [], ownNamespace: 'default', log: quiet },
-    onUpdate: (update) => (last = update),
-  });
-});
-
-after(async () => {
-  if (skip) return;
-  source.stop();
-  await cluster.close();
-  await api.stop();
+  cluster = await rig.watchers.cluster();
+  ({ source, updates } = await rig.watchers.begin({ cluster }));
 });
 
 const ingress = (name: string): Manifest => ({
@@ -40,7 +29,7 @@ const ingress = (name: string): Manifest => ({
 });
 
 async function ipsOf(name: string): Promise<string[]> {
-  const { body } = await api.call('GET', pathOf(ingress(name)));
+  const { body } = await rig.api.call('GET', pathOf(ingress(name)));
   const status = body['status'] as { loadBalancer?: { ingress?: { ip: string }[] } };
   return status.loadBalancer?.ingress?.map(({ ip }) => ip) ?? [];
 }
@@ -53,19 +42,19 @@ test('a controller that has just begun takes no address of a node away before it
   timeout: 60_000,
 }, async () => {
   const nodes = [1, 2].map((n): Manifest => ({ apiVersion: 'v1', kind: 'Node', metadata: { name: `begun-${n}` } }));
-  await api.apply(ingress('whole'), ingress('none'), ...nodes);
+  await rig.api.apply(ingress('whole'), ingress('none'), ...nodes);
   for (const [i, node] of nodes.entries()) {
     const addresses = [{ type: 'InternalIP', address: `10.0.1.${i + 1}` }];
-    await api.call('PATCH', `${pathOf(node)}/status`, { status: { addresses } });
+    await rig.api.call('PATCH', `${pathOf(node)}/status`, { status: { addresses } });
   }
   const both = ['10.0.1.1', '10.0.1.2'];
   const status = { loadBalancer: { ingress: both.map((ip) => ({ ip })) } };
-  await api.call('PATCH', `${pathOf(ingress('whole'))}/status`, { status });
-  const isKnown = (name: string) => last?.view.get('Node', `/${name}`)?.status.addresses.length === 1;
+  await rig.api.call('PATCH', `${pathOf(ingress('whole'))}/status`, { status });
+  const isKnown = (name: string) => updates.at(-1)?.view.get('Node', `/${name}`)?.status.addresses.length === 1;
   const sizeOf = (name: string) => source.ingressStatuses.get(`default/${name}`)?.addresses.length;
   const isAllThere = () => sizeOf('whole') === 2 && sizeOf('none') === 0 && isKnown('begun-1') && isKnown('begun-2');
   await waitUntil(isAllThere, 'all to be in the view');
-  const { view } = last as unknown as ViewUpdate;
+  const { view } = updates.at(-1) as ViewUpdate;
   const from = { addresses: [], service: null };
   let heard: string[] = [];
   let asked = 0;
@@ -90,7 +79,7 @@ test('a controller that has just begun takes no address of a node away before it
   assert.equal(begun.state().writes, 2);
   // The proxy of a node is away for a moment: an Ingress that comes meanwhile shows that the writer has been through.
   apply(begun, ['begun-1']);
-  await api.apply(ingress('meanwhile'));
+  await rig.api.apply(ingress('meanwhile'));
   await waitUntil(() => sizeOf('meanwhile') === 0, 'another Ingress');
   apply(begun, ['begun-1'], [...table.ingresses, 'default/meanwhile']);
   await statusIs('meanwhile', both);
@@ -115,7 +104,7 @@ test('a controller that has just begun takes no address of a node away before it
     patient.lead(true);
     await statusIs('none', both);
     patient.lead(false);
-    await api.call('PATCH', `${pathOf(ingress('none'))}/status`, { status: { loadBalancer: null } });
+    await rig.api.call('PATCH', `${pathOf(ingress('none'))}/status`, { status: { loadBalancer: null } });
     await waitUntil(() => sizeOf('none') === 0, 'an empty status');
   }
   patient.stop();
@@ -123,20 +112,23 @@ test('a controller that has just begun takes no address of a node away before it
 
 test('an address that a node does not have any more goes at once', { skip, timeout: 60_000 }, async () => {
   const node: Manifest = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'moved' } };
-  await api.apply(ingress('follows'), node);
+  await rig.api.apply(ingress('follows'), node);
   const have = async (address: string) => {
-    await api.call('PATCH', `${pathOf(node)}/status`, { status: { addresses: [{ type: 'InternalIP', address }] } });
-    await waitUntil(() => last?.view.get('Node', '/moved')?.status.addresses[0]?.address === address, address);
+    await rig.api.call('PATCH', `${pathOf(node)}/status`, { status: { addresses: [{ type: 'InternalIP', address }] } });
+    await waitUntil(
+      () => updates.at(-1)?.view.get('Node', '/moved')?.status.addresses[0]?.address === address,
+      address,
+    );
   };
   await have('10.0.2.1');
-  const { view } = last as unknown as ViewUpdate;
+  const { view } = updates.at(-1) as ViewUpdate;
   const options = { cluster, statuses: source.ingressStatuses, from: { addresses: [], service: null }, log: quiet };
   const writer = new StatusWriter({ ...options, nodes: () => ['moved'], hearingMs: 600_000 });
   writer.lead(true);
   writer.applied({ view, ingresses: ['default/follows'] });
   await statusIs('follows', ['10.0.2.1']);
   await have('10.0.2.2');
-  await api.apply(ingress('comes'));
+  await rig.api.apply(ingress('comes'));
   await waitUntil(() => source.ingressStatuses.get('default/comes') !== undefined, 'another Ingress');
   writer.applied({ view, ingresses: ['default/comes'] });
   await statusIs('comes', ['10.0.2.2']);

@@ -1,43 +1,27 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import type { Problem } from '#table/problem.ts';
 import { publishedAddresses } from '../../controller/status/addresses.ts';
 import { EventWriter } from '../../controller/status/events.ts';
 import { StatusWriter } from '../../controller/status/writer.ts';
-import { type Cluster, openCluster } from '../../controller/watch/api.ts';
-import { type ClusterSource, watchCluster } from '../../controller/watch/cluster.ts';
+import type { Cluster } from '../../controller/watch/api.ts';
+import type { ClusterSource } from '../../controller/watch/cluster.ts';
 import type { ClusterView, ViewUpdate } from '../../controller/watch/view.ts';
-import { type ApiServer, type Manifest, pathOf, startApiServer } from '../kit/apiserver.ts';
-import { skipWithoutApiServer } from '../kit/assets.ts';
+import { type Manifest, pathOf } from '../kit/apiserver.ts';
 import { quiet } from '../kit/quiet.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
+import { watchedApi } from '../kit/watching.ts';
 
-const skip = await skipWithoutApiServer();
-let api: ApiServer;
+const rig = await watchedApi();
+const { skip } = rig;
 let cluster: Cluster;
 let source: ClusterSource;
-let last: ViewUpdate | null = null;
+let updates: readonly ViewUpdate[] = [];
 
 before(async () => {
   if (skip) return;
-  api = await startApiServer();
-  cluster = await openCluster({ kubeconfig: await api.kubeconfig() });
-  source = watchCluster({
-    cluster,
-    namespaces: [],
-    configMaps: [],
-    kinds: [],
-    ownNamespace: 'default',
-    log: quiet,
-    onUpdate: (update) => (last = update),
-  });
-});
-
-after(async () => {
-  if (skip) return;
-  source.stop();
-  await cluster.close();
-  await api.stop();
+  cluster = await rig.watchers.cluster();
+  ({ source, updates } = await rig.watchers.begin({ cluster }));
 });
 
 const backend = { service: { name: 'web', port: { number: 80 } } };
@@ -50,12 +34,12 @@ const ingress = (name: string): Manifest => ({
 
 async function viewWith(...names: string[]): Promise<ClusterView> {
   const keys = names.map((name) => `default/${name}`);
-  await waitUntil(() => keys.every((key) => last?.view.get('Ingress', key)), 'the Ingresses');
-  return (last as ViewUpdate).view;
+  await waitUntil(() => keys.every((key) => updates.at(-1)?.view.get('Ingress', key)), 'the Ingresses');
+  return (updates.at(-1) as ViewUpdate).view;
 }
 
 async function statusOf(name: string): Promise<{ ips: unknown; version: string }> {
-  const { body } = await api.call('GET', pathOf(ingress(name)));
+  const { body } = await rig.api.call('GET', pathOf(ingress(name)));
   // Of one that is away for a moment it is a word.
   const status = body['status'] as { loadBalancer?: { ingress?: { ip: string }[] } };
   return {
@@ -78,7 +62,7 @@ function newWriter(address: string): StatusWriter {
 }
 
 test('statuses are written once, by the leader, after the table is applied', { skip, timeout: 60_000 }, async () => {
-  await api.apply(ingress('one'), ingress('two'), ingress('foreign'));
+  await rig.api.apply(ingress('one'), ingress('two'), ingress('foreign'));
   const view = await viewWith('one', 'two', 'foreign');
   const ingresses = ['default/one', 'default/two'];
   const follower = newWriter('192.0.2.1');
@@ -92,7 +76,7 @@ test('statuses are written once, by the leader, after the table is applied', { s
   const before = await statusOf('one');
   // The same again, and again after a change of something else: a third Ingress shows that the writer has been through.
   writer.applied({ view, ingresses });
-  await api.apply(ingress('three'));
+  await rig.api.apply(ingress('three'));
   writer.applied({ view: await viewWith('three'), ingresses: [...ingresses, 'default/three'] });
   await statusIs('three', ['192.0.2.1']);
   assert.equal((await statusOf('one')).version, before.version);
@@ -105,31 +89,22 @@ test('statuses are written once, by the leader, after the table is applied', { s
 });
 
 test('a write of a status is no change of the view', { skip, timeout: 60_000 }, async () => {
-  await api.apply(ingress('calm'));
+  await rig.api.apply(ingress('calm'));
   await viewWith('calm');
-  const changed: string[] = [];
-  const other = watchCluster({
-    cluster,
-    namespaces: [],
-    configMaps: [],
-    kinds: [],
-    ownNamespace: 'default',
-    log: quiet,
-    onUpdate: ({ changes }) => changed.push(...changes.map(({ key }) => key)),
-  });
-  await waitUntil(() => changed.includes('default/calm'), 'the first update');
-  changed.length = 0;
+  const other = await rig.watchers.started({ cluster });
   const status = { loadBalancer: { ingress: [{ ip: '192.0.2.9' }] } };
-  await api.call('PATCH', `${pathOf(ingress('calm'))}/status`, { status });
-  await waitUntil(() => other.ingressStatuses.get('default/calm')?.addresses.length === 1, 'the status to be seen');
-  await api.apply(ingress('marker'));
-  await waitUntil(() => changed.length > 0, 'the next change');
-  assert.deepEqual(changed, ['default/marker']);
-  other.stop();
+  await rig.api.call('PATCH', `${pathOf(ingress('calm'))}/status`, { status });
+  await waitUntil(
+    () => other.source.ingressStatuses.get('default/calm')?.addresses.length === 1,
+    'the status to be seen',
+  );
+  await rig.api.apply(ingress('marker'));
+  await waitUntil(() => other.updates.at(-1)?.view.get('Ingress', 'default/marker') !== undefined, 'the next change');
+  assert.deepEqual(other.taken(), ['default/marker']);
 });
 
 test('another writer is not fought', { skip, timeout: 60_000 }, async () => {
-  await api.apply(ingress('contested'));
+  await rig.api.apply(ingress('contested'));
   const view = await viewWith('contested');
   const writer = newWriter('192.0.2.2');
   writer.lead(true);
@@ -137,7 +112,7 @@ test('another writer is not fought', { skip, timeout: 60_000 }, async () => {
   await statusIs('contested', ['192.0.2.2']);
   const status = { loadBalancer: { ingress: [{ ip: '198.51.100.7' }] } };
   await waitUntil(() => writer.state().writes === 1, 'the first write');
-  await api.call('PATCH', `${pathOf(ingress('contested'))}/status`, { status });
+  await rig.api.call('PATCH', `${pathOf(ingress('contested'))}/status`, { status });
   await waitUntil(() => writer.state().contested === 1, 'the other writer to be noticed');
   assert.equal(writer.state().writes, 1);
   assert.deepEqual((await statusOf('contested')).ips, ['198.51.100.7']);
@@ -148,7 +123,7 @@ test('an Ingress that is deleted and made anew has its status again at once, and
   skip,
   timeout: 60_000,
 }, async () => {
-  await api.apply(ingress('anew'));
+  await rig.api.apply(ingress('anew'));
   const view = await viewWith('anew');
   const heard: string[] = [];
   const log = { ...quiet, warn: (_fields: object, message: string) => heard.push(message) };
@@ -163,8 +138,8 @@ test('an Ingress that is deleted and made anew has its status again at once, and
   writer.applied({ view, ingresses: ['default/anew'] });
   await statusIs('anew', ['192.0.2.3']);
   await waitUntil(() => writer.state().writes === 1, 'the first write');
-  await api.delete(ingress('anew'));
-  await api.apply(ingress('anew'));
+  await rig.api.delete(ingress('anew'));
+  await rig.api.apply(ingress('anew'));
   await statusIs('anew', ['192.0.2.3']);
   assert.deepEqual(heard, []);
   writer.stop();
@@ -179,18 +154,18 @@ for (const [what, isBefore] of [
     timeout: 60_000,
   }, async () => {
     const name = `late-${what}`;
-    await api.apply(ingress(name));
+    await rig.api.apply(ingress(name));
     const view = await viewWith(name);
     const answers: number[] = [];
     const late: Cluster = {
       ...cluster,
       async call(options) {
         const isFirst = answers.length === 0;
-        if (isFirst) await api.delete(ingress(name));
-        if (isFirst && isBefore) await api.apply(ingress(name));
+        if (isFirst) await rig.api.delete(ingress(name));
+        if (isFirst && isBefore) await rig.api.apply(ingress(name));
         const answer = await cluster.call(options);
         answers.push(answer.status);
-        if (isFirst && !isBefore) await api.apply(ingress(name));
+        if (isFirst && !isBefore) await rig.api.apply(ingress(name));
         return answer;
       },
     };
@@ -209,7 +184,7 @@ test('a problem is one Event on its object, also when told again by another lead
   skip,
   timeout: 60_000,
 }, async () => {
-  await api.apply(ingress('troubled'));
+  await rig.api.apply(ingress('troubled'));
   const view = await viewWith('troubled');
   const problem: Problem = {
     code: 'ServiceNotFound',
@@ -280,7 +255,7 @@ interface SeenEvent {
 
 async function eventsOf(name: string, count: number): Promise<SeenEvent[]> {
   return await eventually(async () => {
-    const { body } = await api.call('GET', '/apis/events.k8s.io/v1/namespaces/default/events');
+    const { body } = await rig.api.call('GET', '/apis/events.k8s.io/v1/namespaces/default/events');
     const events = (body['items'] as SeenEvent[]).filter(({ regarding }) => regarding.name === name);
     return events.length >= count ? events : undefined;
   }, `${count} Events`);
@@ -294,11 +269,11 @@ test('addresses come from settings, a Service or the nodes of the proxies', { sk
     spec: { type: 'LoadBalancer', ports: [{ port: 80 }], externalIPs: ['203.0.113.4'] },
   };
   const node: Manifest = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' } };
-  await api.apply(service, node);
-  await api.call('PATCH', `${pathOf(service)}/status`, {
+  await rig.api.apply(service, node);
+  await rig.api.call('PATCH', `${pathOf(service)}/status`, {
     status: { loadBalancer: { ingress: [{ ip: '203.0.113.3' }, { hostname: 'lb.example' }] } },
   });
-  await api.call('PATCH', `${pathOf(node)}/status`, {
+  await rig.api.call('PATCH', `${pathOf(node)}/status`, {
     status: {
       addresses: [
         { type: 'Hostname', address: 'n1' },
@@ -307,10 +282,10 @@ test('addresses come from settings, a Service or the nodes of the proxies', { sk
     },
   });
   const isThere = () =>
-    last?.view.get('Service', 'default/front')?.status?.loadBalancer?.ingress.length === 2 &&
-    last.view.get('Node', '/n1')?.status.addresses.length === 2;
+    updates.at(-1)?.view.get('Service', 'default/front')?.status?.loadBalancer?.ingress.length === 2 &&
+    updates.at(-1)?.view.get('Node', '/n1')?.status.addresses.length === 2;
   await waitUntil(() => isThere(), 'the addresses in the view');
-  const view = (last as unknown as ViewUpdate).view;
+  const view = (updates.at(-1) as ViewUpdate).view;
   const none = { addresses: [], service: null };
   assert.deepEqual(publishedAddresses({ addresses: ['front.example', '::1', '::1'], service: null }, view, []), [
     { hostname: 'front.example' },
@@ -325,7 +300,7 @@ test('addresses come from settings, a Service or the nodes of the proxies', { sk
 });
 
 test('the operator hears once that there is no address to write', { skip, timeout: 60_000 }, async () => {
-  await api.apply(ingress('waiting'));
+  await rig.api.apply(ingress('waiting'));
   const view = await viewWith('waiting');
   const heard: string[] = [];
   const log = { ...quiet, warn: (_fields: object, message: string) => heard.push(message) };
@@ -340,7 +315,7 @@ test('the operator hears once that there is no address to write', { skip, timeou
 });
 
 test('what was changed while another led is written again', { skip, timeout: 60_000 }, async () => {
-  await api.apply(ingress('led'));
+  await rig.api.apply(ingress('led'));
   const view = await viewWith('led');
   const writer = newWriter('192.0.2.5');
   writer.lead(true);
@@ -349,7 +324,7 @@ test('what was changed while another led is written again', { skip, timeout: 60_
   await waitUntil(() => writer.state().writes === 1, 'the first write');
   writer.lead(false);
   const status = { loadBalancer: { ingress: [{ ip: '192.0.2.6' }] } };
-  await api.call('PATCH', `${pathOf(ingress('led'))}/status`, { status });
+  await rig.api.call('PATCH', `${pathOf(ingress('led'))}/status`, { status });
   const seen = () => JSON.stringify(source.ingressStatuses.get('default/led')?.addresses);
   await waitUntil(() => seen() === '[{"ip":"192.0.2.6"}]', 'the change to be seen');
   writer.lead(true);
@@ -358,16 +333,16 @@ test('what was changed while another led is written again', { skip, timeout: 60_
 });
 
 test('a status that a restore from backup has lost is written again', { skip, timeout: 120_000 }, async () => {
-  await api.apply(ingress('restored'));
+  await rig.api.apply(ingress('restored'));
   const view = await viewWith('restored');
-  await api.backup();
+  await rig.api.backup();
   const writer = newWriter('192.0.2.8');
   writer.lead(true);
   writer.applied({ view, ingresses: ['default/restored'] });
   await statusIs('restored', ['192.0.2.8']);
   const ips = () => source.ingressStatuses.get('default/restored')?.addresses.length;
   await waitUntil(() => writer.state().writes === 1 && ips() === 1, 'the first write');
-  await api.restore();
+  await rig.api.restore();
   await waitUntil(() => writer.state().writes >= 2, 'the second write');
   await statusIs('restored', ['192.0.2.8']);
   writer.stop();

@@ -1,8 +1,11 @@
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
 import { type Cluster, openCluster } from '../../controller/watch/api.ts';
 import { type ClusterSource, watchCluster } from '../../controller/watch/cluster.ts';
 import type { WatchedKind } from '../../controller/watch/kinds.ts';
 import type { ViewUpdate } from '../../controller/watch/view.ts';
-import type { ApiServer, Manifest, TestUser } from './apiserver.ts';
+import { type ApiServer, type Manifest, startApiServer, type TestUser } from './apiserver.ts';
+import { skipWithoutApiServer } from './assets.ts';
 import { quiet } from './quiet.ts';
 import { waitUntil } from './wait.ts';
 
@@ -83,6 +86,47 @@ export class Watchers {
 
   async stop(): Promise<void> {
     for (const stop of this.#stops.splice(0).reverse()) await stop();
+  }
+}
+
+/** For the tests of a file: an API server of their own, and watchers that end with the file at the latest. */
+export async function watchedApi(): Promise<WatchedApi> {
+  const skip = await skipWithoutApiServer();
+  const api = skip ? null : await startApiServer();
+  const rig = new WatchedApi(skip, api);
+  after(() => rig.stop());
+  return rig;
+}
+
+class WatchedApi {
+  /** Why the tests cannot run here; false: they can. */
+  readonly skip: string | false;
+  readonly #api: ApiServer | null;
+  readonly #watchers: Watchers | null;
+
+  constructor(skip: string | false, api: ApiServer | null) {
+    this.skip = skip;
+    this.#api = api;
+    this.#watchers = api && new Watchers(api);
+  }
+
+  get api(): ApiServer {
+    assert.ok(this.#api);
+    return this.#api;
+  }
+
+  get watchers(): Watchers {
+    assert.ok(this.#watchers);
+    return this.#watchers;
+  }
+
+  async endWatchers(): Promise<void> {
+    await this.#watchers?.stop();
+  }
+
+  async stop(): Promise<void> {
+    await this.endWatchers();
+    await this.#api?.stop();
   }
 }
 
