@@ -86,8 +86,10 @@ async function healthOf(page: Promise<string>): Promise<ReadonlyMap<string, Heal
   return new Map((parsed.data?.endpoints ?? []).map((health) => [health.endpoint, health]));
 }
 
+/** One that is of another release and cannot be read hides no other. */
 function problemsOf(text: string): Problem[] {
-  return z.array(Problem).safeParse(jsonOf(text)).data ?? [];
+  const all = z.array(z.unknown()).safeParse(jsonOf(text)).data ?? [];
+  return all.flatMap((each) => Problem.safeParse(each).data ?? []);
 }
 
 /** null: it is none; whoever stands in front of a page may answer with another one. */

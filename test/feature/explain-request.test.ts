@@ -165,15 +165,25 @@ test('tables of a proxy tell the health of endpoints, too; a file of them does f
   assert.match(sluice('explain', 'shop.example', '--tables', saved).stdout, /^endpoint .*, ready$/m);
 });
 
-test('where another page stands in the place of health and problems, the tables are told without', async () => {
-  const tables = await gateway.admin('/tables');
-  const server = createServer((request, response) => response.end(request.url === '/tables' ? tables : '<html>'));
+/** What is told of shop.example by these tables and no page of health. */
+async function toldWith(tables: string, problems: string): Promise<string> {
+  const pages: Readonly<Record<string, string>> = { '/tables': tables, '/problems': problems };
+  const server = createServer((request, response) => response.end(pages[request.url ?? ''] ?? '<html>'));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const page = `http://127.0.0.1:${(server.address() as AddressInfo).port}/tables`;
   const args = [launcher, 'explain', 'http://shop.example/', '--tables', page];
-  const { stdout } = await promisify(execFile)(process.execPath, args).finally(() => server.close());
-  assert.match(stdout, /^answer +of default\/web\/80$/m);
+  return (await promisify(execFile)(process.execPath, args).finally(() => server.close())).stdout;
+}
+
+test('where another page stands in the place of health and problems, the tables are told without', async () => {
+  assert.match(await toldWith(await gateway.admin('/tables'), '<html>'), /^answer +of default\/web\/80$/m);
+});
+
+test('a problem in the form of another release hides no other', async () => {
+  const problems = [{ code: 'OfTomorrow' }, ...(JSON.parse(await gateway.admin('/problems')) as object[])];
+  const told = await toldWith(await gateway.admin('/tables'), JSON.stringify(problems));
+  assert.match(told, /^problem +warning AnnotationUnknown: Ingress default\/shop /m);
 });
 
 test('who may come is not guessed; a rewritten path is told', () => {
