@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { RequestOptions } from 'node:https';
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeConfig } from '@kubernetes/client-node';
-import { Agent, type Dispatcher, request } from 'undici';
+import { Agent, type Dispatcher, Pool, ProxyAgent, request } from 'undici';
 import { loadKubeConfig } from './kubeconfig.ts';
 import { propertyOf } from './read.ts';
 
@@ -30,7 +30,7 @@ export interface ApiAnswer {
   status: number;
   /** Parsed JSON; null if it was none, which only refusals may be. Of objects, what is no refusal is of the API server. */
   body: unknown;
-  /** What `Retry-After` asks for. */
+  /** What `Retry-After` asks for, a minute at most. */
   retryAfterMs: number | null;
 }
 
@@ -83,14 +83,21 @@ export async function openCluster(options: ClusterOptions): Promise<Cluster> {
 
 type TlsOptions = Pick<RequestOptions, 'ca' | 'cert' | 'key' | 'passphrase' | 'servername' | 'rejectUnauthorized'>;
 
+/** How the API server is reached. */
+interface Way {
+  tls: TlsOptions;
+  /** `proxy-url` of the kubeconfig. */
+  proxyUrl: string | undefined;
+}
+
 class Connection implements Cluster {
   readonly server: string;
   readonly namespace: string;
   readonly #options: ClusterOptions;
   #config: KubeConfig;
   #renewal: Promise<void> | null = null;
-  #tls: TlsOptions = {};
-  #agent: Agent | null = null;
+  #way: Way | null = null;
+  #agent: Dispatcher | null = null;
 
   constructor(options: ClusterOptions, config: KubeConfig, server: string, namespace: string) {
     this.#options = options;
@@ -144,17 +151,17 @@ class Connection implements Cluster {
   }
 
   /** Asked for before every request: files of certificates and tokens are read anew as they rotate. */
-  async #credentials(): Promise<{ agent: Agent; headers: Record<string, string> }> {
+  async #credentials(): Promise<{ agent: Dispatcher; headers: Record<string, string> }> {
     const options: RequestOptions = { headers: {} };
     await this.#config.applyToHTTPSOptions(options);
     const headers = { ...(options.headers as Record<string, string>) };
     if (options.auth) headers['authorization'] = `Basic ${Buffer.from(options.auth).toString('base64')}`;
-    const tls = tlsOptionsOf(options);
-    if (!this.#agent || !isDeepStrictEqual(tls, this.#tls)) {
+    const way = { tls: tlsOptionsOf(options), proxyUrl: this.#config.getCurrentCluster()?.proxyUrl };
+    if (!this.#agent || !isDeepStrictEqual(way, this.#way)) {
       // Requests that still run on the old agent end by themselves.
       void this.#agent?.close();
-      this.#tls = tls;
-      this.#agent = newAgent(tls);
+      this.#agent = newAgent(way);
+      this.#way = way;
     }
     return { agent: this.#agent, headers };
   }
@@ -177,15 +184,14 @@ function tlsOptionsOf({ ca, cert, key, passphrase, servername, rejectUnauthorize
 }
 
 /** HTTP/1.1, so that every watch has a connection of its own and none holds up the renewal of the Lease. */
-function newAgent(tls: TlsOptions): Agent {
-  return new Agent({
-    allowH2: false,
-    connect: {
-      ...(tls as object),
-      timeout: connectTimeoutMs,
-      keepAlive: true,
-      keepAliveInitialDelay: keepAliveDelayMs,
-    },
+function newAgent({ tls, proxyUrl }: Way): Dispatcher {
+  const wire = { timeout: connectTimeoutMs, keepAlive: true, keepAliveInitialDelay: keepAliveDelayMs };
+  const connect = { ...(tls as object), ...wire };
+  if (proxyUrl === undefined) return new Agent({ allowH2: false, connect });
+  return new ProxyAgent({
+    ...{ uri: proxyUrl, allowH2: false, requestTls: connect, proxyTls: wire },
+    // The answer to CONNECT is part of the connection, too.
+    clientFactory: (origin, options) => new Pool(origin, { ...options, headersTimeout: connectTimeoutMs }),
   });
 }
 
@@ -202,8 +208,11 @@ function isOfApiServer(path: string, answer: unknown): boolean {
   return path.startsWith('/api') ? typeof propertyOf(answer, 'apiVersion') === 'string' : answer !== null;
 }
 
+/** Pages of maintenance in front say hours, whenever it ends, and a timer of more than 24 days runs out at once. */
+const longestRetryAfterMs = 60_000;
+
 /** RFC 9110 §10.2.3; the API server sends seconds. */
 function retryAfterMs(headers: IncomingHttpHeaders): number | null {
   const seconds = Number(headers['retry-after'] ?? Number.NaN);
-  return Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : null;
+  return seconds >= 0 ? Math.min(seconds * 1000, longestRetryAfterMs) : null;
 }

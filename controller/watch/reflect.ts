@@ -169,9 +169,10 @@ export class Reflector {
     }
     if (error.status === 410) {
       log.info({ kind: kind.kind, namespace }, 'the API server has forgotten where the watch stood; listing anew');
+      const wasWatching = this.#resumeAt !== null;
       this.#resumeAt = null;
-      // The list that follows is the cure; only one cure that does not help waits (its watch was too short).
-      return this.#lists > 0 && performance.now() - this.#listedAtMs > shortWatchMs ? 0 : this.#delayMs(error);
+      // The list that follows is the cure; one that does not help waits: its watch was too short, or its pages expire.
+      return wasWatching && performance.now() - this.#listedAtMs > shortWatchMs ? 0 : this.#delayMs(error);
     }
     if (isNew && this.#isAbsent) log.info({ kind: kind.kind }, `the cluster does not have ${kind.definition}`);
     else if (isNew) log.warn({ kind: kind.kind, namespace }, `the API server refused: ${message}`);

@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
-import { createServer, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { after, afterEach, before, test } from 'node:test';
-import { createProxyServer } from 'http-proxy-3';
+import { afterEach, test } from 'node:test';
 import { openCluster } from '../../controller/watch/api.ts';
 import { answeredLimitMs, Backoff, unreachableLimitMs } from '../../controller/watch/backoff.ts';
 import { watchCluster } from '../../controller/watch/cluster.ts';
@@ -12,30 +9,15 @@ import { secretKind } from '../../controller/watch/kinds.ts';
 import { Reflector } from '../../controller/watch/reflect.ts';
 import type { ViewUpdate } from '../../controller/watch/view.ts';
 import { kindsBehind } from '../../proxy/receive/order.ts';
-import { type ApiServer, type Manifest, startApiServer } from '../kit/apiserver.ts';
-import { skipWithoutApiServer } from '../kit/assets.ts';
+import type { Manifest } from '../kit/apiserver.ts';
 import { quiet } from '../kit/quiet.ts';
 import { waitUntil } from '../kit/wait.ts';
-import { service, Watchers } from '../kit/watching.ts';
+import { service, watchedApi } from '../kit/watching.ts';
 
-const skip = await skipWithoutApiServer();
-let api: ApiServer;
-let watchers: Watchers;
+const rig = await watchedApi();
+const { skip } = rig;
 
-before(async () => {
-  if (skip) return;
-  api = await startApiServer();
-  watchers = new Watchers(api);
-});
-
-afterEach(async () => {
-  await watchers?.stop();
-});
-
-after(async () => {
-  if (skip) return;
-  await api.stop();
-});
+afterEach(() => rig.endWatchers());
 
 const secret = (name: string, value: string, namespace = 'default'): Manifest => ({
   apiVersion: 'v1',
@@ -48,7 +30,7 @@ test('forbidden kinds: the first update waits for those that routes need, and fo
   skip,
   timeout: 60_000,
 }, async () => {
-  const watch = await watchers.begin({ user: 'limited' });
+  const watch = await rig.watchers.begin({ user: 'limited' });
   await waitUntil(() => /403/.test(watch.source.state()['Ingress']?.failure ?? ''), 'the refusal');
   assert.deepEqual(watch.updates, []);
   const rules = [
@@ -57,7 +39,7 @@ test('forbidden kinds: the first update waits for those that routes need, and fo
     { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
   ];
   const group = 'rbac.authorization.k8s.io';
-  await api.apply(
+  await rig.api.apply(
     { apiVersion: `${group}/v1`, kind: 'ClusterRole', metadata: { name: 'reader' }, rules },
     {
       apiVersion: `${group}/v1`,
@@ -89,7 +71,7 @@ test('ConfigMaps: those that are named, with rights to these alone, and nothing 
     const group = 'rbac.authorization.k8s.io';
     const metadata = { name, namespace: 'default' };
     const subjects = [{ apiGroup: group, kind: 'User', name: 'limited' }];
-    await api.apply(
+    await rig.api.apply(
       { apiVersion: `${group}/v1`, kind: 'Role', metadata, rules },
       {
         apiVersion: `${group}/v1`,
@@ -102,8 +84,8 @@ test('ConfigMaps: those that are named, with rights to these alone, and nothing 
   };
   const resources = ['ingresses', 'ingressclasses', 'services', 'endpointslices'];
   await bound('objects', [{ apiGroups: ['*'], resources, verbs: ['list', 'watch'] }]);
-  await api.apply(configMap('gateway', '1'), configMap('other', '1'));
-  const watch = await watchers.begin({ user: 'limited', configMaps: ['default/gateway'] });
+  await rig.api.apply(configMap('gateway', '1'), configMap('other', '1'));
+  const watch = await rig.watchers.begin({ user: 'limited', configMaps: ['default/gateway'] });
   await waitUntil(() => /^403/.test(watch.source.state()['ConfigMap']?.failure ?? ''), 'the refusal');
   await waitUntil(() => watch.source.state()['Ingress']?.isSynced === true, 'the Ingresses');
   assert.deepEqual(watch.updates, []);
@@ -113,16 +95,16 @@ test('ConfigMaps: those that are named, with rights to these alone, and nothing 
   const valueIn = (name: string) => watch.updates.at(-1)?.view.get('ConfigMap', `default/${name}`)?.data['value'];
   await waitUntil(() => valueIn('gateway') === '1', 'the ConfigMap');
   assert.equal(valueIn('other'), undefined);
-  await api.apply(configMap('other', '2'), configMap('gateway', '2'));
+  await rig.api.apply(configMap('other', '2'), configMap('gateway', '2'));
   await waitUntil(() => valueIn('gateway') === '2', 'its change');
-  await api.delete(configMap('gateway', ''));
+  await rig.api.delete(configMap('gateway', ''));
   await waitUntil(() => valueIn('gateway') === undefined, 'its deletion');
   assert.equal(valueIn('other'), undefined);
 });
 
 test('Secrets: those in use, and no others', { skip, timeout: 60_000 }, async () => {
-  await api.apply(secret('used', '1'), secret('unused', '1'), secret('later', '1'));
-  const watch = await watchers.started();
+  await rig.api.apply(secret('used', '1'), secret('unused', '1'), secret('later', '1'));
+  const watch = await rig.watchers.started();
   const dataOf = (key: string) => watch.updates.at(-1)?.view.get('Secret', key)?.data['value'];
   const base64 = (text: string) => Buffer.from(text).toString('base64');
   const first = new Set(['default/used', 'default/missing']);
@@ -130,13 +112,13 @@ test('Secrets: those in use, and no others', { skip, timeout: 60_000 }, async ()
   await waitUntil(() => dataOf('default/used') === base64('1'), 'the Secret');
   assert.equal(watch.source.useSecrets(first).size, 0);
   assert.deepEqual(watch.taken(), ['default/used']);
-  await api.apply(secret('unused', '2'), secret('used', '2'), secret('missing', 'no more'));
+  await rig.api.apply(secret('unused', '2'), secret('used', '2'), secret('missing', 'no more'));
   await waitUntil(() => dataOf('default/missing') !== undefined && dataOf('default/used') === base64('2'), 'changes');
   assert.equal(dataOf('default/unused'), undefined);
   const pending = watch.source.useSecrets(new Set([...first, 'default/later']));
   assert.deepEqual(pending, new Set(['default/later']));
   await waitUntil(() => dataOf('default/later') === base64('1'), 'the Secret that came into use later');
-  await api.delete(secret('later', ''));
+  await rig.api.delete(secret('later', ''));
   await waitUntil(() => dataOf('default/later') === undefined, 'its deletion');
   watch.source.useSecrets(new Set());
   assert.deepEqual([...(watch.updates.at(-1)?.view.all('Secret') ?? [])], []);
@@ -147,8 +129,8 @@ test('a Secret that comes into use again while all are listed anew is not taken 
   skip,
   timeout: 60_000,
 }, async (t) => {
-  await api.apply(secret('again', '1'), secret('beside', '1'));
-  const cluster = await watchers.cluster();
+  await rig.api.apply(secret('again', '1'), secret('beside', '1'));
+  const cluster = await rig.watchers.cluster();
   const collection = '/api/v1/namespaces/default/secrets';
   const path = `${collection}/again`;
   const wanted = new Set(['default/again']);
@@ -206,12 +188,12 @@ test('waits double up to a bound, with jitter, and are forgotten after two good 
 
 test('only the chosen namespaces', { skip, timeout: 60_000 }, async () => {
   const other = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'other' } };
-  await api.apply(other, service('inside', 1, 'other'), service('outside', 1));
-  const watch = await watchers.started({ namespaces: ['other'] });
+  await rig.api.apply(other, service('inside', 1, 'other'), service('outside', 1));
+  const watch = await rig.watchers.started({ namespaces: ['other'] });
   const names = [...(watch.updates[0]?.view.all('Service') ?? [])].map(({ metadata }) => metadata.name);
   assert.deepEqual(names, ['inside']);
   assert.deepEqual(watch.source.useSecrets(new Set(['default/x', 'own/y'])), new Set(['own/y']));
-  await api.delete(service('outside'));
+  await rig.api.delete(service('outside'));
 });
 
 test('of several namespaces, what one has seen says nothing of another whose watch stands still', {
@@ -219,8 +201,8 @@ test('of several namespaces, what one has seen says nothing of another whose wat
   timeout: 60_000,
 }, async (t) => {
   const namespaces = ['other', 'still'];
-  await api.apply(...namespaces.map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })));
-  const cluster = await watchers.cluster();
+  await rig.api.apply(...namespaces.map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })));
+  const cluster = await rig.watchers.cluster();
   const behind: ViewUpdate[] = [];
   const source = watchCluster({
     cluster: {
@@ -235,12 +217,12 @@ test('of several namespaces, what one has seen says nothing of another whose wat
     onUpdate: (update) => behind.push(update),
   });
   t.after(() => source.stop());
-  const ahead = await watchers.started({ namespaces });
+  const ahead = await rig.watchers.started({ namespaces });
   await waitUntil(() => behind.length > 0, 'the first update');
   const isAt = (updates: ViewUpdate[], key: string) => updates.at(-1)?.view.get('Service', key) !== undefined;
-  await api.apply(service('unseen', 1, 'still'));
+  await rig.api.apply(service('unseen', 1, 'still'));
   await waitUntil(() => isAt(ahead.updates, 'still/unseen'), 'the Service');
-  await api.apply(service('seen', 1, 'other'));
+  await rig.api.apply(service('seen', 1, 'other'));
   await waitUntil(() => isAt(ahead.updates, 'other/seen') && isAt(behind, 'other/seen'), 'a later Service');
   const [has, holds] = [behind.at(-1)?.seen ?? {}, ahead.updates.at(-1)?.holds ?? {}];
   assert.deepEqual(kindsBehind(has, holds), ['Service still']);
@@ -258,8 +240,8 @@ test('of several ConfigMaps, too: what the watch of one has seen says nothing of
     data: { value },
   });
   const configMaps = ['default/moving', 'default/still'];
-  await api.apply(configMap('moving', '1'), configMap('still', '1'));
-  const cluster = await watchers.cluster();
+  await rig.api.apply(configMap('moving', '1'), configMap('still', '1'));
+  const cluster = await rig.watchers.cluster();
   const behind: ViewUpdate[] = [];
   const source = watchCluster({
     cluster: {
@@ -274,13 +256,13 @@ test('of several ConfigMaps, too: what the watch of one has seen says nothing of
     onUpdate: (update) => behind.push(update),
   });
   t.after(() => source.stop());
-  const ahead = await watchers.started({ configMaps });
+  const ahead = await rig.watchers.started({ configMaps });
   await waitUntil(() => behind.length > 0, 'the first update');
   const hasTwo = (updates: ViewUpdate[], key: string) =>
     updates.at(-1)?.view.get('ConfigMap', key)?.data['value'] === '2';
-  await api.apply(configMap('still', '2'));
+  await rig.api.apply(configMap('still', '2'));
   await waitUntil(() => hasTwo(ahead.updates, 'default/still'), 'the ConfigMap');
-  await api.apply(configMap('moving', '2'));
+  await rig.api.apply(configMap('moving', '2'));
   await waitUntil(() => [ahead.updates, behind].every((each) => hasTwo(each, 'default/moving')), 'a later one');
   const [has, holds] = [behind.at(-1)?.seen ?? {}, ahead.updates.at(-1)?.holds ?? {}];
   assert.deepEqual(kindsBehind(has, holds), ['ConfigMap default/still']);
@@ -291,7 +273,7 @@ test('credentials that have changed on disk are read again when the old are refu
   skip,
   timeout: 60_000,
 }, async (t) => {
-  const good = await api.kubeconfig();
+  const good = await rig.api.kubeconfig();
   const text = await readFile(good, 'utf8');
   const path = `${good}.rotating`;
   await writeFile(path, text.replace('admin-of-the-test', 'expired'));
@@ -313,81 +295,4 @@ test('credentials that have changed on disk are read again when the old are refu
   assert.equal((await byPlugin.call({ path: '/api/v1/namespaces' })).status, 200);
   await assert.rejects(openCluster({ kubeconfig: `${good}.missing` }), /cannot be read/);
   await assert.rejects(openCluster({ kubeconfig: good, context: 'nowhere' }), /no context named nowhere/);
-});
-
-test('a server of many clusters has each below a path', { skip, timeout: 60_000 }, async (t) => {
-  const proxy = createProxyServer({ target: api.url, secure: false });
-  const front = createServer((request, response) => {
-    const [, below] = /^\/k8s\/clusters\/c-1(\/.*)$/.exec(request.url ?? '') ?? [];
-    if (below === undefined) return void response.writeHead(404).end();
-    request.url = below;
-    proxy.web(request, response);
-  });
-  t.after(() => front.close());
-  front.listen(0, '127.0.0.1');
-  await once(front, 'listening');
-  const good = await api.kubeconfig();
-  for (const end of ['', '/']) {
-    const server = `http://127.0.0.1:${(front.address() as AddressInfo).port}/k8s/clusters/c-1${end}`;
-    const config = JSON.parse(await readFile(good, 'utf8')) as { clusters: { cluster: object }[] };
-    for (const entry of config.clusters) entry.cluster = { server, 'insecure-skip-tls-verify': true };
-    await writeFile(`${good}.below`, JSON.stringify(config));
-    const cluster = await openCluster({ kubeconfig: `${good}.below` });
-    t.after(() => cluster.close());
-    assert.equal((await cluster.call({ path: '/api/v1/namespaces?limit=1' })).status, 200);
-  }
-});
-
-test('a page that somebody in front of the API server answers with is no list, and takes nothing away', {
-  skip,
-  timeout: 120_000,
-}, async (t) => {
-  await api.apply(service('kept', 1));
-  const proxy = createProxyServer({ target: api.url, secure: false });
-  let page: string | null = null;
-  let asked = 0;
-  const open = new Set<ServerResponse>();
-  const front = createServer((request, response) => {
-    open.add(response);
-    if (page === null) return proxy.web(request, response);
-    if (request.url?.startsWith('/api/v1/services?')) asked++;
-    response.end(page);
-  });
-  t.after(() => front.close());
-  front.listen(0, '127.0.0.1');
-  await once(front, 'listening');
-  const server = `http://127.0.0.1:${(front.address() as AddressInfo).port}`;
-  const good = await api.kubeconfig();
-  const config = JSON.parse(await readFile(good, 'utf8')) as { clusters: { cluster: object }[] };
-  for (const entry of config.clusters) entry.cluster = { server, 'insecure-skip-tls-verify': true };
-  await writeFile(`${good}.front`, JSON.stringify(config));
-  const cluster = await openCluster({ kubeconfig: `${good}.front` });
-  t.after(() => cluster.close());
-  for (const [name, answer] of [
-    ['new-1', '<html>Who are you?</html>'],
-    ['new-2', '{"who": "are you?"}'],
-  ] as const) {
-    const watch = await watchers.started({ cluster });
-    asked = 0;
-    page = answer;
-    front.closeAllConnections();
-    await waitUntil(() => asked === 3, 'what follows the first answers');
-    // Nor does it say that a Secret is missing, or that a Lease is ours.
-    await assert.rejects(cluster.call({ path: '/api/v1/secrets' }), /not that of an API server/);
-    page = null;
-    await api.apply(service(name, 1));
-    await waitUntil(() => watch.updates.at(-1)?.view.get('Service', `default/${name}`) !== undefined, 'the watch');
-    assert.ok(!watch.taken().includes('default/kept'), answer);
-    watch.source.stop();
-  }
-  // Of watches that have ended in order, too, it is noticed that nothing follows.
-  for (const answer of ['<html>Who are you?</html>', '{"who": "are you?"}\n']) {
-    const { source } = await watchers.started({ cluster });
-    page = answer;
-    for (const response of open) response.on('error', () => {}).end();
-    await waitUntil(() => source.state()['Service']?.failure !== null, 'that a page is no watch');
-    source.stop();
-    page = null;
-  }
-  await api.delete(service('kept'), service('new-1'), service('new-2'));
 });

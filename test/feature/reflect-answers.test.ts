@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { createServer, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { afterEach, test } from 'node:test';
+import { createProxyServer } from 'http-proxy-3';
+import { openCluster } from '../../controller/watch/api.ts';
+import { secretKind } from '../../controller/watch/kinds.ts';
+import { Reflector } from '../../controller/watch/reflect.ts';
+import { quiet } from '../kit/quiet.ts';
+import { waitUntil } from '../kit/wait.ts';
+import { service, watchedApi } from '../kit/watching.ts';
+
+const rig = await watchedApi();
+const { skip } = rig;
+
+afterEach(() => rig.endWatchers());
+
+/** A kubeconfig as the admin's, but for what it says of the cluster. */
+async function kubeconfigWith(name: string, change: (cluster: object) => object): Promise<string> {
+  const good = await rig.api.kubeconfig();
+  const config = JSON.parse(await readFile(good, 'utf8')) as { clusters: { cluster: object }[] };
+  for (const entry of config.clusters) entry.cluster = change(entry.cluster);
+  await writeFile(`${good}.${name}`, JSON.stringify(config));
+  return `${good}.${name}`;
+}
+
+test('a server of many clusters has each below a path', { skip, timeout: 60_000 }, async (t) => {
+  const proxy = createProxyServer({ target: rig.api.url, secure: false });
+  const front = createServer((request, response) => {
+    const [, below] = /^\/k8s\/clusters\/c-1(\/.*)$/.exec(request.url ?? '') ?? [];
+    if (below === undefined) return void response.writeHead(404).end();
+    request.url = below;
+    proxy.web(request, response);
+  });
+  t.after(() => front.close());
+  front.listen(0, '127.0.0.1');
+  await once(front, 'listening');
+  for (const end of ['', '/']) {
+    const server = `http://127.0.0.1:${(front.address() as AddressInfo).port}/k8s/clusters/c-1${end}`;
+    const kubeconfig = await kubeconfigWith('below', () => ({ server, 'insecure-skip-tls-verify': true }));
+    const cluster = await openCluster({ kubeconfig });
+    t.after(() => cluster.close());
+    assert.equal((await cluster.call({ path: '/api/v1/namespaces?limit=1' })).status, 200);
+  }
+});
+
+test('a page that somebody in front of the API server answers with is no list, and takes nothing away', {
+  skip,
+  timeout: 120_000,
+}, async (t) => {
+  await rig.api.apply(service('kept', 1));
+  const proxy = createProxyServer({ target: rig.api.url, secure: false });
+  let page: string | null = null;
+  let asked = 0;
+  const open = new Set<ServerResponse>();
+  const front = createServer((request, response) => {
+    open.add(response);
+    if (page === null) return proxy.web(request, response);
+    if (request.url?.startsWith('/api/v1/services?')) asked++;
+    response.end(page);
+  });
+  t.after(() => front.close());
+  front.listen(0, '127.0.0.1');
+  await once(front, 'listening');
+  const server = `http://127.0.0.1:${(front.address() as AddressInfo).port}`;
+  const kubeconfig = await kubeconfigWith('front', () => ({ server, 'insecure-skip-tls-verify': true }));
+  const cluster = await openCluster({ kubeconfig });
+  t.after(() => cluster.close());
+  for (const [name, answer] of [
+    ['new-1', '<html>Who are you?</html>'],
+    ['new-2', '{"who": "are you?"}'],
+  ] as const) {
+    const watch = await rig.watchers.started({ cluster });
+    asked = 0;
+    page = answer;
+    front.closeAllConnections();
+    await waitUntil(() => asked === 3, 'what follows the first answers');
+    // Nor does it say that a Secret is missing, or that a Lease is ours.
+    await assert.rejects(cluster.call({ path: '/api/v1/secrets' }), /not that of an API server/);
+    page = null;
+    await rig.api.apply(service(name, 1));
+    await waitUntil(() => watch.updates.at(-1)?.view.get('Service', `default/${name}`) !== undefined, 'the watch');
+    assert.ok(!watch.taken().includes('default/kept'), answer);
+    watch.source.stop();
+  }
+  // Of watches that have ended in order, too, it is noticed that nothing follows.
+  for (const answer of ['<html>Who are you?</html>', '{"who": "are you?"}\n']) {
+    const { source } = await rig.watchers.started({ cluster });
+    page = answer;
+    for (const response of open) response.on('error', () => {}).end();
+    await waitUntil(() => source.state()['Service']?.failure !== null, 'that a page is no watch');
+    source.stop();
+    page = null;
+  }
+  await rig.api.delete(service('kept'), service('new-1'), service('new-2'));
+});
+
+test('lists whose pages expire are not asked for without a pause', { skip, timeout: 60_000 }, async (t) => {
+  const data = { kind: 'Secret', apiVersion: 'v1' };
+  for (const name of ['page-1', 'page-2']) await rig.api.apply({ ...data, metadata: { name, namespace: 'default' } });
+  const cluster = await rig.watchers.cluster();
+  const listsAtMs: number[] = [];
+  let hasListed = false;
+  const reflector = new Reflector({
+    cluster: {
+      ...cluster,
+      async call(call) {
+        const isFirst = !call.path.includes('continue=');
+        if (isFirst) listsAtMs.push(performance.now());
+        if (isFirst || !hasListed) return await cluster.call(call);
+        return { status: 410, body: { message: 'too old' }, retryAfterMs: null };
+      },
+      stream: (_path, signal) => cluster.stream('/api/v1/no-such', signal),
+    },
+    kind: { ...secretKind, pageSize: 1 },
+    namespace: 'default',
+    log: quiet,
+    random: () => 0,
+    sink: {
+      isWanted: () => true,
+      isNews: () => true,
+      put: () => undefined,
+      remove: () => undefined,
+      seen: () => undefined,
+      bookmarked: () => undefined,
+      listed: () => {
+        hasListed = true;
+      },
+      refused: () => undefined,
+    },
+  });
+  reflector.start();
+  t.after(() => reflector.stop());
+  await waitUntil(() => listsAtMs.length === 4, 'lists');
+  const pausesMs = listsAtMs.slice(1).map((atMs, index) => atMs - (listsAtMs[index] ?? 0));
+  assert.ok(
+    pausesMs.every((ms) => ms > 700),
+    `${pausesMs}`,
+  );
+});
+
+test('however long somebody in front asks to stay away, a minute is the most', { skip, timeout: 60_000 }, async (t) => {
+  const front = createServer((request, response) => {
+    response.writeHead(503, { 'retry-after': request.url?.slice('/api/'.length) }).end('<html>Maintenance</html>');
+  });
+  t.after(() => front.close());
+  front.listen(0, '127.0.0.1');
+  await once(front, 'listening');
+  const server = `http://127.0.0.1:${(front.address() as AddressInfo).port}`;
+  const kubeconfig = await kubeconfigWith('asked', () => ({ server, 'insecure-skip-tls-verify': true }));
+  const cluster = await openCluster({ kubeconfig });
+  t.after(() => cluster.close());
+  for (const [asked, ms] of [
+    ['1', 1_000],
+    ['3600', 60_000],
+    ['9999999999', 60_000],
+    ['-1', null],
+    ['soon', null],
+  ] as const)
+    assert.equal((await cluster.call({ path: `/api/${asked}` })).retryAfterMs, ms, asked);
+});
+
+test('an API server that only a proxy reaches is asked through it, and not for ever', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  const tunnels: string[] = [];
+  const proxy = createServer().on('connect', ({ url = '', headers }, near) => {
+    tunnels.push(`${url} ${headers['proxy-authorization'] ?? ''}`);
+    const far = connect(Number(url.split(':')[1]), '127.0.0.1');
+    near.write('HTTP/1.1 200 OK\r\n\r\n');
+    near
+      .on('error', () => far.destroy())
+      .on('close', () => far.destroy())
+      .pipe(far);
+    far
+      .on('error', () => near.destroy())
+      .on('close', () => near.destroy())
+      .pipe(near);
+  });
+  t.after(() => proxy.close());
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const proxyUrl = `http://me:secret@127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const kubeconfig = await kubeconfigWith('proxied', (each) => ({ ...each, 'proxy-url': proxyUrl }));
+  const cluster = await openCluster({ kubeconfig });
+  t.after(() => cluster.close());
+  const watch = await rig.watchers.started({ cluster });
+  await rig.api.apply(service('behind'));
+  await waitUntil(() => watch.updates.at(-1)?.view.get('Service', 'default/behind') !== undefined, 'the Service');
+  const isOurs = (tunnel: string) => tunnel === `${new URL(rig.api.url).host} Basic ${btoa('me:secret')}`;
+  assert.ok(tunnels.length > 0 && tunnels.every(isOurs), `${tunnels}`);
+  watch.source.stop();
+  proxy.removeAllListeners('connect').on('connect', () => undefined);
+  const another = await openCluster({ kubeconfig });
+  t.after(() => another.close());
+  await assert.rejects(another.call({ path: '/api' }));
+});
