@@ -106,11 +106,13 @@ export class ServiceWriter {
     this.#view = view;
     this.#seen = seen;
     for (const key of assigned) {
-      this.#entry(key, view.get('Service', key)?.metadata.uid ?? '').plannedAt = generation;
-      this.#open.add(key);
+      const uid = view.get('Service', key)?.metadata.uid;
+      if (uid === undefined) this.#entries.delete(key);
+      else this.#entry(key, uid).plannedAt = generation;
     }
-    for (const key of touched) this.#open.add(key);
-    for (const key of this.#options.plans.intents().keys()) this.#open.add(key);
+    // Who comes to lead begins with all.
+    if (!this.#isLeader) return;
+    for (const keys of [assigned, touched, this.#options.plans.intents().keys()]) this.#openAll(keys);
     this.#write();
   }
 
@@ -123,8 +125,10 @@ export class ServiceWriter {
     this.#isLeader = isLeader;
     // Who led before has written since.
     for (const entry of this.#entries.values()) entry.written.clear();
+    this.#open.clear();
     if (!isLeader) return;
-    for (const key of this.#options.plans.assignments().keys()) this.#open.add(key);
+    const { plans } = this.#options;
+    for (const keys of [plans.assignments().keys(), plans.intents().keys()]) this.#openAll(keys);
     this.#write();
   }
 
@@ -136,6 +140,10 @@ export class ServiceWriter {
   stop(): void {
     this.#stop.abort();
     if (this.#timer) clearTimeout(this.#timer);
+  }
+
+  #openAll(keys: Iterable<ObjectKey>): void {
+    for (const key of keys) this.#open.add(key);
   }
 
   #write(): void {

@@ -46,6 +46,8 @@ test('what was written while one led before is no repetition: another leader may
   await waitUntil(() => writer.state().waiting === 0, 'it to be seen');
   writer.lead(false);
   plan('taken back', 7, true);
+  // It is for another one to write.
+  assert.equal(writer.state().waiting, 0);
   writer.lead(true);
   await waitUntil(() => writes === 2 || heard.length > 0, 'the record of the second time');
   assert.deepEqual(heard, []);
