@@ -14,7 +14,7 @@ export interface ClusterSourceOptions {
   cluster: Cluster;
   /** Only these; empty: all. Objects without a namespace are watched in any case. */
   namespaces: readonly string[];
-  /** Beside those that are always watched. */
+  /** Beside those that are always watched; where there are some, all kinds count, and none may be refused. */
   kinds: readonly WatchedKind[];
   /** Secrets of this one are looked up, too, whatever `namespaces` says. */
   ownNamespace: string;
@@ -138,11 +138,13 @@ export class ClusterSource implements Source {
 
   /** @param key as of all objects of the scope: `namespace/` where it has many */
   #scope(kind: WatchedKind, namespace: string | null, key: ObjectKey, random: () => number): Scope {
-    const { cluster, log, namespaces } = this.#options;
+    const { cluster, log, namespaces, kinds } = this.#options;
+    // Plans are made of all kinds: without Announcements edges would take all addresses down, without Nodes as well.
+    const isEssential = kind.isEssential || kinds.length > 0;
     const scope: Scope = {
       kind,
       // With the rights of some namespaces alone, nothing outside them can be seen: classes then count by their names.
-      isEssential: kind.isEssential && (kind.isNamespaced || namespaces.length === 0),
+      isEssential: isEssential && (kind.isNamespaced || namespaces.length === 0),
       isRefused: false,
       reflector: new Reflector({
         cluster,
@@ -327,7 +329,7 @@ function raise(versions: Record<string, number>, names: readonly string[], versi
 }
 
 function isReady({ isEssential, reflector, isRefused }: Scope): boolean {
-  return reflector.state().isSynced || (isRefused && !isEssential);
+  return reflector.state().isSynced || reflector.isAbsent || (isRefused && !isEssential);
 }
 
 /** Of several namespaces, the kind is as well as the worst. */

@@ -3,6 +3,7 @@ import type { Log } from '#kit/log.ts';
 import { reasonOf } from '#kit/reason.ts';
 import type { Cluster } from './api.ts';
 import { answeredLimitMs, Backoff, unreachableLimitMs } from './backoff.ts';
+import { DeadMan } from './deadman.ts';
 import { collectionPath, type WatchedKind } from './kinds.ts';
 import { linesOf } from './lines.ts';
 import { identityOf, propertyOf, type ReadResult, readObject, versionOf } from './read.ts';
@@ -92,7 +93,6 @@ export class Reflector {
   #lists = 0;
   #listedAtMs = Number.NEGATIVE_INFINITY;
   #failure: string | null = null;
-  /** The cluster does not have this kind. */
   #isAbsent = false;
   #nap = new AbortController();
 
@@ -120,6 +120,11 @@ export class Reflector {
   vanish(version: number): void {
     for (const key of [...this.#known.keys()]) this.#gone(key, version);
     this.#resumeAt = null;
+  }
+
+  /** The cluster does not have this kind, which is an answer as a list is. */
+  get isAbsent(): boolean {
+    return this.#isAbsent;
   }
 
   state(): KindState {
@@ -347,35 +352,6 @@ export class Reflector {
   #gone(key: ObjectKey, version: number): void {
     this.#known.delete(key);
     this.#options.sink.remove(key, version);
-  }
-}
-
-/** Aborts when nothing has been heard for too long. */
-class DeadMan {
-  readonly #abort: AbortController;
-  #timer: NodeJS.Timeout;
-
-  constructor(limitMs: number, abort: AbortController) {
-    this.#abort = abort;
-    this.#timer = this.#begin(limitMs);
-  }
-
-  heard(): void {
-    this.#timer.refresh();
-  }
-
-  /** From now on this much silence is too long. */
-  tighten(limitMs: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = this.#begin(limitMs);
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
-  }
-
-  #begin(limitMs: number): NodeJS.Timeout {
-    return setTimeout(() => this.#abort.abort(new Error(`nothing heard for ${Math.round(limitMs)} ms`)), limitMs);
   }
 }
 

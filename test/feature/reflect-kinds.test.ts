@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ownWatchedKinds } from '../../controller/watch/kinds.ts';
 import { type Manifest, pathOf } from '../kit/apiserver.ts';
-import { addressPool, installOwnKinds, ownDefinitions } from '../kit/ownkinds.ts';
+import { addressPool, announcement, installOwnKinds, ownDefinitions } from '../kit/ownkinds.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
 import { service, type Watching, watchedApi } from '../kit/watching.ts';
 
@@ -35,6 +35,35 @@ test('kinds that the cluster does not have hold up nothing, and are found when t
   await rig.api.apply(pool);
   await waitUntil(() => viewOf(watch).get('AddressPool', '/public') !== undefined, 'the pool to come back');
   assert.deepEqual(watch.updates.at(-1)?.unreadable, []);
+});
+
+test('a plan is made of all kinds: while one is refused, there is no first update', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  await installOwnKinds(rig.api);
+  await rig.api.apply(announcement('all', { l2: {} }));
+  const cluster = await rig.watchers.cluster();
+  // As an API server answers that has not read its roles yet.
+  const refused = { status: 403, body: { message: 'forbidden' }, retryAfterMs: null };
+  for (const plural of ['announcements', 'nodes', 'namespaces']) {
+    let isStarting = true;
+    const watch = await rig.watchers.begin({
+      kinds: ownWatchedKinds,
+      cluster: {
+        ...cluster,
+        stream: (...args) => cluster.stream(...args),
+        call: async (call) => (isStarting && call.path.includes(`/${plural}?`) ? refused : await cluster.call(call)),
+      },
+    });
+    const states = () => Object.values(watch.source.state());
+    await waitUntil(() => states().filter(({ isSynced }) => !isSynced).length === 1, 'all but one');
+    await waitUntil(() => states().some(({ failure }) => failure !== null), 'the refusal');
+    assert.deepEqual(watch.updates, [], plural);
+    isStarting = false;
+    await waitUntil(() => watch.updates.length > 0, 'the first update');
+    assert.ok(viewOf(watch).get('Announcement', '/all'));
+  }
 });
 
 async function isGone(object: Manifest): Promise<void> {
