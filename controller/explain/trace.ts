@@ -1,3 +1,4 @@
+import { isKnownMethod } from '#kit/methods.ts';
 import type { Backend, Endpoint } from '#table/backend.ts';
 import type { L4Route } from '#table/l4route.ts';
 import type { Host } from '#table/listener.ts';
@@ -62,6 +63,8 @@ export function traceOf(request: Request, table: Table): Trace {
   l4.apply(table.l4route);
   const passed = listener.protocol === 'https' ? l4.match(listener.id, facts.hostname, first) : null;
   if (passed !== null) return { ...nothing, ...passedOn(passed, facts, table) };
+  if (!isKnownMethod(facts.method))
+    return { ...nothing, answer: { status: 501, says: 'the method is not known here' } };
   if (isRefused) return { ...nothing, answer: { status: 400, says: 'its path could be read in more than one way' } };
   const matcher = new Matcher();
   matcher.apply({ hosts: table.host, routes });

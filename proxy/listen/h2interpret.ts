@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
+import { isKnownMethod } from '#kit/methods.ts';
 import type { Exchange } from '../forward/exchange.ts';
 import type { FieldSection } from '../frame/section.ts';
 import { parseAuthority } from '../parse/authority.ts';
 import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
 import { nameIds } from '../parse/names.ts';
-import { isKnownMethod } from '../parse/requestline.ts';
 import { chooseRequestId, readField, readOrigin } from './interpret.ts';
 import { type Refusal, refusals } from './refusals.ts';
 

@@ -1,7 +1,7 @@
+import { isKnownMethod } from '#kit/methods.ts';
 import type { Source } from '#table/problem.ts';
 import { hashOf } from '../match/textindex.ts';
 import { copyOf } from '../parse/latin1.ts';
-import { isKnownMethod } from '../parse/requestline.ts';
 import { asciiJson, type LogPage, logPiece } from './logpage.ts';
 import type { ExchangeRecord, FlowRecord, LoggedClient } from './record.ts';
 

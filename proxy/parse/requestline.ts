@@ -1,3 +1,4 @@
+import { isKnownMethod } from '#kit/methods.ts';
 import type { Limits } from '../listen/limits.ts';
 import { httpOne, isTargetByte } from './chars.ts';
 import { badSyntax, type Head, needsMore, readSection, tooManyFields } from './head.ts';
@@ -9,17 +10,6 @@ export const badVersion = -4;
 export const lineTooLong = -5;
 export const headTooLong = -6;
 export { needsMore, tooManyFields };
-
-/** @returns whether requests with that method are taken; methods are case-sensitive */
-export function isKnownMethod(method: string): boolean {
-  return knownMethods.has(method);
-}
-
-/** RFC 9110 §9, RFC 5789, and the WebDAV and cache methods that real backends speak. CONNECT, TRACE, TRACK are not for us. */
-const knownMethods = new Set(
-  `GET HEAD POST PUT DELETE PATCH OPTIONS PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH
-  MKCALENDAR ACL BIND UNBIND REBIND CHECKOUT MERGE MKACTIVITY LINK UNLINK PURGE QUERY`.split(/\s+/),
-);
 
 /** The first line of a request head: where it is, and what it says. Fields are in `head`. */
 export class RequestLine {
@@ -71,7 +61,7 @@ export function parseRequestHead(
     if (buffer[i] !== 0x20) return badSyntax;
     if (i + 1 === lineLimit) return needsMore;
     // Only a line that is at least shaped like a request gets the courtesy of 501; garbage is 400.
-    if (!knownMethods.has(line.method)) return isTargetStart(buffer[i + 1] as number) ? unknownMethod : badSyntax;
+    if (!isKnownMethod(line.method)) return isTargetStart(buffer[i + 1] as number) ? unknownMethod : badSyntax;
   }
   const targetStart = ++i;
   while (i < lineLimit && isTargetByte[buffer[i] as number] === 1) i++;

@@ -123,6 +123,15 @@ for (const url of asked) {
   });
 }
 
+test('methods that are not known are answered as the gateway does, whatever routes say', async () => {
+  for (const method of ['TRACE', 'get', 'BREW']) {
+    const raw = `${method} /api HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n`;
+    const { status } = await exchange({ port: gateway.httpPort }, raw);
+    const { stdout } = sluice('explain', 'shop.example/api', '--method', method, ...files);
+    assert.match(stdout, new RegExp(`^answer +${status} `, 'm'), method);
+  }
+});
+
 test('which route takes it, why the others do not, and what sets its settings', () => {
   const { stdout } = sluice(
     'explain',
