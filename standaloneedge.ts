@@ -52,9 +52,9 @@ export async function openStandaloneEdge(
     isPlanLive: () => true,
     log,
   });
-  // Nobody else is there to whom a Service without a class could belong.
+  // Nobody else is there to whom a Service without a class could belong, nor an edge that would have to find us.
   const options = { loadBalancerClass: 'sluice.dev/edge', servesClassless: true, secretNamespace: 'default' };
-  const plans = new Plans(options, await edgeRows(store));
+  const plans = new Plans(options, await edgeRows(store), 0);
   plans.publisher.subscribe({
     name: node,
     zone: null,

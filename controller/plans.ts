@@ -26,6 +26,9 @@ const kindsOfPlans: ReadonlySet<string> = new Set([
 export class Plans implements PlanState {
   readonly publisher = new Publisher(planContract);
   readonly #planner: Planner;
+  readonly #hearingMs: number;
+  /** Edges that have not found us by now are not there. */
+  #knowsAll = false;
   #writers: PlanWriters | null = null;
   #view: ClusterView | null = null;
   /** Who has which address is further than what edges were told: a Secret that the plan needs is still being fetched. */
@@ -36,9 +39,13 @@ export class Plans implements PlanState {
   readonly #pools = new Set<string>();
   #turnover = 0;
 
-  /** @param fixedRows rows that no object describes */
-  constructor(options: PlanOptions, fixedRows: readonly PlanRow[]) {
+  /**
+   * @param fixedRows rows that no object describes
+   * @param hearingMs how long edges may take to find a controller that has just begun
+   */
+  constructor(options: PlanOptions, fixedRows: readonly PlanRow[], hearingMs = 30_000) {
     this.#planner = new Planner(options);
+    this.#hearingMs = hearingMs;
     this.publisher.stage(fixedRows, []);
     this.publisher.onAnswer(() => this.#writers?.services.answered());
   }
@@ -65,6 +72,13 @@ export class Plans implements PlanState {
   }
 
   commit(view: ClusterView, seen: Readonly<Record<string, number>>, holds: Readonly<Record<string, number>>): void {
+    if (this.publisher.current === null) {
+      const overdue = () => {
+        this.#knowsAll = true;
+        this.#writers?.services.answered();
+      };
+      setTimeout(overdue, this.#hearingMs).unref();
+    }
     const { generation } = this.publisher.commit(ofPlans(seen), ofPlans(holds));
     this.#isAhead = false;
     this.#view = view;
@@ -122,12 +136,14 @@ export class Plans implements PlanState {
       return least;
     };
     const leastOfAll = Math.min(...generations);
+    // An edge that has yet to find us may announce what we know nothing of.
+    const isComplete = this.#knowsAll || this.#planner.announcers().isSubsetOf(new Set(leastByNode.keys()));
     return {
       isAnnounced: (address, generation) => {
         const least = Math.min(...this.#planner.announcementsOf(address).map(leastOf));
         return least !== Number.POSITIVE_INFINITY && least >= generation;
       },
-      isWithdrawn: (generation) => leastOfAll >= generation,
+      isWithdrawn: (generation) => isComplete && leastOfAll >= generation,
     };
   }
 

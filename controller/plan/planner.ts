@@ -100,6 +100,11 @@ export class Planner {
     return this.#nodesByAnnouncement.get(announcement) ?? [];
   }
 
+  /** Nodes that may make any. */
+  announcers(): ReadonlySet<string> {
+    return new Set([...this.#nodesByAnnouncement.values()].flat());
+  }
+
   /** Announcements that no node makes. */
   #silent(): string {
     const silent = [...this.#nodesByAnnouncement].filter(([, nodes]) => nodes.length === 0);

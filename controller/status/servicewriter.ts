@@ -35,7 +35,7 @@ export interface PlanState {
 export interface EdgeReach {
   /** Every edge that may announce the address has this plan or a later one, and there is such an edge. */
   isAnnounced(address: string, generation: number): boolean;
-  /** Every edge has this plan or a later one; true where there is none. */
+  /** Every edge has this plan or a later one; true where there is none, and none to come. */
   isWithdrawn(generation: number): boolean;
 }
 
