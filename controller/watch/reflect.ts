@@ -60,6 +60,8 @@ const graceMs = 15_000;
 const bookmarkSilenceMs = 180_000;
 /** A watch that ends sooner than this did not work, whatever its status. */
 const shortWatchMs = 1_000;
+/** After which a page is asked for again, at the soonest; where a list stands is remembered for some minutes. */
+const pageRetryMs = 1_000;
 /** Decoding yields to the rest of the process this often. */
 const sliceMs = 10;
 
@@ -224,6 +226,11 @@ export class Reflector {
       if (kind.fieldSelector) query.set('fieldSelector', kind.fieldSelector);
       if (next) query.set('continue', next);
       const answer = await cluster.call({ path: `${path}?${query}`, signal: this.#stop.signal, ...acceptOf(kind) });
+      // Who has too much to do is spared all that it has told already.
+      if (answer.status === 429 && next) {
+        await this.#wait(Math.max(answer.retryAfterMs ?? 0, pageRetryMs) * (1 + this.#options.random()));
+        continue;
+      }
       if (answer.status !== 200) throw failureOf(answer.status, answer.body, answer.retryAfterMs);
       const items = propertyOf(answer.body, 'items');
       for (const raw of Array.isArray(items) ? items : []) {

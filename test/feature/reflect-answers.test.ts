@@ -5,7 +5,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { createProxyServer } from 'http-proxy-3';
-import { openCluster } from '../../controller/watch/api.ts';
+import { type Cluster, openCluster } from '../../controller/watch/api.ts';
 import { secretKind } from '../../controller/watch/kinds.ts';
 import { Reflector } from '../../controller/watch/reflect.ts';
 import { quiet } from '../kit/quiet.ts';
@@ -97,23 +97,14 @@ test('a page that somebody in front of the API server answers with is no list, a
   await rig.api.delete(service('kept'), service('new-1'), service('new-2'));
 });
 
-test('lists whose pages expire are not asked for without a pause', { skip, timeout: 60_000 }, async (t) => {
-  const data = { kind: 'Secret', apiVersion: 'v1' };
-  for (const name of ['page-1', 'page-2']) await rig.api.apply({ ...data, metadata: { name, namespace: 'default' } });
+/** A reflector of Secrets with a page for each; the test says what is answered in the place of the API server. */
+async function reflector(listed: () => void, change: (cluster: Cluster) => Partial<Cluster>): Promise<Reflector> {
+  const secret = { kind: 'Secret', apiVersion: 'v1' };
+  for (const name of ['page-1', 'page-2', 'page-3', 'page-4'])
+    await rig.api.apply({ ...secret, metadata: { name, namespace: 'default' } });
   const cluster = await rig.watchers.cluster();
-  const listsAtMs: number[] = [];
-  let hasListed = false;
-  const reflector = new Reflector({
-    cluster: {
-      ...cluster,
-      async call(call) {
-        const isFirst = !call.path.includes('continue=');
-        if (isFirst) listsAtMs.push(performance.now());
-        if (isFirst || !hasListed) return await cluster.call(call);
-        return { status: 410, body: { message: 'too old' }, retryAfterMs: null };
-      },
-      stream: (_path, signal) => cluster.stream('/api/v1/no-such', signal),
-    },
+  return new Reflector({
+    cluster: { ...cluster, ...change(cluster) },
     kind: { ...secretKind, pageSize: 1 },
     namespace: 'default',
     log: quiet,
@@ -125,20 +116,60 @@ test('lists whose pages expire are not asked for without a pause', { skip, timeo
       remove: () => undefined,
       seen: () => undefined,
       bookmarked: () => undefined,
-      listed: () => {
-        hasListed = true;
-      },
+      listed,
       refused: () => undefined,
     },
   });
-  reflector.start();
-  t.after(() => reflector.stop());
+}
+
+const refusal = (status: number) => ({ status, body: { message: 'refused' }, retryAfterMs: null });
+
+test('lists whose pages expire are not asked for without a pause', { skip, timeout: 60_000 }, async (t) => {
+  const listsAtMs: number[] = [];
+  let hasListed = false;
+  const listed = () => {
+    hasListed = true;
+  };
+  const expired = await reflector(listed, (cluster) => ({
+    async call(call) {
+      const isFirst = !call.path.includes('continue=');
+      if (isFirst) listsAtMs.push(performance.now());
+      return isFirst || !hasListed ? await cluster.call(call) : refusal(410);
+    },
+    stream: (_path, signal) => cluster.stream('/api/v1/no-such', signal),
+  }));
+  expired.start();
+  t.after(() => expired.stop());
   await waitUntil(() => listsAtMs.length === 4, 'lists');
   const pausesMs = listsAtMs.slice(1).map((atMs, index) => atMs - (listsAtMs[index] ?? 0));
   assert.ok(
     pausesMs.every((ms) => ms > 700),
     `${pausesMs}`,
   );
+});
+
+test('a page that an API server is too busy for is asked for again, and not the list from its beginning', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  const asked: string[] = [];
+  let isListed = false;
+  const listed = () => {
+    isListed = true;
+  };
+  const busy = await reflector(listed, (cluster) => ({
+    async call(call) {
+      const page = new URLSearchParams(call.path.split('?')[1]).get('continue') ?? 'first';
+      asked.push(page);
+      return asked.length % 3 === 0 ? refusal(429) : await cluster.call(call);
+    },
+    stream: (path, signal) => cluster.stream(path, signal),
+  }));
+  busy.start();
+  t.after(() => busy.stop());
+  await waitUntil(() => isListed || asked.filter((page) => page === 'first').length > 2, 'the list');
+  assert.equal(isListed, true);
+  assert.equal(new Set(asked).size, asked.length - Math.floor(asked.length / 3));
 });
 
 test('however long somebody in front asks to stay away, a minute is the most', { skip, timeout: 60_000 }, async (t) => {
