@@ -18,7 +18,8 @@ export class Backoff {
   /** How long to wait before the next attempt. `askedMs`: what the server asked for (Retry-After), taken as the least. */
   nextMs(limitMs: number, askedMs: number | null): number {
     const delayMs = Math.min(this.#baseMs, limitMs) * (1 + this.#random());
-    this.#baseMs = Math.min(this.#baseMs * 2, answeredLimitMs);
+    // An hour without an answer is no reason to stay away for half a minute after the first, which says: not yet.
+    if (this.#baseMs < limitMs) this.#baseMs = Math.min(this.#baseMs * 2, limitMs);
     return Math.max(delayMs, askedMs ?? 0);
   }
 

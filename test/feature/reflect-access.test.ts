@@ -182,6 +182,10 @@ test('waits double up to a bound, with jitter, and are forgotten after two good 
   assert.equal(least.nextMs(answeredLimitMs, 60_000), 60_000);
   least.wasHealthyFor(120_000);
   assert.equal(least.nextMs(answeredLimitMs, 1), 800);
+  const away = new Backoff(() => 0);
+  for (let i = 0; i < 100; i++) away.nextMs(unreachableLimitMs, null);
+  const afterwards = Array.from({ length: 3 }, () => away.nextMs(answeredLimitMs, null));
+  assert.deepEqual(afterwards, [5_000, 10_000, 20_000]);
   const most = new Backoff(() => 0.999);
   assert.ok(most.nextMs(answeredLimitMs, null) > 1_500);
 });
