@@ -37,8 +37,8 @@ export class Session<T> implements FrameSink, SendEvents<T> {
   lastPeerId = 0;
   /** Of a client. */
   nextId = 1;
-  /** GOAWAY was sent: streams of the peer above this one are not taken. */
-  goneId = highestStreamId;
+  /** GOAWAY was sent: streams of the peer above this one are not taken. Infinity: it was not, for the last may be any id. */
+  goneId = Number.POSITIVE_INFINITY;
   /** GOAWAY came: no stream may be opened. */
   isPeerGoing = false;
   /** The peer's first SETTINGS have come. */
@@ -96,7 +96,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
 
   /** No stream is open, and the peer knows that it can open none. */
   get isDrained(): boolean {
-    return this.goneId !== highestStreamId && this.streams.size === 0;
+    return Number.isFinite(this.goneId) && this.streams.size === 0;
   }
 
   /** Bytes came. They are the caller's again when this returns. */
@@ -186,7 +186,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
 
   /** The second step: not for the PING to come back, but because the time for it is over. */
   goAway(): void {
-    if (this.isOver || this.goneId !== highestStreamId) return;
+    if (this.isOver || Number.isFinite(this.goneId)) return;
     this.goneId = this.lastPeerId;
     this.sender.goAway(this.lastPeerId, errorCodes.noError, '');
   }

@@ -41,3 +41,17 @@ test('a connection that is to end takes nothing new, though its client never say
   assert.equal((await client.answered(1)).statuses.at(-1), 200);
   await client.client.closed();
 });
+
+test('a connection whose client began with the last stream that there is ends like any other', async () => {
+  const recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]), {
+    ...{ requestsPerConnection: 1, lingerMs: 300 },
+  });
+  opened.push(recorder, gateway);
+  const client = await H2Client.open({ port: gateway.port });
+  opened.push({ stop: () => client.destroy() });
+  client.greet();
+  client.send(client.headers(0x7fffffff, lines('/last')));
+  assert.equal((await client.answered(0x7fffffff)).statuses.at(-1), 200);
+  await client.client.closed();
+});
