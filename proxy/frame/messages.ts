@@ -105,6 +105,7 @@ function takeRequest<T>(session: Session<T>, streamId: number, isEnd: boolean, d
   if (streamId > session.goneId) {
     // It was on its way when it was told that no more are taken.
     session.gaveUp(streamId);
+    session.spend(costs.refused);
     return;
   }
   if (session.streams.size >= session.limits.streams) {

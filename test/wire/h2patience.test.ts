@@ -41,6 +41,16 @@ describe('floods end the connection with ENHANCE_YOUR_CALM', () => {
     });
   }
 
+  test('streams that are opened after our GOAWAY', () => {
+    const { server, send } = rig();
+    send(open);
+    server.session.goAway();
+    let streams = 0;
+    while (!server.session.isOver && streams < 20_000) send(headers(2 * ++streams + 1));
+    assert.deepEqual(said(server).at(-1), 'goaway 1 11');
+    assert.ok(streams > 100 && streams <= 1_000, `${streams} were thrown away`);
+  });
+
   test('requests whose fields are too many, though each is answered', () => {
     const { server, send } = rig();
     const tooMany = [...get, ...Array.from({ length: 101 }, () => 'x: y')];
