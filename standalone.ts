@@ -76,7 +76,7 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
       fleet.apply({ isSnapshot, upserts: rows.map(({ entry }) => entry), deletes, commit }),
   });
 
-  // The last is that of a terminal that was closed.
+  // Of a terminal that is closed: its shell sends it, and then the kernel, too.
   const ended = endSignal('SIGHUP');
   process.on('SIGUSR2', () => fleet.reopenLogs());
   const hasTables = await Promise.race([fleet.firstTable.then(() => true), ended.then(() => false)]);

@@ -73,12 +73,16 @@ test('a terminal that is closed ends a standalone as its own word does: what is 
   try {
     const held = fetchOnce(sluice.httpPort, '/held');
     await waitUntil(() => backend.heldCount === 1, 'a request to be held');
-    // All that were started from it are told.
-    for (const pid of [...childrenOf(sluice.process.pid), sluice.process.pid]) process.kill(pid, 'SIGHUP');
+    // All that were started from it are told, by the shell and by the kernel.
+    const hangUp = () => {
+      for (const pid of [...childrenOf(sluice.process.pid), sluice.process.pid]) process.kill(pid, 'SIGHUP');
+    };
+    hangUp();
     await eventually(
       async () => ((await fetchOnce(sluice.httpPort)) === 'error ECONNREFUSED' ? true : undefined),
       'no more accepting',
     );
+    hangUp();
     backend.release();
     assert.equal(await held, 'one');
     assert.deepEqual(await sluice.process.ended(), { code: 0, signal: null });
