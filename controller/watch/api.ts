@@ -86,7 +86,7 @@ type TlsOptions = Pick<RequestOptions, 'ca' | 'cert' | 'key' | 'passphrase' | 's
 /** How the API server is reached. */
 interface Way {
   tls: TlsOptions;
-  /** `proxy-url` of the kubeconfig. */
+  /** `proxy-url` of the kubeconfig; empty counts as none. */
   proxyUrl: string | undefined;
 }
 
@@ -187,7 +187,7 @@ function tlsOptionsOf({ ca, cert, key, passphrase, servername, rejectUnauthorize
 function newAgent({ tls, proxyUrl }: Way): Dispatcher {
   const wire = { timeout: connectTimeoutMs, keepAlive: true, keepAliveInitialDelay: keepAliveDelayMs };
   const connect = { ...(tls as object), ...wire };
-  if (proxyUrl === undefined) return new Agent({ allowH2: false, connect });
+  if (!proxyUrl) return new Agent({ allowH2: false, connect });
   return new ProxyAgent({
     ...{ uri: proxyUrl, allowH2: false, requestTls: connect, proxyTls: wire },
     // The answer to CONNECT is part of the connection, too.

@@ -209,7 +209,7 @@ export class Reflector {
 
   /** Reads all pages, then tells what is new, what changed and what is gone since the last list or event. */
   async #list(): Promise<void> {
-    const { cluster, kind, namespace, sink } = this.#options;
+    const { cluster, kind, namespace, sink, log } = this.#options;
     const path = collectionPath(kind, namespace);
     // An object as it came is many times as large as what is read of it: none is kept.
     const arrivals = new Map<ObjectKey, { tell: (() => void) | undefined; arrival: Arrival; isNews: boolean }>();
@@ -228,6 +228,7 @@ export class Reflector {
       const answer = await cluster.call({ path: `${path}?${query}`, signal: this.#stop.signal, ...acceptOf(kind) });
       // Who has too much to do is spared all that it has told already.
       if (answer.status === 429 && next) {
+        log.info({ kind: kind.kind, namespace }, 'the API server is too busy for a page of a list; asking again');
         await this.#wait(Math.max(answer.retryAfterMs ?? 0, pageRetryMs) * (1 + this.#options.random()));
         continue;
       }

@@ -224,8 +224,14 @@ test('an API server that only a proxy reaches is asked through it, and not for e
   const isOurs = (tunnel: string) => tunnel === `${new URL(rig.api.url).host} Basic ${btoa('me:secret')}`;
   assert.ok(tunnels.length > 0 && tunnels.every(isOurs), `${tunnels}`);
   watch.source.stop();
+  const none = await kubeconfigWith('unproxied', (each) => ({ ...each, 'proxy-url': '' }));
+  const straight = await openCluster({ kubeconfig: none });
+  t.after(() => straight.close());
+  const count = tunnels.length;
+  assert.equal((await straight.call({ path: '/api/v1/namespaces' })).status, 200);
+  assert.equal(tunnels.length, count);
   proxy.removeAllListeners('connect').on('connect', () => undefined);
   const another = await openCluster({ kubeconfig });
   t.after(() => another.close());
-  await assert.rejects(another.call({ path: '/api' }));
+  await assert.rejects(another.call({ path: '/api/v1/namespaces' }), /Headers Timeout/);
 });
