@@ -37,7 +37,7 @@ export class TimeGuard {
       code: 'TableFromThePast',
       severity: 'warning',
       source: { kind, namespace: '', name: '' },
-      message: `The sender has seen ${kind} up to ${commit.seen[kind] ?? 'nothing'}; the table in force holds ${this.#holds[kind]}.`,
+      message: `The sender has seen ${kind} up to ${seenOf(kind, commit.seen) ?? 'nothing'}; the table in force holds ${this.#holds[kind]}.`,
       hint: `A lagging controller catches up by itself. After ${this.#staleAcceptMs / 1000} s without one that is ahead, the table is taken.`,
     };
   }
@@ -49,6 +49,9 @@ export class TimeGuard {
  */
 export function kindsBehind(seen: Commit['seen'], holds: Commit['holds']): string[] {
   if (Object.keys(seen).length === 0) return [];
-  const seenOf = (name: string) => seen[name] ?? seen[name.split(' ', 1)[0] ?? ''] ?? -1;
-  return Object.keys(holds).filter((name) => seenOf(name) < (holds[name] ?? 0));
+  return Object.keys(holds).filter((name) => (seenOf(name, seen) ?? -1) < (holds[name] ?? 0));
+}
+
+function seenOf(name: string, seen: Commit['seen']): number | undefined {
+  return seen[name] ?? seen[name.split(' ', 1)[0] ?? ''];
 }

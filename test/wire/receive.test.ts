@@ -236,6 +236,11 @@ test('a sender that has seen less than the table holds is refused, until it is t
     'the time starts anew',
   );
   assert.equal(guard.refusal(commit({ Ingress: 9, Service: 6 }), 2_500), null);
+  guard.tookForce({ 'Ingress team': 7 });
+  assert.match(
+    guard.refusal(commit({ Ingress: 6 }), 3_000)?.message ?? '',
+    /has seen Ingress team up to 6; .* holds 7\./,
+  );
 });
 
 test('tables on disk come back whole, hide their secrets, and refuse to load when touched', async () => {
