@@ -22,17 +22,19 @@ export interface AcceptOptions {
   readonly gate: Gate;
   /** The door as it is at the moment of the connection: rows change while the port stays. */
   door(): Door;
+  /** Whether something comes before the protocol of those that connect now. */
+  isNascent(): boolean;
   arrived(arrival: Arrival): void;
 }
 
 /** Puts the gate before a server: it stands where handles arrive, before anything is made for a connection. */
-export function acceptThrough(server: Server, { gate, door, arrived }: AcceptOptions): void {
+export function acceptThrough(server: Server, { gate, door, isNascent, arrived }: AcceptOptions): void {
   server.on('listening', () => {
     takeAccepted(server, (handle) => {
       const { isHttp, isTrusted, proxy } = door();
       const address = addressOf(handle);
       // Who sends PROXY headers stands for many clients, which are measured when the header has come.
-      const source = gate.enter(address, proxy === null ? isTrusted(address) : proxy.isSource(address));
+      const source = gate.enter(address, proxy === null ? isTrusted(address) : proxy.isSource(address), isNascent());
       if (typeof source !== 'string') arrived({ handle, address, source });
       else if (isHttp && gate.mayAnswer()) answerFull(handle);
       else handle.close(nothing);

@@ -73,13 +73,14 @@ export class Gate {
    * Somebody has connected.
    *
    * @param isTrusted a proxy of our own, which stands for its clients
+   * @param isNascent something comes before its protocol, as a handshake does; who needs none takes none of the few that there may be
    * @returns where the connection is counted until `left`, or why it is turned away
    */
-  enter(address: string, isTrusted: boolean): Source | TurnAwayReason {
+  enter(address: string, isTrusted: boolean, isNascent: boolean): Source | TurnAwayReason {
     readClock();
     this.#knocks++;
     const source = this.#sources.knock(address);
-    const reason = this.#reasonAgainst(source, isTrusted);
+    const reason = this.#reasonAgainst(source, isTrusted, isNascent);
     if (reason !== null) {
       this.#options.observer.connectionTurnedAway(reason);
       if (reason === 'overload') this.#throttled++;
@@ -159,13 +160,14 @@ export class Gate {
     this.pressure.stop();
   }
 
-  #reasonAgainst(source: Source, isTrusted: boolean): TurnAwayReason | null {
+  #reasonAgainst(source: Source, isTrusted: boolean, isNascent: boolean): TurnAwayReason | null {
     const { limits, capacity } = this.#options;
     if (this.pressure.isFull) return 'memory';
     if (source.fresh > this.pressure.throttle.allowance) return 'overload';
     const reason = isTrusted ? null : this.#reasonAgainstOne(source);
     if (reason !== null) return reason;
     if (this.#open >= capacity && !this.#takeFreed()) return 'full';
+    if (!isNascent) return null;
     const handshakes = this.#open - this.#ready;
     if (!isTrusted && isGreedy(source.connections - source.ready, handshakes, limits.handshakes)) return 'handshakes';
     if (handshakes >= limits.handshakes && !this.#takeFreedHandshake()) return 'handshakes';

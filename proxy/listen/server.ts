@@ -29,6 +29,7 @@ export function createPlainServer(options: ServerOptions): Server {
   acceptThrough(server, {
     gate,
     door: options.door,
+    isNascent: () => options.door().proxy !== null,
     arrived({ handle, address, source }) {
       const door = options.door();
       const link = new HandleLink(handle, handle, sharedClientBuffer);

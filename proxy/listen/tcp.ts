@@ -17,6 +17,7 @@ export function createTcpServer(options: ServerOptions): Server {
   acceptThrough(server, {
     gate,
     door: options.door,
+    isNascent: () => options.door().proxy !== null || engine.tables.hasServerNames(listenerId),
     arrived({ handle, source }) {
       const link = new HandleLink(handle, handle, sharedClientBuffer);
       const admission = new Admission(gate, source);

@@ -16,6 +16,7 @@ export function createTlsServer(options: ServerOptions): Server {
   acceptThrough(server, {
     gate,
     door: options.door,
+    isNascent: () => true,
     arrived({ handle, address, source }) {
       const door = options.door();
       const admission = new Admission(gate, source);

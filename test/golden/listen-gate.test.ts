@@ -83,7 +83,7 @@ test('a place that was made is taken once, whether its connection has gone by th
     return 10;
   });
   for (let nth = 0; nth < 300; nth++) {
-    const source = gate.enter(`192.0.2.${nth % 250}`, false);
+    const source = gate.enter(`192.0.2.${nth % 250}`, false, false);
     assert.ok(typeof source !== 'string', `${source}`);
     inside.push(source);
     assert.ok(inside.length <= 64, `${inside.length} are in`);
@@ -95,7 +95,9 @@ test('a place that was made is taken once, whether its connection has gone by th
 test('while a worker has too much to do, one source opens as many as its allowance, and others theirs', () => {
   const gate = gateFor(() => 0);
   gate.pressure.throttle.allowance = 3;
-  const came = Array.from({ length: 10 }, (_, nth) => gate.enter(nth % 2 === 0 ? '192.0.2.1' : '192.0.2.2', false));
+  const came = Array.from({ length: 10 }, (_, nth) =>
+    gate.enter(nth % 2 === 0 ? '192.0.2.1' : '192.0.2.2', false, true),
+  );
   gate.stop();
   assert.deepEqual(
     came.map((each) => (typeof each === 'string' ? each : 'in')),
