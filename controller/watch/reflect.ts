@@ -65,6 +65,9 @@ const pageRetryMs = 1_000;
 /** Decoding yields to the rest of the process this often. */
 const sliceMs = 10;
 
+/** Refusals that say nothing of the place in history that was asked for. */
+const saysNothingOfPlace: ReadonlySet<number> = new Set([401, 403, 429, 503]);
+
 class ApiFailure extends Error {
   readonly status: number;
   readonly retryAfterMs: number | null;
@@ -184,9 +187,10 @@ export class Reflector {
     if (isNew && this.#isAbsent) log.info({ kind: kind.kind }, `the cluster does not have ${kind.definition}`);
     else if (isNew) log.warn({ kind: kind.kind, namespace }, `the API server refused: ${message}`);
     if (error.status === 403 || error.status === 404) sink.refused();
-    // Overload passes by itself. Anything else may be about the place to resume at (a version from before a restore
-    // from backup answers 504 for ever), which only a list can mend; it tells the difference alone, so it harms nothing.
-    if (error.status !== 403 && error.status !== 429 && error.status !== 503) this.#resumeAt = null;
+    // Overload passes by itself, and so does that nobody can check who we are. Anything else may be about the place to resume at
+    // (a version from before a restore from backup answers 504 for ever), which only a list can mend; it tells the difference alone,
+    // so it harms nothing.
+    if (!saysNothingOfPlace.has(error.status)) this.#resumeAt = null;
     return this.#delayMs(error);
   }
 

@@ -148,6 +148,34 @@ test('lists whose pages expire are not asked for without a pause', { skip, timeo
   );
 });
 
+test('an API server that cannot check who asks is no reason to list everything anew', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  const cluster = await rig.watchers.cluster();
+  const path = `${await rig.api.kubeconfig()}.stranger`;
+  await writeFile(path, (await readFile(await rig.api.kubeconfig(), 'utf8')).replace('admin-of-the-test', 'nobody'));
+  const stranger = await openCluster({ kubeconfig: path });
+  t.after(() => stranger.close());
+  const statuses: number[] = [];
+  const watch = await rig.watchers.started({
+    cluster: {
+      ...cluster,
+      call: (call) => cluster.call(call),
+      async stream(at, ...rest) {
+        if (!at.startsWith('/api/v1/services?') || statuses.length > 1) return await cluster.stream(at, ...rest);
+        const answer = await stranger.stream(at, ...rest);
+        statuses.push(answer.status);
+        return answer;
+      },
+    },
+  });
+  await waitUntil(() => statuses.length > 1, 'refusals');
+  await rig.api.apply(service('later'));
+  await waitUntil(() => watch.updates.at(-1)?.view.get('Service', 'default/later') !== undefined, 'the Service');
+  assert.deepEqual([statuses, watch.source.state()['Service']?.relists], [[401, 401], 0]);
+});
+
 test('a page that an API server is too busy for is asked for again, and not the list from its beginning', {
   skip,
   timeout: 60_000,
