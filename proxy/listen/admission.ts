@@ -29,8 +29,8 @@ export class Admission implements Counter {
   }
 
   /** @returns why the client that a PROXY header told of may not come; null: it may, and is counted from now on */
-  told(address: string, isTrusted: boolean): TurnAwayReason | null {
-    const source = this.#gate.recount(this.#source, address, isTrusted);
+  told(address: string, isTrusted: boolean, isNascent: boolean): TurnAwayReason | null {
+    const source = this.#gate.recount(this.#source, address, isTrusted, isNascent);
     if (typeof source === 'string') return source;
     this.#source = source;
     return null;

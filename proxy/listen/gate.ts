@@ -102,11 +102,15 @@ export class Gate {
   /**
    * A connection that was let in is somebody else's, as a PROXY header told: it is measured and counted by who that is.
    *
+   * @param isNascent something else comes before its protocol
    * @returns where it is counted from now on, or why that client may not come
    */
-  recount(before: Source, address: string, isTrusted: boolean): Source | TurnAwayReason {
+  recount(before: Source, address: string, isTrusted: boolean, isNascent: boolean): Source | TurnAwayReason {
     const source = this.#sources.knock(address);
-    const reason = isTrusted ? null : this.#reasonAgainstOne(source);
+    let reason = isTrusted ? null : this.#reasonAgainstOne(source);
+    // It is one of those itself.
+    const handshakes = this.#open - this.#ready - 1;
+    if (reason === null && !isTrusted && isNascent && this.#hasItsHandshakes(source, handshakes)) reason = 'handshakes';
     if (reason !== null) {
       this.#options.observer.connectionTurnedAway(reason);
       return reason;
@@ -169,7 +173,7 @@ export class Gate {
     if (this.#open >= capacity && !this.#takeFreed()) return 'full';
     if (!isNascent) return null;
     const handshakes = this.#open - this.#ready;
-    if (!isTrusted && isGreedy(source.connections - source.ready, handshakes, limits.handshakes)) return 'handshakes';
+    if (!isTrusted && this.#hasItsHandshakes(source, handshakes)) return 'handshakes';
     if (handshakes >= limits.handshakes && !this.#takeFreedHandshake()) return 'handshakes';
     return null;
   }
@@ -179,6 +183,10 @@ export class Gate {
     if (isOffender(source)) return 'offender';
     const isGreedyOne = isGreedy(source.connections, this.#open, this.#options.capacity);
     return isGreedyOne || this.#isOverItsLimits(source) ? 'source' : null;
+  }
+
+  #hasItsHandshakes(source: Source, handshakes: number): boolean {
+    return isGreedy(source.connections - source.ready, handshakes, this.#options.limits.handshakes);
   }
 
   /** A place that its connection is leaving. When there is none it is looked for again in the next period only. */

@@ -107,8 +107,8 @@ export class Preamble extends Nascent implements Receiver {
   /** Limits are for clients, not for the proxy that stands before them. */
   #mayCome(): boolean {
     const { address, isTold } = this.#origin;
-    const { admission, door } = this.#options;
-    return !isTold || admission.told(address, door.isTrusted(address)) === null;
+    const { admission, door, wantsName } = this.#options;
+    return !isTold || admission.told(address, door.isTrusted(address), door.isTls || wantsName) === null;
   }
 
   /** What is left to be read again with what comes next. */

@@ -195,6 +195,25 @@ test('limits are those of the client that the header tells, not of the proxy tha
   );
 });
 
+test('of the handshakes that there may be, no client that a header tells has more than its share', async () => {
+  const backend = await backendWith((socket) => socket.pipe(socket));
+  const limits = Limits.parse({ handshakes: 16, handshakeMs: 3_600_000 });
+  const rows = [...tcpRows(backend, { proxyProtocol: anybody }, { hostnames: ['a.test'] })];
+  const fleet = await fleetWith([...rows, row('l4route', { id: 'others', listenerIds: ['tcp'] })], { limits });
+  const header = (address: string) => `PROXY TCP4 ${address} 198.51.100.1 56324 8443\r\n`;
+  const greedy: RawClient[] = [];
+  for (let nth = 0; nth < 14; nth++) {
+    const client = await open(fleet, 'tcp');
+    client.send(`${header('192.0.2.7')}\x16\x03\x01\x02`);
+    greedy.push(client);
+  }
+  await waitUntil(() => greedy.filter(({ isDone }) => isDone).length >= 2, 'what is too much to be turned away');
+  const other = await open(fleet, 'tcp');
+  other.send(`${header('192.0.2.8')}ping`);
+  await waitUntil(() => other.receivedBytes === 4 || other.isDone, 'an echo or an end');
+  assert.equal(other.receivedBytes, 4);
+});
+
 test('whoever may send headers stands for its clients, and is not counted as one', async () => {
   const backend = await backendWith((socket) => socket.pipe(socket));
   const limits = Limits.parse({ connectionsPerSource: 1 });
