@@ -1,3 +1,4 @@
+import { closings } from './closedstreams.ts';
 import { errorCodes, frameFlags, frameTypes, mostWindowBytes, settingIds } from './codes.ts';
 import { costs } from './patience.ts';
 import type { Session } from './session.ts';
@@ -66,7 +67,15 @@ function takeReset<T>(session: Session<T>, streamId: number, bytes: Buffer, star
   const stream = session.streams.get(streamId);
   if (stream !== undefined) session.resetByPeer(stream, bytes.readUInt32BE(start));
   else if (streamId === 0 || session.isIdle(streamId)) session.fail(errorCodes.protocolError);
-  else session.spend(costs.pointless);
+  else if (!hasCrossed(session, streamId)) session.spend(costs.pointless);
+}
+
+/**
+ * A reset that was on its way when we reset the stream: servers that answer an upload early want no more of it, and neither do we.
+ * A hundred of them a second must not end a backend's connection for all who are on it.
+ */
+function hasCrossed<T>(session: Session<T>, streamId: number): boolean {
+  return session.closed.howOf(streamId) === closings.byUs && session.wasOnItsWay(0);
 }
 
 function takeSettings<T>(
