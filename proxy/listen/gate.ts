@@ -186,7 +186,10 @@ export class Gate {
   }
 
   #hasItsHandshakes(source: Source, handshakes: number): boolean {
-    return isGreedy(source.connections - source.ready, handshakes, this.#options.limits.handshakes);
+    const { limits } = this.#options;
+    const has = source.connections - source.ready;
+    if (limits.handshakesPerSource > 0 && has >= limits.handshakesPerSource) return true;
+    return isGreedy(has, handshakes, limits.handshakes);
   }
 
   /** A place that its connection is leaving. When there is none it is looked for again in the next period only. */
@@ -213,9 +216,8 @@ export class Gate {
 
   /** Limits that somebody has set. */
   #isOverItsLimits(source: Source): boolean {
-    const { connectionsPerSource, handshakesPerSource, newConnectionsPerSource } = this.#options.limits;
+    const { connectionsPerSource, newConnectionsPerSource } = this.#options.limits;
     if (connectionsPerSource > 0 && source.connections >= connectionsPerSource) return true;
-    if (handshakesPerSource > 0 && source.connections - source.ready >= handshakesPerSource) return true;
     // A second's worth may come at once.
     return newConnectionsPerSource > 0 && source.dueMs + 1000 / newConnectionsPerSource > clock.nowMs + 1000;
   }
