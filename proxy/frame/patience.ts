@@ -15,7 +15,10 @@ export const costs = {
    * (RFC 9113 §6.5.2), and gRPC's OkHttp forgets them where they come as it is made: it opens all its calls at once.
    */
   refused: 20,
-  /** DATA without a byte that ends nothing (CVE-2019-9518). */
+  /**
+   * DATA without a byte that ends nothing (CVE-2019-9518), of a client. Servers have one for each empty piece of an answer (hyper), and
+   * must not end the answers of others on their connection by it: theirs is pointless, and what comes with it pays.
+   */
   emptyData: 100,
   /** CVE-2019-9512. */
   ping: 10,

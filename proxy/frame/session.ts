@@ -356,7 +356,7 @@ export class Session<T> implements FrameSink, SendEvents<T> {
       }
     }
     if (count === 0 && !isEnd) {
-      this.spend(costs.emptyData);
+      this.spend(this.isServer ? costs.emptyData : costs.pointless);
       return;
     }
     const { id } = stream;

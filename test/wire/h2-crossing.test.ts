@@ -61,3 +61,35 @@ test('a backend that answers uploads early and resets each, as we do, keeps the 
   assert.deepEqual((await client.answered(4_001)).statuses, [204]);
   assert.equal(ends.length, 1);
 });
+
+test('answers with a frame of DATA that is empty, as a server of pieces has them, end no other either', async () => {
+  const ends: SessionEnd[] = [];
+  const backend = await SessionBackend.start(() => {
+    const end = new SessionEnd('server');
+    ends.push(end);
+    end.onHeaders = (stream) => {
+      end.session.respond(stream, 200, '', false);
+      end.session.sender.frame(0, frameTypes.data, 0, stream.id);
+      end.session.data(stream, Buffer.from('ok'), 0, 2, true);
+    };
+    return end;
+  });
+  const gateway = await testGateway([
+    ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
+    row('backend', { id: 'b', protocol: 'h2c' }),
+  ]);
+  const client = await H2Client.open({ port: gateway.port });
+  opened.push(backend, gateway, { stop: () => client.destroy() });
+  client.greet();
+  const requests = 50;
+  for (let first = 1; first < 1_000; first += 2 * requests) {
+    client.send(...Array.from({ length: requests }, (_, i) => client.headers(first + 2 * i, lines('GET'))));
+    await client.answered(first + 2 * (requests - 1));
+  }
+  await waitUntil(() => gateway.records.length === 500, 'all of them to be told');
+  assert.deepEqual(
+    gateway.records.filter(({ status, flag }) => status !== 200 || flag !== '-'),
+    [],
+  );
+  assert.equal(ends.length, 1);
+});
