@@ -19,6 +19,11 @@ import { waitOver } from './tryclock.ts';
 
 /** Of one connection, whatever the backend allows. */
 const mostStreams = 1_024;
+/**
+ * Streams that we reset, of early answers and of clients that gave up: servers against rapid resets (CVE-2023-44487) end the
+ * connection for all who are on it, nghttp2 after a thousand. Half, because what is in progress then may be reset, too.
+ */
+const mostResets = 500;
 /** The unread bytes of so many fit into the connection's window together: none of them ever holds up another. */
 const windows = {
   streamWindowBytes: 65_535,
@@ -37,6 +42,8 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   isConnected = false;
   /** Takes no more requests; ends with its last one. */
   isRetired = false;
+  /** How many streams we have reset. */
+  resets = 0;
   // Set right after construction: reads can start only in a later turn of the loop.
   link!: Link;
   readonly #engine: Engine;
@@ -73,7 +80,8 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   /** Another request can go this way. */
   hasRoom(nowMs: number): boolean {
     if (this.isRetired || this.#isClosed) return false;
-    const isOver = nowMs >= this.#keeping.retireAtMs || this.#requests >= this.#keeping.requests;
+    const isWorn = this.#requests >= this.#keeping.requests || this.resets >= mostResets;
+    const isOver = isWorn || nowMs >= this.#keeping.retireAtMs;
     if (isOver || (this.#isShut && this.session.streams.size === 0)) {
       this.retire();
       return false;

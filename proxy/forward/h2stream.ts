@@ -161,7 +161,10 @@ export class H2Stream implements UpstreamSide, Expiring {
   #drop(code: number): boolean {
     const stream = this.#stream;
     this.#stream = null;
-    if (stream !== null) this.#connection.session.reset(stream, code);
+    if (stream !== null) {
+      this.#connection.resets++;
+      this.#connection.session.reset(stream, code);
+    }
     return this.#connection.streamOver(this);
   }
 
