@@ -69,7 +69,7 @@ export class Gateway implements Engine {
 
   /** The life of a request, from its parsed head: match → filter → select → forward. It ends in listen/answer.ts, finish(). */
   run(exchange: Exchange): void {
-    if (this.pressure.isFull) {
+    if (this.pressure.isFull && this.#doors.lacksMemoryFor(exchange.client?.peer.address ?? '')) {
       refuse(this, exchange, refusals.memory);
       return;
     }

@@ -16,6 +16,8 @@ export interface Receiver {
 export interface Counter {
   /** Its peer broke the rules of its protocol. */
   offended(): void;
+  /** It was ended for what it held. */
+  shed(): void;
   /** Told last of all: it is over. */
   left(): void;
 }

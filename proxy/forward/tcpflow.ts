@@ -155,7 +155,9 @@ export class TcpFlow extends Flow implements Connection {
   }
 
   shed(): number {
-    const lateBytes = lateBytesOf(this.#client.link);
+    const { link } = this.#client;
+    const lateBytes = lateBytesOf(link);
+    link.counter?.shed();
     this.#end('OM');
     return lateBytes;
   }

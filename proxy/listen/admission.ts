@@ -40,6 +40,10 @@ export class Admission implements Counter {
     this.#gate.offended(this.#source);
   }
 
+  shed(): void {
+    this.#gate.shed(this.#source);
+  }
+
   left(): void {
     if (this.#isSecure) this.#gate.secure--;
     if (this.#isReady) this.#gate.unready(this.#source);

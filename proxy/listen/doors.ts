@@ -3,8 +3,8 @@ import type { Listener } from '#table/listener.ts';
 import { talkers } from '../carry/talkers.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { ClientTrust } from './clienttrust.ts';
-import { clock } from './clock.ts';
-import type { Connection } from './connection.ts';
+import { clock, readClock } from './clock.ts';
+import { type Connection, restMs } from './connection.ts';
 import { type Door, doorOf } from './door.ts';
 import { Gate } from './gate.ts';
 import { Nascent } from './nascent.ts';
@@ -52,10 +52,12 @@ export class Doors {
       observer: engine.observer,
       capacity: this.#capacity,
       listening: () => this.#descriptors(),
-      makeRoom: () => this.#makeRoom(),
+      makeRoom: () => this.#makeRoom(0),
       giveUpHandshakes: () => this.#giveUpHandshakes(),
       saveMemory: () => {
-        this.#makeRoom();
+        readClock();
+        // Whoever has only just connected, or had an answer, may be asking; it is they who would pay for what others hold.
+        this.#makeRoom(restMs);
         engine.pools.closeHalf();
       },
       shed: (bytes, leastBytes) => this.#shed(bytes, leastBytes),
@@ -64,6 +66,10 @@ export class Doors {
 
   get pressure(): Pressure {
     return this.#gate.pressure;
+  }
+
+  lacksMemoryFor(address: string): boolean {
+    return this.#gate.lacksMemoryFor(address);
   }
 
   async open(listener: Listener, target: number | SocketHandle): Promise<{ port: number }> {
@@ -165,11 +171,11 @@ export class Doors {
     return servers.flatMap((server) => (server as unknown as ListeningServer)._handle?.fd ?? []);
   }
 
-  /** Ends idle connections, those first that have been idle longest, some at a time. */
-  #makeRoom(): number {
+  /** Ends connections that have been idle for so long, those first that have been so longest, some at a time. */
+  #makeRoom(leastMs: number): number {
     const idle: Connection[] = [];
     this.#connections.forEach((connection) => {
-      if (connection.isIdle) idle.push(connection);
+      if (connection.isIdle && clock.nowMs - connection.idleSinceMs >= leastMs) idle.push(connection);
     });
     idle.sort((one, other) => one.idleSinceMs - other.idleSinceMs);
     const some = idle.slice(0, Math.max(1, this.#capacity >> 6));

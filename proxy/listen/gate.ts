@@ -134,6 +134,21 @@ export class Gate {
     source.forgivenMs = Math.min(Math.max(source.forgivenMs, clock.nowMs) + offenceMs, clock.nowMs + 2 * toleratedMs);
   }
 
+  /** A connection of it was ended for what it held. */
+  shed(source: Source): void {
+    source.heavyUntilMs = clock.nowMs + heavyMs;
+  }
+
+  /** Whether there is no memory for requests of a peer. */
+  lacksMemoryFor(address: string): boolean {
+    return this.pressure.isFull && this.#lacksMemoryFor(this.#sources.get(address));
+  }
+
+  /** What is left before the limit is for those who have not brought it about. */
+  #lacksMemoryFor(source: Source | undefined): boolean {
+    return this.pressure.isOut || source === undefined || source.heavyUntilMs > clock.nowMs;
+  }
+
   /** The connection is past its TLS handshake, or needs none. */
   ready(source: Source): void {
     source.ready++;
@@ -166,7 +181,7 @@ export class Gate {
 
   #reasonAgainst(source: Source, isTrusted: boolean, isNascent: boolean): TurnAwayReason | null {
     const { limits, capacity } = this.#options;
-    if (this.pressure.isFull) return 'memory';
+    if (this.pressure.isFull && this.#lacksMemoryFor(source)) return 'memory';
     if (source.fresh > this.pressure.throttle.allowance) return 'overload';
     const reason = isTrusted ? null : this.#reasonAgainstOne(source);
     if (reason !== null) return reason;
@@ -247,6 +262,9 @@ const fewAnswers = 10;
 const offenceMs = 50;
 /** What weighs less in all is tolerated, ms: a hundred offences at once. */
 const toleratedMs = 5_000;
+
+/** As long as it takes to fill memory anew a few times, ms. */
+const heavyMs = 10_000;
 
 /** Whether one is to be let in no more for now. */
 function isOffender(source: Source): boolean {

@@ -147,6 +147,7 @@ export abstract class H1Reply {
   shed(): number {
     if (this.exchange !== null) this.exchange.flag = 'OM';
     const lateBytes = lateBytesOf(this.link) + (this.exchange?.upstream?.roomBytes ?? 0);
+    this.link.counter?.shed();
     this.link.destroy();
     this.closed();
     return lateBytes;

@@ -184,6 +184,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
       peer.exchange.flag = 'OM';
       lateBytes += peer.exchange.upstream?.roomBytes ?? 0;
     }
+    this.#link.counter?.shed();
     this.#link.destroy();
     this.closed();
     return lateBytes;

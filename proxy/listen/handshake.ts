@@ -56,6 +56,7 @@ export class Handshake extends Nascent implements Receiver, Secured {
 
   override shed(): number {
     const { heldBytes } = this;
+    this.#upgrade.admission.shed();
     this.destroy();
     return heldBytes;
   }

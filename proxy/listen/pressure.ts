@@ -33,8 +33,10 @@ export interface PressureOptions {
 export class Pressure {
   /** Memory is short: answers end their connections, so that it comes free. */
   isTight = false;
-  /** There is no memory to give: new requests and connections are turned away. */
+  /** There is no memory to give: new requests and connections of those are turned away who held most. */
   isFull = false;
+  /** Nor is there for anybody else. */
+  isOut = false;
   readonly throttle: Throttle;
   readonly #mostBytes: number;
   readonly #options: PressureOptions;
@@ -124,6 +126,7 @@ export class Pressure {
     this.isTight = share > (this.isTight ? tightUntil : tightFrom);
     if (this.isTight) this.#hasLeftOver = true;
     this.isFull = share > (this.isFull ? fullUntil : fullFrom);
+    this.isOut = share > outFrom;
     if (this.isFull) this.#shedding.free(this.#excess(share));
   }
 
@@ -184,5 +187,6 @@ const tightFrom = 0.8;
 const tightUntil = 0.75;
 const fullFrom = 0.9;
 const fullUntil = 0.86;
+const outFrom = 0.95;
 /** Somewhat below: what barely suffices has requests turned away for another second. */
 const shedTo = 0.82;

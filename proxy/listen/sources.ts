@@ -13,6 +13,8 @@ export interface Source {
   dueMs: number;
   /** When the rules that its clients have broken will be forgotten, ms. */
   forgivenMs: number;
+  /** Until when it is known as one whose connections were ended for what they held, ms. */
+  heavyUntilMs: number;
 }
 
 /**
@@ -36,7 +38,10 @@ export class Sources {
     const key = sourceKeyOf(address);
     let source = this.#byKey.get(key);
     if (source === undefined) {
-      source = { key, connections: 0, ready: 0, period: this.#period, fresh: 0, dueMs: 0, forgivenMs: 0 };
+      source = {
+        ...{ key, connections: 0, ready: 0, period: this.#period, fresh: 0 },
+        ...{ dueMs: 0, forgivenMs: 0, heavyUntilMs: 0 },
+      };
       this.#byKey.set(key, source);
       this.#idle.push(source);
     }
@@ -66,7 +71,7 @@ export class Sources {
     this.#idle = [];
     for (const source of idle) {
       if (source.connections > 0) continue;
-      if (source.dueMs > nowMs || source.forgivenMs > nowMs) this.#idle.push(source);
+      if (Math.max(source.dueMs, source.forgivenMs, source.heavyUntilMs) > nowMs) this.#idle.push(source);
       else this.#byKey.delete(source.key);
     }
   }

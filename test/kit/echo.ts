@@ -51,7 +51,7 @@ export class EchoServer {
         ? new HandleLink(handle, handle, this.#shared)
         : this.#secure(handle, this.#context, asksForCertificate);
     this.#links.add(link);
-    link.counter = { offended() {}, left: () => this.#links.delete(link) };
+    link.counter = { shed() {}, offended() {}, left: () => this.#links.delete(link) };
     if (!(link instanceof TlsLink)) {
       link.receiver = { ...quiet(link), ...this.#behave(link) };
       link.resume();

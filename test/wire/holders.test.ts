@@ -195,3 +195,13 @@ test('and what is in it, however short, little more than its bytes', async () =>
   await othersAreServed();
   assert.ok(mostResidentBytes(worker) <= 256 * mib, `${mostResidentBytes(worker) >> 20} MiB`);
 });
+
+test('who has filled memory is turned away as long as he comes back; others are served', async () => {
+  const long = requests(sinks(100), added('a'.repeat(3_900)), Buffer.alloc(7, 0xbe));
+  const start = await begin(224, { connections: 10_000, perSecond: 60 }, long);
+  start();
+  await eventually(async () => ((await sheds()) > 0 ? true : undefined), 'requests to be ended for want of memory');
+  const statuses = new Set<number | undefined>();
+  for (let asked = 0; asked < 100; asked++) statuses.add(await ask());
+  assert.deepEqual([...statuses], [200]);
+});
