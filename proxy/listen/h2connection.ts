@@ -91,9 +91,9 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     if (this.#link.isDestroyed) return 0;
     const { output, decoder, streams } = this.session;
     let bytes = output.length + this.#link.unsentBytes + this.#link.roomBytes + this.#begunBytes + decoder.heldBytes;
-    for (const { pendingBytes, unconsumed, peer } of streams.values()) {
+    for (const { pendingBytes, pendingTrailers, unconsumed, peer } of streams.values()) {
       const exchange = peer?.exchange ?? null;
-      bytes += unconsumed + pendingBytes;
+      bytes += unconsumed + pendingBytes + (pendingTrailers?.length ?? 0);
       bytes += exchange === null ? requestBytes : keptBytes(exchange) + takenBytes(exchange);
     }
     return bytes;

@@ -17,7 +17,7 @@ import { eventually } from '../kit/wait.ts';
 
 const mib = 1 << 20;
 
-/** They answer `ok`, but to those who ask for `/sink`, who wait. */
+/** They answer `ok`, with trailers where one asks for `/trailers`, but to those who ask for `/sink`, who wait. */
 let plain: Server;
 let secure: Server;
 let sluice: Standalone;
@@ -25,7 +25,12 @@ let attack: Attack | undefined;
 
 before(async () => {
   const answer: RequestListener = (request, response) => {
-    if (request.url !== '/sink') response.end('ok');
+    if (request.url === '/sink') return;
+    if (request.url === '/trailers') {
+      response.write('ok');
+      response.addTrailers({ X: 'a'.repeat(7_900) });
+    }
+    response.end('ok');
   };
   const certificate = await certificateFor(['backend.test']);
   const limits = { maxHeaderSize: 65_536, requestTimeout: 0, headersTimeout: 0 };
@@ -141,13 +146,13 @@ for (const [name, end] of [
 }
 
 /** A connection of HTTP/2 with requests, each with as many fields as `block` says behind what they share. */
-function requests(paths: readonly string[], first: Buffer, block: Buffer): Buffer {
+function requests(paths: readonly string[], first: Buffer, block: Buffer, settings = ''): Buffer {
   const flags = frameFlags.endHeaders | frameFlags.endStream;
   const frames = paths.map((path, nth) => {
     const start = Buffer.from(`\x82\x86\x04${String.fromCharCode(path.length)}${path}\x01\x07gw.test`, 'latin1');
     return frame(frameTypes.headers, flags, 2 * nth + 1, Buffer.concat([start, nth === 0 ? first : block]));
   });
-  return Buffer.concat([Buffer.from(h2Preface(''), 'latin1'), ...frames]);
+  return Buffer.concat([Buffer.from(h2Preface(settings), 'latin1'), ...frames]);
 }
 
 function sinks(count: number): string[] {
@@ -204,4 +209,17 @@ test('who has filled memory is turned away as long as he comes back; others are 
   const statuses = new Set<number | undefined>();
   for (let asked = 0; asked < 100; asked++) statuses.add(await ask());
   assert.deepEqual([...statuses], [200]);
+});
+
+test('trailers of answers that no window is there for count', async () => {
+  const nothing = Buffer.alloc(0);
+  const unread = requests(Array<string>(60).fill('/trailers'), nothing, nothing, '\0\x04\0\0\0\0');
+  const start = await begin(224, { connections: 400, perSecond: 50 }, unread);
+  const honest = await RawClient.open({ port: sluice.httpPort });
+  honest.send(requests(sinks(90), nothing, nothing));
+  const flood = start();
+  await eventually(async () => (flood.ended > 0 ? true : undefined), 'attackers to be ended');
+  await eventually(async () => ((await ask()) === 200 ? true : undefined), 'others to be served');
+  assert.ok(!honest.isEnded && !honest.isClosed);
+  honest.destroy();
 });
