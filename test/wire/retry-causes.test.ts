@@ -155,11 +155,11 @@ test('a body that came in thousands of pieces is not kept, short as it is', asyn
   client.destroy();
 });
 
-test('when everything fails, the backends get a fifth more than the requests, and the fixed rate', async () => {
+test('when everything fails, the backends get a fifth more than the requests, and ten a second', async () => {
   const backends = [await backend(unavailable), await backend(closing), await backend(garbage)];
   const requests = 600;
   const retry: Partial<Route['retry']> = { attempts: 16, on: [503, 'reset', 'malformed'], canRepeatUnsafe: true };
-  const gateway = await rig(backends, { retry, limits: { retriesPerSecond: 1 } });
+  const gateway = await rig(backends, { retry });
   const startMs = performance.now();
   for (let done = 0; done < requests; done += 20) {
     const statuses = await Promise.all(
@@ -169,6 +169,6 @@ test('when everything fails, the backends get a fifth more than the requests, an
   }
   const windows = Math.floor((performance.now() - startMs) / 10_000) + 1;
   const tries = backends.reduce((sum, { requests: { length } }) => sum + length, 0);
-  assert.ok(tries > requests * 1.1, `${tries} tries: nothing was tried again`);
-  assert.ok(tries <= requests * 1.2 + 10 * (windows + 1), `${tries} tries of ${requests} requests`);
+  assert.ok(tries >= requests * 1.1 + 100, `${tries} tries of ${requests} requests: too few were tried again`);
+  assert.ok(tries <= requests * 1.2 + 100 * (windows + 1), `${tries} tries of ${requests} requests`);
 });
