@@ -4,18 +4,28 @@ import { ownGroup, ownKinds, ownVersion } from '../addresses/kinds.ts';
 import type { Cluster } from '../watch/api.ts';
 import { findPods, type Pod, podsOf, readPage } from './pods.ts';
 
+/** In the place of what has the form of another release: it counts, and hides nothing else. */
+const strange = 'OfAnotherRelease';
+const Code = z.string().catch(strange);
+
 /** One who follows controllers, as their pages show it. */
-const Reader = z.object({
-  name: z.string(),
-  appliedGeneration: z.number().nullable(),
-  refused: z.array(z.object({ code: z.string(), message: z.string() })),
-});
+const Reader = z
+  .object({
+    name: z.string().catch(strange),
+    appliedGeneration: z.number().nullable().catch(null),
+    refused: z
+      .array(z.object({ code: Code, message: z.string().catch('') }).catch({ code: strange, message: '' }))
+      .catch([]),
+  })
+  .catch({ name: strange, appliedGeneration: null, refused: [] });
 export type Reader = z.infer<typeof Reader>;
 
-const Problem = z.object({ code: z.string(), severity: z.enum(['error', 'warning']) });
-const Count = z.object({ assigned: z.number(), available: z.number() });
+const Problem = z
+  .object({ code: Code, severity: z.string().catch('problem') })
+  .catch({ code: strange, severity: 'problem' });
+const Count = z.object({ assigned: z.number(), available: z.number() }).optional().catch(undefined);
 const Addresses = z.object({
-  pools: z.record(z.string(), z.object({ ipv4: Count.optional(), ipv6: Count.optional() })).default({}),
+  pools: z.record(z.string(), z.object({ ipv4: Count, ipv6: Count }).catch({})).default({}),
 });
 
 /** What an installation says of itself; null where it could not be read. */

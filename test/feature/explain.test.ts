@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -85,6 +88,26 @@ describe('sluice status, report, explain and diff, through a real API server', {
     const { code, stdout } = await sluice('status', '--namespace', 'default');
     assert.equal(code, 0, stdout);
     assert.match(stdout, /^note +problems +1 error ServiceNotFound; /m);
+  });
+
+  test('what a controller of another release says in another form is counted, and hides nothing else', async (t) => {
+    const admin = rig.controllers[0]?.admin ?? 0;
+    const server = createServer(async ({ url = '' }, response) => {
+      const page = await (await fetch(`http://${address}:${admin}${url}`)).text();
+      const more = { '/problems': [{ code: 'OfTomorrow', severity: 'info' }, { of: 'tomorrow' }], '/proxies': [{}] }[
+        url
+      ];
+      response.end(more ? JSON.stringify([...more, ...(JSON.parse(page) as object[])]) : page);
+    });
+    t.after(() => server.close());
+    server.listen(0, address);
+    await once(server, 'listening');
+    // The first by name is asked.
+    await makePod('another-controller', 'controller', (server.address() as AddressInfo).port);
+    const { stdout } = await sluice('status');
+    await rig.api.call('DELETE', '/api/v1/namespaces/default/pods/another-controller?gracePeriodSeconds=0');
+    assert.match(stdout, /^waiting +proxies +1 of 2 have applied table \d+$/m);
+    assert.match(stdout, /^note +problems +1 info OfTomorrow, 1 problem OfAnotherRelease, 1 error ServiceNotFound; /m);
   });
 
   test('explain asks a proxy of the installation, and the cluster what sets a setting', async () => {
