@@ -37,6 +37,8 @@ export class Handshake extends Nascent implements Receiver, Secured {
   #link: TlsLink | null = null;
   /** What ended it, where TLS does not say. */
   #fault: HandshakeFault = 'dropped';
+  /** Bytes that came before TLS: those of a PROXY header. */
+  #bytesBefore = 0;
   #isLeaving = false;
   #leavesAtMs = Number.POSITIVE_INFINITY;
 
@@ -65,6 +67,7 @@ export class Handshake extends Nascent implements Receiver, Secured {
   begin(held: Buffer): void {
     const { engine, listenerId } = this.#options;
     const { handle, door, terms, admission } = this.#upgrade;
+    this.#bytesBefore = handle.bytesRead - held.length;
     admission.secure();
     const context = engine.tables.firstContext(listenerId, terms);
     if (context === undefined) {
@@ -122,7 +125,7 @@ export class Handshake extends Nascent implements Receiver, Secured {
   closed(): void {
     const fault = this.#link?.fault ?? '';
     // Who only looks whether the port is open has begun nothing.
-    const hasBegun = this.#upgrade.handle.bytesRead > 0;
+    const hasBegun = this.#upgrade.handle.bytesRead > this.#bytesBefore;
     if (hasBegun) this.#options.engine.observer.handshakeFailed(fault === '' ? this.#fault : handshakeFaultOf(fault));
     this.#options.engine.connectionClosed(this);
   }

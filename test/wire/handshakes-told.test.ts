@@ -84,9 +84,11 @@ test('clients that get no TLS connection are told by what came in the way', asyn
       return new Promise((resolve) => execFile('openssl', args, resolve).stdin?.end());
     });
     // Who only looks whether the port is open is no failure: the next one is counted alone.
-    (await opened(sluice)).destroy();
-    (await opened(sluice)).resetAndDestroy();
-    await failsBy(sluice, 'left', async () => (await opened(sluice)).end(halfHello));
+    await failsBy(sluice, 'left', async () => {
+      (await opened(sluice)).destroy();
+      (await opened(sluice)).resetAndDestroy();
+      (await opened(sluice)).end(halfHello);
+    });
   } finally {
     await sluice.stop();
   }
@@ -96,6 +98,23 @@ test('a handshake that takes too long is told as that', async () => {
   const sluice = await Standalone.start({ manifests, args: ['--limit-handshake-ms', '100'] });
   try {
     await failsBy(sluice, 'timeout', async () => (await opened(sluice)).write(halfHello));
+  } finally {
+    await sluice.stop();
+  }
+});
+
+test('a balancer that looks whether the port is open, and says for whom, is no failure', async () => {
+  const metadata = { name: 'config', namespace: 'default' };
+  const configMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { 'use-proxy-protocol': 'true' } };
+  const args = ['--configmap', 'default/config', '--limit-handshake-ms', '600000'];
+  const sluice = await Standalone.start({ manifests: [...manifests, configMap], args });
+  const header = Buffer.from('PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n');
+  try {
+    await failsBy(sluice, 'left', async () => {
+      const probe = (await opened(sluice)).end(header).resume();
+      await once(probe, 'close');
+      (await opened(sluice)).end(Buffer.concat([header, halfHello]));
+    });
   } finally {
     await sluice.stop();
   }
