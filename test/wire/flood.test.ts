@@ -6,9 +6,10 @@ import { h2Preface } from '../kit/attacks.ts';
 import { certificateFor } from '../kit/certificate.ts';
 import { Load } from '../kit/load.ts';
 import { ingress, ingressClass, type Manifest, service, tlsSecret } from '../kit/manifests.ts';
-import { exchange, get } from '../kit/rawclient.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
+import { fieldValue } from '../kit/splitter.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
 
 let recorder: Recorder;
@@ -92,6 +93,14 @@ describe('connections that say nothing', () => {
     await assertAllServed(honest(sluice));
     assert.equal(flood.open, 48);
     assert.equal(await turnedAway(sluice, 'source'), 152);
+    // Some are told why: who has sent nothing reads it, for the end of his connection is no reset.
+    const refused = await eventually(async () => {
+      const late = await RawClient.open({ port: sluice.httpPort, from: one[0] as string });
+      const response = await late.response().catch(() => undefined);
+      late.destroy();
+      return response;
+    }, 'one who is turned away to be told so');
+    assert.deepEqual([refused.status, fieldValue(refused, 'retry-after')], [503, '1']);
   });
 
   test('of many addresses make room for those who ask something', async () => {
