@@ -22,6 +22,9 @@ const kindsOfPlans: ReadonlySet<string> = new Set([
   ...['Service', 'EndpointSlice', 'Node', 'Namespace', 'AddressPool', 'Announcement', 'BGPPeer'],
 ]);
 
+/** Name servers of clusters keep what a name leads to for half a minute, and edges ask every ten seconds. */
+const findingMs = 60_000;
+
 /** The edges' half of the pipeline: a view becomes a plan, edges take it, and then Services are told. */
 export class Plans implements PlanState {
   readonly publisher = new Publisher(planContract);
@@ -43,7 +46,7 @@ export class Plans implements PlanState {
    * @param fixedRows rows that no object describes
    * @param hearingMs how long edges may take to find a controller that has just begun
    */
-  constructor(options: PlanOptions, fixedRows: readonly PlanRow[], hearingMs = 30_000) {
+  constructor(options: PlanOptions, fixedRows: readonly PlanRow[], hearingMs = findingMs) {
     this.#planner = new Planner(options);
     this.#hearingMs = hearingMs;
     this.publisher.stage(fixedRows, []);

@@ -6,7 +6,7 @@ import type { ObjectKind } from '../../controller/watch/objects.ts';
 import { readObject } from '../../controller/watch/read.ts';
 
 /** Plans of two nodes that may announce, after the first commit. */
-function planned(hearingMs: number): { plans: Plans; answered: Promise<void>; connect(node: string): Promise<void> } {
+function planned(hearingMs?: number): { plans: Plans; answered: Promise<void>; connect(node: string): Promise<void> } {
   const view = new HeldView();
   const put = (kind: ObjectKind, raw: object) => {
     const { object } = readObject(kind, raw);
@@ -54,5 +54,14 @@ test('nodes without an edge are waited for so long, and it is told when that is 
   t.after(() => clearInterval(alive));
   const { plans, answered } = planned(20);
   await answered;
+  assert.equal(plans.reach().isWithdrawn(1), true);
+});
+
+test('a name server that keeps names for half a minute is waited for', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { plans } = planned();
+  t.mock.timers.tick(45_000);
+  assert.equal(plans.reach().isWithdrawn(1), false);
+  t.mock.timers.tick(15_000);
   assert.equal(plans.reach().isWithdrawn(1), true);
 });
