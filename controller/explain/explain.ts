@@ -3,7 +3,7 @@ import type { RowKind } from '#table/rows.ts';
 import type { Cluster } from '../watch/api.ts';
 import { HeldView } from '../watch/held.ts';
 import { readCluster } from './clusterstate.ts';
-import { explanationText, isServed } from './explanation.ts';
+import { explanationText, isServed, objectOf } from './explanation.ts';
 import { type Live, liveOfCluster, liveOfPage } from './live.ts';
 import { type Origins, originsOf } from './origins.ts';
 import { type Asked, requestOf } from './request.ts';
@@ -36,7 +36,13 @@ export async function explain(
     const unreadable = await putFiles(view, options.files);
     const state = stateOf(view, unreadable, optionsOf(options), Date.now());
     const trace = traceOf(requestOf(asked, state.table), state.table);
-    const known = { origins: originsIn(state, trace, options), problems: state.problems, health: new Map() };
+    const { hostname } = trace.request.facts;
+    const known = {
+      origins: originsIn(state, trace, options),
+      problems: state.problems,
+      naming: new Set(ingressesNaming(view, hostname)),
+      health: new Map(),
+    };
     return { text: explanationText(trace, known), isServed: isServed(trace) };
   }
   if (options.tables !== null) return ofLive(asked, await liveOfPage(options.tables), async () => new Map());
@@ -54,8 +60,15 @@ async function ofLive(asked: Asked, live: Live, origins: (trace: Trace) => Promi
   const trace = traceOf(requestOf(asked, live.table), live.table);
   const health = new Map<string, Awaited<ReturnType<Live['healthOf']>>>();
   for (const { backend } of trace.behind) health.set(backend.id, await live.healthOf(backend.id));
-  const known = { origins: await origins(trace), problems: live.problems, health };
+  const known = { origins: await origins(trace), problems: live.problems, naming: new Set<string>(), health };
   return { text: `tables    of ${live.from}\n${explanationText(trace, known)}`, isServed: isServed(trace) };
+}
+
+/** Those that no route comes of, too. */
+function ingressesNaming(view: HeldView, hostname: string): string[] {
+  const isNamed = ({ host = '' }) => host === hostname || (host.startsWith('*.') && hostname.endsWith(host.slice(1)));
+  const naming = [...view.all('Ingress')].filter(({ spec }) => spec.rules.some(isNamed));
+  return naming.map(({ metadata: { namespace, name } }) => objectOf({ kind: 'Ingress', namespace, name }));
 }
 
 /** Where objects cannot be read, settings are told without what sets them. */

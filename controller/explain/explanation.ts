@@ -10,6 +10,8 @@ import type { Answer, Behind, Trace } from './trace.ts';
 export interface Known {
   readonly origins: Origins;
   readonly problems: readonly Problem[];
+  /** Objects that name the host of the request, as `objectOf` writes them, where objects are known. */
+  readonly naming: ReadonlySet<string>;
   /** By id of backend, then by `address:port`. */
   readonly health: ReadonlyMap<string, ReadonlyMap<string, Health>>;
 }
@@ -42,7 +44,7 @@ export function explanationText(trace: Trace, known: Known): string {
   const takesIt = route !== null || passedOn !== null;
   if (takesIt) for (const row of rows) lines.push(...settingLines(row, known.origins));
   for (const each of behind) lines.push(...backendLines(each, known.health.get(each.backend.id)));
-  const involved = involvedOf(trace);
+  const involved = involvedOf(trace).union(known.naming);
   const problems = known.problems.filter(({ source }) => involved.has(objectOf(source)));
   lines.push(...problems.map((problem): [string, string] => ['problem', problemLine(problem).trimEnd()]));
   return lines.map(([word, text]) => `${word.padEnd(9)} ${text}\n`).join('');
@@ -67,7 +69,7 @@ function involvedOf({ hosts, route, passedOn, behind, others }: Trace): Set<stri
   return new Set([...sources.flatMap((source) => (source === null ? [] : objectOf(source))), ...services]);
 }
 
-function objectOf({ kind, namespace, name }: Source): string {
+export function objectOf({ kind, namespace, name }: Source): string {
   return `${kind} ${namespace}/${name}`;
 }
 

@@ -1,5 +1,6 @@
 import type { Problem } from '#table/problem.ts';
 import { emptyTable, type Row, type RowRef, type Table } from '#table/rows.ts';
+import { classNameOf, isOurs } from '../translate/classes.ts';
 import { defaultTranslateOptions, type TranslateOptions } from '../translate/options.ts';
 import { Translator } from '../translate/translator.ts';
 import { findManifests, statOf } from '../watch/folder.ts';
@@ -13,6 +14,7 @@ export interface State {
   readonly view: HeldView;
   readonly translator: Translator;
   readonly table: Table;
+  /** Those of a controller, and that Ingresses are none of its business, which it says nothing of. */
   readonly problems: readonly Problem[];
 }
 
@@ -47,7 +49,27 @@ export function stateOf(
 ): State {
   const translator = new Translator(options);
   const { upserts, problems } = translator.apply(view, [], unreadable, nowMs);
-  return { view, translator, table: changed(emptyTable(), upserts, []), problems };
+  const table = changed(emptyTable(), upserts, []);
+  return { view, translator, table, problems: [...problems, ...foreignProblems(view, options)] };
+}
+
+/** Whoever asks what would come of an Ingress, and forgets to say which class is served, would hear that all is well. */
+function foreignProblems(view: HeldView, options: TranslateOptions): Problem[] {
+  const foreign = [...view.all('Ingress')].filter((ingress) => !isOurs(ingress, view, options));
+  return foreign.map((ingress) => {
+    const { namespace, name } = ingress.metadata;
+    const className = classNameOf(ingress);
+    return {
+      code: 'ClassNotServed',
+      severity: 'warning',
+      source: { kind: 'Ingress', namespace, name },
+      message: className === '' ? 'It names no class, and is not served.' : `Its class ${className} is not served.`,
+      hint:
+        className === ''
+          ? 'Name one in spec.ingressClassName; --watch-ingress-without-class is for controllers that serve those without.'
+          : 'If controllers serve it, say so as they are told: --ingress-class, or --adopt-controller-class with its IngressClass.',
+    };
+  });
 }
 
 /** Puts rows into a table and takes others out of it. */

@@ -7,7 +7,7 @@ const legacyAnnotation = 'kubernetes.io/ingress.class';
 const defaultAnnotation = 'ingressclass.kubernetes.io/is-default-class';
 
 /** Name of the class that an Ingress asks for, '' when it asks for none. spec.ingressClassName goes before the old annotation. */
-function classNameOf(ingress: ObjectOf<'Ingress'>): string {
+export function classNameOf(ingress: ObjectOf<'Ingress'>): string {
   return ingress.spec.ingressClassName ?? ingress.metadata.annotations[legacyAnnotation] ?? '';
 }
 

@@ -132,6 +132,25 @@ test('methods that are not known are answered as the gateway does, whatever rout
   }
 });
 
+test('an Ingress of another class that names the host is told of', () => {
+  for (const name of ['shop.example', 'a.wide.example']) {
+    const { status, stdout } = sluice(
+      'explain',
+      name,
+      '--ingress-class',
+      'other',
+      '--controller-class',
+      'other',
+      ...files,
+    );
+    assert.match(
+      stdout,
+      /^answer +404 no host covers this name\nproblem +warning ClassNotServed: Ingress default\/\w+: /m,
+    );
+    assert.equal(status, 1);
+  }
+});
+
 test('which route takes it, why the others do not, and what sets its settings', () => {
   const { stdout } = sluice(
     'explain',

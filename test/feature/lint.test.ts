@@ -22,7 +22,18 @@ const rows: [about: string, input: string, status: number, stdout: RegExp][] = [
     /^warning AnnotationUnknown: Ingress default\/odd metadata\.annotations\S*: .+\n$/,
   ],
   ['an error', toYaml(good.slice(-1)), 1, /^error {3}ServiceNotFound: Ingress default\/web \S+: .+\n$/],
-  ['another class', toYaml(good.slice(-1)).replaceAll('ingressClassName: sluice', 'ingressClassName: other'), 0, /^$/],
+  [
+    'another class',
+    toYaml(good.slice(-1)).replaceAll('ingressClassName: sluice', 'ingressClassName: other'),
+    0,
+    /^warning ClassNotServed: Ingress default\/web: Its class other is not served\. .+\n$/,
+  ],
+  [
+    'no class',
+    toYaml(good.slice(-1)).replaceAll('ingressClassName: sluice', 'defaultBackend: null'),
+    0,
+    /^warning ClassNotServed: Ingress default\/web: It names no class, and is not served\. .+\n$/,
+  ],
   [
     'a field that one of our kinds does not have',
     'apiVersion: sluice.dev/v1\nkind: AddressPool\nmetadata: {name: main}\nspec: {addresses: [192.0.2.0/24], autoasign: false}\n',
