@@ -15,6 +15,10 @@ export class Admission implements Counter {
     this.#source = source;
   }
 
+  get source(): Source {
+    return this.#source;
+  }
+
   /** It is past what comes before its protocol, or needs none of it. */
   ready(): void {
     if (this.#isReady) return;

@@ -13,6 +13,7 @@ import type { Pressure } from './pressure.ts';
 import { createPlainServer, type ServerOptions } from './server.ts';
 import type { ShedBytes } from './shedding.ts';
 import type { SocketHandle } from './sockets.ts';
+import type { Source } from './sources.ts';
 import { Spreading } from './spreading.ts';
 import { Sweep } from './sweep.ts';
 import { createTcpServer } from './tcp.ts';
@@ -34,6 +35,8 @@ export class Doors {
   readonly #engine: Engine;
   readonly #doorsById = new Map<string, OpenDoor>();
   readonly #connections = new Sweep<Connection>();
+  /** Those of them whose protocol has not begun, in the order in which they came. */
+  readonly #nascent = new Set<Nascent>();
   readonly spreading = new Spreading(this.#connections);
   readonly #gate: Gate;
   /** How many client connections there may be. */
@@ -53,7 +56,7 @@ export class Doors {
       capacity: this.#capacity,
       listening: () => this.#descriptors(),
       makeRoom: () => this.#makeRoom(0),
-      giveUpHandshakes: () => this.#giveUpHandshakes(),
+      giveUpHandshake: (source) => this.#giveUpHandshake(source),
       saveMemory: () => {
         readClock();
         // Whoever has only just connected, or had an answer, may be asking; it is they who would pay for what others hold.
@@ -114,12 +117,12 @@ export class Doors {
       door: () => open.door,
       gate: this.#gate,
       opened: (connection) => {
-        this.#connections.add(connection);
+        this.#add(connection);
         this.#engine.observer.connectionOpened(listener.id);
       },
       replaced: (before, now) => {
-        this.#connections.remove(before);
-        this.#connections.add(now);
+        this.#remove(before);
+        this.#add(now);
       },
     };
     if (listener.protocol === 'tcp') return createTcpServer(options);
@@ -153,9 +156,19 @@ export class Doors {
   }
 
   forget(connection: Connection): void {
-    this.#connections.remove(connection);
+    this.#remove(connection);
     this.#engine.observer.connectionClosed(connection.door.listenerId);
     this.#ended();
+  }
+
+  #add(connection: Connection): void {
+    this.#connections.add(connection);
+    if (connection instanceof Nascent) this.#nascent.add(connection);
+  }
+
+  #remove(connection: Connection): void {
+    this.#connections.remove(connection);
+    if (connection instanceof Nascent) this.#nascent.delete(connection);
   }
 
   #ended(): void {
@@ -183,16 +196,16 @@ export class Doors {
     return some.length;
   }
 
-  #giveUpHandshakes(): number {
-    const late: Nascent[] = [];
-    this.#connections.forEach((connection) => {
-      if (connection instanceof Nascent && clock.nowMs - connection.begunAtMs > handshakePatienceMs)
-        late.push(connection);
-    });
-    late.sort((one, other) => one.begunAtMs - other.begunAtMs);
-    const some = late.slice(0, Math.max(1, this.#engine.limits.handshakes >> 6));
-    for (const connection of some) connection.expired();
-    return some.length;
+  #giveUpHandshake(source: Source | null): boolean {
+    for (const nascent of this.#nascent) {
+      if (clock.nowMs - nascent.begunAtMs <= handshakePatienceMs) return false;
+      if (source !== null && nascent.admission.source !== source) continue;
+      // It may be a while until it is closed.
+      this.#nascent.delete(nascent);
+      nascent.expired();
+      return true;
+    }
+    return false;
   }
 
   /** Ends connections that hold much, those first that hold most. Where all together hold little, it is not they who fill memory. */

@@ -19,10 +19,11 @@ export interface GateOptions {
    */
   makeRoom(): number;
   /**
-   * Ends some connections whose protocol has long been waited for, the oldest first, when there is no room for another one.
-   * @returns how many
+   * Ends the connection whose protocol has been waited for longest, when there is no room for another one.
+   * @param source of which it is to be; null: of anybody
+   * @returns false: none has been waited for long
    */
-  giveUpHandshakes(): number;
+  giveUpHandshake(source: Source | null): boolean;
   /** Memory is short: gives back what is kept for convenience. */
   saveMemory(): void;
   readonly shed: Shed;
@@ -46,10 +47,6 @@ export class Gate {
   #answersLeft = fewAnswers;
   /** Places that connections are leaving, and which are not taken yet. */
   #freed = 0;
-  /** The same, of those whose protocol has not begun. */
-  #freedHandshakes = 0;
-  /** None of them has been waited for long. */
-  #areAllFresh = false;
   /** Nobody is left to be sent away. */
   #isFreedForNow = false;
   /** In this period. */
@@ -108,9 +105,10 @@ export class Gate {
   recount(before: Source, address: string, isTrusted: boolean, isNascent: boolean): Source | TurnAwayReason {
     const source = this.#sources.knock(address);
     let reason = isTrusted ? null : this.#reasonAgainstOne(source);
-    // It is one of those itself.
-    const handshakes = this.#open - this.#ready - 1;
-    if (reason === null && !isTrusted && isNascent && this.#hasItsHandshakes(source, handshakes)) reason = 'handshakes';
+    // It is one of those itself, and must not give way to itself.
+    const isNew = isNascent && !isTrusted && source !== before;
+    const isOver = isNew && this.#hasItsHandshakes(source, this.#open - this.#ready - 1);
+    if (reason === null && isOver && !this.#options.giveUpHandshake(source)) reason = 'handshakes';
     if (reason !== null) {
       this.#options.observer.connectionTurnedAway(reason);
       return reason;
@@ -166,7 +164,6 @@ export class Gate {
     this.#open--;
     // Its place is there to be seen, and must not be given away twice.
     if (this.#freed > 0) this.#freed--;
-    if (this.#freedHandshakes > 0) this.#freedHandshakes--;
     this.#sources.left(source);
   }
 
@@ -180,17 +177,25 @@ export class Gate {
   }
 
   #reasonAgainst(source: Source, isTrusted: boolean, isNascent: boolean): TurnAwayReason | null {
-    const { limits, capacity } = this.#options;
+    const { capacity } = this.#options;
     if (this.pressure.isFull && this.#lacksMemoryFor(source)) return 'memory';
     if (source.fresh > this.pressure.throttle.allowance) return 'overload';
     const reason = isTrusted ? null : this.#reasonAgainstOne(source);
     if (reason !== null) return reason;
     if (this.#open >= capacity && !this.#takeFreed()) return 'full';
     if (!isNascent) return null;
+    return this.#mayBegin(source, isTrusted) ? null : 'handshakes';
+  }
+
+  /**
+   * Where there is no room for another handshake, one that is not getting on makes it. Who has his share makes it himself: others
+   * of his address, behind a NAT or a load balancer, may be as many.
+   */
+  #mayBegin(source: Source, isTrusted: boolean): boolean {
+    const { limits, giveUpHandshake } = this.#options;
     const handshakes = this.#open - this.#ready;
-    if (!isTrusted && this.#hasItsHandshakes(source, handshakes)) return 'handshakes';
-    if (handshakes >= limits.handshakes && !this.#takeFreedHandshake()) return 'handshakes';
-    return null;
+    if (!isTrusted && this.#hasItsHandshakes(source, handshakes)) return giveUpHandshake(source);
+    return handshakes < limits.handshakes || giveUpHandshake(null);
   }
 
   /** Of those that lie with him alone. */
@@ -218,17 +223,6 @@ export class Gate {
     return true;
   }
 
-  /** Of a handshake that is not getting on: eight addresses would keep everybody out with those, a hundred a second. */
-  #takeFreedHandshake(): boolean {
-    if (this.#freedHandshakes === 0 && !this.#areAllFresh) {
-      this.#freedHandshakes = this.#options.giveUpHandshakes();
-      this.#areAllFresh = this.#freedHandshakes === 0;
-    }
-    if (this.#freedHandshakes === 0) return false;
-    this.#freedHandshakes--;
-    return true;
-  }
-
   /** Limits that somebody has set. */
   #isOverItsLimits(source: Source): boolean {
     const { connectionsPerSource, newConnectionsPerSource } = this.#options.limits;
@@ -246,8 +240,8 @@ export class Gate {
     // Of what the worker could do just now: one that has little time has less for answers.
     this.#answersLeft = Math.min(mostAnswers, Math.max(fewAnswers, this.#letIn >> 3));
     this.#letIn = 0;
-    this.#freed = this.#freedHandshakes = 0;
-    this.#isFreedForNow = this.#areAllFresh = false;
+    this.#freed = 0;
+    this.#isFreedForNow = false;
     this.#sources.endPeriod(performance.now());
     if (this.pressure.isTight) this.#options.saveMemory();
     return { mostFresh, turnedAway, knocks, secure: this.secure };

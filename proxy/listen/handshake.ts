@@ -43,7 +43,7 @@ export class Handshake extends Nascent implements Receiver, Secured {
   #leavesAtMs = Number.POSITIVE_INFINITY;
 
   constructor(options: ServerOptions, upgrade: Upgrade) {
-    super(options.engine.limits.handshakeMs);
+    super(upgrade.admission, options.engine.limits.handshakeMs);
     this.#options = options;
     this.#upgrade = upgrade;
   }
@@ -58,7 +58,7 @@ export class Handshake extends Nascent implements Receiver, Secured {
 
   override shed(): number {
     const { heldBytes } = this;
-    this.#upgrade.admission.shed();
+    this.admission.shed();
     this.destroy();
     return heldBytes;
   }
@@ -66,9 +66,9 @@ export class Handshake extends Nascent implements Receiver, Secured {
   /** @param held bytes of the client that were read already */
   begin(held: Buffer): void {
     const { engine, listenerId } = this.#options;
-    const { handle, door, terms, admission } = this.#upgrade;
+    const { handle, door, terms } = this.#upgrade;
     this.#bytesBefore = handle.bytesRead - held.length;
-    admission.secure();
+    this.admission.secure();
     const context = engine.tables.firstContext(listenerId, terms);
     if (context === undefined) {
       this.#fault = 'name';
@@ -79,13 +79,13 @@ export class Handshake extends Nascent implements Receiver, Secured {
     const wanted = { context, protocols, asksForCertificate: terms?.trust != null };
     this.#link = new TlsLink(handle, sharedClientBuffer, wanted, this);
     this.#link.receiver = this;
-    this.#link.counter = admission;
+    this.#link.counter = this.admission;
     this.#link.begin(held);
   }
 
   #gone(): void {
     this.closed();
-    this.#upgrade.admission.left();
+    this.admission.left();
   }
 
   contextFor(serverName: string): SecureContext | undefined {
@@ -101,8 +101,8 @@ export class Handshake extends Nascent implements Receiver, Secured {
 
   secured(): void {
     const link = this.#link as TlsLink;
-    const { door, admission, address, origin, serverName, terms } = this.#upgrade;
-    admission.ready();
+    const { door, address, origin, serverName, terms } = this.#upgrade;
+    this.admission.ready();
     if (link.roomBytes > 0) this.#options.engine.pressure.putBy(link.roomBytes);
     const proof = terms?.trust == null ? null : new ClientProof(link, terms.trust);
     // TLS 1.2 forgets the name when it resumes a session; what was read of the ClientHello does not.

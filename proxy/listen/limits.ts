@@ -25,7 +25,7 @@ export const Limits = z.object({
   halfOpenHeads: z.int().min(1).default(5_000),
   /** TLS handshakes of one worker at a time; above it those that are not getting on make room, or new connections are closed. */
   handshakes: z.int().min(1).default(1_000),
-  /** Of these, those of one source; 0: what is fair. */
+  /** Of these, those of one source, of more of which its own make room; 0: what is fair. */
   handshakesPerSource: z.int().min(0).default(0),
   /** Wait of a new connection from which on others are turned away until it is short again, ms; 0: never. */
   overloadMs: z.int().min(0).default(50),

@@ -1,3 +1,4 @@
+import type { Admission } from './admission.ts';
 import type { ClientProof } from './clientproof.ts';
 import { clock, readClock } from './clock.ts';
 import type { Connection } from './connection.ts';
@@ -17,10 +18,12 @@ export abstract class Nascent implements Connection {
   sweepIndex = -1;
   expiresAtMs: number;
   readonly begunAtMs: number;
+  readonly admission: Admission;
 
   /** @param waitMs how long it may take until its protocol begins */
-  constructor(waitMs: number) {
+  constructor(admission: Admission, waitMs: number) {
     readClock();
+    this.admission = admission;
     this.begunAtMs = clock.nowMs;
     this.expiresAtMs = clock.nowMs + waitMs;
   }

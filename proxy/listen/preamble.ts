@@ -41,8 +41,8 @@ export class Preamble extends Nascent implements Receiver {
   readonly #sinceMs = clock.nowMs;
 
   constructor(options: PreambleOptions) {
-    const { door, link, engine } = options;
-    super(door.proxy?.timeoutMs ?? engine.limits.handshakeMs);
+    const { admission, door, link, engine } = options;
+    super(admission, door.proxy?.timeoutMs ?? engine.limits.handshakeMs);
     this.#options = options;
     this.#origin = originOf(link);
     this.#isBehindHeader = door.proxy === null;
@@ -107,8 +107,8 @@ export class Preamble extends Nascent implements Receiver {
   /** Limits are for clients, not for the proxy that stands before them. */
   #mayCome(): boolean {
     const { address, isTold } = this.#origin;
-    const { admission, door, wantsName } = this.#options;
-    return !isTold || admission.told(address, door.isTrusted(address), door.isTls || wantsName) === null;
+    const { door, wantsName } = this.#options;
+    return !isTold || this.admission.told(address, door.isTrusted(address), door.isTls || wantsName) === null;
   }
 
   /** What is left to be read again with what comes next. */

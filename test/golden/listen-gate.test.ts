@@ -69,7 +69,7 @@ function gateFor(makeRoom: () => number): Gate {
     capacity: 64,
     listening: () => [],
     makeRoom,
-    giveUpHandshakes: () => 0,
+    giveUpHandshake: () => false,
     saveMemory: nothing,
     shed: () => ({ bytes: 0, lateBytes: 0 }),
   });

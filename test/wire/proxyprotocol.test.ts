@@ -214,6 +214,27 @@ test('of the handshakes that there may be, no client that a header tells has mor
   assert.equal(other.receivedBytes, 4);
 });
 
+test('a client that a header tells, and has its share of the handshakes, has its own give way to a new one', async () => {
+  const backend = await backendWith((socket) => socket.pipe(socket));
+  const limits = Limits.parse({ handshakesPerSource: 2, handshakeMs: 3_600_000 });
+  const rows = [...tcpRows(backend, { proxyProtocol: anybody }, { hostnames: ['a.test'] })];
+  const fleet = await fleetWith([...rows, row('l4route', { id: 'others', listenerIds: ['tcp'] })], { limits });
+  const say = async (address: string, bytes: string): Promise<RawClient> => {
+    const client = await open(fleet, 'tcp');
+    client.send(`PROXY TCP4 ${address} 198.51.100.1 56324 8443\r\n${bytes}`);
+    return client;
+  };
+  const other = await say('192.0.2.8', '\x16\x03\x01\x02');
+  const greedy = [await say('192.0.2.7', '\x16\x03\x01\x02'), await say('192.0.2.7', '\x16\x03\x01\x02')];
+  await eventually(async () => {
+    const client = await say('192.0.2.7', 'ping');
+    await waitUntil(() => client.receivedBytes === 4 || client.isDone, 'an echo or an end');
+    return client.receivedBytes === 4 ? true : undefined;
+  }, 'another one of that client to be served');
+  await waitUntil(() => greedy.some(({ isDone }) => isDone), 'the end of one that gave way');
+  assert.equal(other.isDone, false);
+});
+
 test('whoever may send headers stands for its clients, and is not counted as one', async () => {
   const backend = await backendWith((socket) => socket.pipe(socket));
   const limits = Limits.parse({ connectionsPerSource: 1 });
