@@ -26,6 +26,7 @@ export class H2Stream implements UpstreamSide, Expiring {
   exchange: Exchange | null = null;
   readonly chunk = null;
   readonly roomBytes = 0;
+  readonly heldBytes = 0;
   isReused = false;
   hasAnswered = false;
   /** The final response head has come; an interim one says nothing of the request. */

@@ -73,9 +73,13 @@ export function keptBytes(exchange: Exchange | null): number {
 /** A request that waits for its answer, with what belongs to it on both sides. */
 export const requestBytes = 8_192;
 
-/** Bytes that a request takes: what it says is kept for another try, and for the log, and TLS to its backend is for it alone. */
+/**
+ * Bytes that a request takes: what it says is kept for another try, and for the log, TLS to its backend is for it alone, and so is what
+ * waits for the end of a head.
+ */
 export function takenBytes({ head, requestTrailers, upstream }: Exchange): number {
-  return requestBytes + head.text.length + (requestTrailers?.text.length ?? 0) + (upstream?.roomBytes ?? 0);
+  const bytes = requestBytes + head.text.length + (requestTrailers?.text.length ?? 0);
+  return upstream === null ? bytes : bytes + upstream.roomBytes + upstream.heldBytes;
 }
 
 /** What a piece takes besides its bytes is more than a byte: HTTP/2 may bring each in a frame of its own. */

@@ -96,6 +96,8 @@ export interface UpstreamSide {
   readonly chunk: Buffer | null;
   /** What TLS has taken for it alone. */
   readonly roomBytes: number;
+  /** The beginning of a head whose end has not come. */
+  readonly heldBytes: number;
 
   /** Makes the request's head from the exchange. It waits (`exchange.isHeadPending`) for the connection, or for the body bytes of the same read. */
   assign(exchange: Exchange, nowMs: number): void;

@@ -78,6 +78,10 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     return this.link.roomBytes;
   }
 
+  get heldBytes(): number {
+    return this.#held?.bytes.length ?? 0;
+  }
+
   assign(exchange: Exchange, nowMs: number): void {
     const { timeouts } = exchange.route as NonNullable<Exchange['route']>;
     this.exchange = exchange;
@@ -110,18 +114,23 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
   receive(buffer: Buffer, start: number, end: number): void {
     readClock();
     if (this.#held === null) this.#consume(buffer, start, end);
-    else this.#hold(this.#held, buffer, start, end);
+    else this.#holdMore(this.#held, buffer, start, end);
     this.#chooseChunk(buffer);
   }
 
   /** A head is looked at again only when another line of it has ended, or backends that drip would cost its square. */
-  #hold(held: Held, buffer: Buffer, start: number, end: number): void {
-    held.add(buffer, start, end);
+  #holdMore(held: Held, buffer: Buffer, start: number, end: number): void {
+    this.#hold(held, buffer, start, end);
     const isLonger = held.length < this.#engine.limits.responseHeadBytes && !buffer.subarray(start, end).includes(0x0a);
     if (isLonger) return;
     this.#held = null;
     // Not released: what follows the head in it may wait where it lies until the client takes it.
     this.#consume(held.bytes, 0, held.length);
+  }
+
+  #hold(held: Held, buffer: Buffer, start: number, end: number): void {
+    this.#engine.pressure.putBy(end - start);
+    this.#held = held.add(buffer, start, end);
   }
 
   #consume(buffer: Buffer, start: number, end: number): void {
@@ -162,7 +171,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     const after = parseResponseHead(line, head, buffer, start, end, this.#engine.limits);
     this.hasAnswered = true;
     if (after === needsMore) {
-      this.#held = new Held().add(buffer, start, end);
+      this.#hold(new Held(), buffer, start, end);
       return end;
     }
     if (after < 0 || !interpretResponse(line, head, exchange.method === 'HEAD')) return this.#malformed(exchange);

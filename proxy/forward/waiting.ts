@@ -22,6 +22,7 @@ export class Waiting implements UpstreamSide, Expiring, Waiter {
   readonly holdsLent = false;
   readonly chunk = null;
   readonly roomBytes = 0;
+  readonly heldBytes = 0;
   readonly #engine: Engine;
   #endpoint: EndpointState;
   readonly #backend: LiveBackend;

@@ -17,7 +17,10 @@ import { eventually } from '../kit/wait.ts';
 
 const mib = 1 << 20;
 
-/** They answer `ok`, with trailers where one asks for `/trailers`, but to those who ask for `/sink`, who wait. */
+/**
+ * They answer `ok`, with trailers where one asks for `/trailers`, but to those who ask for `/sink`, who wait, and for `/endless`, who
+ * get a head without an end.
+ */
 let plain: Server;
 let secure: Server;
 let sluice: Standalone;
@@ -26,6 +29,10 @@ let attack: Attack | undefined;
 before(async () => {
   const answer: RequestListener = (request, response) => {
     if (request.url === '/sink') return;
+    if (request.url === '/endless') {
+      request.socket.write(`HTTP/1.1 200 OK\r\nX: ${'a'.repeat(60_000)}`);
+      return;
+    }
     if (request.url === '/trailers') {
       response.write('ok');
       response.addTrailers({ X: 'a'.repeat(7_900) });
@@ -144,6 +151,26 @@ for (const [name, end] of [
     await othersAreServed();
   });
 }
+
+const endless = sink.replace('/sink', '/endless');
+
+test('so does the head of an answer whose end does not come', async () => {
+  const start = await begin(224, { connections: 4_000 }, endless);
+  const [worker = 0] = childrenOf(sluice.process.pid);
+  start();
+  await othersAreServed();
+  assert.ok(mostResidentBytes(worker) <= 256 * mib, `${mostResidentBytes(worker) >> 20} MiB`);
+});
+
+test('and not who holds less than that is ended for it', async () => {
+  const start = await begin(224, { connections: 9_000, perSecond: 500 }, endless);
+  const honest = await RawClient.open({ port: sluice.httpPort });
+  honest.send(sink.replace('\r\n\r\n', `\r\nX: ${'a'.repeat(4_000)}\r\n\r\n`));
+  start();
+  await othersAreServed();
+  assert.ok(!honest.isEnded && !honest.isClosed);
+  honest.destroy();
+});
 
 /** A connection of HTTP/2 with requests, each with as many fields as `block` says behind what they share. */
 function requests(paths: readonly string[], first: Buffer, block: Buffer, settings = ''): Buffer {
