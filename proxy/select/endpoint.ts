@@ -60,8 +60,8 @@ export class LiveEndpoint implements EndpointState {
   readonly address: string;
   readonly port: number;
   endpoint: Endpoint;
-  /** How many rows name it. */
-  rowCount = 1;
+  /** Of the pod in each row that names it; most often one. */
+  readonly #uids: string[];
   inFlight = 0;
   /** Peak-sensitive moving average of the time until the response head, as of latencyAtMs; -1 before the first answer. */
   latencyMs = -1;
@@ -85,20 +85,31 @@ export class LiveEndpoint implements EndpointState {
     this.address = endpoint.address;
     this.port = endpoint.port;
     this.endpoint = endpoint;
+    this.#uids = [endpoint.uid];
     this.plainPick = { endpoint: this, setCookie: null };
   }
 
-  /** Takes a newer row. Another uid is another pod behind a reused address: what the old one did is not held against it. */
-  renew(endpoint: Endpoint): void {
-    if (endpoint.uid !== this.endpoint.uid) {
+  /**
+   * A row names it. A uid that is in no other row is of another pod behind a reused address: what the old one did is not held
+   * against it. Two rows that disagree for long (a Service's, and one that was written by hand) forget nothing at their changes.
+   */
+  namedBy(endpoint: Endpoint): void {
+    const { uid } = endpoint;
+    if (uid !== this.endpoint.uid && !this.#uids.includes(uid)) {
       this.latencyMs = -1;
       Object.assign(this.ejection, noEjection());
     }
+    this.#uids.push(uid);
     this.endpoint = endpoint;
   }
 
+  /** A row that named it does so no more. */
+  droppedBy({ uid }: Endpoint): void {
+    this.#uids.splice(this.#uids.indexOf(uid), 1);
+  }
+
   get isGone(): boolean {
-    return this.rowCount === 0;
+    return this.#uids.length === 0;
   }
 
   usedBy(user: EndpointUser): void {

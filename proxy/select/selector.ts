@@ -79,10 +79,13 @@ export class Selector {
       const ids = this.#rowIdsByBackend.get(backendId);
       if (ids?.delete(id) && ids.size === 0) this.#rowIdsByBackend.delete(backendId);
     }
-    for (const { address, port } of old?.endpoints ?? []) {
-      const key = endpointKey(address, port);
+    // Before the old ones go: who stays is known by its uid.
+    for (const endpoint of row?.endpoints ?? []) this.#use(endpoint);
+    for (const endpoint of old?.endpoints ?? []) {
+      const key = endpointKey(endpoint.address, endpoint.port);
       const known = this.#endpointsByKey.get(key);
-      if (known !== undefined && --known.rowCount === 0) maybeGone.add(key);
+      known?.droppedBy(endpoint);
+      if (known?.isGone) maybeGone.add(key);
     }
     if (row === null) {
       this.#rowsById.delete(id);
@@ -95,18 +98,13 @@ export class Selector {
       if (ids === undefined) this.#rowIdsByBackend.set(backendId, new Set([id]));
       else ids.add(id);
     }
-    for (const endpoint of row.endpoints) this.#use(endpoint);
   }
 
   #use(endpoint: Endpoint): void {
     const key = endpointKey(endpoint.address, endpoint.port);
     const known = this.#endpointsByKey.get(key);
-    if (known === undefined) {
-      this.#endpointsByKey.set(key, new LiveEndpoint(key, endpoint, this.#around.onEject));
-    } else {
-      known.rowCount++;
-      known.renew(endpoint);
-    }
+    if (known === undefined) this.#endpointsByKey.set(key, new LiveEndpoint(key, endpoint, this.#around.onEject));
+    else known.namedBy(endpoint);
   }
 
   #renew(id: string, change: Backend | null | undefined, nowMs: number): void {
@@ -136,7 +134,7 @@ export class Selector {
   #dropUnused(keys: Iterable<string>): string[] {
     const gone: string[] = [];
     for (const key of keys) {
-      if (this.#endpointsByKey.get(key)?.rowCount !== 0) continue;
+      if (this.#endpointsByKey.get(key)?.isGone !== true) continue;
       this.#endpointsByKey.delete(key);
       gone.push(key);
     }

@@ -222,6 +222,32 @@ describe('ejection', () => {
     setEndpoints([endpointRow(0, { uid: 'successor' }), endpointRow(1), endpointRow(2)]);
     assert.deepEqual(usedAt(1), ['pod-1', 'pod-2', 'successor']);
   });
+
+  test('rows that disagree on whose the address is forget nothing at their changes, nor when one of them goes', () => {
+    const { report, selector } = open(3);
+    const leftOut = () => selector.look('web', 1).filter(({ leftOutMs }) => leftOutMs > 0).length;
+    const byHand = (rows: Endpoint[] | null) => {
+      const endpoints = new Map([['hand', rows && { ...endpointsRow(rows, ['web']), id: 'hand' }]]);
+      selector.apply({ backends: new Map(), endpoints, affinityKey: null }, 0);
+    };
+    const byPods = (count: number) => {
+      const endpoints = new Map([['web', endpointsRow(endpointRows(count))]]);
+      selector.apply({ backends: new Map(), endpoints, affinityKey: null }, 0);
+    };
+    byHand([endpointRow(0, { uid: '' })]);
+    for (let times = 0; times < 3; times++) report(0, fail, 0);
+    assert.equal(leftOut(), 2, 'once as each row has it');
+    byPods(4);
+    assert.equal(leftOut(), 2);
+    byHand([endpointRow(0, { uid: '' }), endpointRow(9, { uid: '' })]);
+    assert.equal(leftOut(), 2);
+    byHand(null);
+    assert.equal(leftOut(), 1);
+    byPods(3);
+    assert.equal(leftOut(), 1);
+    byHand([endpointRow(0, { uid: 'successor' })]);
+    assert.equal(leftOut(), 0);
+  });
 });
 
 describe('probed health', () => {
