@@ -34,7 +34,6 @@ export function migrateValues(given: Tree): Migration {
   put(values, ['controller', 'adoptControllerClass'], ['k8s.io/ingress-nginx']);
   put(values, ['controller', 'publishService', 'enabled'], false);
   notes.push(
-    added('controller.adoptControllerClass', 'the Ingresses of ingress-nginx are served'),
     added(
       'controller.publishService.enabled',
       'only ingress-nginx writes addresses into Ingresses; true when it is gone',
@@ -48,8 +47,9 @@ export function migrateValues(given: Tree): Migration {
   notes.push(...notesOfConfig(at(values, ['controller', 'config'])));
   const { enabled: isScoped, namespaces } = Object(at(values, ['controller', 'scope'])) as Tree;
   if (isScoped === true && namespaces === undefined) notes.push(todo('controller.scope.namespace', ownScope));
-  const left = withoutContradictions(values);
-  const isLeft = ({ from }: Note) => left.some((each) => from === each.from || from.startsWith(`${each.from}.`));
+  const left = [...notesOfClass(given, values), ...withoutContradictions(values)];
+  const isLeft = ({ from }: Note) =>
+    from !== '' && left.some((each) => from === each.from || (each.from !== '' && from.startsWith(`${each.from}.`)));
   return { values, notes: [...notes.filter((note) => !isLeft(note)), ...left] };
 
   /** @param inherited the rule of what is above */
@@ -94,6 +94,11 @@ export function migrateValues(given: Tree): Migration {
 
 const ownScope =
   'Without, it is the namespace of the release, another one here: name it in controller.scope.namespaces.';
+
+const ownName = 'In some namespaces alone one name of a class is served: controller.ingressClassResource.name.';
+
+const ownAnnotation =
+  'Ingresses that name no class but by the old annotation are served where an IngressClass has that name, with a controller of controller.adoptControllerClass: see that there is one.';
 
 /** A rule, and how many keys lead to where it stands. */
 interface Inherited {
@@ -179,6 +184,33 @@ function notesOfConfig(config: unknown): Note[] {
     const effect = code === 'ConfigKeyDenies' ? 'While it is there, all requests are answered with 503. ' : '';
     return todo(pathText(['controller', 'config', key]), `${effect}${hint}`);
   });
+}
+
+/** Whose Ingresses are served. What the old annotation has to say need not be the name of a class there. */
+function notesOfClass(given: Tree, values: Tree): Note[] {
+  const theirs = (...path: string[]) => at(given, ['controller', ...path]);
+  const nameOf = (...names: unknown[]) => names.find((name) => typeof name === 'string' && name !== '') ?? 'nginx';
+  const inAnnotation = nameOf(theirs('extraArgs', 'ingress-class'), theirs('ingressClass'));
+  const ofObject = nameOf(theirs('ingressClassResource', 'name'));
+  const aliases = theirs('ingressClassResource', 'aliases');
+  const isScoped = at(values, ['controller', 'scope', 'enabled']) === true;
+  const names = isScoped ? [ofObject] : [ofObject, ...(Array.isArray(aliases) ? (aliases as unknown[]) : [])];
+  const hasObject = isScoped || theirs('ingressClassResource', 'enabled') !== false;
+  const says = isScoped ? ownName : ownAnnotation;
+  const notes = hasObject && names.includes(inAnnotation) ? [] : [todo('controller.ingressClass', says)];
+  if (!isScoped)
+    return [added('controller.adoptControllerClass', 'the Ingresses of ingress-nginx are served'), ...notes];
+  put(values, ['controller', 'ingressClassResource', 'name'], ofObject);
+  put(values, ['controller', 'ingressClassResource', 'enabled'], false);
+  const [name, enabled] = ['name', 'enabled'].map((key) => `controller.ingressClassResource.${key}`) as [
+    string,
+    string,
+  ];
+  return [
+    { from: name, verdict: 'same', to: [name], says: 'in some namespaces alone no class is seen, and its name counts' },
+    { from: enabled, verdict: 'added', to: [enabled], says: 'the class is an object of ingress-nginx' },
+    ...notes,
+  ];
 }
 
 /** As charts/sluice/templates/_checks.tpl has it. */

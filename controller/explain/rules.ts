@@ -69,7 +69,7 @@ const ownLease = 'the Lease has a name of its own';
 const ownSettings = 'the ConfigMaps are in the namespace of the release';
 const ownIdentity = 'pods run as user 65532 and may do nothing; nothing needs changing';
 const ownAccounts = 'each component has a ServiceAccount of its own: controller.serviceAccount and so on';
-const ownClass = 'the class stays with ingress-nginx and is served, too (controller.adoptControllerClass)';
+const ownClass = 'the class stays with ingress-nginx, and is served, too';
 
 /** By path there; the longest that leads to a value decides, and the keys below it go with it. */
 export const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
@@ -82,6 +82,10 @@ export const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
     'controller.name',
     'controller.containerName',
     'controller.hostname',
+  ),
+  ...refuse(
+    'They are for a chart that ingress-nginx is a part of: give what is below this key by itself, and put what comes of it below the key of ours.',
+    'ingress-nginx',
   ),
   ...ignore('permissions follow controller.scope', 'rbac.scope'),
   ...ignore(ownAccounts, 'serviceAccount'),
@@ -226,6 +230,10 @@ export const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ),
   ...ignore('ssl-passthrough needs no flag', 'controller.extraArgs.enable-ssl-passthrough'),
   ...ignore(ownClass, 'controller.extraArgs.ingress-class'),
+  ...refuse(
+    'It is controller.scope; of classes the name counts then, controller.ingressClassResource.name.',
+    'controller.extraArgs.watch-namespace',
+  ),
   ...ignore(ownLease, 'controller.extraArgs.election-id'),
   ...ignore('it is controller.logLevel and proxy.logLevel', 'controller.extraArgs.v'),
   ...refuse('The flags of ours are others: `sluice controller --help`, `sluice proxy --help`.', 'controller.extraArgs'),

@@ -90,6 +90,44 @@ test('a scope of one namespace, that of ingress-nginx, has to be named', () => {
   );
 });
 
+test('in some namespaces alone no class is seen: the name of theirs is served', () => {
+  const scope = { enabled: true, namespace: 'a' };
+  const ingressClassResource = { name: 'team', enabled: true };
+  const { values, notes } = migrateValues({ controller: { scope, ingressClassResource, ingressClass: 'team' } });
+  const { name, enabled } = Values.parse(values).controller.ingressClassResource;
+  assert.deepEqual([name, enabled], ['team', false]);
+  assert.ok(notes.every(({ to }) => !to.includes('controller.adoptControllerClass')));
+  assert.ok(notes.every(({ verdict }) => verdict !== 'todo'));
+});
+
+test('Ingresses that name no class but by the old annotation are told of where no class has its name', () => {
+  const isTold = (controller: object) =>
+    migrateValues({ controller }).notes.some(
+      ({ from, verdict }) => from === 'controller.ingressClass' && verdict === 'todo',
+    );
+  const alike = [
+    {},
+    { ingressClassResource: { name: 'a' }, ingressClass: 'a' },
+    { ingressClassResource: { name: 'a', aliases: ['nginx'] } },
+  ];
+  assert.deepEqual(alike.map(isTold), [false, false, false]);
+  const others = [
+    { ingressClassResource: { name: 'a' } },
+    { ingressClassResource: { enabled: false } },
+    { ingressClass: 'a' },
+    { extraArgs: { 'ingress-class': 'a' } },
+    { scope: { enabled: true, namespace: 'a' }, ingressClass: 'a' },
+  ];
+  assert.deepEqual(others.map(isTold), [true, true, true, true, true]);
+});
+
+test('values of a chart that ingress-nginx is a part of are told as that', () => {
+  const [note] = migrateValues({ 'ingress-nginx': { controller: { replicaCount: 2 } } }).notes.filter(
+    ({ from }) => from,
+  );
+  assert.match(note?.says ?? '', /give what is below this key/);
+});
+
 test('every rule that moves leads to a key of ours', () => {
   const wrong = [...rules].filter(([from, rule]) => {
     if (rule.does !== 'move') return false;
