@@ -54,7 +54,7 @@ export class TcpFlow extends Flow implements Connection {
   }
 
   get heldBytes(): number {
-    return this.isOver ? 0 : this.#client.heldBytes + (this.#upstream?.heldBytes ?? 0);
+    return this.isOver ? 0 : this.#held.length + this.#client.heldBytes + (this.#upstream?.heldBytes ?? 0);
   }
 
   /** Goes on to an endpoint, or refuses the client. */

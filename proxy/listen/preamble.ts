@@ -53,6 +53,16 @@ export class Preamble extends Nascent implements Receiver {
     return this.#options.door;
   }
 
+  override get heldBytes(): number {
+    return this.#options.link.isDestroyed ? 0 : this.#held.length;
+  }
+
+  override shed(): number {
+    this.admission.shed();
+    this.#refuse('OM');
+    return 0;
+  }
+
   /** Begins to read, from a peer that may send a PROXY header; another one is refused before a byte of it is read. */
   begin(): void {
     const { door, link } = this.#options;
@@ -126,6 +136,7 @@ export class Preamble extends Nascent implements Receiver {
       const larger = Buffer.allocUnsafe(Math.max(1_024, 2 * bytes));
       this.#held.copy(larger, 0, 0, this.#heldBytes);
       this.#held = larger;
+      this.#options.engine.pressure.putBy(larger.length);
     }
     buffer.copy(this.#held, this.#heldBytes, start, end);
     this.#heldBytes = bytes;

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { frameTypes, settingIds } from '../../proxy/frame/codes.ts';
+import { Attack } from '../kit/attack.ts';
 import { H2Client } from '../kit/h2client.ts';
 import { frame } from '../kit/h2pair.ts';
 import { ingress, ingressClass, service } from '../kit/manifests.ts';
@@ -24,6 +25,7 @@ let recorder: Recorder;
 let slow: Server;
 const asked: Socket[] = [];
 let sluice: Standalone;
+const cleanups: (() => void)[] = [];
 
 before(async () => {
   recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
@@ -44,15 +46,17 @@ beforeEach(async () => {
     manifests: [
       ingressClass(),
       ingress({ name: 'all', host: 'gw.test', paths: { '/': 'recorder' } }),
+      ingress({ name: 'raw', host: 'raw.test', paths: { '/': 'slow' }, annotations: { 'ssl-passthrough': 'true' } }),
       ingress({ name: 'slow', host: 'slow.test', paths: { '/': 'slow' }, annotations: { 'proxy-body-size': '0' } }),
       ...service('recorder', [recorder.port]),
       ...service('slow', [(slow.address() as AddressInfo).port]),
     ],
-    args: ['--limit-memory-bytes', `${limit}`],
+    args: ['--limit-memory-bytes', `${limit}`, '--limit-handshakes', '8000', '--limit-handshake-ms', '3600000'],
   });
 });
 
 afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) cleanup();
   for (const socket of asked.splice(0)) socket.destroy();
   await sluice?.stop();
 });
@@ -71,18 +75,19 @@ async function attack(method: string, isEnd: boolean): Promise<H2Client[]> {
     client.greet([settingIds.initialWindowSize, 0]);
     client.send(...Array.from({ length: each }, (_, at) => client.headers(2 * at + 1, lines, isEnd)));
     clients.push(client);
+    cleanups.push(() => client.destroy());
   }
   await waitUntil(() => asked.length === connections * each, 'the requests to reach the backend');
   return clients;
 }
 
 /** Others are served while the attack lasts, and memory is as it should be. */
-async function survived(clients: readonly H2Client[]): Promise<void> {
+async function survived(isEnded: () => boolean): Promise<void> {
   const [worker = 0] = childrenOf(sluice.process.pid);
   let most = 0;
   await waitUntil(() => {
     most = Math.max(most, residentBytes(worker));
-    return clients.some((client) => client.client.isDone);
+    return isEnded();
   }, 'connections that hold much to be ended');
   await eventually(async () => {
     most = Math.max(most, residentBytes(worker));
@@ -90,7 +95,6 @@ async function survived(clients: readonly H2Client[]): Promise<void> {
     return reply?.status === 200 ? true : undefined;
   }, 'others to be served again');
   assert.ok(most < limit + tolerance, `${most / mib} MiB`);
-  for (const client of clients) client.destroy();
   assert.equal(childrenOf(sluice.process.pid)[0], worker, 'the same worker');
 }
 
@@ -102,7 +106,7 @@ test('uploads to a backend that reads nothing do not fill the worker: connection
       client.send(...Array.from({ length: 4 }, () => frame(frameTypes.data, 0, 2 * at + 1, piece)));
     }
   }
-  await survived(clients);
+  await survived(() => clients.some((client) => client.client.isDone));
 });
 
 test('nor do answers that clients do not take, which all come at once', async () => {
@@ -112,5 +116,17 @@ test('nor do answers that clients do not take, which all come at once', async ()
     socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`);
     socket.write(body);
   }
-  await survived(clients);
+  await survived(() => clients.some((client) => client.client.isDone));
+});
+
+test('nor do ClientHellos that never end, where there are names to be looked for', async () => {
+  const begun = Buffer.concat([Buffer.from('1603014000010040', 'hex'), Buffer.alloc(16_000)]);
+  const flood = Attack.start({
+    ...{ port: sluice.httpsPort, connections: 4_000 },
+    from: Array.from({ length: 50 }, (_, nth) => `127.0.67.${nth}`),
+    behave: (socket) => void socket.write(begun),
+  });
+  cleanups.push(() => flood.stop());
+  await waitUntil(() => flood.connected === 4_000, 'them to be connected');
+  await survived(() => flood.ended > 0);
 });
