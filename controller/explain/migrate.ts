@@ -57,7 +57,7 @@ export function migrateValues(given: Tree): Migration {
     const name = path.join('.');
     const own = rules.get(name);
     const decided = own === undefined ? inherited : { rule: own, depth: path.length };
-    if (isTree(value) && (path.length === 0 || hasRulesBelow(name) || goesApart(decided, path))) {
+    if (isTree(value) && (path.length === 0 || hasRulesBelow(name) || goesApart(decided, path, value))) {
       for (const [key, below] of inOrder(value)) visit(below, [...path, key], decided);
       return;
     }
@@ -252,22 +252,22 @@ function hasRulesBelow(name: string): boolean {
   return rules.keys().some((path) => path.startsWith(`${name}.`));
 }
 
-/** Where ours is a group of fixed keys, each is looked at by itself. */
-function goesApart(decided: Inherited | undefined, path: readonly string[]): boolean {
+/** Where ours is a group of fixed keys, each is looked at by itself; and in a map, where one of its values is none for it. */
+function goesApart(decided: Inherited | undefined, path: readonly string[], value: Tree): boolean {
   if (decided?.rule.does !== 'move') return false;
   const [to = ''] = decided.rule.to;
   const field = fieldAt([...to.split('.'), ...path.slice(decided.depth)]);
-  return field !== null && shapeOf(field) !== null;
+  return field !== null && (shapeOf(field) !== null || (valuesOf(field) !== null && !field.safeParse(value).success));
 }
 
 function fieldAt(path: readonly string[]): z.ZodType | null {
   let field: z.ZodType = Values;
   for (const key of path) {
     const shape = shapeOf(field);
-    // Below a map of any keys, the map is what is checked, when all of it is there.
-    if (shape === null) return isOpen(field) ? z.unknown() : null;
-    const next = Object.hasOwn(shape, key) ? shape[key] : undefined;
-    if (next === undefined) return null;
+    const next: z.ZodType | null | undefined =
+      shape === null ? valuesOf(field) : Object.hasOwn(shape, key) ? shape[key] : null;
+    if (!next) return null;
+    if (next instanceof z.ZodUnknown) return next;
     field = next;
   }
   return field;
@@ -278,8 +278,10 @@ function shapeOf(field: z.ZodType): Readonly<Record<string, z.ZodType>> | null {
   return inner instanceof z.ZodObject ? inner.shape : null;
 }
 
-function isOpen(field: z.ZodType): boolean {
-  return innerOf(field) instanceof z.ZodRecord;
+/** Of a map of any keys. */
+function valuesOf(field: z.ZodType): z.ZodType | null {
+  const inner = innerOf(field);
+  return inner instanceof z.ZodRecord ? (inner.valueType as z.ZodType) : null;
 }
 
 function innerOf(field: z.ZodType): unknown {
@@ -294,7 +296,7 @@ function kindOf(field: z.ZodType): string {
   if (inner instanceof z.ZodObject || inner instanceof z.ZodRecord) return 'a map';
   if (inner instanceof z.ZodArray) return 'a list';
   if (inner instanceof z.ZodBoolean) return 'true or false';
-  return inner instanceof z.ZodString ? 'a text' : 'a number';
+  return inner instanceof z.ZodString || inner instanceof z.ZodUnion ? 'a text' : 'a number';
 }
 
 function put(tree: Tree, path: readonly string[], value: unknown): void {

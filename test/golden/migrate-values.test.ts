@@ -121,6 +121,22 @@ test('Ingresses that name no class but by the old annotation are told of where n
   assert.deepEqual(others.map(isTold), [true, true, true, true, true]);
 });
 
+test('a setting without a value, or with one that is none, takes no other with it', () => {
+  const config = {
+    'whitelist-source-range': '192.0.2.0/24',
+    'enable-brotli': null,
+    'gzip-types': ['a'],
+    'keep-alive': 75,
+  };
+  const { values, notes } = migrateValues({ controller: { config } });
+  assert.deepEqual(Values.parse(values).controller.config, {
+    'whitelist-source-range': '192.0.2.0/24',
+    'keep-alive': 75,
+  });
+  const todo = notes.filter(({ verdict }) => verdict === 'todo').map(({ from }) => from);
+  assert.deepEqual(todo, ['controller.config.gzip-types']);
+});
+
 test('values of a chart that ingress-nginx is a part of are told as that', () => {
   const [note] = migrateValues({ 'ingress-nginx': { controller: { replicaCount: 2 } } }).notes.filter(
     ({ from }) => from,
