@@ -65,7 +65,7 @@ export function connectionCame(exchange: Exchange, upstream: UpstreamSide): void
   if (upstream.isConnected) upstreamConnected(exchange);
 }
 
-/** The endpoint, which has left the tables, was asked nothing, or has heard nothing: the same try goes to another, if there is one. */
+/** The endpoint, which has left the backend, was asked nothing, or has heard nothing: the same try goes to another, if there is one. */
 export function goElsewhere(exchange: Exchange): EndpointState {
   const gone = exchange.endpoint as EndpointState;
   const pick = (exchange.backend as LiveBackend).state.pick(exchange, exchange.tried, clock.nowMs);
@@ -161,9 +161,10 @@ function isSentAnew(engine: Engine, exchange: Exchange): boolean {
 /** @returns null: there is no room for it, or nobody to connect to */
 function openSpare(engine: Engine, exchange: Exchange): UpstreamSide | null {
   // Whoever it goes to is not to be blamed for a connection of another.
-  if ((exchange.backend as LiveBackend).state.circuit.isFull('pending')) return null;
+  const { state } = exchange.backend as LiveBackend;
+  if (state.circuit.isFull('pending')) return null;
   const before = exchange.endpoint as EndpointState;
-  const endpoint = before.isGone ? goElsewhere(exchange) : before;
+  const endpoint = before.isOf(state) ? before : goElsewhere(exchange);
   return endpoint.isGone ? null : engine.pools.open(exchange, endpoint, clock.nowMs);
 }
 

@@ -17,7 +17,7 @@ import type { Choices, Session } from './session.ts';
 import { warmAtMs } from './slowstart.ts';
 import { balancedCookie, persistentCookie } from './sticky.ts';
 import { SuccessRates } from './successrate.ts';
-import type { BackendState, EndpointState, Pick, PickFacts } from './types.ts';
+import type { EndpointState, Pick, PickFacts } from './types.ts';
 import { nearby, type Place } from './zone.ts';
 
 /** What all backends of a worker share. */
@@ -35,7 +35,7 @@ export interface Surroundings {
 type RingBalance = Extract<Backend['balance'], { algorithm: 'ring-hash' }>;
 
 /** One backend's endpoints, and the choice among them. */
-export class BackendPicker implements BackendState, EndpointUser, Choices {
+export class BackendPicker implements EndpointUser, Choices {
   row: Backend;
   readonly circuit: Circuit;
   members: readonly Member[] = [];

@@ -11,7 +11,7 @@ import {
   noEjection,
   reasonToEject,
 } from './outlier.ts';
-import type { EndpointState, Pick, TryOutcome } from './types.ts';
+import type { BackendState, EndpointState, Pick, TryOutcome } from './types.ts';
 
 /** Time after which an old latency counts 1/e. */
 const latencyDecayMs = 10_000;
@@ -19,7 +19,7 @@ const latencyDecayMs = 10_000;
 const failureLatencyMs = 1_000;
 
 /** A backend that uses an endpoint, as the endpoint sees it. */
-export interface EndpointUser {
+export interface EndpointUser extends BackendState {
   readonly id: string;
   readonly outlier: Outlier;
   /** The endpoint was ejected: who can be chosen must be worked out again. */
@@ -110,6 +110,10 @@ export class LiveEndpoint implements EndpointState {
 
   get isGone(): boolean {
     return this.#uids.length === 0;
+  }
+
+  isOf(backend: BackendState): boolean {
+    return this.#users.some((user) => user === backend);
   }
 
   usedBy(user: EndpointUser): void {

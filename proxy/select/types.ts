@@ -29,6 +29,8 @@ export interface EndpointState {
   readonly endpoint: Endpoint;
   /** No row names it any more. */
   readonly isGone: boolean;
+  /** Whether requests of the backend may go to it; rows of others may name it for longer. */
+  isOf(backend: BackendState): boolean;
   /** Requests in flight from this worker. */
   inFlight: number;
   /** A request was handed to this endpoint. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import type { Endpoint, Endpoints } from '../../proxy/table/backend.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Backend, h2Answer } from '../kit/h2backend.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
@@ -66,8 +67,13 @@ test('a stream that ends is for who waits at its endpoint when the one that has 
   await waitUntil(() => quick.requests.length === 13, 'all to have been at the quick one');
 });
 
-for (const protocol of ['http', 'h2c'] as const) {
-  test(`who waits for an endpoint that leaves the tables goes to one that has come, by ${protocol}`, async () => {
+const leavings = [
+  { protocol: 'http', leaves: 'the tables' },
+  { protocol: 'h2c', leaves: 'the tables' },
+  { protocol: 'http', leaves: 'its backend, and is in the row of another,' },
+] as const;
+for (const { protocol, leaves } of leavings) {
+  test(`who waits for an endpoint that leaves ${leaves} goes to one that has come, by ${protocol}`, async () => {
     const releases: (() => void)[] = [];
     const take = (path: unknown, release: () => void) => {
       if (path === '/held') releases.push(release);
@@ -94,6 +100,9 @@ for (const protocol of ['http', 'h2c'] as const) {
     late.send(get('/', 'a'));
     const state = gateway.live.backend('b')?.state;
     await waitUntil(() => state?.circuit.waiting.size === 1, 'the second to wait');
+    const [endpoint] = (endpointsRow([at(leaving)]).row as Endpoints).endpoints as [Endpoint];
+    const others = row('endpoints', { id: 'o', backendIds: ['c'], endpoints: [endpoint] });
+    if (leaves !== 'the tables') gateway.apply([row('backend', { id: 'c' }), others]);
     gateway.apply([endpointsRow([at(coming)])]);
     releases[0]?.();
     assert.equal((await held.response()).body.toString(), 'leaving');
