@@ -93,7 +93,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     let bytes = output.length + this.#link.unsentBytes + this.#link.roomBytes + this.#begunBytes + decoder.heldBytes;
     for (const { pendingBytes, pendingTrailers, unconsumed, peer } of streams.values()) {
       const exchange = peer?.exchange ?? null;
-      bytes += unconsumed + pendingBytes + (pendingTrailers?.length ?? 0);
+      bytes += unconsumed + pendingBytes + (pendingTrailers?.length ?? 0) + (peer?.heldEnd?.text.length ?? 0);
       bytes += exchange === null ? requestBytes : keptBytes(exchange) + takenBytes(exchange);
     }
     return bytes;
@@ -274,6 +274,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   }
 
   trailers(stream: Stream<H2Stream>, section: FieldSection): void {
+    this.engine.pressure.putBy(section.head.text.length);
     stream.peer?.receiveTrailers(section);
   }
 

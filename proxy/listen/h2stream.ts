@@ -52,7 +52,7 @@ export class H2Stream implements ClientSide {
   /** Body bytes that came before the start or while paused; the peer's window holds them down. */
   readonly #held = new Pieces();
   /** The end of the body has come and is still to be passed on. */
-  #heldEnd: Head | null = null;
+  heldEnd: Head | null = null;
   /** Bytes that waited to be sent when the client was last looked at. */
   #pendingAtLook = 0;
   #isSpare = false;
@@ -64,7 +64,7 @@ export class H2Stream implements ClientSide {
     this.expiresAtMs = Number.POSITIVE_INFINITY;
     this.#isStarted = this.#isPaused = this.#isTunnel = this.#isSpare = false;
     this.#refused = null;
-    this.#heldEnd = null;
+    this.heldEnd = null;
   }
 
   get peer(): Peer {
@@ -98,13 +98,13 @@ export class H2Stream implements ClientSide {
       refuse(engine, exchange, this.#refused);
       return;
     }
-    if (this.#heldEnd === noTrailers && exchange.bodyKind === bodyChunked) this.#measure(exchange);
+    if (this.heldEnd === noTrailers && exchange.bodyKind === bodyChunked) this.#measure(exchange);
     // Answered on the spot, what is here of its body is skipped and need not be waited for.
     engine.run(exchange);
     if (this.exchange !== exchange) return;
     if (exchange.bodyKind !== bodyNone) this.#waitForBody();
     else this.#waitUntil(Number.POSITIVE_INFINITY);
-    if (!this.#mustHold && (!this.#held.isEmpty || this.#heldEnd !== null)) this.#feed();
+    if (!this.#mustHold && (!this.#held.isEmpty || this.heldEnd !== null)) this.#feed();
     if (exchange.isHeadPending) flushRequest(exchange);
   }
 
@@ -115,14 +115,14 @@ export class H2Stream implements ClientSide {
     exchange.bodyKind = length === 0 ? bodyNone : bodyLength;
     if (length > 0) return;
     exchange.isRequestComplete = true;
-    this.#heldEnd = null;
+    this.heldEnd = null;
   }
 
   // What comes in.
 
   /** Body bytes; they are the caller's again when this returns, unless they are lent (relay.ts). */
   receive(bytes: Buffer, start: number, end: number, isEnd: boolean, isLent: boolean): void {
-    if (isEnd) this.#heldEnd = noTrailers;
+    if (isEnd) this.heldEnd = noTrailers;
     if (this.#mustHold && this.exchange !== null) {
       if (end === start) return;
       this.#held.add(bytes, start, end);
@@ -135,7 +135,7 @@ export class H2Stream implements ClientSide {
   receiveTrailers(section: FieldSection): void {
     if (this.exchange === null) return;
     // Not kept for the next: few send any, and a spare would keep their text.
-    this.#heldEnd = section.swapHead(new Head());
+    this.heldEnd = section.swapHead(new Head());
     if (!this.#mustHold) this.#pass(nothing, 0, 0, true);
   }
 
@@ -156,8 +156,8 @@ export class H2Stream implements ClientSide {
   #pass(bytes: Buffer, start: number, end: number, isLent: boolean): void {
     const { exchange, stream } = this;
     const { engine, session } = this.#home;
-    const trailers = this.#held.isEmpty ? this.#heldEnd : null;
-    if (trailers !== null) this.#heldEnd = null;
+    const trailers = this.#held.isEmpty ? this.heldEnd : null;
+    if (trailers !== null) this.heldEnd = null;
     // What nobody wants is done with, too.
     if (stream !== null && end > start) session.consumed(stream, end - start);
     if (exchange === null) return;
@@ -274,7 +274,7 @@ export class H2Stream implements ClientSide {
     if (exchange.webSocketKey !== '') lines = lines.replace(/^sec-websocket-accept: .*\r\n/im, '');
     exchange.bytesSent += lines.length;
     this.#home.session.respond(stream, 200, lines, false);
-    if (!this.#held.isEmpty || this.#heldEnd !== null) this.#feed();
+    if (!this.#held.isEmpty || this.heldEnd !== null) this.#feed();
   }
 
   end(): void {
@@ -291,7 +291,7 @@ export class H2Stream implements ClientSide {
     if (!this.#isPaused) return;
     this.#isPaused = false;
     if (this.exchange?.isRequestComplete === false) this.#waitForBody();
-    if (!this.#held.isEmpty || this.#heldEnd !== null) this.#feed();
+    if (!this.#held.isEmpty || this.heldEnd !== null) this.#feed();
   }
 
   cutOff(trailers: string): void {
@@ -325,7 +325,7 @@ export class H2Stream implements ClientSide {
   /** Held bytes will go nowhere. */
   #drop(): void {
     this.#held.clear();
-    this.#heldEnd = null;
+    this.heldEnd = null;
   }
 
   #reset(code: number): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net';
 import { after, afterEach, before, test } from 'node:test';
 import { frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
 import { Attack, type AttackOptions } from '../kit/attack.ts';
@@ -23,6 +23,8 @@ const mib = 1 << 20;
  */
 let plain: Server;
 let secure: Server;
+/** It takes connections, and that is all. */
+let mute: NetServer;
 let sluice: Standalone;
 let attack: Attack | undefined;
 
@@ -43,7 +45,11 @@ before(async () => {
   const limits = { maxHeaderSize: 65_536, requestTimeout: 0, headersTimeout: 0 };
   plain = createServer(limits, answer);
   secure = createTlsServer({ ...limits, key: certificate.key, cert: certificate.cert }, answer);
-  for (const server of [plain, secure]) {
+  mute = createNetServer((socket) => {
+    socket.on('error', () => {});
+    socket.resume();
+  });
+  for (const server of [plain, secure, mute]) {
     server.listen(0, '127.0.0.1', 4_096);
     await once(server, 'listening');
   }
@@ -59,14 +65,16 @@ afterEach(async () => {
 after(() => {
   plain?.close();
   secure?.close();
+  mute?.close();
 });
 
 async function begin(
   limitMib: number,
   options: Pick<AttackOptions, 'connections' | 'perSecond'>,
   bytes: Buffer | string,
+  afterSettings: Buffer | null = null,
 ) {
-  const port = (server: Server) => [(server.address() as AddressInfo).port];
+  const port = (server: NetServer) => [(server.address() as AddressInfo).port];
   const annotations = { 'proxy-body-size': '0', 'proxy-read-timeout': '3600' };
   sluice = await Standalone.start({
     manifests: [
@@ -76,6 +84,11 @@ async function begin(
         ...{ name: 'secure', host: 'secure.test', paths: { '/': 'secure' } },
         annotations: { ...annotations, 'backend-protocol': 'HTTPS' },
       }),
+      ingress({
+        ...{ name: 'mute', host: 'mute.test', paths: { '/': 'mute' } },
+        annotations: { ...annotations, 'backend-protocol': 'GRPCS', 'proxy-connect-timeout': '3600' },
+      }),
+      ...service('mute', port(mute)),
       ...service('plain', port(plain)),
       ...service('secure', port(secure)),
     ],
@@ -92,11 +105,23 @@ async function begin(
       ...options,
       behave(socket) {
         socket.write(bytes);
+        if (afterSettings !== null) onSettingsTaken(socket, () => socket.write(afterSettings));
         return undefined;
       },
     });
     return attack;
   };
+}
+
+function onSettingsTaken(socket: Socket, act: () => void): void {
+  const acknowledgement = frame(frameTypes.settings, frameFlags.ack, 0, Buffer.alloc(0));
+  let heard = Buffer.alloc(0);
+  socket.on('data', function hear(bytes: Buffer) {
+    heard = Buffer.concat([heard, bytes]);
+    if (!heard.includes(acknowledgement)) return;
+    socket.off('data', hear);
+    act();
+  });
 }
 
 async function ask(): Promise<number | undefined> {
@@ -243,6 +268,29 @@ test('trailers of answers that no window is there for count', async () => {
   const unread = requests(Array<string>(60).fill('/trailers'), nothing, nothing, '\0\x04\0\0\0\0');
   const start = await begin(224, { connections: 400, perSecond: 50 }, unread);
   const honest = await RawClient.open({ port: sluice.httpPort });
+  honest.send(requests(sinks(90), nothing, nothing));
+  const flood = start();
+  await eventually(async () => (flood.ended > 0 ? true : undefined), 'attackers to be ended');
+  await eventually(async () => ((await ask()) === 200 ? true : undefined), 'others to be served');
+  assert.ok(!honest.isEnded && !honest.isClosed);
+  honest.destroy();
+});
+
+test('so do trailers of requests that wait behind a body which nobody takes', async () => {
+  const ids = Array.from({ length: 60 }, (_, nth) => 2 * nth + 1);
+  const head = Buffer.from('\x83\x86\x84\x01\x09mute.test', 'latin1');
+  const begun = ids.flatMap((id) => [
+    frame(frameTypes.headers, frameFlags.endHeaders, id, head),
+    frame(frameTypes.data, 0, id, Buffer.from('a')),
+  ]);
+  const flags = frameFlags.endHeaders | frameFlags.endStream;
+  const fields = ids.map((id, nth) =>
+    frame(frameTypes.headers, flags, id, nth === 0 ? added('a'.repeat(3_900)) : Buffer.alloc(7, 0xbe)),
+  );
+  const bytes = Buffer.concat([Buffer.from(h2Preface(''), 'latin1'), ...begun]);
+  const start = await begin(224, { connections: 600, perSecond: 50 }, bytes, Buffer.concat(fields));
+  const honest = await RawClient.open({ port: sluice.httpPort });
+  const nothing = Buffer.alloc(0);
   honest.send(requests(sinks(90), nothing, nothing));
   const flood = start();
   await eventually(async () => (flood.ended > 0 ? true : undefined), 'attackers to be ended');
