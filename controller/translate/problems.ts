@@ -12,22 +12,22 @@ export interface CatalogueEntry {
 export const catalogue = {
   ObjectMalformed: {
     severity: 'error',
-    text: '{message}',
+    text: '{message}.',
     hint: 'Correct the field; kubectl explain shows its type. Until then the object is not served.',
   },
   ObjectDuplicate: {
     severity: 'error',
-    text: '{message}',
+    text: '{message}.',
     hint: 'Keep one definition of the object, or rename one of the two.',
   },
   FileMalformed: {
     severity: 'error',
-    text: '{message}',
+    text: '{message}.',
     hint: 'Correct the file; its last good content stays in force.',
   },
   KindUnknown: {
     severity: 'warning',
-    text: '{message}',
+    text: '{message}.',
     hint: 'Remove the document, or check its kind and apiVersion; it is skipped.',
   },
   FieldUnknown: {

@@ -198,7 +198,7 @@ class FileSource implements FileWatch {
 /** Reads a file again if it moved. null: it is no file, or gone. */
 async function readRecord(dir: string, path: string, before: FileRecord | undefined): Promise<FileRecord | null> {
   const name = relative(dir, path);
-  const good = before?.good ?? { objects: [], problems: [], syntax: null };
+  const good = before?.good ?? { objects: [], problems: [], strangers: [], syntax: null };
   // Before the file is looked at: what is written meanwhile is young.
   const nowMs = Date.now();
   try {
@@ -248,7 +248,7 @@ function merge(records: Iterable<FileRecord>): { objects: Map<string, AnyObject>
       if (objects.has(key)) unreadable.push(duplicate(object));
       else objects.set(key, object);
     }
-    unreadable.push(...good.problems);
+    unreadable.push(...good.problems, ...good.strangers);
     if (syntax) unreadable.push(syntax);
   }
   return { objects, unreadable };

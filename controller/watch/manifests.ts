@@ -8,6 +8,8 @@ export interface Manifests {
   objects: AnyObject[];
   /** Objects that were skipped, and fields that were left out of others. */
   problems: ReadProblem[];
+  /** Objects that are not for us whatever they say, as charts have Deployments beside: skipped, too. */
+  strangers: ReadProblem[];
   /** Set when the text itself cannot be read: then `objects` is empty and says nothing. */
   syntax: ReadProblem | null;
 }
@@ -22,6 +24,19 @@ const clusterScoped: ReadonlySet<string> = new Set([
   'CustomResourceDefinition',
 ]);
 
+/** Other kinds of the groups that ours are in. */
+const strangeKinds: ReadonlySet<string> = new Set(
+  'Pod ServiceAccount PersistentVolume PersistentVolumeClaim ReplicationController ResourceQuota LimitRange NetworkPolicy'.split(
+    ' ',
+  ),
+);
+/** The last two: Ingresses of before, and what may be written in their place. */
+const groups: ReadonlySet<string> = new Set([
+  ...Object.values(apiVersions).map(groupOf),
+  'extensions',
+  'gateway.networking.k8s.io',
+]);
+
 /**
  * Reads one file of YAML documents or JSON (which is YAML 1.2). Never throws.
  *
@@ -29,7 +44,7 @@ const clusterScoped: ReadonlySet<string> = new Set([
  * @param namespace of objects that name none
  */
 export function readManifests(text: string, fileName: string, namespace = 'default'): Manifests {
-  const found: Manifests = { objects: [], problems: [], syntax: null };
+  const found: Manifests = { objects: [], problems: [], strangers: [], syntax: null };
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge: true });
   for (const document of Array.isArray(documents) ? documents : []) {
@@ -66,7 +81,7 @@ function malformed(fileName: string, lines: LineCounter, offset: number, what: s
     field: `${line}:${col}`,
     message: `${fileName} line ${line}, column ${col}: ${what}`,
   };
-  return { objects: [], problems: [], syntax: problem };
+  return { objects: [], problems: [], strangers: [], syntax: problem };
 }
 
 /** The parser quotes the text it stumbled over, which may be the value of a Secret. */
@@ -93,15 +108,19 @@ function unfold(raw: object, listKind: string, place: Place, found: Manifests): 
     }
     return;
   }
-  if (!isObjectKind(kind)) {
-    const message = kind ? `objects of kind ${kind} are not read` : 'the object has no kind';
-    found.problems.push(unknownKind(raw, kind, `${fileName}: ${message}`));
+  const apiVersion = propertyOf(raw, 'apiVersion');
+  const isStrange = typeof apiVersion === 'string' && (!groups.has(groupOf(apiVersion)) || strangeKinds.has(kind));
+  if (isStrange || !isObjectKind(kind)) {
+    const message = kind
+      ? `objects of kind ${kind} and apiVersion ${apiVersion} are not read`
+      : 'the object has no kind';
+    const problem = unknownKind(raw, kind, `${fileName}: ${message}`);
+    (isStrange ? found.strangers : found.problems).push(problem);
     return;
   }
-  const apiVersion = propertyOf(raw, 'apiVersion');
   if (apiVersion !== apiVersions[kind] && !(apiVersion === undefined && listKind)) {
-    const message = `${fileName}: a ${kind} of apiVersion ${String(apiVersion)} is not read, only ${apiVersions[kind]}`;
-    found.problems.push(unknownKind(raw, kind, message));
+    const message = `${fileName}: apiVersion: must be ${apiVersions[kind]}, not ${apiVersion}`;
+    found.problems.push({ code: 'ObjectMalformed', kind, ...identityOf(raw), field: 'apiVersion', message });
     return;
   }
   const { object, problem } = readObject(kind, folded(raw, kind, namespace));
@@ -111,6 +130,11 @@ function unfold(raw: object, listKind: string, place: Place, found: Manifests): 
     const message = `${fileName}: the kind ${kind} has no field ${field}.`;
     found.problems.push({ code: 'FieldUnknown', kind, ...identityOf(raw), field, message });
   }
+}
+
+/** '' is the oldest one. */
+function groupOf(apiVersion: string): string {
+  return apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '';
 }
 
 function unknownKind(raw: object, kind: string, message: string): ReadProblem {

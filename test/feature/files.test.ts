@@ -162,11 +162,11 @@ test('wrong types, unknown kinds and unknown fields of ours are problems of thei
     update.unreadable.map(({ code, kind, name, field }) => [code, kind, name, field]),
     [
       ['ObjectMalformed', 'Service', 'bad', 'spec.ports[0].port'],
-      ['KindUnknown', 'Ingress', 'old', 'kind'],
-      ['KindUnknown', 'Deployment', 'd', 'kind'],
+      ['ObjectMalformed', 'Ingress', 'old', 'apiVersion'],
       ['KindUnknown', 'List', '', 'kind'],
       ['ObjectMalformed', 'Service', '', 'metadata'],
       ['FieldUnknown', 'AddressPool', 'p', 'spec.typo'],
+      ['KindUnknown', 'Deployment', 'd', 'kind'],
     ],
   );
   assert.ok(update.view.get('AddressPool', '/p'));

@@ -40,6 +40,30 @@ const rows: [about: string, input: string, status: number, stdout: RegExp][] = [
     0,
     /^warning FieldUnknown: AddressPool main spec\.autoasign: -: the kind AddressPool has no field spec\.autoasign\. .+\n$/,
   ],
+  [
+    'what a chart has beside',
+    toYaml([
+      ...good,
+      ...['apps/v1 Deployment', 'v1 ServiceAccount', 'serving.knative.dev/v1 Service'].map((what, i) => {
+        const [apiVersion = '', kind = ''] = what.split(' ');
+        return { apiVersion, kind, metadata: { name: `beside-${i}`, namespace: 'default' } };
+      }),
+    ]),
+    0,
+    /^$/,
+  ],
+  [
+    'a kind that is misspelt',
+    toYaml(good).replace('kind: Ingress\n', 'kind: Ingres\n'),
+    0,
+    /^warning KindUnknown: Ingres default\/web kind: -: objects of kind Ingres and apiVersion networking.k8s.io\/v1 are not read\. .+\n$/,
+  ],
+  [
+    'an Ingress of before',
+    toYaml(good).replace('apiVersion: networking.k8s.io/v1\n', 'apiVersion: extensions/v1beta1\n'),
+    1,
+    /^error {3}ObjectMalformed: Ingress default\/web apiVersion: -: apiVersion: must be networking\.k8s\.io\/v1, not extensions\/v1beta1\. .+\n$/,
+  ],
   ['no YAML', 'a: [', 1, /^error {3}FileMalformed: File - 1:\d+: .+\n$/],
 ];
 for (const [about, input, status, stdout] of rows) {
