@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { errorCodes, frameFlags, frameTypes, preface } from '../../proxy/frame/codes.ts';
-import { H2Client } from '../kit/h2client.ts';
+import { errorCodes, frameFlags, frameTypes, preface, settingIds } from '../../proxy/frame/codes.ts';
+import { corpusCases } from '../kit/corpus.ts';
+import { H2Client, outcomeOf } from '../kit/h2client.ts';
 import { frame } from '../kit/h2pair.ts';
 import { ingress, ingressClass, service } from '../kit/manifests.ts';
 import { answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
+import { faultsOfStreamCase } from '../kit/verdict.ts';
 import { waitUntil } from '../kit/wait.ts';
 
 let recorder: Recorder;
@@ -149,13 +151,39 @@ test('an upload that stalls is answered with 408 and never completed', async () 
   await waitUntil(() => seen?.connection.isEnded === true, 'the upload to be aborted upstream');
 });
 
-test('a client that opens no window loses its stream, and the backend is let go', async () => {
-  const client = await open((request) => answer(request, 'a'.repeat(500_000)));
-  client.greet([4, 0]);
-  client.send(client.headers(1, get));
-  await waitUntil(() => client.answer(1).reset !== null, 'the stream to be reset');
-  assert.equal(client.answer(1).body.length, 0);
-  await waitUntil(() => recorder.requests[0]?.connection.isEnded === true, 'the backend’s connection to end');
+for (const each of corpusCases('client-h2').filter(({ slow }) => slow === true)) {
+  test(`${each.id} ${each.note}`, async () => {
+    // What the case calls a unit: one HEADERS; its window of nothing is in the SETTINGS of all.
+    assert.equal(each.gen?.kind, 'window-stall');
+    const client = await open((request) => answer(request, 'a'.repeat(500_000)));
+    client.greet([settingIds.initialWindowSize, 0]);
+    const ids = Array.from({ length: each.gen?.streams ?? 0 }, (_, i) => 2 * i + 1);
+    client.send(...ids.map((id) => client.headers(id, get)));
+    await client.answered(1);
+    await waitUntil(() => ids.every((id) => client.answer(id).reset !== null), 'all streams to be reset');
+    assert.ok(ids.every((id) => client.answer(id).body.length === 0));
+    await waitUntil(() => recorder.requests.every(({ connection }) => connection.isEnded), 'the backends to be let go');
+    const recorded = recorder.take();
+    assert.deepEqual(faultsOfStreamCase(each, outcomeOf(client, 1), recorded), []);
+    assert.ok(recorded.length > 0 && recorded.length <= ids.length, `${recorded.length} were forwarded`);
+    const control = await open();
+    control.greet();
+    control.send(control.headers(1, get));
+    assert.equal((await control.answered(1)).statuses.at(-1), 200);
+  });
+}
+
+test('H2-080 does not arise: that extended CONNECT is on is in the first SETTINGS (RFC 8441 §3)', async () => {
+  const client = await open();
+  client.greet();
+  await client.settled();
+  const [{ type, payload } = { type: -1, payload: Buffer.alloc(0) }] = client.frames;
+  assert.equal(type, frameTypes.settings);
+  const settings = Array.from({ length: payload.length / 6 }, (_, i) => [
+    payload.readUInt16BE(6 * i),
+    payload.readUInt32BE(6 * i + 2),
+  ]);
+  assert.ok(settings.some(([id, value]) => id === settingIds.enableConnectProtocol && value === 1));
 });
 
 test('who asks and does not read is not read either, and loses its connection', async () => {

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { type CorpusCase, corpusCases, decodeBytes } from '../kit/corpus.ts';
 import { ingress, ingressClass, service } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, answerBytes, Recorder } from '../kit/recorder.ts';
+import { type RawResponse, readResponses } from '../kit/response.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { fieldValue } from '../kit/splitter.ts';
+import { faultsOfClientCase, play } from '../kit/verdict.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
 
 let recorder: Recorder;
@@ -100,21 +103,48 @@ test('a body over the limit of its route is 413: by Content-Length at once, chun
   assert.equal(fits.status, 200);
 });
 
-test('a head that does not arrive in time is 408, however steadily it drips', async () => {
-  const client = await open();
-  const drip = setInterval(() => client.send('x'), 50);
-  client.send('GET / HTTP/1.1\r\nHost: gw.test\r\nX-Drip: ');
-  await assertRefused(client, 408);
-  clearInterval(drip);
-});
+/** How each case of the corpus that needs time is played; resolves with its answers. */
+const slowly: Readonly<Record<string, (each: CorpusCase, client: RawClient) => Promise<RawResponse[]>>> = {
+  async 'SL-001'(each, client) {
+    const drip = setInterval(() => client.send('x'), 50);
+    const responses = await play(each, client);
+    clearInterval(drip);
+    assert.equal(responses[0]?.status, 408, 'however steadily it drips');
+    return responses;
+  },
+  async 'SL-004'(each, client) {
+    const responses = await play(each, client);
+    assert.equal(responses[0]?.status, 408);
+    await waitUntil(() => recorder.requests.every(({ connection }) => connection.isEnded), 'the upload to be aborted');
+    assert.ok(recorder.requests.every(({ isComplete }) => !isComplete));
+    return responses;
+  },
+  async 'SL-005'(each, client) {
+    const bytes = 1 << 26;
+    recorder.onRequest = (request) => answerBytes(request, `HTTP/1.1 200 OK\r\nContent-Length: ${bytes}\r\n\r\n`);
+    client.send(decodeBytes(each.raw));
+    const { connection } = await recorder.request();
+    await waitUntil(() => client.receivedBytes > 0, 'the head');
+    client.socket.pause();
+    connection.socket.write(Buffer.alloc(bytes));
+    await waitUntil(() => connection.isEnded, 'the backend connection to be given up');
+    client.socket.resume();
+    await client.closed();
+    assert.ok(client.receivedBytes < bytes / 2, 'the rest waited in the backend');
+    return readResponses(client.received, true);
+  },
+};
 
-test('a body that stalls is 408, and its request is never completed', async () => {
-  const client = await open();
-  client.send('POST /c HTTP/1.1\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel');
-  await assertRefused(client, 408);
-  await waitUntil(() => recorder.requests.every((request) => request.connection.isEnded), 'the upload to be aborted');
-  assert.ok(recorder.take().every((request) => !request.isComplete));
-});
+for (const each of corpusCases('client-h1').filter(({ slow }) => slow === true)) {
+  test(`${each.id} ${each.note}`, async () => {
+    const client = await open();
+    const responses = await (slowly[each.id] ?? play)(each, client);
+    client.destroy();
+    assert.deepEqual(faultsOfClientCase(each, { responses, recorded: recorder.take() }), []);
+    recorder.onRequest = (request) => answer(request, 'ok');
+    assert.equal((await exchange({ port: sluice.httpPort }, get('/', 'gw.test'))).status, 200);
+  });
+}
 
 test('an idle connection is closed without an answer, before its first request and between two', async () => {
   const silent = await open();
@@ -130,17 +160,6 @@ test('an idle connection is closed without an answer, before its first request a
 test('a TLS handshake that does not come is given up', async () => {
   const client = await RawClient.open({ port: sluice.httpsPort });
   await client.closed();
-  client.destroy();
-});
-
-test('a client that takes nothing of its answer is given up, and so is the backend', async () => {
-  const client = await open();
-  recorder.onRequest = (request) => answerBytes(request, `HTTP/1.1 200 OK\r\nContent-Length: ${1 << 26}\r\n\r\n`);
-  client.send(get('/big', 'gw.test'));
-  const seen = await recorder.request();
-  client.socket.pause();
-  seen.connection.socket.write(Buffer.alloc(1 << 26));
-  await waitUntil(() => seen.connection.isEnded, 'the backend connection to be given up');
   client.destroy();
 });
 
