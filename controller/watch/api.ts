@@ -189,7 +189,9 @@ function newAgent({ tls, proxyUrl }: Way): Dispatcher {
   const connect = { ...(tls as object), ...wire };
   if (!proxyUrl) return new Agent({ allowH2: false, connect });
   return new ProxyAgent({
-    ...{ uri: proxyUrl, allowH2: false, requestTls: connect, proxyTls: wire },
+    ...{ uri: proxyUrl, allowH2: false, requestTls: connect },
+    // With TLS of its own a SOCKS proxy would be spoken to in that.
+    ...(proxyUrl.startsWith('socks') ? { connectTimeout: connectTimeoutMs } : { proxyTls: wire }),
     // The answer to CONNECT is part of the connection, too.
     clientFactory: (origin, options) => new Pool(origin, { ...options, headersTimeout: connectTimeoutMs }),
   });

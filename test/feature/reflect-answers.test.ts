@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { createProxyServer } from 'http-proxy-3';
 import { type Cluster, openCluster } from '../../controller/watch/api.ts';
@@ -262,4 +262,28 @@ test('an API server that only a proxy reaches is asked through it, and not for e
   const another = await openCluster({ kubeconfig });
   t.after(() => another.close());
   await assert.rejects(another.call({ path: '/api/v1/namespaces' }), /Headers Timeout/);
+});
+
+test('a proxy of SOCKS is spoken to as such', { skip, timeout: 60_000 }, async (t) => {
+  const { hostname, port } = new URL(rig.api.url);
+  // RFC 1928: a method, a destination, and then both ways are open.
+  const proxy = createTcpServer(async (near) => {
+    near.on('error', () => undefined);
+    await once(near, 'data');
+    near.write(Buffer.from([5, 0]));
+    await once(near, 'data');
+    const far = connect(Number(port), hostname).on('error', () => near.destroy());
+    near.write(Buffer.from([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]));
+    near.on('close', () => far.destroy()).pipe(far);
+    far.on('close', () => near.destroy()).pipe(near);
+  });
+  t.after(() => proxy.close());
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const proxyUrl = `socks5://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const way = { 'proxy-url': proxyUrl, 'tls-server-name': 'kubernetes' };
+  const kubeconfig = await kubeconfigWith('socks', (each) => ({ ...each, ...way }));
+  const cluster = await openCluster({ kubeconfig });
+  t.after(() => cluster.close());
+  assert.equal((await cluster.call({ path: '/api/v1/namespaces' })).status, 200);
 });
