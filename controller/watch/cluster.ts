@@ -141,6 +141,7 @@ export class ClusterSource implements Source {
     const { cluster, log, namespaces, kinds } = this.#options;
     // Plans are made of all kinds: without Announcements edges would take all addresses down, without Nodes as well.
     const isEssential = kind.isEssential || kinds.length > 0;
+    const hearing = this.#hearing(kind.kind, key);
     const scope: Scope = {
       kind,
       // With the rights of some namespaces alone, nothing outside them can be seen: classes then count by their names.
@@ -153,7 +154,12 @@ export class ClusterSource implements Source {
         log,
         random,
         sink: {
-          ...this.#hearing(kind.kind, key),
+          ...hearing,
+          // An API server that starts refuses what it does not afterwards.
+          seen: (version) => {
+            scope.isRefused = false;
+            hearing.seen(version);
+          },
           ...(kind.kind === 'Ingress' && { tap: (key, raw) => this.ingressStatuses.read(key, raw) }),
           isWanted: () => true,
           listed: () => this.#tellSoon(),

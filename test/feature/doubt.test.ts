@@ -137,3 +137,46 @@ test('after all nodes were silent at once, nobody believes that all pods are unr
   await rig.api.delete(slice(true, true));
   await waitUntil(() => all.every((watch) => readyOf(watch) === undefined), 'it to be gone');
 });
+
+test('a refusal of an API server that starts is forgotten: when nothing is heard of nodes later, it is doubted', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const named = (name: string, ...ready: boolean[]) => ({
+    ...slice(...ready),
+    metadata: { ...slice().metadata, name },
+  });
+  await rig.api.apply(named('later', true));
+  const real = await rig.watchers.cluster();
+  const refusal = { status: 403, body: { message: 'forbidden' }, retryAfterMs: null };
+  const isOfNodes = (path: string) => path.startsWith('/api/v1/nodes?');
+  const cut = new AbortController();
+  let isStarting = true;
+  const { source, updates } = await rig.watchers.started({
+    doubtMs: 600_000,
+    cluster: {
+      ...real,
+      async call(call) {
+        if (isOfNodes(call.path) && isStarting) return refusal;
+        if (isOfNodes(call.path)) cut.signal.throwIfAborted();
+        return await real.call(call);
+      },
+      async stream(path, signal, ...rest) {
+        return await real.stream(path, isOfNodes(path) ? AbortSignal.any([signal, cut.signal]) : signal, ...rest);
+      },
+    },
+  });
+  const isReady = (name: string) =>
+    updates.at(-1)?.view.get('EndpointSlice', `default/${name}`)?.endpoints[0]?.conditions?.ready;
+  assert.match(source.state()['Node']?.failure ?? '', /^403/);
+  isStarting = false;
+  await waitUntil(() => source.state()['Node']?.failure === null, 'the nodes');
+  cut.abort();
+  await waitUntil(() => source.state()['Node']?.failure !== null, 'that they are silent');
+  await rig.api.apply(named('later', false));
+  await rig.api.apply(named('last', true));
+  await waitUntil(() => isReady('last') === true, 'what comes after it');
+  assert.equal(isReady('later'), true);
+  await rig.api.delete(named('later'));
+  await rig.api.delete(named('last'));
+});
