@@ -76,7 +76,9 @@ export class LocalAffinity implements AffinityMemory {
   }
 
   remember(id: string, endpoint: string, timeoutMs: number, nowMs: number): void {
-    const entry = { id, endpoint, expiresMs: Math.round(nowMs + timeoutMs), toldMs: 0 };
+    // Later than what the others know: a client that is told of and moves in one moment, by a retry, would be left where it was.
+    const leastMs = (this.#entries?.get(id)?.toldMs ?? 0) + 1;
+    const entry = { id, endpoint, expiresMs: Math.max(leastMs, Math.round(nowMs + timeoutMs)), toldMs: 0 };
     this.#set(entry);
     this.#announce(entry);
   }

@@ -323,6 +323,28 @@ describe('client address', () => {
     );
   });
 
+  for (const [when, nowMs] of [
+    ['long after it was told of', 30_000],
+    ['in the moment in which it was told of', 0],
+  ] as const) {
+    test(`where a client has moved ${when}, siblings learn`, () => {
+      const [memory, siblingMemory] = [new LocalAffinity(), new LocalAffinity()];
+      memory.onRemember((entry) => siblingMemory.learn(structuredClone(entry)));
+      const worker = openBackend(clientIp, endpointRows(3), { memory });
+      const sibling = openBackend(clientIp, endpointRows(3), { memory: siblingMemory });
+      const all = Array.from({ length: 100 }, (_, nth) => nth);
+      for (const nth of all) worker.backend.pick(from(nth), [], 0);
+      const moved = all.map((nth) => {
+        const first = worker.backend.pick(from(nth), [], nowMs);
+        return uidOf(worker.backend.pick(from(nth), first === null ? [] : [first.endpoint], nowMs));
+      });
+      assert.deepEqual(
+        all.map((nth) => uidOf(sibling.backend.pick(from(nth), [], nowMs + 1))),
+        moved,
+      );
+    });
+  }
+
   test('memories do not mix backends or clients, and say neither', () => {
     const told: AffinityEntry[] = [];
     const memory = new LocalAffinity();
