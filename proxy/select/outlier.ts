@@ -80,11 +80,13 @@ const longestUnreachableMs = 2_000;
 export function eject(ejection: Ejection, outlier: Outlier, badSinceMs: number, nowMs: number): void {
   // One ejection is forgiven for each base time spent inside since the last one.
   const wellMs = ejection.untilMs === 0 ? 0 : Math.max(0, badSinceMs - ejection.untilMs);
-  ejection.count = Math.max(0, ejection.count - Math.floor(wellMs / outlier.baseEjectionMs)) + 1;
+  const held = Math.max(0, ejection.count - Math.floor(wellMs / outlier.baseEjectionMs));
+  // A restart of some seconds is several of these: it is not held against the pod that answers 503 for a moment after it.
+  ejection.count = ejection.isUnreachable ? held : held + 1;
   const longestMs = ejection.isUnreachable
     ? Math.min(longestUnreachableMs, outlier.maxEjectionMs)
     : outlier.maxEjectionMs;
-  ejection.untilMs = nowMs + Math.min(outlier.baseEjectionMs * ejection.count, longestMs);
+  ejection.untilMs = nowMs + Math.min(outlier.baseEjectionMs * Math.max(1, ejection.count), longestMs);
   ejection.successes = 0;
 }
 

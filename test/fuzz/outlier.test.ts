@@ -72,9 +72,10 @@ test('an endpoint is ejected exactly when a row of failures reaches its limit, e
         assert.equal(words.length - told, isDue ? 1 : 0);
         if (!isDue) continue;
         const forgiven = until === 0 ? 0 : Math.floor((nowMs - until) / outlier.baseEjectionMs);
-        const count = Math.max(0, (counts[nth] as number) - forgiven) + 1;
+        const held = Math.max(0, (counts[nth] as number) - forgiven);
+        const count = result === 'unreachable' ? held : held + 1;
         const longestMs = result === 'unreachable' ? 2000 : Number.POSITIVE_INFINITY;
-        const forMs = Math.min(count * outlier.baseEjectionMs, outlier.maxEjectionMs, longestMs);
+        const forMs = Math.min(Math.max(1, count) * outlier.baseEjectionMs, outlier.maxEjectionMs, longestMs);
         assert.equal(words.at(-1)?.forMs, forMs);
         counts[nth] = count;
         outUntil[nth] = nowMs + forMs;

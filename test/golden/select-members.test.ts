@@ -141,6 +141,7 @@ describe('ejection', () => {
     }
     report(0, { result: 'local-failure' }, 62_000);
     assert.equal(usedAt(70_000).length, 2, 'one that does not answer is not one that is not there');
+    assert.equal(usedAt(72_000).length, 3, 'a restart is no reason to leave it out for the longest time');
   });
 
   test('time spent inside forgives', () => {
