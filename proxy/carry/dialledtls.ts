@@ -16,18 +16,30 @@ export class DialledTls extends SocketLink {
   /** Keys and sessions, in the second that began at #sinceMs. */
   #made = 0;
   #sinceMs = 0;
+  /** What its handshake is still to take. */
+  #promisedBytes = dialledBytes;
 
   constructor(socket: TLSSocket) {
     super(socket);
     this.#socket = socket;
     hearOut(socket);
     talkers.roomBytes += dialledBytes;
+    talkers.promisedBytes += this.#promisedBytes;
     socket.once('close', () => {
       talkers.roomBytes -= dialledBytes;
+      this.#keepPromise();
     });
     socket.on('session', this.#count);
     // Those of the handshake are nobody's business. What the key is, is not looked at.
-    socket.once('secureConnect', () => socket.on('keylog', this.#count));
+    socket.once('secureConnect', () => {
+      socket.on('keylog', this.#count);
+      this.#keepPromise();
+    });
+  }
+
+  #keepPromise(): void {
+    talkers.promisedBytes -= this.#promisedBytes;
+    this.#promisedBytes = 0;
   }
 
   /** A KeyUpdate costs 11 µs and a ticket 85, and all that has come are done in one turn: 10 backends took two seconds of everybody. */

@@ -14,6 +14,8 @@ interface Talker {
 class Talkers {
   /** What those have taken to read into, and connections to backends for TLS; V8 does not count it. */
   roomBytes = 0;
+  /** Of these, what is still to be taken, in the handshakes that have begun. */
+  promisedBytes = 0;
   /** None reads before the next turn, nor do those that begin, or are resumed, in this one. */
   isHeld = false;
   readonly #all = new Set<Talker>();

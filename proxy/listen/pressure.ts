@@ -138,8 +138,10 @@ export class Pressure {
     return this.#usage;
   }
 
+  /** What handshakes with backends will take is not resident yet, and thousands may begin in one turn of the loop. */
   #share(usage: NodeJS.MemoryUsage): number {
-    return heldBytes(usage, this.#uncounted) / this.#mostBytes;
+    const rss = usage.rss + talkers.promisedBytes;
+    return heldBytes({ ...usage, rss }, this.#uncounted) / this.#mostBytes;
   }
 
   /** Bytes that OpenSSL, and Node for it, have without V8's knowing. */

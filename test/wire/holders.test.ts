@@ -198,10 +198,11 @@ test('and not who holds less than that is ended for it', async () => {
 });
 
 /** A connection of HTTP/2 with requests, each with as many fields as `block` says behind what they share. */
-function requests(paths: readonly string[], first: Buffer, block: Buffer, settings = ''): Buffer {
+function requests(paths: readonly string[], first: Buffer, block: Buffer, settings = '', host = 'gw.test'): Buffer {
   const flags = frameFlags.endHeaders | frameFlags.endStream;
   const frames = paths.map((path, nth) => {
-    const start = Buffer.from(`\x82\x86\x04${String.fromCharCode(path.length)}${path}\x01\x07gw.test`, 'latin1');
+    const length = (text: string) => String.fromCharCode(text.length);
+    const start = Buffer.from(`\x82\x86\x04${length(path)}${path}\x01${length(host)}${host}`, 'latin1');
     return frame(frameTypes.headers, flags, 2 * nth + 1, Buffer.concat([start, nth === 0 ? first : block]));
   });
   return Buffer.concat([Buffer.from(h2Preface(settings), 'latin1'), ...frames]);
@@ -251,6 +252,15 @@ test('and what is in it, however short, little more than its bytes', async () =>
   start();
   await othersAreServed();
   assert.ok(mostResidentBytes(worker) <= 256 * mib, `${mostResidentBytes(worker) >> 20} MiB`);
+});
+
+test('TLS to backends counts before it has taken anything: thousands may be wanted within a turn', async () => {
+  const nothing = Buffer.alloc(0);
+  const start = await begin(224, { connections: 50 }, requests(sinks(100), nothing, nothing, '', 'secure.test'));
+  const [worker = 0] = childrenOf(sluice.process.pid);
+  start();
+  await othersAreServed();
+  assert.ok(mostResidentBytes(worker) <= 240 * mib, `${mostResidentBytes(worker) >> 20} MiB`);
 });
 
 test('who has filled memory is turned away as long as he comes back; others are served', async () => {
