@@ -1,5 +1,5 @@
 import type { Source } from '#table/problem.ts';
-import type { Row, RowKind, Table } from '#table/rows.ts';
+import type { Row, RowRef, Table } from '#table/rows.ts';
 import { prefixes } from '../annotations/registry.ts';
 import type { AnyObject } from '../watch/objects.ts';
 import { keyOf, type ObjectKey } from '../watch/view.ts';
@@ -19,7 +19,7 @@ export function originsOf(
   state: State,
   configMap: ObjectKey | null,
   ingresses: readonly Source[],
-  rows: readonly { kind: RowKind; id: string }[],
+  rows: readonly RowRef[],
 ): Origins {
   const origins = new Map<string, string>();
   const before = textsOf(state.table, rows);
@@ -58,10 +58,15 @@ function apply({ view, translator, table }: State, object: AnyObject): void {
   changed(table, upserts, deletes);
 }
 
-function textsOf(table: Table, rows: readonly { kind: RowKind; id: string }[]): Map<string, string> {
+function textsOf(table: Table, rows: readonly RowRef[]): Map<string, string> {
   const texts = new Map<string, string>();
-  for (const { kind, id } of rows) {
-    const row: Row['row'] | undefined = table[kind].get(id);
+  const backends = rows.filter(({ kind }) => kind === 'backend');
+  const routeId = rows.find(({ kind }) => kind === 'route')?.id ?? '';
+  for (const ref of rows) {
+    const { kind, id } = ref;
+    // A backend that is spoken to otherwise is another row, in the same place of the route.
+    const inPlace = table.route.get(routeId)?.backends[backends.indexOf(ref)]?.backendId ?? '';
+    const row: Row['row'] | undefined = table[kind].get(id) ?? table.backend.get(inPlace);
     for (const [field, text] of row === undefined ? [] : flat(row)) texts.set(`${kind} ${id} ${field}`, text);
   }
   return texts;

@@ -59,6 +59,12 @@ function manifests(port: number): Manifest[] {
       paths: { '/': 'web' },
       annotations: { 'rewrite-target': '/inside' },
     }),
+    ingress({
+      name: 'grpc',
+      host: 'grpc.example',
+      paths: { '/': 'api' },
+      annotations: { 'backend-protocol': 'GRPC', 'proxy-ssl-verify': 'on' },
+    }),
     ...service('web', [port]),
     ...service('api', [port]),
     ...service('idle', []),
@@ -180,6 +186,12 @@ test('which route takes it, why the others do not, and what sets its settings', 
   );
   assert.match(stdout, /^endpoint +127\.0\.0\.1:\d+, ready$/m);
   assert.match(stdout, /^problem +warning AnnotationUnknown: Ingress default\/shop /m);
+});
+
+test('of a backend that is spoken to otherwise nothing else is told to be set', () => {
+  const { stdout } = sluice('explain', 'grpc.example', ...files);
+  assert.match(stdout, /^backend +protocol "h2c"\* \(\* by sluice\.dev\/backend-protocol of Ingress default\/grpc\)$/m);
+  assert.match(stdout, /^backend +balance algorithm "least-request"$/m);
 });
 
 test('tables of a proxy tell the health of endpoints, too; a file of them does for the rest', async () => {
