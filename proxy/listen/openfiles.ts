@@ -2,12 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 /**
  * How many client connections the open files of this process allow. Each may need another one for its backend, and all do at
- * once where they are tunnels: half is left for those. Node has raised the limit as far as it may already.
+ * once where they are tunnels: as many are left for those, beside what UDP flows may take. Where none is left, clients are not
+ * accepted, whoever they are, and nobody makes room for them. Node has raised the limit as far as it may already.
  *
  * @returns Infinity where the system does not say
  */
 export function connectionsByOpenFiles(): number {
-  return Math.max(1, Math.floor(filesToGive() / 2));
+  return Math.max(1, Math.floor((filesToGive() * (1 - udpShare)) / 2));
 }
 
 /**
@@ -17,8 +18,10 @@ export function connectionsByOpenFiles(): number {
  * @returns Infinity where the system does not say
  */
 export function udpFlowsByOpenFiles(): number {
-  return Math.max(1, Math.floor(filesToGive() / 6));
+  return Math.max(1, Math.floor(filesToGive() * udpShare));
 }
+
+const udpShare = 1 / 6;
 
 function filesToGive(): number {
   try {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { Gate } from '../../proxy/listen/gate.ts';
 import { Limits } from '../../proxy/listen/limits.ts';
+import { connectionsByOpenFiles, udpFlowsByOpenFiles } from '../../proxy/listen/openfiles.ts';
 import { heldBytes } from '../../proxy/listen/pressure.ts';
 import { type Source, Sources, sourceKeyOf } from '../../proxy/listen/sources.ts';
 import { Throttle } from '../../proxy/listen/throttle.ts';
@@ -171,6 +173,14 @@ describe('throttle', () => {
     for (let count = 0; count < 100; count++) throttle.endPeriod({ ...busy, turnedAway: 100 });
     assert.equal(throttle.allowance, 1);
   });
+});
+
+test('connections, one to a backend for each, and UDP flows are no more in all than this process may have open', () => {
+  const [, most = ''] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
+  assert.notEqual(most, '', 'a process whose open files are unlimited shows nothing');
+  const taken = 2 * connectionsByOpenFiles() + udpFlowsByOpenFiles();
+  const left = Number(most) - readdirSync('/proc/self/fd').length;
+  assert.ok(taken > left / 2 && taken <= left, `${taken} of ${left}`);
 });
 
 test('memory that is free but stays with the allocator counts less than what is in use', () => {
