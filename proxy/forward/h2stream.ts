@@ -31,7 +31,7 @@ export class H2Stream implements UpstreamSide, Expiring {
   hasAnswered = false;
   /** The final response head has come; an interim one says nothing of the request. */
   #hasHead = false;
-  /** The head is larger than the backend takes: nothing of the request is sent. */
+  /** The head is larger than the backend takes, or the trailers are: nothing of them is sent, and the request never ends there. */
   #isTooLarge = false;
   readonly line = new ResponseLine();
   #engine!: Engine;
@@ -98,18 +98,22 @@ export class H2Stream implements UpstreamSide, Expiring {
     const { session, scheme } = this.#connection;
     const pseudos = requestPseudos(exchange, scheme);
     const lines = buildRequestFields(exchange);
-    const most = session.peer.maxHeaderListSize;
-    if (most !== Number.POSITIVE_INFINITY && listBytesOf(pseudos, lines) > most) {
-      // Those who wait for this call to end still hold the exchange: it fails with the next look at deadlines.
-      this.#isTooLarge = true;
-      this.expiresAtMs = clock.nowMs;
-      return;
-    }
+    if (this.#isTooMuch(pseudos, lines)) return;
     this.#connection.asked(clock.nowMs);
     const stream = session.open(this);
     stream.isBodiless = exchange.method === 'HEAD';
     this.#stream = stream;
     session.request(stream, pseudos, lines, isEnd);
+  }
+
+  /** Whether the backend has said that it does not take so much. */
+  #isTooMuch(pseudos: readonly string[], lines: string): boolean {
+    const most = this.#connection.session.peer.maxHeaderListSize;
+    if (most === Number.POSITIVE_INFINITY || listBytesOf(pseudos, lines) <= most) return false;
+    // Those who wait for this call to end still hold the exchange: it fails with the next look at deadlines.
+    this.#isTooLarge = true;
+    this.expiresAtMs = clock.nowMs;
+    return true;
   }
 
   /** Not copied by the session alone where it can be sent at once: the range is the caller's again. */
@@ -119,6 +123,7 @@ export class H2Stream implements UpstreamSide, Expiring {
     if (stream === null) return;
     const { session } = this.#connection;
     const lines = trailers === null ? '' : trailerLines(trailers);
+    if (lines !== '' && this.#isTooMuch([], lines)) return;
     const isEnd = trailers !== null && lines === '';
     if (end > start || isEnd) session.data(stream, buffer, start, end, isEnd);
     if (lines !== '' && this.#stream !== null) session.trailers(stream, lines);
@@ -244,7 +249,7 @@ export class H2Stream implements UpstreamSide, Expiring {
     this.exchange = null;
     this.expiresAtMs = Number.POSITIVE_INFINITY;
     // The rest of the upload is of no interest to either side (RFC 9113 §8.1).
-    if (!exchange.isRequestComplete) {
+    if (!exchange.isRequestComplete || this.#isTooLarge) {
       if (this.#drop(errorCodes.noError)) giveH2Stream(this);
     } else if (this.isFull) this.#awaitTaken();
     replyEnd(this.#engine, exchange);

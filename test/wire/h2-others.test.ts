@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { constants, createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
+import { ask, openPeer } from '../kit/h2peer.ts';
 import { ingress, ingressClass, service } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { Standalone } from '../kit/sluice.ts';
@@ -15,6 +16,14 @@ let slow: ServerHttp2Stream | undefined;
 before(async () => {
   backend = createServer({ settings: { maxHeaderListSize: 8_192 } });
   backend.on('stream', (stream: ServerHttp2Stream, fields) => {
+    stream.on('error', () => undefined);
+    // So does it with trailers.
+    stream.on('trailers', (trailers) => {
+      if (trailers['x-short'] === undefined) stream.session?.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      else stream.respond({ ':status': 204 }, { endStream: true });
+    });
+    stream.resume();
+    if (fields[':path'] === '/upload') return;
     // As Netty does, with heads of more than 10 KB (Http2CodecUtil.headerListSizeError).
     if (fields['x-long'] !== undefined) stream.session?.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
     else if (fields[':path'] === '/slow') {
@@ -79,5 +88,16 @@ test('a head that is larger than the backend said it takes is not sent to it', a
       502,
     );
   });
+  assert.equal(body, 'beginended');
+});
+
+test('nor are trailers that are', async () => {
+  const client = await openPeer({ port: sluice.httpPort });
+  const body = await beside(async () => {
+    const trailers = { 'x-long': 'x'.repeat(6_000), 'x-long2': 'x'.repeat(6_000) };
+    assert.equal((await ask(client, { ':path': '/upload' }, 'body', trailers)).status, 431);
+    assert.equal((await ask(client, { ':path': '/upload' }, 'body', { 'x-short': 'x'.repeat(6_000) })).status, 204);
+  });
+  client.destroy();
   assert.equal(body, 'beginended');
 });
