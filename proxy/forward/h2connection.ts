@@ -1,5 +1,5 @@
 import type { Link } from '../carry/link.ts';
-import { errorCodes } from '../frame/codes.ts';
+import { errorCodes, mostFrameBytes } from '../frame/codes.ts';
 import type { SessionOwner } from '../frame/owner.ts';
 import type { FieldSection } from '../frame/section.ts';
 import { Session } from '../frame/session.ts';
@@ -96,6 +96,15 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
    */
   get #isShut(): boolean {
     return this.isConnected && this.session.sender.window <= 0;
+  }
+
+  /**
+   * `narrow`: not even a frame of an upload can go. All share the window, and who does not read an upload of a megabyte has the whole
+   * of Go's or hyper's: others would wait for as long as that takes.
+   */
+  get state(): 'opening' | 'open' | 'narrow' {
+    if (!this.isConnected) return 'opening';
+    return this.session.sender.window < mostFrameBytes ? 'narrow' : 'open';
   }
 
   get streamCount(): number {

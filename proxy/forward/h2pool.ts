@@ -35,18 +35,19 @@ export class H2Pool implements Target {
 
   /** A stream of an open connection with room. */
   take(nowMs: number): H2Stream | null {
-    return this.#withRoom(nowMs, true)?.take() ?? null;
+    return this.#withRoom(nowMs, 'open')?.take() ?? null;
   }
 
   /**
-   * A stream of a connection that is being opened.
-   * @returns null: the backend's limit does not allow another connection. The first to an endpoint it always does, for there
-   * may be no idle one elsewhere that could give way
+   * A stream of a connection that is being opened; of one whose window others have filled, where the backend's limit allows no more.
+   * @returns null: there is none of these, either. The first connection to an endpoint is always allowed, for there may be no idle one
+   * elsewhere that could give way
    */
   open(endpoint: EndpointState, keeping: Keeping, connectMs: number, nowMs: number): H2Stream | null {
-    const opening = this.#withRoom(nowMs, false);
+    const opening = this.#withRoom(nowMs, 'opening');
     if (opening !== null) return opening.take();
-    if (this.#connections.length > 0 && this.circuit?.isFull('connections')) return null;
+    const isFull = this.#connections.length > 0 && this.circuit?.isFull('connections');
+    if (isFull) return this.#withRoom(nowMs, 'narrow')?.take() ?? null;
     if (this.circuit !== null) this.circuit.connections++;
     const connection = new H2Connection(this.#engine, this, this.tls !== null, keeping, nowMs, connectMs);
     this.#connections.push(connection);
@@ -57,13 +58,13 @@ export class H2Pool implements Target {
 
   /** Whether `take` gives one. */
   hasKept(nowMs: number): boolean {
-    return this.#withRoom(nowMs, true) !== null;
+    return this.#withRoom(nowMs, 'open') !== null;
   }
 
-  #withRoom(nowMs: number, isConnected: boolean): H2Connection | null {
+  #withRoom(nowMs: number, state: H2Connection['state']): H2Connection | null {
     // A copy: a connection that is past its age leaves the list when it is asked.
     for (const connection of this.#connections.length > 1 ? this.#connections.slice() : this.#connections) {
-      if (connection.isConnected === isConnected && connection.hasRoom(nowMs)) return connection;
+      if (connection.hasRoom(nowMs) && connection.state === state) return connection;
     }
     return null;
   }

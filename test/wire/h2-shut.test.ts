@@ -14,7 +14,10 @@ after(async () => {
 });
 
 /** A backend whose first connection gives no byte of its window back: a few of its requests are answered, of the next all. */
-async function rig(): Promise<{ port: number; backend: SessionBackend; first: SessionEnd }> {
+async function rig(
+  sendMs: number,
+  connections: number,
+): Promise<{ port: number; backend: SessionBackend; first: SessionEnd }> {
   const ends: SessionEnd[] = [];
   const backend = await SessionBackend.start(() => {
     const end = new SessionEnd('server', { connectionWindowBytes: plainWindowBytes });
@@ -26,10 +29,10 @@ async function rig(): Promise<{ port: number; backend: SessionBackend; first: Se
     };
     return end;
   });
-  const timeouts = { connectMs: 5_000, sendMs: 300, readMs: 60_000, tryMs: 0, requestMs: 0, tunnelMs: 0 };
+  const timeouts = { connectMs: 5_000, sendMs, readMs: 60_000, tryMs: 0, requestMs: 0, tunnelMs: 0 };
   const gateway = await testGateway([
     ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
-    row('backend', { id: 'b', protocol: 'h2c' }),
+    row('backend', { id: 'b', protocol: 'h2c', circuit: { connections, pending: 0, requests: 0, retries: 0 } }),
     row('route', { id: 'r', timeouts }),
   ]);
   opened.push(backend, gateway);
@@ -42,15 +45,15 @@ const post = (path: string, bytes: number) =>
   `POST ${path} HTTP/1.1\r\nHost: gw.test\r\nContent-Length: ${bytes}\r\nConnection: close\r\n\r\n${'a'.repeat(bytes)}`;
 
 test('a connection whose window stays closed when nothing is under way is not used again', async () => {
-  const { port, backend, first } = await rig();
+  const { port, backend, first } = await rig(300, 0);
   assert.equal((await exchange({ port }, post('/early', 2 * plainWindowBytes))).status, 200);
   await waitUntil(() => first.events.some((event) => event.startsWith('3 reset')), 'the upload to be given up');
   assert.equal((await exchange({ port }, post('/next', 10))).status, 200);
   assert.equal(backend.connections, 2);
 });
 
-test('nor is one by which an upload came no further while others wait for their answers', async () => {
-  const { port, backend, first } = await rig();
+test('nor is one by which an upload came no further while others wait, where there may be but one', async () => {
+  const { port, backend, first } = await rig(300, 1);
   const waiting = await RawClient.open({ port });
   opened.push({ stop: async () => waiting.destroy() });
   waiting.send(get('/wait', 'gw.test'));
@@ -58,6 +61,16 @@ test('nor is one by which an upload came no further while others wait for their 
   await waitUntil(() => first.bodies.get(5)?.length === plainWindowBytes, 'the window to be closed');
   assert.equal((await exchange({ port }, get('/warm', 'gw.test'))).status, 200);
   assert.equal((await stuck).status, 504);
+  assert.equal((await exchange({ port }, post('/next', 10))).status, 200);
+  assert.equal(backend.connections, 2);
+});
+
+test('who has the whole window of a connection keeps nobody else waiting', async () => {
+  const { port, backend, first } = await rig(60_000, 0);
+  const stuck = await RawClient.open({ port });
+  opened.push({ stop: async () => stuck.destroy() });
+  stuck.send(post('/stuck', 2 * plainWindowBytes));
+  await waitUntil(() => first.bodies.get(3)?.length === plainWindowBytes, 'the window to be closed');
   assert.equal((await exchange({ port }, post('/next', 10))).status, 200);
   assert.equal(backend.connections, 2);
 });
