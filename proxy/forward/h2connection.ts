@@ -87,7 +87,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
       return false;
     }
     if (this.isConnected) return this.session.hasRoom && this.session.streams.size < mostStreams;
-    return this.#waiting.length < this.session.peer.maxConcurrentStreams;
+    return this.#waiting.length < Math.min(this.session.peer.maxConcurrentStreams, mostStreams);
   }
 
   /**

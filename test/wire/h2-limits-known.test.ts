@@ -3,9 +3,11 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { frameTypes, settingIds } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
+import { H2Client } from '../kit/h2client.ts';
 import { frame, SessionEnd } from '../kit/h2pair.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
 import { plainTable, row } from '../kit/rows.ts';
+import { SessionBackend } from '../kit/sessionbackend.ts';
 import { waitUntil } from '../kit/wait.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
@@ -97,4 +99,37 @@ test('a request that waits for a stream goes when the backend allows more of the
   await waitUntil(() => circuit.waiting.size === 0, 'the second to have its stream');
   await waitUntil(() => requests() === 2 || gateway.records.length > 0, 'the second at the backend');
   assert.equal(requests(), 2);
+});
+
+test('a connection that is being opened takes no more requests than one that is open', async () => {
+  const ends: SessionEnd[] = [];
+  const backend = await SessionBackend.start(() => {
+    const end = new SessionEnd('server', { streams: 100_000 });
+    ends.push(end);
+    end.onHeaders = (stream) => {
+      if (end === ends[0]) end.session.respond(stream, 200, 'Content-Length: 0\r\n', true);
+    };
+    return end;
+  });
+  const gateway = await testGateway(
+    [...plainTable([{ address: '127.0.0.1', port: backend.port }]), row('backend', { id: 'b', protocol: 'h2c' })],
+    { streams: 1_000 },
+  );
+  const clients = [await H2Client.open({ port: gateway.port }), await H2Client.open({ port: gateway.port })];
+  opened.push(backend, gateway);
+  for (const { client } of clients) opened.push({ stop: async () => client.destroy() });
+  const lines = [':method: GET', ':scheme: http', ':path: /', ':authority: gw.test'];
+  for (const client of clients) {
+    client.greet();
+    client.send(client.headers(1, lines));
+    assert.deepEqual((await client.answered(1)).statuses, [200]);
+  }
+  backend.cut();
+  await waitUntil(() => gateway.gateway.counts().upstream === 0, 'the connection to end');
+  for (const client of clients) {
+    client.send(...Array.from({ length: 515 }, (_, i) => client.headers(3 + 2 * i, lines)));
+  }
+  const counts = () => ends.slice(1).map(({ streams }) => streams.size);
+  await waitUntil(() => counts().reduce((sum, count) => sum + count, 0) === 1_030, 'all requests to be there');
+  assert.deepEqual(counts(), [1_024, 6]);
 });
