@@ -36,7 +36,7 @@ export class Decoder {
 
   /**
    * Decodes a whole block into the section.
-   * @param block not longer than mostBlockBytes
+   * @param block not longer than mostAnswerBlockBytes
    * @returns false when it is broken: nothing on this connection can be understood any more (RFC 7541 §5.3)
    */
   decode(block: Buffer, start: number, end: number, section: FieldSection): boolean {

@@ -1,5 +1,4 @@
 import { joined, unpooled } from '../parse/unpooled.ts';
-import { mostBlockBytes } from './section.ts';
 
 /** Nobody needs more frames for what a field section may hold; empty ones are free to send and not to take (CVE-2024-27316). */
 const mostContinuations = 8;
@@ -21,9 +20,9 @@ export class FieldBlock {
     this.#continuations = 0;
   }
 
-  /** @returns false when it is too much */
-  add(piece: Buffer): boolean {
-    if (++this.#continuations > mostContinuations || this.bytes.length + piece.length > mostBlockBytes) return false;
+  /** @param most bytes of all. @returns false when it is too much */
+  add(piece: Buffer, most: number): boolean {
+    if (++this.#continuations > mostContinuations || this.bytes.length + piece.length > most) return false;
     this.bytes = joined(this.bytes, piece, 0, piece.length);
     return true;
   }

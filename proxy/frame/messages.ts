@@ -1,7 +1,7 @@
 import { closings } from './closedstreams.ts';
 import { errorCodes, frameFlags } from './codes.ts';
 import { costs } from './patience.ts';
-import { FieldSection, sectionKinds } from './section.ts';
+import { FieldSection, mostAnswerBlockBytes, mostBlockBytes, sectionKinds } from './section.ts';
 import type { Session } from './session.ts';
 import { type Stream, takeStream } from './stream.ts';
 
@@ -52,7 +52,7 @@ export function takeContinuation<T>(
     session.fail(errorCodes.protocolError);
     return;
   }
-  if (!block.add(bytes.subarray(start, end))) {
+  if (!block.add(bytes.subarray(start, end), session.isServer ? mostBlockBytes : mostAnswerBlockBytes)) {
     session.fail(errorCodes.enhanceYourCalm);
     return;
   }
@@ -80,7 +80,8 @@ function takeBlock<T>(
     session.fail(errorCodes.compressionError);
     return;
   }
-  if (section.isExcessive) {
+  // Whoever asks a server for such an answer must not end those of others.
+  if (section.isExcessive && session.isServer) {
     session.fail(errorCodes.enhanceYourCalm);
     return;
   }

@@ -2,6 +2,7 @@ import { parseLength } from '../parse/framing.ts';
 import { Head } from '../parse/head.ts';
 import { latin1 } from '../parse/latin1.ts';
 import { nameIds } from '../parse/names.ts';
+import { mostFrameBytes } from './codes.ts';
 import { pseudoIds } from './fieldrules.ts';
 import type { TableEntry } from './tableentry.ts';
 import { entryOverhead } from './tableentry.ts';
@@ -11,11 +12,16 @@ export const sectionKinds = { request: 0, response: 1, trailers: 2 } as const;
 
 /** The largest list that can be allowed, as RFC 9113 §6.5.2 counts it. */
 const mostListBytes = 65_536;
-/** The longest field block that is decoded. */
+/** The longest field block of a client that is decoded. */
 export const mostBlockBytes = 65_536;
+/**
+ * And of a server: as many frames as are taken (fieldblock.ts), as with nghttp2. What is too much for its own client, and is not decoded,
+ * ends the answers of all others on the connection.
+ */
+export const mostAnswerBlockBytes = 9 * mostFrameBytes;
 
 /** The decoder writes a line behind the accepted ones before it is known whether that is accepted, too. */
-const lineRoom = Math.ceil((mostBlockBytes * 8) / 5) + 8;
+const lineRoom = Math.ceil((mostAnswerBlockBytes * 8) / 5) + 8;
 
 /** A section so many times too large is an attack; up to there it may be some Cookies too many, of which the client is told: 431. */
 const excess = 8;

@@ -98,7 +98,7 @@ test('what waits of a stream, and a field block, head or trailers whose end has 
   assertKeepsLess(2 * bytes.length, () => {
     const block = new FieldBlock();
     block.begin(1, false, false, bytes.subarray(0, 2_000));
-    block.add(bytes.subarray(2_000));
+    block.add(bytes.subarray(2_000), 65_536);
     others();
     return block;
   });

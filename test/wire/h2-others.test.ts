@@ -14,7 +14,7 @@ let sluice: Standalone;
 let slow: ServerHttp2Stream | undefined;
 
 before(async () => {
-  backend = createServer({ settings: { maxHeaderListSize: 8_192 } });
+  backend = createServer({ settings: { maxHeaderListSize: 8_192 }, maxSendHeaderBlockLength: 1_000_000 });
   backend.on('stream', (stream: ServerHttp2Stream, fields) => {
     stream.on('error', () => undefined);
     // So does it with trailers.
@@ -24,6 +24,16 @@ before(async () => {
     });
     stream.resume();
     if (fields[':path'] === '/upload') return;
+    if (fields[':path'] === '/long') {
+      stream.respond(Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`x-long${i}`, `${i}`.repeat(12_000)])));
+      stream.end();
+      return;
+    }
+    if (fields[':path'] === '/often') {
+      stream.respond({ 'x-often': Array.from({ length: 300 }, () => 'x'.repeat(2_000)) });
+      stream.end();
+      return;
+    }
     // As Netty does, with heads of more than 10 KB (Http2CodecUtil.headerListSizeError).
     if (fields['x-long'] !== undefined) stream.session?.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
     else if (fields[':path'] === '/slow') {
@@ -101,3 +111,12 @@ test('nor are trailers that are', async () => {
   client.destroy();
   assert.equal(body, 'beginended');
 });
+
+for (const path of ['/long', '/often']) {
+  test(`an answer whose head is far too large, as it comes or as it is read, is the only one that fails: ${path}`, async () => {
+    const body = await beside(async () => {
+      assert.equal((await exchange({ port: sluice.httpPort }, get(path, 'gw.test'))).status, 502);
+    });
+    assert.equal(body, 'beginended');
+  });
+}
