@@ -3,10 +3,11 @@ import { emptyTable, type Row, type RowRef, type Table } from '#table/rows.ts';
 import { classNameOf, isOurs } from '../translate/classes.ts';
 import { defaultTranslateOptions, type TranslateOptions } from '../translate/options.ts';
 import { Translator } from '../translate/translator.ts';
+import { duplicate } from '../watch/files.ts';
 import { findManifests, statOf } from '../watch/folder.ts';
 import type { HeldView } from '../watch/held.ts';
 import { readManifests } from '../watch/manifests.ts';
-import type { ReadProblem } from '../watch/view.ts';
+import { keyOf, type ReadProblem } from '../watch/view.ts';
 import { inputOf } from './input.ts';
 
 /** Objects, and what a controller makes of them. */
@@ -93,9 +94,15 @@ export async function putFiles(
   namespace = 'default',
 ): Promise<ReadProblem[]> {
   const unreadable: ReadProblem[] = [];
+  const seen = new Set<string>();
   for (const file of (await Promise.all(files.map(filesOf))).flat()) {
     const { objects, problems, syntax } = readManifests(await inputOf(file), file, namespace);
-    for (const object of objects) view.put(object);
+    for (const object of objects) {
+      const id = `${object.kind} ${keyOf(object)}`;
+      if (seen.has(id)) unreadable.push(duplicate(object));
+      else view.put(object);
+      seen.add(id);
+    }
     unreadable.push(...problems, ...(syntax === null ? [] : [syntax]));
   }
   return unreadable;

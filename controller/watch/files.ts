@@ -254,7 +254,8 @@ function merge(records: Iterable<FileRecord>): { objects: Map<string, AnyObject>
   return { objects, unreadable };
 }
 
-function duplicate({ kind, metadata: { namespace, name } }: AnyObject): ReadProblem {
+/** What is said of an object that is there once more. */
+export function duplicate({ kind, metadata: { namespace, name } }: AnyObject): ReadProblem {
   const message = `the ${kind} ${namespace}/${name} is there twice; the first, in the order of file names, is used`;
   return { code: 'ObjectDuplicate', kind, namespace, name, field: '', message };
 }

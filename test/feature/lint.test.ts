@@ -84,6 +84,12 @@ test('lint of a folder: all manifests below it, as standalone serves them', () =
   const { status, stdout, stderr } = lint('', '--file', folder);
   assert.deepEqual([status, stdout], [0, ''], stderr);
   assert.equal(lint('', '--file', join(folder, 'below')).status, 1, 'without its Service');
+  writeFileSync(join(folder, 'below', 'later.yml'), toYaml(good.slice(-1)).replaceAll('web.example', 'a b'));
+  const twice = lint('', '--file', folder).stdout;
+  assert.match(
+    twice,
+    /^error {3}ObjectDuplicate: Ingress default\/web: the Ingress default\/web is there twice; .+\n$/,
+  );
 });
 
 test('a file that is not there is one line', () => {
