@@ -21,9 +21,10 @@ import { waitOver } from './tryclock.ts';
 const mostStreams = 1_024;
 /**
  * Streams that we reset, of early answers and of clients that gave up: servers against rapid resets (CVE-2023-44487) end the
- * connection for all who are on it, nghttp2 after a thousand. Half, because what is in progress then may be reset, too.
+ * connection for all who are on it, Envoy after 250 that had no answer yet, nghttp2 after a thousand. Fewer, because what is in progress
+ * then may be reset, too.
  */
-const mostResets = 500;
+const mostResets = 200;
 /** The unread bytes of so many fit into the connection's window together: none of them ever holds up another. */
 const windows = {
   streamWindowBytes: 65_535,

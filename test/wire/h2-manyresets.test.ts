@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import * as http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
-import { frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
+import { errorCodes, frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Client } from '../kit/h2client.ts';
 import { frame } from '../kit/h2pair.ts';
@@ -66,6 +66,59 @@ test('a backend made of nghttp2, which ends a connection after a thousand resets
   assert.deepEqual([...statuses], [401]);
   // Who was on the first connection all the time still is.
   for (const stream of waiting) if (!stream.destroyed) stream.respond({ ':status': 204 }, { endStream: true });
+  assert.deepEqual((await other.answered(1)).statuses, [204]);
+  assert.equal(waiting.length, 1);
+});
+
+test('a backend behind Envoy, which ends a connection after 250 resets of requests without an answer, loses no other to them', async () => {
+  const server = http2.createServer();
+  const sessions: http2.ServerHttp2Session[] = [];
+  const waiting: http2.ServerHttp2Stream[] = [];
+  let asked = 0;
+  server.on('session', (session) => {
+    sessions.push(session);
+    session.on('error', () => undefined);
+    let resets = 0;
+    session.on('stream', (stream: http2.ServerHttp2Stream, headers) => {
+      stream.on('error', () => undefined);
+      if (headers[':path'] === '/waits') waiting.push(stream);
+      else asked++;
+      stream.on('aborted', () => {
+        if (++resets === 250) session.destroy();
+      });
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const gateway = await testGateway([
+    ...plainTable([{ address: '127.0.0.1', port: (server.address() as AddressInfo).port }]),
+    row('backend', { id: 'b', protocol: 'h2c' }),
+  ]);
+  const stop = () => {
+    for (const session of sessions) session.destroy();
+    server.close();
+  };
+  opened.push({ stop }, gateway);
+  const open = async () => {
+    const client = await H2Client.open({ port: gateway.port });
+    opened.push({ stop: () => client.destroy() });
+    client.greet();
+    return client;
+  };
+  const other = await open();
+  other.send(other.headers(1, lines('GET').with(2, ':path: /waits')));
+  await waitUntil(() => waiting.length === 1, 'the request that waits');
+  const cancel = Buffer.from([0, 0, 0, errorCodes.cancel]);
+  for (let round = 1; round <= 30; round++) {
+    // Of as many clients as it takes: none is as impatient as to be sent away.
+    const client = await open();
+    const ids = Array.from({ length: 10 }, (_, i) => 1 + 2 * i);
+    client.send(...ids.map((id) => client.headers(id, lines('GET'))));
+    await waitUntil(() => asked === 10 * round, 'the requests at the backend');
+    client.send(...ids.map((id) => frame(frameTypes.rstStream, 0, id, cancel)));
+    await waitUntil(() => gateway.records.length === 10 * round, 'them to be given up');
+  }
+  waiting[0]?.respond({ ':status': 204 }, { endStream: true });
   assert.deepEqual((await other.answered(1)).statuses, [204]);
   assert.equal(waiting.length, 1);
 });
