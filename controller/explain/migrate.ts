@@ -73,6 +73,7 @@ export function migrateValues(given: Tree): Migration {
     if (rule.does === 'ignore') return ignored(from, rule.why);
     if (rule.does === 'refuse') return todo(from, rule.advice);
     if (value === null) return ignored(from, nothing);
+    if (isFlag(path) && /\$\(\w+\)/.test(String(value))) return todo(from, ownVariable);
     const forms = formsOf(path, value);
     const places = rule.to.map((to) => [...to.split('.'), ...path.slice(depth)]);
     for (const place of places) {
@@ -91,6 +92,9 @@ export function migrateValues(given: Tree): Migration {
     return { from, verdict: to.length === 1 && to[0] === from ? 'same' : 'moved', to, says: rule.but ?? '' };
   }
 }
+
+const ownVariable =
+  'It is made of a variable of the pods of ingress-nginx, which ours do not have: write out what it stands for.';
 
 const ownScope =
   'Without, it is the namespace of the release, another one here: name it in controller.scope.namespaces.';

@@ -58,6 +58,12 @@ const told: [about: string, given: object, path: string, value: unknown][] = [
     'own.example/nginx',
   ],
   [
+    'a name that is made of a variable of the pod',
+    { extraArgs: { 'default-ssl-certificate': '$(POD_NAMESPACE)/wildcard' } },
+    'controller.defaultSslCertificate',
+    undefined,
+  ],
+  [
     'a name that is none',
     { extraArgs: { 'default-ssl-certificate': '' } },
     'controller.defaultSslCertificate',
