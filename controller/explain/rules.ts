@@ -49,17 +49,11 @@ const ofProxies = [
     'autoscalingTemplate',
     'keda',
   ],
-  ...[
-    'extraEnvs',
-    'extraVolumes',
-    'extraVolumeMounts',
-    'extraContainers',
-    'extraInitContainers',
-    'terminationGracePeriodSeconds',
-  ],
+  ...['extraVolumeMounts', 'extraContainers', 'extraInitContainers', 'terminationGracePeriodSeconds'],
 ];
 
 const taken = 'ingress-nginx has it; set it at proxy.service, or ask for another, when that is gone.';
+const ownNamespace = 'Secrets and ConfigMaps that it names must be in the namespace of the release, too';
 const ownName = 'both installations would have the names; those of the release do';
 const ownImage = 'an image of ingress-nginx; ours are image and edge.image';
 const ownProbes = 'probes come with the chart';
@@ -73,7 +67,8 @@ const ownClass = 'the class stays with ingress-nginx, and is served, too';
 
 /** By path there; the longest that leads to a value decides, and the keys below it go with it. */
 export const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
-  ...keep('commonLabels', 'imagePullSecrets', 'namespaceOverride', 'portNamePrefix', 'tcp', 'udp', 'rbac.create'),
+  ...move('imagePullSecrets', 'imagePullSecrets', ownNamespace),
+  ...keep('commonLabels', 'namespaceOverride', 'portNamePrefix', 'tcp', 'udp', 'rbac.create'),
   ...unless('registry.k8s.io', move('global.image.registry', 'global.imageRegistry', 'our images must be there, too')),
   ...ignore(
     ownName,
@@ -106,6 +101,7 @@ export const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
     ),
   ),
   ...ofProxies.flatMap((key) => move(`controller.${key}`, `proxy.${key}`)),
+  ...['extraEnvs', 'extraVolumes'].flatMap((key) => move(`controller.${key}`, `proxy.${key}`, ownNamespace)),
   ...['nodeSelector', 'tolerations', 'priorityClassName'].flatMap((key) =>
     move(`controller.${key}`, [`controller.${key}`, `proxy.${key}`]),
   ),
