@@ -14,8 +14,8 @@ export class BeatSocket {
   readonly #options: BeatSocketOptions;
   /** By whether they are of IPv6. */
   readonly #sockets = new Map<boolean, Socket>();
-  /** Somebody else has the port of that family; it is tried again. */
-  readonly #taken = new Map<boolean, string>();
+  /** Why those of a family that the machine has could not be opened, as somebody else has the port; they are tried again. */
+  readonly #failed = new Map<boolean, string>();
   /** Why the machine does not have a family. */
   #absence: string | null = null;
   #retry: NodeJS.Timeout | null = null;
@@ -33,8 +33,8 @@ export class BeatSocket {
 
   /** Why nobody is heard, by a family that the machine has; null: whoever speaks. */
   get failure(): string | null {
-    const [taken] = this.#taken.values();
-    return taken ?? (this.#sockets.size > 0 ? null : this.#absence);
+    const [failed] = this.#failed.values();
+    return failed ?? (this.#sockets.size > 0 ? null : this.#absence);
   }
 
   send(datagram: Buffer, address: string, port: number): void {
@@ -49,8 +49,8 @@ export class BeatSocket {
 
   async #openAll(families: readonly boolean[]): Promise<void> {
     for (const isV6 of families) await this.#open(isV6);
-    if (this.#taken.size === 0 || this.#isClosed) return;
-    this.#retry = setTimeout(() => void this.#openAll([...this.#taken.keys()]), retryMs);
+    if (this.#failed.size === 0 || this.#isClosed) return;
+    this.#retry = setTimeout(() => void this.#openAll([...this.#failed.keys()]), retryMs);
   }
 
   async #open(isV6: boolean): Promise<void> {
@@ -62,11 +62,11 @@ export class BeatSocket {
       await isBound;
     } catch (error) {
       socket.close();
-      if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') this.#taken.set(isV6, reasonOf(error));
-      else this.#absence = reasonOf(error);
+      if (absent.has((error as NodeJS.ErrnoException).code)) this.#absence = reasonOf(error);
+      else this.#failed.set(isV6, reasonOf(error));
       return;
     }
-    this.#taken.delete(isV6);
+    this.#failed.delete(isV6);
     if (this.#isClosed) {
       socket.close();
       return;
@@ -79,3 +79,5 @@ export class BeatSocket {
 }
 
 const retryMs = 2_000;
+/** What a kernel says of a family that it does not have. */
+const absent = new Set<string | undefined>(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL']);
