@@ -46,7 +46,7 @@ import type { ClusterView } from './watch/view.ts';
 type Settings = Leveled<ValuesOf<typeof controllerFlags>>;
 
 /**
- * `sluice controller`: wires watch, translate, publish and status together. Returns after SIGTERM or SIGINT.
+ * `sluice controller`: wires watch, translate, publish and status together. Returns after SIGTERM, SIGINT or SIGHUP.
  *
  * @throws When there is no usable kubeconfig or a port is taken. An API server that does not answer is waited for.
  */
@@ -296,6 +296,8 @@ function endSignal(): AbortSignal {
       ending.abort();
     });
   }
+  // Of a terminal that is closed: its shell sends it, and then the kernel, too.
+  process.on('SIGHUP', () => ending.abort());
   return ending.signal;
 }
 

@@ -15,8 +15,8 @@ export interface EdgeProcessOptions extends Omit<EdgeOptions, 'log' | 'isPlanLiv
 }
 
 /**
- * `sluice edge`: the agent of a node that follows a controller. Returns after SIGTERM or SIGINT; a second signal ends it now.
- * The rules stay in force.
+ * `sluice edge`: the agent of a node that follows a controller. Returns after SIGTERM, SIGINT or SIGHUP; a second signal of the former
+ * two ends it now. The rules stay in force.
  * @throws as startEdge
  */
 export async function runEdge(options: EdgeProcessOptions): Promise<void> {
@@ -40,9 +40,10 @@ export async function runEdge(options: EdgeProcessOptions): Promise<void> {
   });
   edge.addMetrics(async () => (stream === null ? '' : streamFigures(stream.state())));
   log.info({ admin: edge.adminPort, services: options.services }, 'started');
-  const signal = await endSignal();
+  // The last is that of a terminal that was closed.
+  const signal = await endSignal('SIGHUP');
   log.info({ signal }, 'stopping');
-  process.once(signal, () => process.exit(1));
+  for (const again of ['SIGTERM', 'SIGINT'] as const) process.once(again, () => process.exit(1));
   await stream.stop();
   await edge.stop();
   log.info({}, 'stopped; the rules stay in force');

@@ -80,6 +80,17 @@ describe('the leader of two controllers is killed', { skip, timeout: 240_000 }, 
     }
   });
 
+  test('one whose terminal is closed leaves its Lease to whoever comes', async () => {
+    other.process.signal('SIGHUP');
+    other.process.signal('SIGHUP');
+    assert.deepEqual(await other.process.ended(), { code: 0, signal: null });
+    const { body } = await rig.api.call(
+      'GET',
+      '/apis/coordination.k8s.io/v1/namespaces/default/leases/sluice-controller',
+    );
+    assert.equal((body['spec'] as Record<string, unknown>)['holderIdentity'], '');
+  });
+
   /** What a controller says first to somebody who holds a table with this hash. */
   async function firstLine(publish: number, hash: string): Promise<string> {
     const ca = await readFile(rig.file('ca.crt'), 'utf8');
