@@ -13,6 +13,12 @@ const seed = Number(process.env['FUZZ_SEED'] ?? 20261121);
 /** Fewer runs than this in a share of a minute: the property hangs, and proves nothing. */
 const fewestRuns = 20;
 
+/**
+ * A place, from 0 to less than 1, every part as likely as every other. fc.double takes all doubles for alike, of which nine
+ * in ten are next to nothing.
+ */
+export const anyPlace: fc.Arbitrary<number> = fc.nat({ max: 9_999 }).map((parts) => parts / 10_000);
+
 /** Checks a property for its share (0 to 1) of the time. The seed of a failure is in its message. */
 export async function fuzzed(
   context: TestContext,
