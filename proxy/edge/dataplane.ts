@@ -92,6 +92,7 @@ export class DataPlane {
           { err: reasonOf(error) },
           'a change of the rules was refused; the whole table is written',
         );
+        this.#isInSync = false;
         await this.#sync(this.#renderer.whole());
       }
     });
@@ -107,11 +108,12 @@ export class DataPlane {
         return this.#tidy();
       }
       if (this.#isInSync) this.#options.log.warn({}, 'somebody else has changed our table; it is written anew');
+      this.#isInSync = false;
       await this.#sync(this.#renderer.whole());
     });
   }
 
-  /** Writes the whole table, whatever the kernel has. */
+  /** Writes the whole table, whatever the kernel has. What is in force stays so until this has taken its place, all at once. */
   restore(): Promise<void> {
     return this.#inTurn(() => this.#sync(this.#renderer.whole()));
   }
@@ -121,7 +123,6 @@ export class DataPlane {
     const stamp = `flush set ${table} state\nadd element ${table} state { ${this.#stamp} }\n`;
     const rest = [stamp, ...whole.texts()];
     const layout = layoutText(this.#options);
-    this.#isInSync = false;
     this.#figures.syncs++;
     if (this.#canAdopt) {
       try {
