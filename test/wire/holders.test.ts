@@ -149,7 +149,7 @@ async function othersAreServed(): Promise<void> {
 const sink = 'GET /sink HTTP/1.1\r\nHost: gw.test\r\n\r\n';
 
 test('TLS to backends counts for memory, and for the requests that it is for', async () => {
-  const start = await begin(224, { connections: 4_000, perSecond: 1_000 }, sink.replace('gw', 'secure'));
+  const start = await begin(224, { connections: 4_000, perSecond: 400 }, sink.replace('gw', 'secure'));
   const [worker = 0] = childrenOf(sluice.process.pid);
   start();
   await othersAreServed();
