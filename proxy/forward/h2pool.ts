@@ -47,13 +47,18 @@ export class H2Pool implements Target {
     const opening = this.#withRoom(nowMs, 'opening');
     if (opening !== null) return opening.take();
     const isFull = this.#connections.length > 0 && this.circuit?.isFull('connections');
-    if (isFull) return this.#withRoom(nowMs, 'narrow')?.take() ?? null;
+    if (isFull) return this.takeNarrow(nowMs);
     if (this.circuit !== null) this.circuit.connections++;
     const connection = new H2Connection(this.#engine, this, this.tls !== null, keeping, nowMs, connectMs);
     this.#connections.push(connection);
     this.#engine.pools.sweep.add(connection);
     dial(connection, endpoint, this, 'h2');
     return connection.take();
+  }
+
+  /** For who would be refused otherwise: a stream of a connection whose window others have filled. */
+  takeNarrow(nowMs: number): H2Stream | null {
+    return this.#withRoom(nowMs, 'narrow')?.take() ?? null;
   }
 
   /** Whether `take` gives one. */

@@ -125,8 +125,13 @@ export class Pools {
    */
   open(exchange: Exchange, endpoint: EndpointState, nowMs: number): UpstreamSide | null {
     const backend = exchange.backend as LiveBackend;
-    if (backend.state.circuit.isFull('pending')) return null;
+    if (backend.state.circuit.isFull('pending')) return this.#narrow(exchange, endpoint, nowMs);
     return this.#dial(exchange, endpoint, nowMs) ?? new Waiting(this.#engine, endpoint, backend);
+  }
+
+  #narrow(exchange: Exchange, endpoint: EndpointState, nowMs: number): UpstreamSide | null {
+    const pool = this.#poolOf(exchange, endpoint);
+    return pool instanceof H2Pool ? pool.takeNarrow(nowMs) : null;
   }
 
   /** Whether `take` gives a request something whose try is about to end. */

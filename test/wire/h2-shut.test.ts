@@ -17,6 +17,7 @@ after(async () => {
 async function rig(
   sendMs: number,
   connections: number,
+  pending: number,
 ): Promise<{ port: number; backend: SessionBackend; first: SessionEnd }> {
   const ends: SessionEnd[] = [];
   const backend = await SessionBackend.start(() => {
@@ -32,7 +33,7 @@ async function rig(
   const timeouts = { connectMs: 5_000, sendMs, readMs: 60_000, tryMs: 0, requestMs: 0, tunnelMs: 0 };
   const gateway = await testGateway([
     ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
-    row('backend', { id: 'b', protocol: 'h2c', circuit: { connections, pending: 0, requests: 0, retries: 0 } }),
+    row('backend', { id: 'b', protocol: 'h2c', circuit: { connections, pending, requests: 0, retries: 0 } }),
     row('route', { id: 'r', timeouts }),
   ]);
   opened.push(backend, gateway);
@@ -45,7 +46,7 @@ const post = (path: string, bytes: number) =>
   `POST ${path} HTTP/1.1\r\nHost: gw.test\r\nContent-Length: ${bytes}\r\nConnection: close\r\n\r\n${'a'.repeat(bytes)}`;
 
 test('a connection whose window stays closed when nothing is under way is not used again', async () => {
-  const { port, backend, first } = await rig(300, 0);
+  const { port, backend, first } = await rig(300, 0, 0);
   assert.equal((await exchange({ port }, post('/early', 2 * plainWindowBytes))).status, 200);
   await waitUntil(() => first.events.some((event) => event.startsWith('3 reset')), 'the upload to be given up');
   assert.equal((await exchange({ port }, post('/next', 10))).status, 200);
@@ -53,7 +54,7 @@ test('a connection whose window stays closed when nothing is under way is not us
 });
 
 test('nor is one by which an upload came no further while others wait, where there may be but one', async () => {
-  const { port, backend, first } = await rig(300, 1);
+  const { port, backend, first } = await rig(300, 1, 0);
   const waiting = await RawClient.open({ port });
   opened.push({ stop: async () => waiting.destroy() });
   waiting.send(get('/wait', 'gw.test'));
@@ -66,11 +67,22 @@ test('nor is one by which an upload came no further while others wait, where the
 });
 
 test('who has the whole window of a connection keeps nobody else waiting', async () => {
-  const { port, backend, first } = await rig(60_000, 0);
+  const { port, backend, first } = await rig(60_000, 0, 0);
   const stuck = await RawClient.open({ port });
   opened.push({ stop: async () => stuck.destroy() });
   stuck.send(post('/stuck', 2 * plainWindowBytes));
   await waitUntil(() => first.bodies.get(3)?.length === plainWindowBytes, 'the window to be closed');
   assert.equal((await exchange({ port }, post('/next', 10))).status, 200);
   assert.equal(backend.connections, 2);
+});
+
+test('nor is anybody refused for it, where few may wait for a connection', async () => {
+  const { port, first } = await rig(60_000, 0, 1);
+  const clients = await Promise.all(Array.from({ length: 4 }, () => RawClient.open({ port })));
+  const [stuck, ...others] = clients as [RawClient, ...RawClient[]];
+  for (const client of clients) opened.push({ stop: async () => client.destroy() });
+  stuck.send(post('/stuck', 2 * plainWindowBytes));
+  await waitUntil(() => first.bodies.get(3)?.length === plainWindowBytes, 'the window to be closed');
+  for (const client of others) client.send(get('/warm', 'gw.test'));
+  for (const client of others) assert.equal((await client.response()).status, 200);
 });
