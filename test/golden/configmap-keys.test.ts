@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type ConfigKeyName, configKeys } from '../../controller/configmap/registry.ts';
+import { dashed } from '../../controller/ops/settings.ts';
 import { Translator } from '../../controller/translate/translator.ts';
+import { Limits } from '../../proxy/listen/limits.ts';
 import type { Row } from '../../proxy/table/rows.ts';
 import { optionsOf, readObjects, viewOf } from './translating.ts';
 
@@ -120,6 +122,25 @@ for (const [name, [value, fields, beside = {}]] of Object.entries(effects)) {
     }
   });
 }
+
+test('a key with the value that the reference page calls its default changes nothing', () => {
+  const limits = Limits.parse({});
+  const limitByFlag = new Map(Object.entries(limits).map(([key, value]) => [`--limit-${dashed(key)}`, value]));
+  const names: string[] = [];
+  for (const [name, [, , beside = {}]] of Object.entries(effects)) {
+    const { default: standard, flag, parse } = configKeys[name as ConfigKeyName];
+    const value = parse(standard);
+    // Some defaults are told in words, and one in a word that Node has for its own choice.
+    if (value === undefined || value === 'auto') continue;
+    names.push(name);
+    const limit = limitByFlag.get(flag ?? '');
+    // Each of these alone turns it on.
+    const others = name.startsWith('hsts-') ? { hsts: 'true' } : beside;
+    if (limit === undefined) assert.deepEqual(rowsWith({ ...others, [name]: standard }), rowsWith(others), name);
+    else assert.equal(value, limit, name);
+  }
+  assert.ok(names.length > 40, `${names}`);
+});
 
 test('a time of nginx has units or none, and one that no timer holds is refused', () => {
   const times = { '7': 7_000, '7ms': 7, '7s': 7_000, '7m': 420_000, '7h': 25_200_000, '1d': 86_400_000, '0': 0 };
