@@ -36,6 +36,11 @@ function firstBecause(winner: Route, other: Route): string {
   if (!winner.hostIds.some((id) => other.hostIds.includes(id))) return 'a narrower host goes first';
   const kinds = ['exact', 'regex', 'element', 'prefix'];
   const [one, two] = [winner.match.path, other.match.path];
+  const isPlaced = [one, two].some((path) => path.type === 'regex' && path.place !== null);
+  if (isPlaced && one.type !== 'exact' && lengthOf(winner) !== lengthOf(other))
+    return 'what surely says more goes first';
+  if (isPlaced && one.type !== 'exact' && one.type !== two.type)
+    return 'a prefix goes before a pattern that says as much';
   if (one.type !== two.type && [one.type, two.type].some((type) => type === 'exact' || type === 'regex')) {
     const first = kinds.indexOf(one.type) < kinds.indexOf(two.type) ? one.type : two.type;
     return first === 'exact' ? 'an exact path goes first' : 'a pattern goes before prefixes';
@@ -51,6 +56,7 @@ function firstBecause(winner: Route, other: Route): string {
 }
 
 function lengthOf({ match }: Route): number {
+  if (match.path.type === 'regex') return match.path.place ?? Number.POSITIVE_INFINITY;
   return normaliseRulePath(match.path.value).replace(/\/$/, '').length;
 }
 

@@ -7,13 +7,13 @@ export function certainOf(text: string): string {
 }
 
 /**
- * How many characters of a path a text surely says, from the beginning on: those that are certain, and those after a dot that stands
+ * How many bytes of a path a text surely says, from the beginning on: those that are certain, and those after a dot that stands
  * for one character, as in "/.well-known/" where nobody meant an expression.
  */
 export function saidBy(text: string): number {
   if (isVague(text)) return 0;
   const [beginning = ''] = /^(?:[^\\^$|?*+()[\]{}](?![?*{]))*/u.exec(text) ?? [];
-  return beginning.replaceAll('.', '').length;
+  return Buffer.byteLength(beginning.replaceAll('.', ''));
 }
 
 /** Nothing is certain: what is quoted (\Q) may hold anything, and one of several alternatives need not be. */

@@ -2,7 +2,7 @@ import type { Host } from '#table/listener.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import type { Row } from '#table/rows.ts';
-import { certainOf, saidBy } from './certain.ts';
+import { certainOf } from './certain.ts';
 import type { HostAuth } from './clientauth.ts';
 import {
   closedPassthrough,
@@ -21,7 +21,7 @@ import { ageBeside, type HostShares, namespaceOf, ownerOf, sharesOf } from './ow
 import { isPassthrough, passthroughRow, settlePassthrough } from './passthrough.ts';
 import { problem } from './problems.ts';
 import { type HostFacts, isRegex, matchOf, type RouteRows, rewriteOf, routeOf, sourceFilters } from './route.ts';
-import { beginningOf, patternsOf, type RegexRule, shielded, yielding } from './shield.ts';
+import { placed, type RegexRule, subjectOf, yielding } from './shield.ts';
 import { routeRetry, routeTimeouts } from './waits.ts';
 
 /** Everything that one hostname is made of. */
@@ -56,6 +56,7 @@ export function compileHost(
   const facts: HostFacts = {
     hostId,
     regex: shares.oldest !== null && causes.get(shares.oldest) !== undefined ? 'host' : null,
+    regexSince: '',
     hasTls: tls.isSet,
     deniedBackendId: closing === null ? null : `${hostId}#denied`,
     isPassedThrough: root !== null,
@@ -63,10 +64,10 @@ export function compileHost(
   const factsOf = (draft: Draft): HostFacts => {
     const hasTls = tls.isSet || tls.guestNamespaces.has(namespaceOf(draft));
     const regex = facts.regex ?? (causes.has(draft) ? 'guest' : null);
-    if (auth.unproven.has(draft)) {
-      return { ...facts, regex, hasTls, deniedBackendId: facts.deniedBackendId ?? `${hostId}#unproven` };
-    }
-    return hasTls === facts.hasTls && regex === facts.regex ? facts : { ...facts, regex, hasTls };
+    const regexSince = regex === 'guest' ? (causes.get(draft)?.age ?? '') : '';
+    const deniedBackendId = facts.deniedBackendId ?? (auth.unproven.has(draft) ? `${hostId}#unproven` : null);
+    const isAsHost = hasTls === facts.hasTls && regex === facts.regex && deniedBackendId === facts.deniedBackendId;
+    return isAsHost ? facts : { ...facts, regex, regexSince, hasTls, deniedBackendId };
   };
   const problems: Problem[] = [
     ...tls.problems,
@@ -94,14 +95,10 @@ export function compileHost(
   for (const draft of drafts) problems.push(...overruled(draft, suites, shares, hostname, 'ssl-ciphers'));
 
   const paths = pathsOf(drafts, hostname).map(({ draft, path }) => ({ draft, path, facts: factsOf(draft) }));
-  const patterns = patternsOf(
-    paths.flatMap(({ draft, path, facts: { regex } }) =>
-      regex === 'guest' && path.kind !== 'default' ? [{ text: path.path, age: draft.age }] : [],
-    ),
-  );
-  const shieldable = new Set<Route>();
   const regexRules: RegexRule[] = [];
   const claims = new Map<string, Draft>();
+  /** Ages of the same, in lower case. */
+  const claimedSince = new Map<string, string>();
   for (const { draft, path, facts } of paths) {
     const isPattern = isRegex(path, facts);
     const fault = isPattern ? routeRows.regexFaultOf(path) : undefined;
@@ -109,7 +106,7 @@ export function compileHost(
       refusals.push({ draft, path, fault });
       continue;
     }
-    const match = matchOf(path, isPattern);
+    const match = matchOf(path, facts);
     const key = `${match.type === 'exact' ? 'exact' : 'path'} ${match.value}`;
     const winner = winners.get(key);
     if (winner !== undefined) {
@@ -126,14 +123,14 @@ export function compileHost(
       regexRules.push({ route, text: path.path, age: draft.age, namespace: namespaceOf(draft) });
       continue;
     }
-    shieldable.add(route);
-    if (!claims.has(path.path.toLowerCase())) claims.set(path.path.toLowerCase(), draft);
+    claims.set(path.path, draft);
+    const folded = path.path.toLowerCase();
+    if (!claimedSince.has(folded)) claimedSince.set(folded, draft.age);
   }
   for (const { draft, path, facts } of paths) {
     if (facts.regex !== 'guest' || !isRegex(path, facts) || routeRows.regexFaultOf(path) !== undefined) continue;
-    const beginning = beginningOf(path.path);
-    const winner = claims.get(beginning);
-    if (winner === undefined || winner.age > draft.age || saidBy(path.path) > beginning.length) continue;
+    const winner = claims.get(subjectOf(path.path) ?? '');
+    if (winner === undefined || winner.age > draft.age) continue;
     problems.push(problem('PathConflict', pathSource(path), { path: path.path, host: hostname, winner: winner.key }));
   }
 
@@ -156,10 +153,9 @@ export function compileHost(
   problems.push(...regexWarnings(causes, hostname), ...unsentCookies([...causes.keys()], hostname));
   if (fallback !== null && !winners.has('path /')) routes.push(fallbackRoute(hostname, fallback, facts, options));
 
-  const moved =
-    facts.regex !== null && shares.guests.length > 0
-      ? yielding(regexRules, ownerOf(shares).owner)
-      : new Map([...(patterns.size === 0 ? [] : shieldable)].map((route) => [route, shielded(route, patterns)]));
+  const isYielding = facts.regex !== null && shares.guests.length > 0;
+  const moved = isYielding ? yielding(regexRules, ownerOf(shares).owner) : new Map<Route, Route>();
+  for (const rule of facts.regex === null ? regexRules : []) moved.set(rule.route, placed(rule, claimedSince));
   const host: Host = {
     id: hostId,
     source: drafts[0]?.hosts.get(hostname) ?? fallback?.source ?? null,
@@ -283,6 +279,7 @@ function appRootRoute(draft: Draft, hostname: string, options: TranslateOptions)
   const facts: HostFacts = {
     hostId: `ingress/${hostname}`,
     regex: null,
+    regexSince: '',
     hasTls: false,
     deniedBackendId: null,
     isPassedThrough: false,
@@ -351,7 +348,7 @@ function fallbackRoute(
     source: fallback.source,
     hostIds: [facts.hostId],
     match: {
-      path: facts.regex !== null ? { type: 'regex', value, ignoreCase: true } : { type: 'element', value },
+      path: facts.regex !== null ? { type: 'regex', value, ignoreCase: true, place: null } : { type: 'element', value },
       methods: null,
       headers: [],
       query: [],

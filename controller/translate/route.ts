@@ -5,7 +5,7 @@ import type { Draft, DraftPath } from './draft.ts';
 import type { TranslateOptions } from './options.ts';
 import { isPassthrough } from './passthrough.ts';
 import { regexFault } from './regexcheck.ts';
-import { guestPrecedence } from './shield.ts';
+import { guestPrecedence, placeOf } from './shield.ts';
 import { sourcesOf } from './sources.ts';
 import { routeRetry, routeTimeouts } from './waits.ts';
 
@@ -17,6 +17,8 @@ export interface HostFacts {
    * its own namespace does, on a host of others, where it must not go before what they say more of. null: none is.
    */
   regex: 'host' | 'guest' | null;
+  /** Age of the Ingress for which a guest's are; '' otherwise. */
+  regexSince: string;
   hasTls: boolean;
   /** Backend row that closes every path; null: open. */
   deniedBackendId: string | null;
@@ -25,8 +27,11 @@ export interface HostFacts {
 }
 
 /** The condition of a path. On a regex host the pathType does not matter any more. */
-export function matchOf(path: DraftPath, isPattern: boolean): PathMatch {
-  if (isPattern) return { type: 'regex', value: path.path, ignoreCase: true };
+export function matchOf(path: DraftPath, facts: HostFacts): PathMatch {
+  if (isRegex(path, facts)) {
+    const place = facts.regex === 'guest' ? placeOf(path.path) : null;
+    return { type: 'regex', value: path.path, ignoreCase: true, place };
+  }
   if (path.kind === 'exact') return { type: 'exact', value: path.path };
   // "/foo/" does not cover "/foo": that is redirected (see host.ts).
   if (path.path.length > 1 && path.path.endsWith('/')) return { type: 'prefix', value: path.path };
@@ -78,6 +83,7 @@ export class RouteRows {
 function isSame(a: HostFacts, b: HostFacts): boolean {
   return (
     a.regex === b.regex &&
+    a.regexSince === b.regexSince &&
     a.hasTls === b.hasTls &&
     a.deniedBackendId === b.deniedBackendId &&
     a.isPassedThrough === b.isPassedThrough
@@ -93,7 +99,7 @@ export function routeOf(draft: Draft, path: DraftPath, facts: HostFacts, options
     id: path.routeId,
     source: path.source,
     hostIds: [facts.hostId],
-    match: { path: matchOf(path, isRegex(path, facts)), methods: null, headers: [], query: [] },
+    match: { path: matchOf(path, facts), methods: null, headers: [], query: [] },
     precedence: precedenceOf(path, age, facts),
     filters: isDenied
       ? []
@@ -123,7 +129,9 @@ function redirectsOf({ isPassedThrough }: HostFacts, { httpRedirectStatus }: Tra
 function precedenceOf(path: DraftPath, age: string, facts: HostFacts): Route['precedence'] {
   if (path.kind === 'default' || !isRegex(path, facts)) return { priority: 0, order: age };
   const order = `${descending(path.path)}|${age}`;
-  return facts.regex === 'guest' ? guestPrecedence(path.path, order) : { priority: path.path.length, order };
+  return facts.regex === 'guest'
+    ? guestPrecedence(path.path, facts.regexSince, order)
+    : { priority: path.path.length, order };
 }
 
 /** Text that sorts in the opposite order among texts of one length. */

@@ -2,55 +2,47 @@ import type { Route } from '#table/route.ts';
 import { certainOf, saidBy } from './certain.ts';
 import { compareText } from './problems.ts';
 
-/** What paths surely begin with that are taken as regular expressions, in lower case → age of the oldest Ingress. */
-export type Patterns = ReadonlyMap<string, string>;
-
-/** @param paths texts of regular expressions, by the age of their Ingress */
-export function patternsOf(paths: readonly { text: string; age: string }[]): Patterns {
-  const patterns = new Map<string, string>();
-  for (const { text, age } of [...paths].sort((a, b) => compareText(a.age, b.age))) {
-    const certain = beginningOf(text);
-    if (!patterns.has(certain)) patterns.set(certain, age);
-  }
-  return patterns;
-}
-
-/**
- * The matcher tries all regular expressions of a host before all prefixes. So that those of a guest take nothing that somebody
- * else's path says more of, that path becomes a regular expression, too: one that means the same, and goes before by its length.
- * @param route of an element or a prefix
- * @returns the same route where none of the patterns can come before it
- */
-export function shielded(route: Route, patterns: Patterns): Route {
-  const { path } = route.match;
-  const text = decoded(path.value);
-  if (text === null || !isBelow(text.toLowerCase(), patterns)) return route;
-  const escaped = text.replace(/[\\^$.|?*+()[\]{}]/g, '\\$&').replace(/[\udc80-\udcff]/gu, byteEscape);
-  const value = path.type === 'element' && text !== '/' ? `${escaped}(?:/|$)` : escaped;
-  // The proxy takes none that is longer.
-  if (value.length > 512) return route;
-  const { order } = route.precedence;
-  const older = patterns.get(text.toLowerCase());
-  const isFirst = older === undefined || compareText(order, older) < 0;
-  return {
-    ...route,
-    match: { ...route.match, path: { type: 'regex', value, ignoreCase: false } },
-    // Those of guests begin with digits.
-    precedence: { priority: text.length, order: `${isFirst ? '!' : '~'}${order}` },
-  };
-}
-
 /**
  * What paths begin with that an expression matches, in lower case; up to the first character beyond ASCII, for those are folded
  * byte by byte.
  */
-export function beginningOf(text: string): string {
+function beginningOf(text: string): string {
   return (/^[\x00-\x7f]*/.exec(certainOf(text))?.[0] ?? '').toLowerCase();
 }
 
-/** How a guest's regular expression goes among others: by what it surely says, then as on a host of its own. */
-export function guestPrecedence(text: string, order: string): Route['precedence'] {
-  return { priority: saidBy(text), order: `${String(9999 - text.length).padStart(4, '0')}|${order}` };
+/**
+ * Where a guest's regular expression goes among the prefixes of a host, so that it takes nothing that somebody else's path says as
+ * much of, or more: the matcher would try it before all of them.
+ */
+export function placeOf(text: string): number {
+  const said = saidBy(text);
+  // "/" says one character of a path and is an element of none.
+  return said === 1 ? 0 : said;
+}
+
+/** The path that says of a request just what an expression surely does; null: none does. */
+export function subjectOf(text: string): string | null {
+  const certain = certainOf(text);
+  return saidBy(text) === Buffer.byteLength(certain) ? certain : null;
+}
+
+/**
+ * The route of a guest's expression, before the path that says as much where that is younger.
+ * @param claimedSince ages of paths, in lower case
+ */
+export function placed({ route, text, age }: RegexRule, claimedSince: ReadonlyMap<string, string>): Route {
+  const { path } = route.match;
+  const since = claimedSince.get(subjectOf(text)?.toLowerCase() ?? '');
+  if (path.type !== 'regex' || since === undefined || since < age) return route;
+  return { ...route, match: { ...route.match, path: { ...path, place: saidBy(text) + 1 } } };
+}
+
+/**
+ * How a guest's regular expression goes among others: by what it surely says, then by whose are older, then as on a host of its own.
+ * @param since age of the Ingress for which those of its namespace are expressions
+ */
+export function guestPrecedence(text: string, since: string, order: string): Route['precedence'] {
+  return { priority: saidBy(text), order: `${since}|${String(9999 - text.length).padStart(4, '0')}|${order}` };
 }
 
 /** A rule of a host on which every path is a regular expression. */
@@ -67,7 +59,7 @@ export interface RegexRule {
  * @param owner namespace of the host; nothing of it is moved
  * @returns routes in the place of those that are moved
  */
-export function yielding(rules: readonly RegexRule[], owner: string): ReadonlyMap<Route, Route> {
+export function yielding(rules: readonly RegexRule[], owner: string): Map<Route, Route> {
   const moved = new Map<Route, Route>();
   const lowestBelow = new Map<string, Lowest>();
   const sorted = rules
@@ -111,37 +103,4 @@ function noteLowest(lowestBelow: Map<string, Lowest>, beginning: string, namespa
   } else {
     known.others = Math.min(known.others, priority);
   }
-}
-
-/** Whether some pattern may match what the text leads to. */
-function isBelow(text: string, patterns: Patterns): boolean {
-  for (let end = 0; end <= text.length; end++) if (patterns.has(text.slice(0, end))) return true;
-  return false;
-}
-
-/**
- * The path as the matcher reads it, which decodes that of a rule and merges its slashes; a byte that is no UTF-8 is a lone surrogate.
- * null: no request has the path, or it is another than it seems.
- */
-function decoded(path: string): string | null {
-  if (path.includes('\\')) return null;
-  const text = textOf(path)?.replace(/\/{2,}/g, '/') ?? null;
-  return text === null || /\0|[/\\]\.\.?(?:[/\\;]|$)/.test(text) ? null : text;
-}
-
-function textOf(path: string): string | null {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    // A broken escape leads nowhere; bytes beyond ASCII may be of another encoding.
-    if (/%(?![\da-f]{2})/i.test(path)) return null;
-    return path.replace(/%([\da-f]{2})/gi, (_, digits: string) => {
-      const byte = Number.parseInt(digits, 16);
-      return String.fromCharCode(byte < 0x80 ? byte : 0xdc00 + byte);
-    });
-  }
-}
-
-function byteEscape(surrogate: string): string {
-  return `\\x${(surrogate.charCodeAt(0) - 0xdc00).toString(16)}`;
 }

@@ -22,7 +22,8 @@ const kindPlaces = { exact: 0, element: 1, prefix: 2 } as const;
 /**
  * The routes of one host. Tried in this order: exact path; regexes by priority; prefixes from longest to shortest, an
  * element prefix before a string prefix of the same length, a trailing slash of an element not counted. (nginx tries
- * regexes before prefixes, too; the Gateway API leaves their place open.) Among equals the order is `compareRoutes`.
+ * regexes before prefixes, too; the Gateway API leaves their place open.) A regex with a place comes after the prefixes of
+ * that length. Among equals the order is `compareRoutes`.
  */
 export class HostTable {
   // What every request needs comes first, in one line of memory.
@@ -30,17 +31,20 @@ export class HostTable {
   /** Paths in the index, by kind. Keys of elements are without trailing slash; '' covers everything. */
   #exact = 0;
   #element = 0;
+  /** Regexes with a place among them included. */
   #prefix = 0;
-  /** In order. */
+  /** Those before all prefixes, in order. */
   #regexes: readonly Candidate[] = none;
   readonly #index: TextIndex<Candidate>;
   host: Host;
   /** Answer when this host covers the name and no route accepts. */
   miss: Match;
-  /** Distinct lengths of the string prefixes, longest first. Few, however many routes there are. */
+  /** Distinct lengths of the string prefixes, and places of regexes, longest first. Few, however many routes there are. */
   #prefixLengths: readonly number[] = none;
-  /** How many string prefixes have each of these lengths; null: none was there yet, as of most hosts. A map weighs 400 bytes, empty as it is. */
+  /** How many of both have each of these; null: none was there yet, as of most hosts. A map weighs 400 bytes, empty as it is. */
   #prefixesByLength: Map<number, number> | null = null;
+  /** Regexes among the prefixes, in order; null: none was there yet. */
+  #regexesByPlace: Map<number, readonly Candidate[]> | null = null;
 
   /**
    * @param index of all hosts
@@ -55,28 +59,45 @@ export class HostTable {
 
   /** Adds a rule that is not in this table. */
   add(rule: Rule): void {
-    const { kind, key } = rule;
+    const { kind, key, place } = rule;
     const candidate = candidateOf(rule, this.host, kind === 'regex' ? this.#owner : this.#owner + kindPlaces[kind]);
     if (kind === 'regex') {
-      this.#regexes = inserted(this.#regexes, candidate);
+      this.#setRegexes(place, inserted(this.#regexesAt(place), candidate));
+      if (place !== null) this.#count('prefix', place, 1);
       return;
     }
     if (!this.#index.add(candidate, isBefore)) return;
-    this.#count(kind, key, 1);
+    this.#count(kind, key.length, 1);
   }
 
   /** Takes out a rule that was added. @returns whether it was there */
   remove(rule: Rule): boolean {
-    const { kind, key } = rule;
+    const { kind, key, place } = rule;
     if (kind === 'regex') {
-      const left = this.#regexes.filter((candidate) => candidate.rule !== rule);
-      const wasThere = left.length < this.#regexes.length;
-      this.#regexes = left;
-      return wasThere;
+      const before = this.#regexesAt(place);
+      const left = before.filter((candidate) => candidate.rule !== rule);
+      if (left.length === before.length) return false;
+      this.#setRegexes(place, left);
+      if (place !== null) this.#count('prefix', place, -1);
+      return true;
     }
     const left = this.#index.remove(this.#owner + kindPlaces[kind], key, (candidate) => candidate.rule === rule);
-    if (left === 'nothing') this.#count(kind, key, -1);
+    if (left === 'nothing') this.#count(kind, key.length, -1);
     return left !== null;
+  }
+
+  #regexesAt(place: number | null): readonly Candidate[] {
+    return place === null ? this.#regexes : (this.#regexesByPlace?.get(place) ?? none);
+  }
+
+  #setRegexes(place: number | null, regexes: readonly Candidate[]): void {
+    if (place === null) {
+      this.#regexes = regexes;
+      return;
+    }
+    this.#regexesByPlace ??= new Map();
+    if (regexes.length === 0) this.#regexesByPlace.delete(place);
+    else this.#regexesByPlace.set(place, regexes);
   }
 
   /** @returns the match of the first route that accepts, or null */
@@ -87,10 +108,8 @@ export class HostTable {
       const found = firstOf(this.#index.find(this.#owner + kindPlaces.exact, hash, path, path.length), facts);
       if (found) return found;
     }
-    for (const candidate of this.#regexes) {
-      const { regex } = candidate.rule;
-      if (regex?.test(path) && (candidate.condition === null || candidate.condition(facts))) return candidate;
-    }
+    const found = firstRegexOf(this.#regexes, facts, path);
+    if (found) return found;
     if (this.#prefix > 0) return this.#findPrefix(facts, path);
     return this.#element === 0 ? null : this.#findElement(facts, path);
   }
@@ -110,7 +129,7 @@ export class HostTable {
     return firstOf(this.#index.find(owner, hashes[at] as number, path, ends[at] as number), facts);
   }
 
-  /** As #findElement, with the string prefixes between the element prefixes by length. */
+  /** As #findElement, with the string prefixes, and regexes, between the element prefixes by length. */
   #findPrefix(facts: RequestFacts, path: string): Match | null {
     let longest = 0;
     for (let at = this.#element === 0 ? -1 : endCount - 1; at >= 0; at--) {
@@ -130,16 +149,18 @@ export class HostTable {
   }
 
   #findPrefixOf(length: number, facts: RequestFacts, path: string): Match | null {
-    if (length > path.length) return null;
-    return firstOf(this.#index.find(this.#owner + kindPlaces.prefix, hashOf(path, length), path, length), facts);
+    const regexes = this.#regexesByPlace?.get(length) ?? none;
+    if (length > path.length) return firstRegexOf(regexes, facts, path);
+    const first = this.#index.find(this.#owner + kindPlaces.prefix, hashOf(path, length), path, length);
+    return firstOf(first, facts) ?? firstRegexOf(regexes, facts, path);
   }
 
-  #count(kind: keyof typeof kindPlaces, key: string, by: 1 | -1): void {
+  #count(kind: keyof typeof kindPlaces, length: number, by: 1 | -1): void {
     if (kind === 'exact') this.#exact += by;
     else if (kind === 'element') this.#element += by;
     else {
       this.#prefix += by;
-      this.#countPrefix(key.length, by);
+      this.#countPrefix(length, by);
     }
   }
 
@@ -243,6 +264,14 @@ function isBefore(a: Candidate, b: Candidate): boolean {
 function firstOf(first: Candidate | null, facts: RequestFacts): Match | null {
   for (let candidate = first; candidate !== null; candidate = candidate.next) {
     if (candidate.condition === null || candidate.condition(facts)) return candidate;
+  }
+  return null;
+}
+
+function firstRegexOf(regexes: readonly Candidate[], facts: RequestFacts, path: string): Match | null {
+  for (const candidate of regexes) {
+    const { regex } = candidate.rule;
+    if (regex?.test(path) && (candidate.condition === null || candidate.condition(facts))) return candidate;
   }
   return null;
 }

@@ -13,6 +13,8 @@ export interface Rule {
   /** What an exact path or a prefix is looked up by: bytes, normalised, an element prefix without trailing slash. */
   readonly key: string;
   readonly regex: CompiledRegex | null;
+  /** Of a regex, among the prefixes; null: before them. */
+  readonly place: number | null;
   readonly condition: Condition | null;
 }
 
@@ -27,7 +29,8 @@ export function compileRule(row: Route, numbers: RouteNumbers): Rule | null {
       : null;
   const condition = compileConditions(row.match);
   if (condition === 'never' || (path.type === 'regex' && !regex)) return null;
-  return { route: compileRoute(row, numbers), kind: path.type, key: keyOf(row), regex, condition };
+  const place = path.type === 'regex' ? path.place : null;
+  return { route: compileRoute(row, numbers), kind: path.type, key: keyOf(row), regex, place, condition };
 }
 
 function keyOf(row: Route): string {

@@ -10,7 +10,13 @@ export const PathMatch = z.discriminatedUnion('type', [
   /** By characters: `/foo` covers `/foobar`. */
   z.object({ type: z.literal('prefix'), value: z.string() }),
   /** Anchored at the start. Already proven linear (re2 syntax) by the writer; compiled in match/regex.ts only. */
-  z.object({ type: z.literal('regex'), value: z.string(), ignoreCase: z.boolean() }),
+  z.object({
+    type: z.literal('regex'),
+    value: z.string(),
+    ignoreCase: z.boolean(),
+    /** Tried among the prefixes: after those of so many bytes, before shorter ones. null: before all of them. */
+    place: z.int().min(0).nullable().default(null),
+  }),
 ]);
 export type PathMatch = z.infer<typeof PathMatch>;
 
@@ -77,7 +83,7 @@ export const Route = z.object({
     query: z.array(ValueMatch),
   }),
   precedence: z.object({
-    /** Higher is tried first among regex routes of a host; among others it only breaks ties of equally specific matches. */
+    /** Higher is tried first among regex routes of a host that have one place; among others it only breaks ties of equally specific matches. */
     priority: z.int(),
     /** Lower sorts first: creation time, namespace/name, rule and path index; so the oldest object wins. */
     order: z.string(),

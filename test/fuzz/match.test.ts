@@ -32,6 +32,7 @@ const path = fc.oneof(
     type: fc.constant('regex' as const),
     value: fc.constantFrom('/a', '/a/[bc]+$', '/(ab|a)/', '/A', '('),
     ignoreCase: fc.boolean(),
+    place: fc.constantFrom(null, 0, 1, 2, 3, 4),
   }),
 );
 const route = fc
@@ -373,8 +374,10 @@ function sortKey({ id, match, precedence }: Route): string {
   const byPath =
     rule.type === 'exact'
       ? '0'
-      : rule.type === 'regex'
-        ? `1${urgency}`
-        : `2${String(99 - length)}${isElement ? '0' : '1'}`;
+      : rule.type !== 'regex'
+        ? `2${String(99 - length)}${isElement ? '0' : '1'}`
+        : rule.place === null
+          ? `1${urgency}`
+          : `2${String(99 - rule.place)}2${urgency}`;
   return `${byPath}|${conditions}|${urgency}|${precedence.order}|${id}`;
 }

@@ -118,7 +118,9 @@ function short(field: string, value: unknown): unknown {
   if (field === 'match') {
     const { path, methods, headers, query } = value as RowMatch;
     const isPlain = methods === null && headers.length === 0 && query.length === 0;
-    return isPlain ? `${path.type} ${path.value}${path.ignoreCase === true ? ' (ignore case)' : ''}` : value;
+    return isPlain
+      ? `${path.type} ${path.value}${path.ignoreCase === true ? ' (ignore case)' : ''}${placeText(path)}`
+      : value;
   }
   if (field === 'precedence') {
     const { priority, order } = value as { priority: number; order: string };
@@ -128,10 +130,14 @@ function short(field: string, value: unknown): unknown {
 }
 
 interface RowMatch {
-  path: { type: string; value: string; ignoreCase?: boolean };
+  path: { type: string; value: string; ignoreCase?: boolean; place?: number | null };
   methods: unknown;
   headers: unknown[];
   query: unknown[];
+}
+
+function placeText({ place = null }: RowMatch['path']): string {
+  return place === null ? '' : ` at ${place}`;
 }
 
 type Endpoint = Extract<Row, { kind: 'endpoints' }>['row']['endpoints'][number];

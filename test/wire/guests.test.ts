@@ -11,6 +11,8 @@ let recorder: Recorder;
 /** Speaks TLS itself. */
 let vault: Recorder;
 let sluice: Standalone;
+/** Longer than any expression may be. */
+const long = `/${'long'.repeat(150)}`;
 
 /** A host of namespace `default`, older by its name, on which namespace `guest` says something, too. */
 function shared(
@@ -95,7 +97,7 @@ before(async () => {
       ingress({
         name: 'bytes',
         host: 'bytes.test',
-        paths: { '/caf%E9': 'recorder', '/caf%C3%A9': 'recorder', '/a%5Cb': 'recorder' },
+        paths: { '/caf%E9': 'recorder', '/caf%C3%A9': 'recorder', '/a%5Cb': 'recorder', [long]: 'recorder' },
       }),
       ingress({
         name: 'bytes',
@@ -220,6 +222,8 @@ test('no class, dot or byte makes an expression say more of a path than it does'
     'bytes /caf%C3%A9': 'bytes.test',
     'bytes /a%5Cb': 'bytes.test',
     'bytes /caf%E8': 'guest',
+    [`bytes ${long}`]: 'bytes.test',
+    [`bytes ${long}x`]: 'guest',
     'classes /': 'classes.test',
     'classes /admin': 'classes.test',
     'challenge /.well-known/acme-challenge/token': 'guest',

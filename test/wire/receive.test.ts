@@ -116,7 +116,7 @@ test('a pointer that leads nowhere is found, whether its target went or never ca
 test('patterns and keys that no worker could use are found in what changed', async () => {
   const good = await certificateFor(['a.test']);
   const other = await certificateFor(['a.test']);
-  const path = { type: 'regex', value: '/(a', ignoreCase: false } as const;
+  const path = { type: 'regex', value: '/(a', ignoreCase: false, place: null } as const;
   const upserts = [
     row('route', { id: 'r', hostIds: [], backends: [], match: { path, methods: null, headers: [], query: [] } }),
     certificateRow('good', ['a.test'], good),
