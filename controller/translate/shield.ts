@@ -61,27 +61,36 @@ export interface RegexRule {
  */
 export function yielding(rules: readonly RegexRule[], owner: string): Map<Route, Route> {
   const moved = new Map<Route, Route>();
-  const lowestBelow = new Map<string, Lowest>();
   const sorted = rules
-    .map((rule) => ({ ...rule, said: saidBy(rule.text) }))
+    .map((rule) => ({ ...rule, said: saidBy(rule.text), certain: beginningOf(rule.text) }))
     .sort((a, b) => b.said - a.said || compareText(a.age, b.age));
-  for (const [rank, { route, text, namespace }] of sorted.entries()) {
+  const lowestBelow = new Map<string, Lowest>();
+  for (const { certain, namespace } of sorted) {
+    if (namespace !== owner) lowestBelow.set(certain, { lowest: endless, namespace: '', others: endless });
+  }
+  const ends = [...new Set([...lowestBelow.keys()].map(({ length }) => length))];
+  for (const { route, age, namespace, said, certain } of sorted) {
     const { precedence } = route;
-    const certain = beginningOf(text);
     const below = lowestBelow.get(certain);
-    const others = (below?.namespace === namespace ? below.others : below?.lowest) ?? Number.POSITIVE_INFINITY;
+    const others = (below?.namespace === namespace ? below.others : below?.lowest) ?? endless;
     const isMoved = namespace !== owner && others <= precedence.priority;
     if (isMoved) {
-      const order = `~${String(rank).padStart(6, '0')}|${precedence.order}`;
+      // Not by its rank: that changes with every other.
+      const order = `~${String(9999 - said).padStart(4, '0')}|${age}|${precedence.order}`;
       moved.set(route, { ...route, precedence: { priority: others, order } });
     }
     const own = isMoved ? others : precedence.priority;
-    for (let end = 0; end <= certain.length; end++) noteLowest(lowestBelow, certain.slice(0, end), namespace, own);
+    for (const end of ends) {
+      const known = end > certain.length ? undefined : lowestBelow.get(certain.slice(0, end));
+      if (known !== undefined) noteLowest(known, namespace, own);
+    }
   }
   return moved;
 }
 
-/** The lowest priority of what begins in one way. */
+const endless = Number.POSITIVE_INFINITY;
+
+/** The lowest priority of what begins as some guest's does. */
 interface Lowest {
   lowest: number;
   /** Whose it is. */
@@ -90,11 +99,8 @@ interface Lowest {
   others: number;
 }
 
-function noteLowest(lowestBelow: Map<string, Lowest>, beginning: string, namespace: string, priority: number): void {
-  const known = lowestBelow.get(beginning);
-  if (known === undefined) {
-    lowestBelow.set(beginning, { lowest: priority, namespace, others: Number.POSITIVE_INFINITY });
-  } else if (known.namespace === namespace) {
+function noteLowest(known: Lowest, namespace: string, priority: number): void {
+  if (known.namespace === namespace) {
     known.lowest = Math.min(known.lowest, priority);
   } else if (priority < known.lowest) {
     known.others = known.lowest;

@@ -104,6 +104,22 @@ test('a path of one Ingress touches its own route', () => {
   assert.deepEqual(touched(changed), ['route ingress/demo/api/0/0']);
 });
 
+test('an expression touches no other, whosever the host is', () => {
+  const patterns = (name: string, namespace: string, text: string) => {
+    const { kind, metadata, spec } = ingress(name, 'shop.example.com', text, 'web');
+    const annotations = { 'nginx.ingress.kubernetes.io/use-regex': 'true' };
+    return { kind, metadata: { ...metadata, name, namespace, annotations }, spec };
+  };
+  const world = new World();
+  world.change([
+    patterns('owner', 'demo', '/(.*)'),
+    patterns('one', 'guest', '/[a-z]+'),
+    patterns('two', 'other', '/[0-9]+'),
+  ]);
+  const changed = world.change([patterns('more', 'other', '/say/more')]);
+  assert.deepEqual(touched(changed), ['route ingress/other/more/0/0']);
+});
+
 test('an Ingress that goes takes its rows with it, and nothing else', () => {
   const world = started();
   assert.deepEqual(touched(world.change([], ['Ingress demo/other'])), [
