@@ -53,6 +53,14 @@ function manifests(port: number): Manifest[] {
       annotations: { 'whitelist-source-range': '192.0.2.0/24' },
     }),
     ingress({ name: 'idle', host: 'idle.example', paths: { '/': 'idle' } }),
+    ingress({ name: 'shared', host: 'shared.example', paths: { '/': 'web', '/api': 'web' } }),
+    ingress({
+      name: 'shared',
+      namespace: 'guest',
+      host: 'shared.example',
+      paths: { '/api(.*)': 'web', '/.*': 'web' },
+      annotations: { 'use-regex': 'true' },
+    }),
     ingress({
       name: 'wide',
       host: '*.wide.example',
@@ -192,6 +200,14 @@ test('of a backend that is spoken to otherwise nothing else is told to be set', 
   const { stdout } = sluice('explain', 'grpc.example', ...files);
   assert.match(stdout, /^backend +protocol "h2c"\* \(\* by sluice\.dev\/backend-protocol of Ingress default\/grpc\)$/m);
   assert.match(stdout, /^backend +balance algorithm "least-request"$/m);
+});
+
+test('why expressions of others come later', () => {
+  const { stdout } = sluice('explain', 'shared.example/api', ...files);
+  const reasonOf = (path: number) =>
+    new RegExp(`^not +ingress/guest/shared/0/${path}: it accepts, too, and comes later: (.*)$`, 'm').exec(stdout)?.[1];
+  assert.equal(reasonOf(0), 'a prefix goes before a pattern that says as much');
+  assert.equal(reasonOf(1), 'what surely says more goes first');
 });
 
 test('tables of a proxy tell the health of endpoints, too; a file of them does for the rest', async () => {
