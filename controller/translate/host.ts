@@ -108,7 +108,9 @@ export function compileHost(
     }
     const match = matchOf(path, facts);
     const key = `${match.type === 'exact' ? 'exact' : 'path'} ${match.value}`;
-    const winner = winners.get(key);
+    const twin = match.type === 'exact' || match.type === 'regex' ? undefined : claims.get(twinOf(path.path));
+    const isForeign = twin !== undefined && namespaceOf(twin) !== namespaceOf(draft);
+    const winner = winners.get(key) ?? (isForeign ? twin.key : undefined);
     if (winner !== undefined) {
       if (path.kind !== 'default') {
         problems.push(problem('PathConflict', pathSource(path), { path: path.path, host: hostname, winner }));
@@ -198,6 +200,11 @@ function pathsOf(drafts: readonly Draft[], hostname: string): { draft: Draft; pa
 
 function pathsOn(draft: Draft, hostname: string): readonly DraftPath[] {
   return draft.pathsByHost.get(hostname) ?? [];
+}
+
+/** "/foo" and "/foo/" are one path by elements (Ingress API, path type Prefix), however nginx tells them apart. */
+function twinOf(path: string): string {
+  return path.endsWith('/') ? path.slice(0, -1) : `${path}/`;
 }
 
 function pathSource(path: DraftPath): Source {
