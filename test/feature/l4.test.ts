@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import type { Problem } from '../../proxy/table/problem.ts';
 import { certificateFor } from '../kit/certificate.ts';
+import { Load } from '../kit/load.ts';
 import { everythingTo, ingress, type Manifest, service } from '../kit/manifests.ts';
 import { freePorts } from '../kit/ports.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
@@ -108,6 +109,41 @@ describe('ConfigMaps of ports', () => {
     await echoes(client, 'four');
     await echoes(other, 'five');
     for (const each of [client, other]) each.destroy();
+  });
+
+  test('a port opens and closes ten times, while requests go through others: none fails', async () => {
+    const [first = 0, second = 0] = ports;
+    const others = { [second]: 'default/recorder:80' };
+    const put = (data: Record<string, string>) =>
+      sluice.apply([...base, configMap('config', {}), configMap('tcp', { ...others, ...data })]);
+    await put({});
+    const probe = await eventually(() => RawClient.open({ port: second }).catch(() => undefined), 'the port of others');
+    probe.destroy();
+    const steady = { host: 'gw.test', connections: 2, requestsPerSecond: 50 };
+    const loads = [sluice.httpPort, second].flatMap((port) => [
+      Load.start({ ...steady, port }),
+      Load.start({ ...steady, port, keepsAlive: false }),
+    ]);
+    for (let round = 0; round < 10; round++) {
+      await put({ [first]: 'default/echo:80' });
+      const client = await eventually(() => RawClient.open({ port: first }).catch(() => undefined), 'the port to open');
+      await echoes(client, 'one');
+      await put({});
+      await eventually(
+        () =>
+          RawClient.open({ port: first }).then(
+            (late) => late.destroy(),
+            () => true as const,
+          ) as Promise<true | undefined>,
+        'the port to close',
+      );
+      await echoes(client, 'two');
+      client.destroy();
+    }
+    for (const { failures, answered } of await Promise.all(loads.map((load) => load.stop()))) {
+      assert.deepEqual(failures, []);
+      assert.ok(answered > 0);
+    }
   });
 
   test('a udp port answers', async () => {
