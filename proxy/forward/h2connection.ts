@@ -101,11 +101,11 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
 
   /**
    * `narrow`: not even a frame of an upload can go. All share the window, and who does not read an upload of a megabyte has the whole
-   * of Go's or hyper's: others would wait for as long as that takes.
+   * of Go's or hyper's: others would wait for as long as that takes. What comes with the backend's SETTINGS is mostly a larger one.
    */
   get state(): 'opening' | 'open' | 'narrow' {
     if (!this.isConnected) return 'opening';
-    return this.session.sender.window < mostFrameBytes ? 'narrow' : 'open';
+    return this.session.isSettled && this.session.sender.window < mostFrameBytes ? 'narrow' : 'open';
   }
 
   get streamCount(): number {
