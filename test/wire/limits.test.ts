@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type CorpusCase, corpusCases, decodeBytes } from '../kit/corpus.ts';
+import { testGateway } from '../kit/gateway.ts';
 import { ingress, ingressClass, service } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, answerBytes, Recorder } from '../kit/recorder.ts';
 import { type RawResponse, readResponses } from '../kit/response.ts';
+import { plainTable } from '../kit/rows.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { fieldValue } from '../kit/splitter.ts';
 import { faultsOfClientCase, play } from '../kit/verdict.ts';
@@ -83,6 +85,21 @@ test('a head over the limit is 431, by bytes and by fields', async () => {
   );
   await assertRefused(fields, 431);
   assert.equal(recorder.requests.length, 0);
+});
+
+test('whoever sets nothing allows a request line of 8 KiB, a head of 32 KiB and a hundred fields', async (context) => {
+  recorder.onRequest = (request) => answer(request, 'ok');
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]));
+  context.after(() => gateway.stop());
+  const statusOf = async (request: string) => (await exchange({ port: gateway.port }, request)).status;
+  const fields = (count: number) => Array.from({ length: count }, (_, index) => `X-${index}: 1`);
+  assert.equal(await statusOf(get(`/${'a'.repeat(8_100)}`, 'gw.test')), 200);
+  assert.equal(await statusOf(get(`/${'a'.repeat(8_200)}`, 'gw.test')), 414);
+  assert.equal(await statusOf(get('/', 'gw.test', [`X-Big: ${'a'.repeat(32_600)}`])), 200);
+  assert.equal(await statusOf(get('/', 'gw.test', [`X-Big: ${'a'.repeat(32_800)}`])), 431);
+  assert.equal(await statusOf(get('/', 'gw.test', fields(99))), 200);
+  assert.equal(await statusOf(get('/', 'gw.test', fields(100))), 431);
+  recorder.take();
 });
 
 test('a body over the limit of its route is 413: by Content-Length at once, chunked while it arrives', async () => {
