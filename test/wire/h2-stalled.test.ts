@@ -100,7 +100,7 @@ test('who is refused for want of memory and gives no window has a whole answer, 
   client.greet([settingIds.initialWindowSize, 0]);
   await client.settled();
   // Without a limit nobody looks, and it stays so.
-  gateway.gateway.pressure.isFull = true;
+  gateway.gateway.pressure.isFull = gateway.gateway.pressure.isOut = true;
   const lines = [':method: GET', ':scheme: http', ':path: /', ':authority: gw.test'];
   client.send(client.headers(1, lines));
   const answer = await client.answered(1);

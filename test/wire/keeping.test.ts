@@ -104,13 +104,13 @@ test('what a worker does whose memory is short, and what when there is none left
     assert.equal((await client.response(0)).status, 200);
   }
   backend.take();
-  pressure.isFull = true;
+  pressure.isFull = pressure.isOut = true;
   other.send(get('/', 'a'));
   for (const response of [await exchange({ port: gateway.port }, get('/', 'a')), await other.response(1)]) {
     assert.deepEqual([response.status, fieldValue(response, 'retry-after')], [503, '1']);
   }
   assert.equal(backend.take().length, 0);
-  pressure.isFull = false;
+  pressure.isFull = pressure.isOut = false;
   // Not idle any more when idle connections are ended.
   one.send('GET / HTTP/1.1\r\n');
   await askTimes(gateway, 1);
