@@ -115,18 +115,20 @@ test('of those who are turned away at once few are told so', () => {
 });
 
 describe('throttle', () => {
+  /** What holds where nobody sets it. */
+  const { overloadMs: usual } = Limits.parse({});
   const calm = { waitMs: 1, mostFresh: 100, turnedAway: 0 };
   const busy = { waitMs: 80, mostFresh: 100, turnedAway: 0 };
 
   /** A second of them is an overload. */
   function overloaded(period = busy): Throttle {
-    const throttle = new Throttle(50);
+    const throttle = new Throttle(usual);
     for (let count = 0; count < 10; count++) throttle.endPeriod(period);
     return throttle;
   }
 
   test('what is over within a second is no overload, what lasts is', () => {
-    const throttle = new Throttle(50);
+    const throttle = new Throttle(usual);
     for (let count = 0; count < 27; count++) {
       throttle.endPeriod(count % 9 === 8 ? calm : busy);
       assert.equal(throttle.allowance, Number.POSITIVE_INFINITY);
@@ -169,7 +171,7 @@ describe('throttle', () => {
   });
 
   test('somebody always gets in', () => {
-    const throttle = new Throttle(50);
+    const throttle = new Throttle(usual);
     for (let count = 0; count < 100; count++) throttle.endPeriod({ ...busy, turnedAway: 100 });
     assert.equal(throttle.allowance, 1);
   });
