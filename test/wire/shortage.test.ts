@@ -124,10 +124,11 @@ test('clients, however many come, leave descriptors for the backends of those wh
   try {
     // Room is made by those that have been idle longest, and by no more than it takes.
     come(50);
+    await waitUntil(() => floods.every(({ connected }) => connected === 50), 'all of them to be idle for longer');
     const kept = await RawClient.open({ port: fresh.httpPort });
     kept.send(get('/', 'gw.test'));
     assert.equal((await kept.response(0)).status, 200);
-    come(60);
+    come(40);
     await waitUntil(() => ended() > 0, 'some to be ended');
     kept.send(get('/', 'gw.test'));
     assert.equal((await kept.response(1)).status, 200);
