@@ -235,9 +235,8 @@ export function resultOf(status: number): TryResult {
 
 const outcome = { result: 'success' as TryResult, startedMs: 0, latencyMs: 0, nowMs: 0 };
 
-/** Tells the endpoint that it does well with what may go on for days: what fails meanwhile is not in a row with what failed before. */
-export function tellWell(exchange: Exchange): void {
-  exchange.isTold = true;
+/** Tells the endpoint that it has agreed to a tunnel, which may stay for days: what fails meanwhile is not in a row with what failed before. */
+export function tunnelAgreed(exchange: Exchange): void {
   outcome.result = 'success';
   outcome.startedMs = exchange.tryStartedMs;
   outcome.nowMs = clock.nowMs;
@@ -254,7 +253,7 @@ export function endAttempt(exchange: Exchange, result: TryResult): void {
   const { circuit } = (exchange.backend as LiveBackend).state;
   circuit.requests--;
   if (exchange.tries > 1) circuit.retries--;
-  const isTold = exchange.isTold && result === 'success';
+  const isTold = exchange.tunnel !== null && result === 'success';
   outcome.result = isTold ? 'abandoned' : result;
   outcome.startedMs = exchange.tryStartedMs;
   outcome.nowMs = clock.nowMs;

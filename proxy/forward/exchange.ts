@@ -77,8 +77,6 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   /** Counted among those that wait for a connection. */
   isPending = false;
   hasUsedSpareTry = false;
-  /** The endpoint is known to do well, though its answer goes on. */
-  isTold = false;
   /** Body pieces, decoded, kept for another try; null when they can no longer be repeated. */
   replay: (string | Buffer)[] | null = null;
   replayBytes = 0;
@@ -147,7 +145,6 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
       this.willClose =
       this.isPending =
       this.hasUsedSpareTry =
-      this.isTold =
         false;
     this.replay = this.requestTrailers = null;
     this.replayBytes = this.interims = 0;

@@ -2,7 +2,7 @@ import { finish } from '../listen/answer.ts';
 import { clock } from '../listen/clock.ts';
 import { type Head, noTrailers } from '../parse/head.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
-import { endAttempt, resultOf, retriedAfter, tellWell } from './attempt.ts';
+import { endAttempt, resultOf, retriedAfter } from './attempt.ts';
 import { beginEncoding } from './encoding.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
@@ -37,20 +37,9 @@ export function replyBody(
   trailers: Head | null,
   isLent: boolean,
 ): void {
-  if (!exchange.isTold && clock.nowMs - exchange.tryStartedMs >= exchange.upstreamMs + lastingMs) answerLasts(exchange);
   // Trailers end with the encoding: a response that announces some is not encoded.
   if (exchange.encoder !== null) exchange.encoder.write(buffer, start, end);
   else exchange.client?.writeBody(exchange, buffer, start, end, trailers, isLent);
-}
-
-/**
- * An answer that goes on for so long after its head is of an endpoint that does well: of fifty streams of events, five that were
- * refused in an hour are no row of failures. Whoever sends heads and dies is not taken for well by them.
- */
-const lastingMs = 1_000;
-
-function answerLasts(exchange: Exchange): void {
-  if (resultOf(exchange.status) === 'success') tellWell(exchange);
 }
 
 /** Whether the backend is to wait with more of the body. */

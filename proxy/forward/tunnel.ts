@@ -4,7 +4,7 @@ import { clock } from '../listen/clock.ts';
 import type { Head } from '../parse/head.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
 import { FrameTracker, goingAwayFrame } from '../parse/wsframes.ts';
-import { endAttempt, tellWell } from './attempt.ts';
+import { endAttempt, tunnelAgreed } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -31,7 +31,7 @@ export function startTunnel(exchange: Exchange, line: ResponseLine, head: Head):
   exchange.status = 101;
   exchange.upstreamMs = clock.nowMs - exchange.tryStartedMs;
   exchange.isResponseStarted = true;
-  tellWell(exchange);
+  tunnelAgreed(exchange);
   exchange.willClose = true;
   exchange.tunnel = new Tunnel();
   // It may stay for days, and the access log asks for a field or two at its end.

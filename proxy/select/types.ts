@@ -35,7 +35,7 @@ export interface EndpointState {
   inFlight: number;
   /** A request was handed to this endpoint. */
   started(): void;
-  /** The endpoint took what may go on for days, and does well with it: that is known now, and not when the try ends, as `abandoned`. */
+  /** The endpoint took what may go on for days: how it does is known now, and not when the try ends, as `abandoned`. */
   answered(outcome: TryOutcome): void;
   /** The try ended; once per try that was started. */
   finished(outcome: TryOutcome): void;

@@ -7,7 +7,7 @@ import type { BackendPicker } from '../../proxy/select/backend.ts';
 import { adminPage, testFleet } from '../kit/fleet.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { freePorts } from '../kit/ports.ts';
-import { get, RawClient } from '../kit/rawclient.ts';
+import { RawClient } from '../kit/rawclient.ts';
 import { answer, answerBytes, Recorder } from '../kit/recorder.ts';
 import { l4Table, plainOutlier, plainTable, row, snapshot } from '../kit/rows.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
@@ -66,50 +66,6 @@ test('a WebSocket that is agreed to ends a row of failures, however long it stay
   assert.equal(state.results, 8);
   await ask(false);
   await ask(false);
-  assert.ok(state.ejection.untilMs > 0);
-});
-
-test('a stream of events that goes on for a while ends a row of failures; one that has only begun does not', async () => {
-  const backend = await Recorder.start();
-  cleanups.push(() => backend.stop());
-  const outlier = { ...plainOutlier, consecutiveGatewayErrors: 2 };
-  const rows = plainTable([{ address: '127.0.0.1', port: backend.port }]);
-  const gateway = await testGateway(
-    rows.map((each) => (each.kind === 'backend' ? row('backend', { ...each.row, outlier }) : each)),
-  );
-  cleanups.push(() => gateway.stop());
-  const [member] = (gateway.live.backend('b') as LiveBackend & { state: BackendPicker }).state.members;
-  const { state } = member as NonNullable<typeof member>;
-  const begin = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n';
-  const clients: RawClient[] = [];
-  const ask = async (onRequest: Recorder['onRequest']) => {
-    backend.onRequest = onRequest;
-    const client = await RawClient.open({ port: gateway.port });
-    clients.push(client);
-    cleanups.push(() => client.destroy());
-    client.send(get('/', 'a'));
-    await waitUntil(() => client.received.length > 0, 'an answer');
-  };
-  for (const known of [2, 4]) {
-    await ask((request) => answer(request, 'bad', 503));
-    await ask((request) => {
-      answerBytes(request, begin);
-      const ticks = setInterval(() => answerBytes(request, 'data: 2\n\n'), 20);
-      cleanups.push(() => clearInterval(ticks));
-    });
-    await waitUntil(() => state.results === known, 'the stream to count');
-  }
-  assert.deepEqual([state.ejection.untilMs, state.inFlight, state.failures], [0, 2, 2]);
-  for (const client of clients) client.destroy();
-  await waitUntil(() => state.inFlight === 0, 'all to have ended');
-  assert.equal(state.results, 4);
-  for (let nth = 0; nth < 2; nth++) {
-    await ask((request) => {
-      answerBytes(request, begin.replace('\r\n\r\n', '\r\nContent-Length: 99\r\n\r\n'));
-      request.connection.socket.end();
-    });
-    await waitUntil(() => state.results === 5 + nth, 'the end');
-  }
   assert.ok(state.ejection.untilMs > 0);
 });
 
