@@ -75,24 +75,25 @@ test('a worker that the system does not let begin is tried again, and the others
   }
 });
 
-test('a worker that lacks nothing but a core is left alone, and one that has had its time of it is replaced', async () => {
-  const starved = { wantsCore: true, cpuMs: 0 };
-  let looks = 0;
-  let doing: Doing = starved;
-  const crew = new Crew({
+function crewOfOne(answerTimeoutMs: number, look: () => Doing | null): Crew {
+  return new Crew({
     size: 1,
     start: { limits: Limits.parse({}), zone: null, node: null, accessLog: 'off', metricsCompat: 'none' },
-    codeCache: null,
-    answerTimeoutMs: 100,
-    doingOf() {
-      looks++;
-      return doing;
-    },
-    log: pino({ level: 'fatal' }),
+    ...{ codeCache: null, answerTimeoutMs, doingOf: look, log: pino({ level: 'fatal' }) },
     whole: () => null,
     unhealthy: () => [],
     onLastWords: () => {},
     onAffinity: () => {},
+  });
+}
+
+test('a worker that lacks nothing but a core is left alone, and one that has had its time of it is replaced', async () => {
+  const starved = { wantsCore: true, cpuMs: 0 };
+  let looks = 0;
+  let doing: Doing = starved;
+  const crew = crewOfOne(100, () => {
+    looks++;
+    return doing;
   });
   try {
     await waitUntil(() => crew.readyCount === 1, 'the worker');
@@ -115,20 +116,9 @@ test('a worker that lacks nothing but a core is left alone, and one that has had
 
 test('a change of the table costs no look at what workers do', async () => {
   let looks = 0;
-  const crew = new Crew({
-    size: 1,
-    start: { limits: Limits.parse({}), zone: null, node: null, accessLog: 'off', metricsCompat: 'none' },
-    codeCache: null,
-    answerTimeoutMs: 600_000,
-    doingOf() {
-      looks++;
-      return null;
-    },
-    log: pino({ level: 'fatal' }),
-    whole: () => null,
-    unhealthy: () => [],
-    onLastWords: () => {},
-    onAffinity: () => {},
+  const crew = crewOfOne(600_000, () => {
+    looks++;
+    return null;
   });
   try {
     await waitUntil(() => crew.readyCount === 1, 'the worker');

@@ -41,6 +41,15 @@ async function echoes(client: RawClient, text: string): Promise<void> {
   assert.equal(client.received.toString().slice(before), text);
 }
 
+async function closes(port: number): Promise<void> {
+  const open = () =>
+    RawClient.open({ port }).then(
+      (late) => late.destroy(),
+      () => true as const,
+    ) as Promise<true | undefined>;
+  await eventually(open, `port ${port} to close`);
+}
+
 describe('ConfigMaps of ports', () => {
   let backend: TcpBackend;
   let datagrams: dgram.Socket;
@@ -98,14 +107,7 @@ describe('ConfigMaps of ports', () => {
     await echoes(other, 'two');
     await echoes(client, 'three');
     await sluice.apply([...base, configMap('config', {}), configMap('tcp', { [second]: 'default/echo:http' })]);
-    await eventually(
-      () =>
-        RawClient.open({ port: first }).then(
-          (late) => late.destroy(),
-          () => true as const,
-        ) as Promise<true | undefined>,
-      'the first port to close',
-    );
+    await closes(first);
     await echoes(client, 'four');
     await echoes(other, 'five');
     for (const each of [client, other]) each.destroy();
@@ -129,14 +131,7 @@ describe('ConfigMaps of ports', () => {
       const client = await eventually(() => RawClient.open({ port: first }).catch(() => undefined), 'the port to open');
       await echoes(client, 'one');
       await put({});
-      await eventually(
-        () =>
-          RawClient.open({ port: first }).then(
-            (late) => late.destroy(),
-            () => true as const,
-          ) as Promise<true | undefined>,
-        'the port to close',
-      );
+      await closes(first);
       await echoes(client, 'two');
       client.destroy();
     }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
-import { afterEach, test } from 'node:test';
+import { afterEach, type TestContext, test } from 'node:test';
 import { createProxyServer } from 'http-proxy-3';
 import { type Cluster, openCluster } from '../../controller/watch/api.ts';
 import { secretKind } from '../../controller/watch/kinds.ts';
@@ -61,13 +61,7 @@ test('a page that somebody in front of the API server answers with is no list, a
     if (request.url?.startsWith('/api/v1/services?')) asked++;
     response.end(page);
   });
-  t.after(() => front.close());
-  front.listen(0, '127.0.0.1');
-  await once(front, 'listening');
-  const server = `http://127.0.0.1:${(front.address() as AddressInfo).port}`;
-  const kubeconfig = await kubeconfigWith('front', () => ({ server, 'insecure-skip-tls-verify': true }));
-  const cluster = await openCluster({ kubeconfig });
-  t.after(() => cluster.close());
+  const cluster = await clusterBehind(t, front, 'front');
   for (const [name, answer] of [
     ['new-1', '<html>Who are you?</html>'],
     ['new-2', '{"who": "are you?"}'],
@@ -96,6 +90,18 @@ test('a page that somebody in front of the API server answers with is no list, a
   }
   await rig.api.delete(service('kept'), service('new-1'), service('new-2'));
 });
+
+/** A cluster whose API server is asked through somebody in front of it. */
+async function clusterBehind(t: TestContext, front: Server, name: string): Promise<Cluster> {
+  t.after(() => front.close());
+  front.listen(0, '127.0.0.1');
+  await once(front, 'listening');
+  const server = `http://127.0.0.1:${(front.address() as AddressInfo).port}`;
+  const kubeconfig = await kubeconfigWith(name, () => ({ server, 'insecure-skip-tls-verify': true }));
+  const cluster = await openCluster({ kubeconfig });
+  t.after(() => cluster.close());
+  return cluster;
+}
 
 /** A reflector of Secrets with a page for each; the test says what is answered in the place of the API server. */
 async function reflector(listed: () => void, change: (cluster: Cluster) => Partial<Cluster>): Promise<Reflector> {
@@ -204,13 +210,7 @@ test('however long somebody in front asks to stay away, a minute is the most', {
   const front = createServer((request, response) => {
     response.writeHead(503, { 'retry-after': request.url?.slice('/api/'.length) }).end('<html>Maintenance</html>');
   });
-  t.after(() => front.close());
-  front.listen(0, '127.0.0.1');
-  await once(front, 'listening');
-  const server = `http://127.0.0.1:${(front.address() as AddressInfo).port}`;
-  const kubeconfig = await kubeconfigWith('asked', () => ({ server, 'insecure-skip-tls-verify': true }));
-  const cluster = await openCluster({ kubeconfig });
-  t.after(() => cluster.close());
+  const cluster = await clusterBehind(t, front, 'asked');
   for (const [asked, ms] of [
     ['1', 1_000],
     ['3600', 60_000],

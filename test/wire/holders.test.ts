@@ -274,17 +274,21 @@ test('who has filled memory is turned away as long as he comes back; others are 
   assert.deepEqual([...statuses], [200]);
 });
 
+/** Those who hold much are ended, and not who holds less, and others are served again. */
+async function endsBefore(flood: Attack, honest: RawClient): Promise<void> {
+  await eventually(async () => (flood.ended > 0 ? true : undefined), 'attackers to be ended');
+  await eventually(async () => ((await ask()) === 200 ? true : undefined), 'others to be served');
+  assert.ok(!honest.isEnded && !honest.isClosed);
+  honest.destroy();
+}
+
 test('trailers of answers that no window is there for count', async () => {
   const nothing = Buffer.alloc(0);
   const unread = requests(Array<string>(60).fill('/trailers'), nothing, nothing, '\0\x04\0\0\0\0');
   const start = await begin(224, { connections: 400, perSecond: 50 }, unread);
   const honest = await RawClient.open({ port: sluice.httpPort });
   honest.send(requests(sinks(90), nothing, nothing));
-  const flood = start();
-  await eventually(async () => (flood.ended > 0 ? true : undefined), 'attackers to be ended');
-  await eventually(async () => ((await ask()) === 200 ? true : undefined), 'others to be served');
-  assert.ok(!honest.isEnded && !honest.isClosed);
-  honest.destroy();
+  await endsBefore(start(), honest);
 });
 
 test('so do trailers of requests that wait behind a body which nobody takes', async () => {
@@ -303,9 +307,5 @@ test('so do trailers of requests that wait behind a body which nobody takes', as
   const honest = await RawClient.open({ port: sluice.httpPort });
   const nothing = Buffer.alloc(0);
   honest.send(requests(sinks(90), nothing, nothing));
-  const flood = start();
-  await eventually(async () => (flood.ended > 0 ? true : undefined), 'attackers to be ended');
-  await eventually(async () => ((await ask()) === 200 ? true : undefined), 'others to be served');
-  assert.ok(!honest.isEnded && !honest.isClosed);
-  honest.destroy();
+  await endsBefore(start(), honest);
 });
