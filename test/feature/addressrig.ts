@@ -37,6 +37,7 @@ const ServiceFacts = z.object({
 export type ServiceFacts = z.infer<typeof ServiceFacts>;
 
 const EventFacts = z.object({
+  reportingController: z.string().optional(),
   reason: z.string(),
   note: z.string(),
   type: z.string(),
@@ -168,13 +169,19 @@ export class AddressRig {
     );
   }
 
+  /** Ours: the API server tells of Services, too ("Cluster IP is not allocated; repairing" is its answer to its own race). */
   async events(object: Manifest): Promise<{ reason: string; note: string; type: string }[]> {
     const { body } = await this.api.call(
       'GET',
       `/apis/events.k8s.io/v1/namespaces/${object.metadata.namespace ?? 'default'}/events`,
     );
     const events = z.array(EventFacts).parse(body['items']);
-    return events.filter(({ regarding }) => regarding.kind === object.kind && regarding.name === object.metadata.name);
+    return events.filter(
+      ({ reportingController, regarding }) =>
+        reportingController === 'sluice.dev/ingress-controller' &&
+        regarding.kind === object.kind &&
+        regarding.name === object.metadata.name,
+    );
   }
 
   async hasEvent(object: Manifest, reason: string, note: RegExp): Promise<void> {
