@@ -65,11 +65,14 @@ export function connectionCame(exchange: Exchange, upstream: UpstreamSide): void
   if (upstream.isConnected) upstreamConnected(exchange);
 }
 
-/** The endpoint, which has left the backend, was asked nothing, or has heard nothing: the same try goes to another, if there is one. */
-export function goElsewhere(exchange: Exchange): EndpointState {
+/**
+ * The endpoint, which has left the backend, was asked nothing, or has heard nothing: the same try goes to another.
+ * @returns null: there is none
+ */
+export function goElsewhere(exchange: Exchange): EndpointState | null {
   const gone = exchange.endpoint as EndpointState;
   const pick = (exchange.backend as LiveBackend).state.pick(exchange, exchange.tried, clock.nowMs);
-  if (pick === null) return gone;
+  if (pick === null) return null;
   outcome.result = 'abandoned';
   outcome.latencyMs = 0;
   outcome.startedMs = outcome.nowMs = clock.nowMs;
@@ -165,7 +168,7 @@ function openSpare(engine: Engine, exchange: Exchange): UpstreamSide | null {
   if (state.circuit.isFull('pending')) return null;
   const before = exchange.endpoint as EndpointState;
   const endpoint = before.isOf(state) ? before : goElsewhere(exchange);
-  return endpoint.isGone ? null : engine.pools.open(exchange, endpoint, clock.nowMs);
+  return endpoint === null || endpoint.isGone ? null : engine.pools.open(exchange, endpoint, clock.nowMs);
 }
 
 /**

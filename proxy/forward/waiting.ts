@@ -52,7 +52,7 @@ export class Waiting implements UpstreamSide, Expiring, Waiter {
   admit(): void {
     const exchange = this.#exchange;
     if (exchange === null || this.#isAsking) return;
-    if (!this.#endpoint.isOf(this.#backend.state)) this.#endpoint = goElsewhere(exchange);
+    if (!this.#endpoint.isOf(this.#backend.state)) this.#endpoint = goElsewhere(exchange) ?? this.#endpoint;
     // Looking for a connection may close old ones, which makes room in the middle of it.
     this.#isAsking = true;
     const upstream = this.#engine.pools.takeNow(exchange, this.#endpoint, clock.nowMs);

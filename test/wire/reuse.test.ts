@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import type { Endpoints } from '../../proxy/table/backend.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Backend, h2Answer } from '../kit/h2backend.ts';
 import { Load } from '../kit/load.ts';
@@ -72,6 +73,25 @@ test('a kept connection that ends when its endpoint has left the tables is repla
   connection.socket.resetAndDestroy();
   assert.equal((await client.response()).body.toString(), 'ok');
   assert.deepEqual([leaving.requests.length, staying.requests.length], [2, 1]);
+});
+
+test('nor is it replaced there where its backend has no other, though a row of another backend names it still', async () => {
+  const leaving = await Recorder.start();
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: leaving.port }]));
+  opened.push(leaving, gateway);
+  await exchange({ port: gateway.port }, get('/', 'a'));
+  leaving.onRequest = () => undefined;
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push({ stop: async () => client.destroy() });
+  client.send(get('/', 'a'));
+  const { connection } = await leaving.request(1);
+  const { endpoints } = endpointsRow([{ address: '127.0.0.1', port: leaving.port }]).row as Endpoints;
+  gateway.apply([row('backend', { id: 'c' }), row('endpoints', { id: 'o', backendIds: ['c'], endpoints })]);
+  gateway.apply([endpointsRow([])]);
+  leaving.onRequest = (request) => answer(request, 'still here');
+  connection.socket.resetAndDestroy();
+  assert.equal((await client.response()).status, 502);
+  assert.equal(leaving.requests.length, 2);
 });
 
 for (const protocol of ['http', 'h2c'] as const) {
