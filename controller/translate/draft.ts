@@ -54,6 +54,8 @@ export interface Draft {
   face: Face;
   /** Of auth-tls-secret, for every host of the Ingress; null: clients are not asked for a certificate. */
   clientSecret: SecretReference | null;
+  /** Hostnames that it names, though it be left out as a whole: a host is its namespace's for it (see owner.ts). */
+  named: readonly string[];
   /** Hostname → field that names it first. */
   hosts: ReadonlyMap<string, Source>;
   /** By hostname; a big Ingress has thousands of hosts, and each is made on its own. */
@@ -168,6 +170,7 @@ export function draftIngress(ingress: ObjectOf<'Ingress'>, options: TranslateOpt
     annotations,
     face,
     clientSecret,
+    named: [...hosts.keys()],
   };
   if (annotations.isDropped || annotations.isCanary) {
     return { ...whole, ...nothing, problems };

@@ -3,6 +3,7 @@ import type { Problem, Source } from '#table/problem.ts';
 import type { Route } from '#table/route.ts';
 import type { Row } from '#table/rows.ts';
 import { certainOf } from './certain.ts';
+import { Claims } from './claims.ts';
 import type { HostAuth } from './clientauth.ts';
 import {
   closedPassthrough,
@@ -17,7 +18,7 @@ import type { Draft, DraftPath } from './draft.ts';
 import type { HostTls } from './hosttls.ts';
 import { everyHost } from './names.ts';
 import type { TranslateOptions } from './options.ts';
-import { ageBeside, type HostShares, namespaceOf, ownerOf, sharesOf } from './owner.ts';
+import { ageBeside, type HostShares, namespaceOf, ownerOf } from './owner.ts';
 import { isPassthrough, passthroughRow, settlePassthrough } from './passthrough.ts';
 import { problem } from './problems.ts';
 import { type HostFacts, isRegex, matchOf, type RouteRows, rewriteOf, routeOf, sourceFilters } from './route.ts';
@@ -29,6 +30,8 @@ export interface HostInput {
   hostname: string;
   /** Ingresses on it, oldest first. */
   drafts: readonly Draft[];
+  /** The same, by whose the host is. */
+  shares: HostShares;
   tls: HostTls;
   auth: HostAuth;
   /** Backend row for requests that no rule accepts, and the Service behind it; null: they get 404. */
@@ -44,11 +47,10 @@ export function compileHost(
   routeRows: RouteRows,
   options: TranslateOptions,
 ): { rows: Row[]; problems: Problem[] } {
-  const { hostname, drafts, tls, auth, fallback } = input;
+  const { hostname, drafts, shares, tls, auth, fallback } = input;
   if (drafts.length === 0 && (hostname !== everyHost || fallback === null)) return { rows: [], problems: [] };
   const hostId = `ingress/${hostname}`;
-  const shares = sharesOf(drafts);
-  const passthrough = settlePassthrough(hostname, drafts, auth);
+  const passthrough = settlePassthrough(hostname, drafts, shares, auth);
   const causes = regexCauses(shares, hostname);
   const closing = closingOf(shares, auth, options);
   const root = closing === null ? passthrough.root : null;
@@ -96,9 +98,7 @@ export function compileHost(
 
   const paths = pathsOf(drafts, hostname).map(({ draft, path }) => ({ draft, path, facts: factsOf(draft) }));
   const regexRules: RegexRule[] = [];
-  const claims = new Map<string, Draft>();
-  /** Ages of the same, in lower case. */
-  const claimedSince = new Map<string, string>();
+  const claims = new Claims();
   for (const { draft, path, facts } of paths) {
     const isPattern = isRegex(path, facts);
     const fault = isPattern ? routeRows.regexFaultOf(path) : undefined;
@@ -108,7 +108,7 @@ export function compileHost(
     }
     const match = matchOf(path, facts);
     const key = `${match.type === 'exact' ? 'exact' : 'path'} ${match.value}`;
-    const twin = match.type === 'exact' || match.type === 'regex' ? undefined : claims.get(twinOf(path.path));
+    const twin = match.type === 'exact' || match.type === 'regex' ? undefined : claims.ofTwin(path.path);
     const isForeign = twin !== undefined && namespaceOf(twin) !== namespaceOf(draft);
     const winner = winners.get(key) ?? (isForeign ? twin.key : undefined);
     if (winner !== undefined) {
@@ -125,14 +125,13 @@ export function compileHost(
       regexRules.push({ route, text: path.path, age: draft.age, namespace: namespaceOf(draft) });
       continue;
     }
-    claims.set(path.path, draft);
-    const folded = path.path.toLowerCase();
-    if (!claimedSince.has(folded)) claimedSince.set(folded, draft.age);
+    claims.add(path.path, draft);
   }
   for (const { draft, path, facts } of paths) {
     if (facts.regex !== 'guest' || !isRegex(path, facts) || routeRows.regexFaultOf(path) !== undefined) continue;
-    const winner = claims.get(subjectOf(path.path) ?? '');
-    if (winner === undefined || winner.age > draft.age) continue;
+    const subject = subjectOf(path.path) ?? '';
+    const winner = [claims.of(subject), claims.ofTwin(subject)].find((one) => one !== undefined && one.age < draft.age);
+    if (winner === undefined) continue;
     problems.push(problem('PathConflict', pathSource(path), { path: path.path, host: hostname, winner: winner.key }));
   }
 
@@ -151,13 +150,19 @@ export function compileHost(
   routes.push(...refused);
 
   problems.push(...defaultConflicts(drafts, hostname));
-  routes.push(...slashRedirects(routes, winners));
+  const expressions = new Map(regexRules.map((rule) => [rule.text, rule]));
+  const isTaken = (bare: string): boolean => {
+    const [since, expression] = [claims.ofTwin(bare)?.age, expressions.get(bare)];
+    const isOlder = since !== undefined && expression !== undefined && since < expression.age;
+    return winners.has(`exact ${bare}`) || (winners.has(`path ${bare}`) && !isOlder);
+  };
+  routes.push(...slashRedirects(routes, isTaken));
   problems.push(...regexWarnings(causes, hostname), ...unsentCookies([...causes.keys()], hostname));
   if (fallback !== null && !winners.has('path /')) routes.push(fallbackRoute(hostname, fallback, facts, options));
 
   const isYielding = facts.regex !== null && shares.guests.length > 0;
   const moved = isYielding ? yielding(regexRules, ownerOf(shares).owner) : new Map<Route, Route>();
-  for (const rule of facts.regex === null ? regexRules : []) moved.set(rule.route, placed(rule, claimedSince));
+  for (const rule of facts.regex === null ? regexRules : []) moved.set(rule.route, placed(rule, claims));
   const host: Host = {
     id: hostId,
     source: drafts[0]?.hosts.get(hostname) ?? fallback?.source ?? null,
@@ -200,11 +205,6 @@ function pathsOf(drafts: readonly Draft[], hostname: string): { draft: Draft; pa
 
 function pathsOn(draft: Draft, hostname: string): readonly DraftPath[] {
   return draft.pathsByHost.get(hostname) ?? [];
-}
-
-/** "/foo" and "/foo/" are one path by elements (Ingress API, path type Prefix), however nginx tells them apart. */
-function twinOf(path: string): string {
-  return path.endsWith('/') ? path.slice(0, -1) : `${path}/`;
 }
 
 function pathSource(path: DraftPath): Source {
@@ -266,14 +266,17 @@ function unsentCookies(drafts: readonly Draft[], hostname: string): Problem[] {
   });
 }
 
-/** nginx answers "/foo" with 301 to "/foo/" where only "/foo/" is routed; users know it as the missing slash being added. */
-function slashRedirects(routes: readonly Route[], winners: ReadonlyMap<string, string>): Route[] {
+/**
+ * nginx answers "/foo" with 301 to "/foo/" where only "/foo/" is routed; users know it as the missing slash being added.
+ * @param isTaken whether somebody has a path, and has had it for longer than the one with a slash where it is a guest's expression
+ */
+function slashRedirects(routes: readonly Route[], isTaken: (bare: string) => boolean): Route[] {
   const redirects: Route[] = [];
   for (const route of routes) {
     const { path } = route.match;
     if (path.type !== 'prefix') continue;
     const bare = path.value.slice(0, -1);
-    if (winners.has(`exact ${bare}`) || winners.has(`path ${bare}`)) continue;
+    if (isTaken(bare)) continue;
     redirects.push(redirectRoute(route, `${route.id}/slash`, { from: bare, to: path.value, status: 301 }));
   }
   return redirects;

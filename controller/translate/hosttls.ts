@@ -3,7 +3,7 @@ import type { ObjectKey } from '../watch/view.ts';
 import type { CertificateState } from './certificates.ts';
 import type { Draft, DraftTls } from './draft.ts';
 import { coversHost, everyHost, wildcardOf } from './names.ts';
-import { type HostShares, namespaceOf, ownerOf, sharesOf } from './owner.ts';
+import { type HostShares, namespaceOf, ownerOf } from './owner.ts';
 import { problem } from './problems.ts';
 
 /** How TLS of a host is decided. */
@@ -35,22 +35,20 @@ type StateOf = (secret: ObjectKey) => CertificateState;
  * What other namespaces set makes nobody else's http redirect. Their certificate is served where the default one is for other
  * names, which clients would refuse: so it does no harm.
  *
- * @param draftsOf Ingresses on a hostname, oldest first
+ * @param sharesOf Ingresses on a hostname
  * @param defaultSecret of the default certificate; null: one that no client trusts
  */
 export function settleTls(
   hostname: string,
-  draftsOf: (hostname: string) => readonly Draft[],
+  sharesOf: (hostname: string) => HostShares,
   stateOf: StateOf,
   defaultSecret: ObjectKey | null,
 ): HostTls {
-  const drafts = draftsOf(hostname);
-  const shares = sharesOf(drafts);
+  const shares = sharesOf(hostname);
   const wildcard = wildcardOf(hostname);
-  const above = sharesOf(wildcard === undefined ? [] : draftsOf(wildcard));
   const own = settingsOf(hostname, shares.owners, stateOf);
   const theirs = settingsOf(hostname, shares.guests, stateOf);
-  const inherited = wildcard === undefined ? undefined : inheritedOf(wildcard, above, shares, stateOf);
+  const inherited = wildcard === undefined ? undefined : inheritedOf(wildcard, sharesOf(wildcard), shares, stateOf);
   const winner = own[0] ?? (inherited !== undefined && isBefore(inherited.draft, shares) ? inherited : undefined);
   if (winner !== undefined) {
     const { certificates, problems } = servedOf(
@@ -100,8 +98,8 @@ function inheritedOf(
 }
 
 /** Whether the Ingress of a wildcard may decide for a host below it. */
-function isBefore(draft: Draft, { oldest }: HostShares): boolean {
-  return oldest === null || draft.age < oldest.age || namespaceOf(draft) === namespaceOf(oldest);
+function isBefore(draft: Draft, { claim }: HostShares): boolean {
+  return claim === null || draft.age < claim.age || namespaceOf(draft) === namespaceOf(claim);
 }
 
 function settingsOf(hostname: string, drafts: readonly Draft[], stateOf: StateOf): Setting[] {

@@ -2,12 +2,15 @@ import type { ObjectKey } from '../watch/view.ts';
 import type { Draft } from './draft.ts';
 import { MultiMap } from './multimap.ts';
 import { wildcardOf } from './names.ts';
+import { type HostShares, sharesOf } from './owner.ts';
 import { compareText } from './problems.ts';
 
 /** Our Ingresses by everything that they name: who is touched when that changes. */
 export class Links {
   readonly #drafts = new Map<ObjectKey, Draft>();
   readonly #byHost = new MultiMap();
+  /** Those that are left out, by the hosts that they name. */
+  readonly #leftOutByHost = new MultiMap();
   readonly #byPort = new MultiMap();
   readonly #bySecret = new MultiMap();
   readonly #hostsByWildcard = new MultiMap();
@@ -22,6 +25,9 @@ export class Links {
       return;
     }
     this.#drafts.set(key, draft);
+    for (const host of draft.named) {
+      if (!draft.hosts.has(host)) this.#leftOutByHost.add(host, key);
+    }
     for (const host of draft.hosts.keys()) {
       this.#byHost.add(host, key);
       const wildcard = wildcardOf(host);
@@ -41,6 +47,11 @@ export class Links {
   /** Oldest first. */
   ofHost(hostname: string): Draft[] {
     return this.#oldestFirst(this.#byHost.get(hostname));
+  }
+
+  /** Whose the host is, and of what. */
+  sharesOf(hostname: string): HostShares {
+    return sharesOf(this.ofHost(hostname), this.#oldestFirst(this.#leftOutByHost.get(hostname)));
   }
 
   /** Oldest first. */
@@ -74,6 +85,7 @@ export class Links {
   }
 
   #unlink(draft: Draft): void {
+    for (const host of draft.named) this.#leftOutByHost.delete(host, draft.key);
     for (const host of draft.hosts.keys()) {
       this.#byHost.delete(host, draft.key);
       const wildcard = wildcardOf(host);

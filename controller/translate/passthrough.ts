@@ -4,7 +4,7 @@ import type { HostAuth } from './clientauth.ts';
 import type { Draft, DraftPath } from './draft.ts';
 import { everyHost } from './names.ts';
 import type { TranslateOptions } from './options.ts';
-import { namespaceOf } from './owner.ts';
+import { type HostShares, namespaceOf } from './owner.ts';
 import { problem } from './problems.ts';
 import { sourcesOf } from './sources.ts';
 
@@ -23,17 +23,22 @@ export function isPassthrough(draft: Draft): boolean {
 }
 
 /**
- * Decides as ingress-nginx does: the oldest Ingress on the host, whether it asks or not, so that nobody takes the TLS of a host
+ * Decides as ingress-nginx does: the oldest Ingress of those whose host it is, whether it asks or not, so that nobody takes the TLS of a host
  * that others serve already; all of it goes to the Service of path "/" of an Ingress of its namespace. An Ingress that asks in vain
  * is closed: its author trusts nobody between the client and the backend.
  *
  * @param drafts Ingresses on the host, oldest first
+ * @param shares the same, by whose the host is
  * @param auth client certificates that the host asks for, which nobody here could verify then
  */
-export function settlePassthrough(hostname: string, drafts: readonly Draft[], auth: HostAuth): HostPassthrough {
+export function settlePassthrough(
+  hostname: string,
+  drafts: readonly Draft[],
+  { oldest }: HostShares,
+  auth: HostAuth,
+): HostPassthrough {
   const asking = drafts.filter(isPassthrough);
-  const [oldest] = drafts;
-  if (asking.length === 0 || oldest === undefined) return { root: null, problems: [] };
+  if (asking.length === 0 || oldest === null) return { root: null, problems: [] };
   const inVain = (code: InVain): HostPassthrough => ({
     root: null,
     problems: asking.map((draft) => problem(code, sourceOn(draft, hostname), { host: hostname, winner: oldest.key })),

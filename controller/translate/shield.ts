@@ -1,5 +1,6 @@
 import type { Route } from '#table/route.ts';
 import { certainOf, saidBy } from './certain.ts';
+import type { Claims } from './claims.ts';
 import { compareText } from './problems.ts';
 
 /**
@@ -12,12 +13,11 @@ function beginningOf(text: string): string {
 
 /**
  * Where a guest's regular expression goes among the prefixes of a host, so that it takes nothing that somebody else's path says as
- * much of, or more: the matcher would try it before all of them.
+ * much of, or more: the matcher would try it before all of them. A slash at its end says no more than the element before it.
  */
 export function placeOf(text: string): number {
   const said = saidBy(text);
-  // "/" says one character of a path and is an element of none.
-  return said === 1 ? 0 : said;
+  return subjectOf(text)?.endsWith('/') === true ? said - 1 : said;
 }
 
 /** The path that says of a request just what an expression surely does; null: none does. */
@@ -26,13 +26,10 @@ export function subjectOf(text: string): string | null {
   return saidBy(text) === Buffer.byteLength(certain) ? certain : null;
 }
 
-/**
- * The route of a guest's expression, before the path that says as much where that is younger.
- * @param claimedSince ages of paths, in lower case
- */
-export function placed({ route, text, age }: RegexRule, claimedSince: ReadonlyMap<string, string>): Route {
+/** The route of a guest's expression, before the path that says as much where that is younger. */
+export function placed({ route, text, age }: RegexRule, claims: Claims): Route {
   const { path } = route.match;
-  const since = claimedSince.get(subjectOf(text)?.toLowerCase() ?? '');
+  const since = claims.ofAllBelow(subjectOf(text) ?? '')?.age;
   if (path.type !== 'regex' || since === undefined || since < age) return route;
   return { ...route, match: { ...route.match, path: { ...path, place: saidBy(text) + 1 } } };
 }

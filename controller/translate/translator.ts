@@ -5,7 +5,7 @@ import { type ClusterView, keyOf, type ObjectKey, type ReadProblem, splitKey, ty
 import { type CertificateState, certificateProblem } from './certificates.ts';
 import { ClassIndex, isOurs } from './classes.ts';
 import { settleClientAuth } from './clientauth.ts';
-import { type Draft, draftIngress } from './draft.ts';
+import { draftIngress } from './draft.ts';
 import { compileHost } from './host.ts';
 import { settleTls } from './hosttls.ts';
 import { L4Index } from './l4index.ts';
@@ -14,7 +14,6 @@ import { Links, secretsOf } from './links.ts';
 import { listenerRows } from './listeners.ts';
 import { everyHost } from './names.ts';
 import type { TranslateOptions, Translation } from './options.ts';
-import { sharesOf } from './owner.ts';
 import { problem } from './problems.ts';
 import { ProblemStore } from './problemstore.ts';
 import { reachOf } from './reach.ts';
@@ -211,8 +210,8 @@ export class Translator {
     const isServed = ingress !== undefined && isOurs(ingress, view, this.#options);
     const draft = isServed ? draftIngress(ingress, this.#options) : undefined;
     this.#links.replace(key, draft);
-    for (const { hosts, refsByPort } of [before, draft].filter((one) => one !== undefined)) {
-      for (const host of hosts.keys()) dirty.hosts.add(host);
+    for (const { named, refsByPort } of [before, draft].filter((one) => one !== undefined)) {
+      for (const host of named) dirty.hosts.add(host);
       for (const portKey of refsByPort.keys()) dirty.ports.add(portKey);
     }
     for (const secret of before === undefined ? [] : secretsOf(before)) {
@@ -242,13 +241,18 @@ export class Translator {
   }
 
   #host(view: ClusterView, hostname: string): void {
-    const draftsOf = (name: string): Draft[] => this.#links.ofHost(name);
+    const shares = this.#links.sharesOf(hostname);
     const stateOf = (secret: ObjectKey): CertificateState => this.#secrets.certificate(view, secret);
-    const tls = settleTls(hostname, draftsOf, stateOf, this.#options.defaultCertificateSecret);
+    const tls = settleTls(
+      hostname,
+      (name) => this.#links.sharesOf(name),
+      stateOf,
+      this.#options.defaultCertificateSecret,
+    );
     const fallback = this.#defaultPort && { backendId: this.#defaultPort.portKey, source: this.#defaultPort.source };
-    const drafts = draftsOf(hostname);
-    const auth = settleClientAuth(hostname, sharesOf(drafts), this.#secrets.states(view));
-    const input = { hostname, drafts, tls, auth, fallback };
+    const drafts = this.#links.ofHost(hostname);
+    const auth = settleClientAuth(hostname, shares, this.#secrets.states(view));
+    const input = { hostname, drafts, shares, tls, auth, fallback };
     const { rows, problems } = compileHost(input, this.#routeRows, this.#options);
     this.#rows.replace(`host:${hostname}`, rows);
     this.#problems.replace(`host:${hostname}`, problems);
