@@ -167,8 +167,13 @@ export class Bird {
     const output = openSync(join(dir, files.startLog), 'w', 0o600);
     // Of our environment, which may hold passwords, it needs no more than to be found.
     const env = { PATH: process.env['PATH'] };
-    const child = spawn('bird', args, { cwd: dir, env, detached: true, stdio: ['ignore', output, output] });
-    closeSync(output);
+    let child: ChildProcess;
+    try {
+      child = spawn('bird', args, { cwd: dir, env, detached: true, stdio: ['ignore', output, output] });
+    } finally {
+      // Where the kernel has no room for another process spawn() throws, and the next attempt follows.
+      closeSync(output);
+    }
     this.starts++;
     log.info({ pid: child.pid, isRestart }, 'BIRD started');
     const early = endOf(child);

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Bird } from '../../proxy/speak/bird.ts';
+import { quiet } from '../kit/quiet.ts';
+
+test('attempts to start BIRD that the kernel refuses leave no file open', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'sluice-test-'));
+  t.after(() => rm(dir, { recursive: true }));
+  const path = process.env['PATH'];
+  // No process may begin with as much in one variable.
+  process.env['PATH'] = `${path}:/${'x'.repeat(200_000)}`;
+  t.after(() => {
+    process.env['PATH'] = path;
+  });
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const bird = new Bird({ dir, onUp: () => {}, restartDelayMs: () => 0, log: quiet });
+    await bird.keep();
+    bird.leave();
+    assert.match(bird.downReason ?? '', /E2BIG/);
+  }
+  assert.deepEqual(await filesOpenIn(dir), []);
+});
+
+async function filesOpenIn(dir: string): Promise<string[]> {
+  const names = await readdir('/proc/self/fd');
+  const targets = await Promise.all(names.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')));
+  return targets.filter((target) => target.startsWith(dir));
+}
