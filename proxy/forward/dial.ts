@@ -89,7 +89,7 @@ function untrustedOf(link: Link): string {
 const certificateAlert = /_ALERT_(?:BAD_|UNSUPPORTED_)?CERTIFICATE|_ALERT_UNKNOWN_CA$|_ALERT_ACCESS_DENIED$/;
 
 /** It is us who have no descriptor, no port or no memory for the connection. */
-const ownShortage: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
+export const ownShortage: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
 
 /** @param fault of tlsFaultOf */
 export function lossOf(link: Link, fault: string, isConnecting: boolean): Failure {

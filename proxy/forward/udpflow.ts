@@ -4,6 +4,7 @@ import type { Expiring } from '../listen/sweep.ts';
 import type { CompiledL4Route } from '../match/l4matcher.ts';
 import type { ResponseFlag } from '../observe/record.ts';
 import type { EndpointState } from '../select/types.ts';
+import { ownShortage } from './dial.ts';
 import type { Engine } from './engine.ts';
 import { Flow, type Origin } from './flow.ts';
 
@@ -28,6 +29,8 @@ export class UdpFlow extends Flow implements Expiring {
   sweepIndex = -1;
   readonly #start: UdpFlowStart;
   #upstream: Socket | null = null;
+  /** Else the error of it is on its way. */
+  #isConnected = false;
   #questions = 0;
   #answers = 0;
   /** Since when the endpoint is in no table any more; Infinity while it is. */
@@ -77,6 +80,7 @@ export class UdpFlow extends Flow implements Expiring {
     upstream.on('message', (datagram) => this.#answered(datagram));
     upstream.on('error', (error: NodeJS.ErrnoException) => this.#broken(error));
     upstream.connect(port, address);
+    this.#isConnected = isConnected(upstream);
     this.#touch();
   }
 
@@ -96,7 +100,7 @@ export class UdpFlow extends Flow implements Expiring {
   #send(datagram: Buffer): void {
     const upstream = this.#upstream;
     if (upstream === null) return;
-    if (!takesMore(upstream, mostQueuedBytes)) this.engine.observer.datagramDropped();
+    if (!this.#isConnected || !takesMore(upstream, mostQueuedBytes)) this.engine.observer.datagramDropped();
     else upstream.send(datagram, this.#sent);
   }
 
@@ -131,12 +135,15 @@ export class UdpFlow extends Flow implements Expiring {
   #broken(error: NodeJS.ErrnoException): void {
     readClock();
     if (this.isOver) return;
+    const code = error.code ?? '';
     // No socket can be had: that is our own need, and no endpoint's fault.
-    if (!unreachable.has(error.code ?? '')) {
+    if (ownShortage.has(code)) {
       this.engine.pools.closeIdle();
       this.#refuse('OM');
       return;
     }
+    // A router on the way may say of a datagram that it was too long: those after it are not.
+    if (this.#isConnected && !unreachable.has(code)) return;
     this.endTry('local-failure');
     this.#end(this.#answers === 0 ? 'UF' : 'UC');
   }
@@ -181,8 +188,27 @@ export function takesMore(socket: Socket, mostBytes: number): boolean {
   return socket.getSendQueueSize() <= mostBytes && socket.getSendQueueCount() <= mostBytes >> 8;
 }
 
-/** ICMP answers that come back as errors. */
-const unreachable: ReadonlySet<string> = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN']);
+/** ICMP answers that come back as errors, and what the kernel says of a route that leads nowhere. */
+const unreachable: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EHOSTDOWN',
+  'ENONET',
+  'ENOPROTOOPT',
+  'EACCES',
+  'EINVAL',
+]);
+
+/** Where no route leads, connect() has failed when it returns, and send() would throw. */
+function isConnected(socket: Socket): boolean {
+  try {
+    socket.remoteAddress();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** A client without an endpoint is tried again after this, ms: one line of the log per second and client, not one per datagram. */
 const deafMs = 1_000;
