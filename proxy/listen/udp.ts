@@ -133,8 +133,9 @@ export class UdpListener {
   }
 
   #answer(datagram: Buffer, { address, port }: RemoteInfo): void {
+    // Port 0 is that of a client who wants no answer (RFC 768), or of one who means harm, and nothing can be sent there.
     // What a full interface does not take waits in memory; a client that is answered faster than that loses datagrams.
-    if (!takesMore(this.#socket, mostQueuedBytes)) this.#engine.observer.datagramDropped();
+    if (port === 0 || !takesMore(this.#socket, mostQueuedBytes)) this.#engine.observer.datagramDropped();
     else this.#socket.send(datagram, port, address, ignore);
   }
 
