@@ -33,7 +33,7 @@ export class UdpFlow extends Flow implements Expiring {
   #isConnected = false;
   #questions = 0;
   #answers = 0;
-  /** Since when the endpoint is in no table any more; Infinity while it is. */
+  /** Since when the endpoint is not of the backend any more; Infinity while it is. */
   #goneAtMs = Number.POSITIVE_INFINITY;
   /** Nothing could be forwarded: datagrams are dropped until then. */
   #deafUntilMs = 0;
@@ -52,11 +52,17 @@ export class UdpFlow extends Flow implements Expiring {
 
   /**
    * Whether the client's next datagram is better off with a flow of its own: this one has failed; or its endpoint left the
-   * tables and says nothing more, which most likely means that it is no more.
+   * backend and says nothing more, which most likely means that it is no more.
    */
   isFinished(): boolean {
     if (this.isOver) return clock.nowMs >= this.#deafUntilMs;
+    // A row of another backend may name it still: then nobody tells.
+    if (this.#goneAtMs === Number.POSITIVE_INFINITY && this.#hasLeft()) this.#goneAtMs = clock.nowMs;
     return clock.nowMs - this.#goneAtMs > goneGraceMs;
+  }
+
+  #hasLeft(): boolean {
+    return this.backend !== null && this.endpoint?.isOf(this.backend.state) === false;
   }
 
   begin(): void {

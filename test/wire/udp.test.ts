@@ -4,10 +4,11 @@ import { once } from 'node:events';
 import { afterEach, test } from 'node:test';
 import { Limits } from '../../proxy/listen/limits.ts';
 import type { Fleet, FleetOptions } from '../../proxy/main.ts';
+import type { Endpoints } from '../../proxy/table/backend.ts';
 import type { Row } from '../../proxy/table/rows.ts';
 import { adminPage, testFleet } from '../kit/fleet.ts';
 import { freePorts } from '../kit/ports.ts';
-import { l4Table, row, snapshot } from '../kit/rows.ts';
+import { endpointsRow, l4Table, row, snapshot } from '../kit/rows.ts';
 import { eventually, waitUntil, within } from '../kit/wait.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -259,23 +260,35 @@ test('an endpoint that leaves gets no new client, and keeps those that it has', 
   assert.equal(String(await client.ask('2')), 'old');
 });
 
-test('an endpoint that left and says nothing more loses the clients that it had', async () => {
-  let isSilent = false;
-  const old = await UdpBackend.start((_, send) => {
-    if (!isSilent) send('old');
+for (const [where, others] of [
+  ['the tables', () => []],
+  [
+    'its backend, and not those of others,',
+    (old: Endpoints['endpoints']) => [
+      row('backend', { id: 'c', protocol: 'udp' }),
+      row('endpoints', { id: 'o', backendIds: ['c'], endpoints: old }),
+    ],
+  ],
+] as const) {
+  test(`an endpoint that left ${where} and says nothing more loses the clients that it had`, async () => {
+    let isSilent = false;
+    const old = await UdpBackend.start((_, send) => {
+      if (!isSilent) send('old');
+    });
+    const young = await UdpBackend.start(named('young'));
+    const fleet = await fleetWith(l4Table('udp', [old.endpoint]));
+    const client = await UdpClient.open(fleet);
+    assert.equal(String(await client.ask('1')), 'old');
+    isSilent = true;
+    const { endpoints } = endpointsRow([old.endpoint]).row as Endpoints;
+    await put(fleet, [...l4Table('udp', [young.endpoint]), ...others(endpoints)]);
+    await eventually(async () => {
+      client.socket.send('2');
+      return client.answers.some((answer) => String(answer) === 'young') ? true : undefined;
+    }, 'the other endpoint to answer');
+    assert.ok(old.received.length > 1, 'it was asked for a while');
   });
-  const young = await UdpBackend.start(named('young'));
-  const fleet = await fleetWith(l4Table('udp', [old.endpoint]));
-  const client = await UdpClient.open(fleet);
-  assert.equal(String(await client.ask('1')), 'old');
-  isSilent = true;
-  await put(fleet, l4Table('udp', [young.endpoint]));
-  await eventually(async () => {
-    client.socket.send('2');
-    return client.answers.some((answer) => String(answer) === 'young') ? true : undefined;
-  }, 'the other endpoint to answer');
-  assert.ok(old.received.length > 1, 'it was asked for a while');
-});
+}
 
 for (const [whose, allowed] of [
   ['of one source', { udpFlows: 8, udpFlowsPerSource: 3 }],
