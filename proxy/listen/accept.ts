@@ -33,6 +33,11 @@ export function acceptThrough(server: Server, { gate, door, isNascent, arrived }
     takeAccepted(server, (handle) => {
       const { isHttp, isTrusted, proxy } = door();
       const address = addressOf(handle);
+      // It has reset what it opened, as some health checks do: there is nobody to look at, to answer or to tell of.
+      if (address === '') {
+        handle.close(nothing);
+        return;
+      }
       // Who sends PROXY headers stands for many clients, which are measured when the header has come.
       const source = gate.enter(address, proxy === null ? isTrusted(address) : proxy.isSource(address), isNascent());
       if (typeof source !== 'string') arrived({ handle, address, source });

@@ -124,6 +124,22 @@ test('both versions are sent, with the addresses of the connection itself where 
   }
 });
 
+test('a peer that has reset its connection before it is seen is no stranger', async () => {
+  const backend = await backendWith();
+  const fleet = await fleetWith(tcpRows(backend, { proxyProtocol: anybody }));
+  const [worker = 0] = fleet.state().workerPids;
+  process.kill(worker, 'SIGSTOP');
+  const gone = await open(fleet, 'tcp');
+  gone.socket.resetAndDestroy();
+  await gone.closed();
+  process.kill(worker, 'SIGCONT');
+  const next = await open(fleet, 'tcp');
+  next.send(`${line}data`);
+  await (await backend.connection(0)).bytes(4);
+  const { text } = await adminPage(fleet, '/metrics');
+  assert.doesNotMatch(text, /^sluice_flows_total\{flag="DPE"\} [1-9]/m);
+});
+
 const refused: Record<string, string | Buffer> = {
   'no header': 'GET / HTTP/1.1\r\nHost: a.test\r\n\r\n',
   'half a header and FIN': 'PROXY TCP4 192.0.2.7 ',
