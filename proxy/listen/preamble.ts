@@ -149,8 +149,11 @@ export class Preamble extends Nascent implements Receiver {
     else this.#options.link.destroy();
   }
 
+  /** One that resets what it has begun goes as one that ends it. */
   closed(): void {
-    this.#options.engine.connectionClosed(this);
+    const { engine, link } = this.#options;
+    if (link.fault !== '' && this.#heldBytes > 0) this.#refuse('DC');
+    else engine.connectionClosed(this);
   }
 
   expired(): void {

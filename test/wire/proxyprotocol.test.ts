@@ -140,6 +140,28 @@ test('a peer that has reset its connection before it is seen is no stranger', as
   assert.doesNotMatch(text, /^sluice_flows_total\{flag="DPE"\} [1-9]/m);
 });
 
+for (const [how, leave] of [
+  ['ends', (client: RawClient) => client.end()],
+  ['resets', (client: RawClient) => client.socket.resetAndDestroy()],
+] as const) {
+  test(`a client that ${how} its connection within the header is counted as one that left`, async () => {
+    const backend = await backendWith();
+    const fleet = await fleetWith(tcpRows(backend, { proxyProtocol: anybody }));
+    const client = await open(fleet, 'tcp');
+    client.send('PROXY TCP4 192.0.2.7 ');
+    // It is read before what comes by another connection.
+    const other = await open(fleet, 'tcp');
+    other.send(`${line}data`);
+    await (await backend.connection(0)).bytes(4);
+    leave(client);
+    const { text } = await eventually(async () => {
+      const page = await adminPage(fleet, '/metrics');
+      return /^sluice_connections\{listener="tcp"\} 1$/m.test(page.text) ? page : undefined;
+    }, 'the connection to be gone');
+    assert.match(text, /^sluice_flows_total\{flag="DC"\} 1$/m);
+  });
+}
+
 const refused: Record<string, string | Buffer> = {
   'no header': 'GET / HTTP/1.1\r\nHost: a.test\r\n\r\n',
   'half a header and FIN': 'PROXY TCP4 192.0.2.7 ',
