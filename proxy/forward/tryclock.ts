@@ -38,6 +38,11 @@ export class TryClock {
     this.#readMs = this.#sendMs = tunnelMs;
   }
 
+  /** What a client that has ended its half sent last may still be answered, but an hour's silence is for those that are there. */
+  halveTunnel(halfCloseMs: number): void {
+    this.#readMs = this.#readMs === 0 ? halfCloseMs : Math.min(this.#readMs, halfCloseMs);
+  }
+
   /**
    * Bytes have moved. A backend that is still being uploaded to need not answer yet: whether the client stalls is the client's
    * clock.

@@ -106,9 +106,9 @@ export function tunnelUpstreamEnded(engine: Engine, exchange: Exchange): void {
   else client.end();
 }
 
-/** Nothing has moved in either direction for too long. */
+/** Nothing has moved in either direction for too long, or nothing comes from the backend for a client that has ended. */
 export function tunnelIdle(engine: Engine, exchange: Exchange): void {
-  exchange.flag = 'SI';
+  exchange.flag = exchange.client?.hasEnded === true ? 'DC' : 'SI';
   closeTunnel(engine, exchange);
 }
 

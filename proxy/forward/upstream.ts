@@ -283,6 +283,12 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     this.#restartClock(clock.nowMs);
   }
 
+  override end(): void {
+    super.end();
+    this.#clock.halveTunnel(this.#engine.limits.halfCloseMs);
+    this.#restartClock(clock.nowMs);
+  }
+
   #restartClock(nowMs: number): void {
     const isUploading = this.#phase === phaseHead && this.exchange?.isRequestComplete === false;
     this.expiresAtMs = this.#clock.next(!isUploading, nowMs);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
 import { ingress, ingressClass, service } from '../kit/manifests.ts';
@@ -14,11 +15,29 @@ let sockets: WebSocketServer;
 let sluice: Standalone;
 /** Messages that a backend has not answered. */
 let heard = 0;
+/** A backend that does not end when its client does. */
+let stays: Duplex | null = null;
+
+const upgradeFields = [
+  'Connection: Upgrade',
+  'Upgrade: websocket',
+  'Sec-WebSocket-Version: 13',
+  'Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==',
+];
 
 before(async () => {
   backend = createServer((_, response) => response.end('plain'));
   sockets = new WebSocketServer({ noServer: true, handleProtocols: () => 'chat' });
   backend.on('upgrade', (request, socket, head) => {
+    if (request.url === '/stays') {
+      stays = socket;
+      socket.resume();
+      socket.write(
+        'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+          'Sec-WebSocket-Accept: BACScCJPNqyz+UBoqMH89VmURoA=\r\n\r\n',
+      );
+      return;
+    }
     if (request.url === '/refused') {
       socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno');
       return;
@@ -36,6 +55,7 @@ before(async () => {
   await once(backend, 'listening');
   const { port } = backend.address() as AddressInfo;
   sluice = await Standalone.start({
+    args: ['--limit-half-close-ms', '100'],
     manifests: [
       ingressClass(),
       ingress({ name: 'ws', host: 'ws.test', paths: { '/': 'ws' } }),
@@ -84,15 +104,9 @@ test('what the backend says together with its 101 is not lost', async () => {
 
 test('frames sent together with the upgrade request reach the backend', async () => {
   const client = await RawClient.open({ port: sluice.httpPort });
-  const fields = [
-    'Connection: Upgrade',
-    'Upgrade: websocket',
-    'Sec-WebSocket-Version: 13',
-    'Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==',
-  ];
   // A masked text frame `hi` with the mask 0.
   client.send(
-    Buffer.concat([Buffer.from(get('/', 'ws.test', fields)), Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69])]),
+    Buffer.concat([Buffer.from(get('/', 'ws.test', upgradeFields)), Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69])]),
   );
   await waitUntil(() => client.received.includes(Buffer.from([0x81, 2, 0x68, 0x69])), 'the echo');
   assert.equal((await client.response()).status, 101);
@@ -114,6 +128,22 @@ test('a client that vanishes closes the WebSocket of the backend', async () => {
   assert.equal(sockets.clients.size, before + 1);
   peer.terminate();
   await waitUntil(() => sockets.clients.size <= before, 'the backend to see the end');
+});
+
+test('a client that has ended its half is answered, and then not waited for as long as one that is silent', async () => {
+  const client = await RawClient.open({ port: sluice.httpPort });
+  client.send(get('/stays', 'ws.test', upgradeFields));
+  await waitUntil(() => stays !== null, 'the upgrade');
+  const peer = stays as Duplex;
+  const ended = once(peer, 'end');
+  // FIN alone, as the kernel of a client that was killed sends it; the backend has more to say, and no FIN of its own.
+  client.end();
+  await ended;
+  peer.write(Buffer.from([0x81, 2, 0x68, 0x69]));
+  await waitUntil(() => client.received.includes(Buffer.from([0x81, 2, 0x68, 0x69])), 'what is said then');
+  await waitUntil(() => client.isEnded, 'the end');
+  peer.destroy();
+  client.destroy();
 });
 
 test('a backend that vanishes closes the WebSocket of the client', async () => {
