@@ -174,8 +174,11 @@ export class Bird {
       // Where the kernel has no room for another process spawn() throws, and the next attempt follows.
       closeSync(output);
     }
-    this.starts++;
-    log.info({ pid: child.pid, isRestart }, 'BIRD started');
+    // Without one it could not be started, and why is on its way.
+    if (child.pid !== undefined) {
+      this.starts++;
+      log.info({ pid: child.pid, isRestart }, 'BIRD started');
+    }
     const early = endOf(child);
     child.unref();
     const deadlineMs = performance.now() + startMs;
