@@ -143,7 +143,7 @@ export class UdpFlow extends Flow implements Expiring {
     if (this.isOver) return;
     const code = error.code ?? '';
     // No socket can be had: that is our own need, and no endpoint's fault.
-    if (ownShortage.has(code)) {
+    if (ownShortage.has(code) || code === noPortLeft) {
       this.engine.pools.closeIdle();
       this.#refuse('OM');
       return;
@@ -205,6 +205,9 @@ const unreachable: ReadonlySet<string> = new Set([
   'EACCES',
   'EINVAL',
 ]);
+
+/** Of a socket that asks for any; a connection of TCP would be told EADDRNOTAVAIL. */
+const noPortLeft = 'EADDRINUSE';
 
 /** Where no route leads, connect() has failed when it returns, and send() would throw. */
 function isConnected(socket: Socket): boolean {

@@ -86,8 +86,8 @@ function udpManifests(port: number): Manifest[] {
   ];
 }
 
-test('a datagram that is too long for the way is lost, and no flow with it', { skip }, async () => {
-  const { gateway, pod } = await narrowNetwork();
+/** @returns a page of the admin port of a gateway in the namespace, which sends port 5300 to 10.77.2.1, where it answers */
+async function gatewayIn(gateway: Netns, pod: Netns): Promise<(path: string) => Promise<{ body: string }>> {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-test-'));
   stops.push(() => rmSync(dir, { recursive: true, force: true }));
   writeFileSync(join(dir, 'all.yaml'), toYaml(udpManifests(5300)));
@@ -103,6 +103,12 @@ test('a datagram that is too long for the way is lost, and no flow with it', { s
     const answer = await page('/readyz').catch(() => undefined);
     return answer?.status === 200 ? true : undefined;
   }, 'readyz');
+  return page;
+}
+
+test('a datagram that is too long for the way is lost, and no flow with it', { skip }, async () => {
+  const { gateway, pod } = await narrowNetwork();
+  const page = await gatewayIn(gateway, pod);
   await gateway.exec(process.execPath, '--input-type=module', '-e', talk);
   const { body } = await page('/metrics');
   assert.match(body, /^sluice_connections\{listener="udp\/5300"\} 1$/m);
@@ -119,4 +125,27 @@ socket.on('message', () => {
   if (answers === 5) process.exit();
 });
 socket.connect(5300, '127.0.0.1', () => setInterval(() => socket.send('more'), 20));
+`;
+
+test('that no port is left is no fault of an endpoint', { skip }, async () => {
+  const machine = await Netns.make('ports');
+  stops.push(() => machine.remove());
+  await machine.ip('addr add 10.77.2.1/24 dev lo');
+  await machine.sysctl('net.ipv4.ip_local_port_range=40000 40003');
+  const page = await gatewayIn(machine, machine);
+  await machine.exec(process.execPath, '--input-type=module', '-e', crowd);
+  await eventually(async () => {
+    const { body } = await page('/metrics');
+    assert.doesNotMatch(body, /^sluice_flows_total\{flag="UF"\} [1-9]/m);
+    return /^sluice_flows_total\{flag="OM"\} [1-9]/m.test(body) ? true : undefined;
+  }, 'a client to find no port');
+});
+
+/** One question each of more clients than there are ports; theirs are others. */
+const crowd = `
+import { createSocket } from 'node:dgram';
+for (let port = 20_000; port < 20_008; port++) {
+  const socket = createSocket('udp4');
+  socket.bind(port, () => socket.send('question', 5300, '127.0.0.1', () => socket.close()));
+}
 `;
