@@ -89,6 +89,15 @@ export const failures = {
     mayHaveRun: true,
     result: 'local-failure',
   },
+  // There was no connection yet, and so nothing of the request has left.
+  tryUnsent: {
+    status: 504,
+    flag: 'UTT',
+    sentence: 'No try at the backend was answered in the time that this route gives it.',
+    retriedAs: 'timeout',
+    mayHaveRun: false,
+    result: 'local-failure',
+  },
   requestTimeout: {
     status: 504,
     flag: 'DT',

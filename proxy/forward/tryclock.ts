@@ -65,7 +65,7 @@ export class TryClock {
 
   /** What has happened when time is up. */
   failure(isConnected: boolean, nowMs: number): Failure {
-    if (nowMs >= this.#headDueMs) return failures.tryTimeout;
+    if (nowMs >= this.#headDueMs) return isConnected ? failures.tryTimeout : failures.tryUnsent;
     if (!isConnected) return failures.connectTimeout;
     return this.isSending ? failures.sendTimeout : failures.readTimeout;
   }

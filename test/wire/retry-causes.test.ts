@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { after, test } from 'node:test';
 import type { Route } from '#table/route.ts';
 import { frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
@@ -8,7 +10,7 @@ import { H2Client } from '../kit/h2client.ts';
 import { frame } from '../kit/h2pair.ts';
 import { exchange, get } from '../kit/rawclient.ts';
 import { type Answer, answer, answerBytes, Recorder } from '../kit/recorder.ts';
-import { plainTable } from '../kit/rows.ts';
+import { plainTable, row } from '../kit/rows.ts';
 import { waitUntil } from '../kit/wait.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
@@ -34,10 +36,12 @@ interface Wish {
   retry?: Partial<Route['retry']>;
   timeouts?: Partial<Route['timeouts']>;
   limits?: Partial<Limits>;
+  protocol?: 'http' | 'https';
 }
 
 async function rig(backends: readonly { port: number }[], wish: Wish = {}): Promise<TestGateway> {
   const rows = plainTable(backends.map(({ port }) => ({ address: '127.0.0.1', port }))).map((each) => {
+    if (each.kind === 'backend') return row('backend', { ...each.row, protocol: wish.protocol ?? 'http' });
     if (each.kind !== 'route') return each;
     const { timeouts } = each.row;
     return {
@@ -101,6 +105,20 @@ test('a POST that found no connection is sent to another endpoint', async () => 
   await gone.stop();
   for (let i = 0; i < 4; i++) assert.equal((await exchange({ port: gateway.port }, post, 'POST')).status, 200);
   assert.ok(gateway.records.some(({ tries }) => tries === 2));
+});
+
+test('a POST whose try is over before there is a connection is tried again', async () => {
+  const deaf = createServer({ pauseOnConnect: true }, (socket) => {
+    socket.on('error', () => undefined);
+    opened.push({ stop: async () => void socket.destroy() });
+  });
+  deaf.listen(0, '127.0.0.1');
+  await once(deaf, 'listening');
+  opened.push({ stop: async () => void deaf.close() });
+  const gateway = await rig([deaf.address() as AddressInfo], { timeouts: { tryMs: 100 }, protocol: 'https' });
+  assert.equal((await exchange({ port: gateway.port }, post, 'POST')).status, 504);
+  const { flag, tries, retryRefusal } = gateway.records[0] ?? {};
+  assert.deepEqual([flag, tries, retryRefusal], ['UTT', 3, 'tries']);
 });
 
 test('each try goes to another endpoint while there is one, and to the same when it is the only one', async () => {
