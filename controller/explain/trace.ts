@@ -62,7 +62,8 @@ export function traceOf(request: Request, table: Table): Trace {
   const l4 = new L4Matcher();
   l4.apply(table.l4route);
   const passed = listener.protocol === 'https' ? l4.match(listener.id, facts.hostname, first) : null;
-  if (passed !== null) return { ...nothing, ...passedOn(passed, facts, table) };
+  // No host has a part in it: what one says of the name holds for requests that are read here.
+  if (passed !== null) return { ...nothing, hosts: [], ...passedOn(passed, facts, table) };
   if (!isKnownMethod(facts.method))
     return { ...nothing, answer: { status: 501, says: 'the method is not known here' } };
   if (isRefused) return { ...nothing, answer: { status: 400, says: 'its path could be read in more than one way' } };

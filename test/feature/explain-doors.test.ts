@@ -53,6 +53,7 @@ before(async () => {
         paths: { '/': 'plain' },
         annotations: { 'force-ssl-redirect': 'true' },
       }),
+      ingress({ name: 'rest', paths: { '/': 'plain' } }),
       ingress({ name: 'home', host: 'home.test', paths: { '/': 'plain' }, annotations: { 'app-root': '/home' } }),
     ],
   });
@@ -88,6 +89,12 @@ for (const [name, told] of names) {
     assert.deepEqual([end, status], name === 'in' ? ['there', 0] : ['ECONNRESET', 1]);
   });
 }
+
+test('no host is named for TLS that is passed on, though one of all names is there', () => {
+  const told = explain('https://in.test/');
+  assert.doesNotMatch(told.stdout, /^host /m);
+  assert.match(told.stdout, /^passed on undecrypted, by passthrough\/in\.test /m);
+});
 
 test('who may open a connection that is passed on is not guessed', () => {
   const args = [launcher, 'explain', 'https://out.test/', '--file', join(gateway.dir, 'all.yaml')];
