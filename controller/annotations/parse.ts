@@ -86,7 +86,10 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
       if (missing.isAuthentication) deniedBy ??= key;
       else deny(key);
       if (missing.isHostWide) hostDeniedBy ??= key;
-      problems.push(problem('AnnotationDenies', at, { annotation: key, advice: missing.advice }));
+      const what = missing.isHostWide
+        ? 'these paths, and every path of hosts that belong to its namespace,'
+        : 'these paths';
+      problems.push(problem('AnnotationDenies', at, { annotation: key, what, advice: missing.advice }));
     } else if (name === 'canary' && value !== '' && parseBoolean(value) === undefined) {
       // As in ingress-nginx, where only the boolean makes a canary of it.
       const effect = 'it is served as an Ingress of its own';

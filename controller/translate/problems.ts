@@ -292,7 +292,7 @@ export const catalogue = {
   },
   AnnotationDenies: {
     severity: 'error',
-    text: '{annotation} protects these paths and is not honoured yet, so they are answered with 503.',
+    text: '{annotation} protects {what} and is not honoured yet, so they are answered with 503.',
     hint: '{advice}',
   },
   HostDenied: {
