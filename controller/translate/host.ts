@@ -99,6 +99,7 @@ export function compileHost(
   const paths = pathsOf(drafts, hostname).map(({ draft, path }) => ({ draft, path, facts: factsOf(draft) }));
   const regexRules: RegexRule[] = [];
   const claims = new Claims();
+  const guests = new Set(shares.guests);
   for (const { draft, path, facts } of paths) {
     const isPattern = isRegex(path, facts);
     const fault = isPattern ? routeRows.regexFaultOf(path) : undefined;
@@ -122,15 +123,21 @@ export function compileHost(
     routes.push(route);
     if (path.kind === 'default' || match.type === 'exact') continue;
     if (match.type === 'regex') {
+      // Where every path is one, who has a path as it is written can only be seen here.
+      if (facts.regex === 'host') claims.add(path.path, draft);
       regexRules.push({ route, text: path.path, age: draft.age, namespace: namespaceOf(draft) });
       continue;
     }
     claims.add(path.path, draft);
   }
   for (const { draft, path, facts } of paths) {
-    if (facts.regex !== 'guest' || !isRegex(path, facts) || routeRows.regexFaultOf(path) !== undefined) continue;
+    if (!isRegex(path, facts) || routeRows.regexFaultOf(path) !== undefined) continue;
+    // What an equal path has been refused for is told above; of the owner's nothing is put down.
+    if (facts.regex === 'host' && (!guests.has(draft) || winners.get(`path ${path.path}`) !== draft.key)) continue;
     const subject = subjectOf(path.path) ?? '';
-    const winner = [claims.of(subject), claims.ofTwin(subject)].find((one) => one !== undefined && one.age < draft.age);
+    const winner = [claims.of(subject), claims.ofTwin(subject)].find(
+      (one) => one !== undefined && one.age < draft.age && namespaceOf(one) !== namespaceOf(draft),
+    );
     if (winner === undefined) continue;
     problems.push(problem('PathConflict', pathSource(path), { path: path.path, host: hostname, winner: winner.key }));
   }

@@ -59,7 +59,12 @@ export interface RegexRule {
 export function yielding(rules: readonly RegexRule[], owner: string): Map<Route, Route> {
   const moved = new Map<Route, Route>();
   const sorted = rules
-    .map((rule) => ({ ...rule, said: saidBy(rule.text), certain: beginningOf(rule.text) }))
+    .map((rule) => ({
+      ...rule,
+      // A guest's slash says no more than the element before it, as in placeOf.
+      said: rule.namespace !== owner && subjectOf(rule.text) !== '/' ? placeOf(rule.text) : saidBy(rule.text),
+      certain: beginningOf(rule.text),
+    }))
     .sort((a, b) => b.said - a.said || compareText(a.age, b.age));
   const lowestBelow = new Map<string, Lowest>();
   for (const { certain, namespace } of sorted) {
@@ -81,6 +86,9 @@ export function yielding(rules: readonly RegexRule[], owner: string): Map<Route,
       const known = end > certain.length ? undefined : lowestBelow.get(certain.slice(0, end));
       if (known !== undefined) noteLowest(known, namespace, own);
     }
+    // Of "/foo/" so does "/foo", too: they are one path.
+    const twin = certain === '' || certain.endsWith('/') ? undefined : lowestBelow.get(`${certain}/`);
+    if (twin !== undefined) noteLowest(twin, namespace, own);
   }
   return moved;
 }
