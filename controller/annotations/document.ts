@@ -47,6 +47,8 @@ export function annotationsDocument(): string {
     '',
     'Type and mode of affinity are those of the oldest Ingress on the Service port that sets affinity, cookie attributes those of the youngest.',
     '',
+    'What is known of an endpoint is known of its address and port: one that failed too often for one Service, by the `outlier-*` of that Service, is left out for a while by all that have it.',
+    '',
     `Of Sluice alone are ${ownNames.map((name) => `\`${name}\``).join(', ')}.`,
     '',
     '## Known, not honoured yet',
