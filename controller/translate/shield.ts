@@ -39,7 +39,7 @@ export function placed({ route, text, age }: RegexRule, claims: Claims): Route {
  * @param since age of the Ingress for which those of its namespace are expressions
  */
 export function guestPrecedence(text: string, since: string, order: string): Route['precedence'] {
-  return { priority: saidBy(text), order: `${since}|${String(9999 - text.length).padStart(4, '0')}|${order}` };
+  return { priority: placeOf(text), order: `${since}|${String(9999 - text.length).padStart(4, '0')}|${order}` };
 }
 
 /** A rule of a host on which every path is a regular expression. */
