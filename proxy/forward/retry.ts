@@ -18,6 +18,11 @@ export function nextTry(engine: Engine, exchange: Exchange, failure: Failure | n
   const { endpoint } = exchange;
   if (endpoint !== null) exchange.tried.push(endpoint);
   const { state } = exchange.backend as LiveBackend;
+  // A limit that was lowered meanwhile has no place for it, and what the backend has said would be lost.
+  if (state.circuit.isOver('requests')) {
+    exchange.overflow = 'requests';
+    return refuse(exchange, 'limit');
+  }
   // The try that has just failed is still counted.
   if (exchange.tries === 1 && state.circuit.isFull('retries')) {
     exchange.overflow = 'retries';

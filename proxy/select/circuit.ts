@@ -40,6 +40,11 @@ export class Circuit {
     return this.limits[limit] > 0 && this[limit] >= this.limits[limit];
   }
 
+  /** Whether one less would still leave no room: the limit was lowered. */
+  isOver(limit: CircuitLimit): boolean {
+    return this.limits[limit] > 0 && this[limit] > this.limits[limit];
+  }
+
   /**
    * A connection became idle, or closed: whoever waits longest gets it, those for its endpoint first, because for others it
    * has to be closed; but nobody is passed over for ever.

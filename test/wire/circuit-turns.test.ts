@@ -67,6 +67,28 @@ test('a stream that ends is for who waits at its endpoint when the one that has 
   await waitUntil(() => quick.requests.length === 13, 'all to have been at the quick one');
 });
 
+test('an error is told as it came when the limit of requests was lowered and leaves no place for another try', async () => {
+  const backend = await Recorder.start({ onRequest: () => undefined });
+  const rows = plainTable([{ address: '127.0.0.1', port: backend.port }]).map((each) => {
+    if (each.kind !== 'route') return each;
+    return row('route', { ...each.row, retry: { ...each.row.retry, on: [500] } });
+  });
+  const gateway = await testGateway(rows);
+  opened.push(backend, gateway);
+  const clients = [await RawClient.open({ port: gateway.port }), await RawClient.open({ port: gateway.port })];
+  for (const client of clients) {
+    opened.push({ stop: async () => client.destroy() });
+    client.send(get('/', 'a'));
+  }
+  await waitUntil(() => backend.requests.length === 2, 'both requests');
+  gateway.apply([row('backend', { id: 'b', circuit: { connections: 0, pending: 0, requests: 1, retries: 0 } })]);
+  answer(backend.requests[0] as Recorder['requests'][number], 'bad', 500);
+  await waitUntil(() => gateway.records.length === 1, 'the record');
+  const { status, flag, tries, retryRefusal, overflow } = gateway.records[0] ?? {};
+  assert.deepEqual([status, flag, tries, retryRefusal, overflow], [500, '-', 1, 'limit', 'requests']);
+  assert.deepEqual(gateway.live.backend('b')?.state.circuit.requests, 1);
+});
+
 const leavings = [
   { protocol: 'http', leaves: 'the tables' },
   { protocol: 'h2c', leaves: 'the tables' },
