@@ -83,7 +83,8 @@ export class Gate {
       if (reason === 'overload') this.#throttled++;
       return reason;
     }
-    this.#owe(source);
+    // Who stands for many clients owes nothing for theirs: it may be a client itself, at another port or by a PROXY header.
+    if (!isTrusted) this.#owe(source);
     source.connections++;
     this.#open++;
     this.#letIn++;
@@ -104,7 +105,10 @@ export class Gate {
    */
   recount(before: Source, address: string, isTrusted: boolean, isNascent: boolean): Source | TurnAwayReason {
     const source = this.#sources.knock(address);
+    // Its peer, by whom it is counted until now, may be that client.
+    before.connections--;
     let reason = isTrusted ? null : this.#reasonAgainstOne(source);
+    before.connections++;
     // It is one of those itself, and must not give way to itself.
     const isNew = isNascent && !isTrusted && source !== before;
     const isOver = isNew && this.#hasItsHandshakes(source, this.#open - this.#ready - 1);
@@ -113,7 +117,7 @@ export class Gate {
       this.#options.observer.connectionTurnedAway(reason);
       return reason;
     }
-    this.#owe(source);
+    if (!isTrusted) this.#owe(source);
     source.connections++;
     this.#sources.left(before);
     return source;

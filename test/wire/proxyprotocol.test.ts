@@ -107,6 +107,24 @@ test('a header may drip, and what follows it at once is not lost', async () => {
   }
 });
 
+test('a client at the address of the proxy itself has as many connections as others, and owes for none of the others', async () => {
+  const backend = await backendWith();
+  for (const [limit, most] of [
+    ['connectionsPerSource', 1],
+    ['newConnectionsPerSource', 2],
+  ] as const) {
+    const limits = Limits.parse({ [limit]: most });
+    const fleet = await fleetWith(tcpRows(backend, { proxyProtocol: anybody }), { limits });
+    const before = backend.connections.length;
+    for (const [i, address] of ['192.0.2.1', '192.0.2.2', '192.0.2.3', '127.0.0.1'].entries()) {
+      const client = await open(fleet, 'tcp');
+      client.send(`PROXY TCP4 ${address} 198.51.100.1 56324 8443\r\ndata`);
+      const connection = await backend.connection(before + i);
+      assert.equal((await connection.bytes(4)).toString(), 'data');
+    }
+  }
+});
+
 test('both versions are sent, with the addresses of the connection itself where nothing else was told', async () => {
   const backend = await backendWith();
   for (const [i, version] of (['v1', 'v2'] as const).entries()) {
