@@ -23,11 +23,11 @@ export class Claims {
     return this.of(path.endsWith('/') ? path.slice(0, -1) : `${path}/`);
   }
 
-  /** Who was the first to say all of what begins with a path: of "/foo/" so does "/foo", too. */
-  ofAllBelow(path: string): Draft | undefined {
-    const folded = path.toLowerCase();
-    const own = this.#byFolded.get(folded)?.[0]?.draft;
-    const above = folded.endsWith('/') ? this.#byFolded.get(folded.slice(0, -1))?.[0]?.draft : undefined;
-    return own === undefined || (above !== undefined && above.age < own.age) ? above : own;
+  /** Who was the first to have a path, with a slash or without, whatever the case. */
+  ofElement(path: string): Draft | undefined {
+    if (path === '') return undefined;
+    const bare = path.toLowerCase().replace(/\/$/, '');
+    const [a, b] = [bare, `${bare}/`].map((each) => this.#byFolded.get(each)?.[0]?.draft);
+    return a === undefined || (b !== undefined && b.age < a.age) ? b : a;
   }
 }

@@ -22,7 +22,7 @@ import { ageBeside, type HostShares, namespaceOf, ownerOf } from './owner.ts';
 import { isPassthrough, passthroughRow, settlePassthrough } from './passthrough.ts';
 import { problem } from './problems.ts';
 import { type HostFacts, isRegex, matchOf, type RouteRows, rewriteOf, routeOf, sourceFilters } from './route.ts';
-import { placed, type RegexRule, subjectOf, yielding } from './shield.ts';
+import { placed, type RegexRule, subjectOf, wholeOf, yielding } from './shield.ts';
 import { routeRetry, routeTimeouts } from './waits.ts';
 
 /** Everything that one hostname is made of. */
@@ -157,11 +157,25 @@ export function compileHost(
   routes.push(...refused);
 
   problems.push(...defaultConflicts(drafts, hostname));
-  const expressions = new Map(regexRules.map((rule) => [rule.text, rule]));
+  const expressions = new Map(
+    facts.regex === null ? regexRules.toReversed().map((rule) => [wholeOf(rule.text), rule]) : [],
+  );
+  for (const { draft, path, facts } of paths) {
+    if (isRegex(path, facts) || path.kind !== 'prefix' || winners.get(`path ${path.path}`) !== draft.key) continue;
+    const taker = [path.path, path.path.replace(/\/$/, '')]
+      .map((whole) => expressions.get(whole))
+      .find((rule) => rule !== undefined && rule.age < draft.age);
+    if (taker === undefined) continue;
+    const { namespace, name } = taker.route.source ?? draft.source;
+    const winner = `${namespace}/${name}`;
+    problems.push(problem('PathConflict', pathSource(path), { path: path.path, host: hostname, winner }));
+  }
   const isTaken = (bare: string): boolean => {
     const [since, expression] = [claims.ofTwin(bare)?.age, expressions.get(bare)];
     const isOlder = since !== undefined && expression !== undefined && since < expression.age;
-    return winners.has(`exact ${bare}`) || (winners.has(`path ${bare}`) && !isOlder);
+    const isOwn = expression === undefined || expression.text !== bare;
+    if (winners.has(`exact ${bare}`) || (winners.has(`path ${bare}`) && isOwn)) return true;
+    return expression !== undefined && !isOlder;
   };
   routes.push(...slashRedirects(routes, isTaken));
   problems.push(...regexWarnings(causes, hostname), ...unsentCookies([...causes.keys()], hostname));

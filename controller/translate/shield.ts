@@ -13,11 +13,12 @@ function beginningOf(text: string): string {
 
 /**
  * Where a guest's regular expression goes among the prefixes of a host, so that it takes nothing that somebody else's path says as
- * much of, or more: the matcher would try it before all of them. A slash at its end says no more than the element before it.
+ * much of, or more: the matcher would try it before all of them. A slash at its end says no more than the element before it; with
+ * dots before its end it goes after a prefix with a slash that is as long.
  */
 export function placeOf(text: string): number {
   const said = saidBy(text);
-  return subjectOf(text)?.endsWith('/') === true ? said - 1 : said;
+  return subjectOf(text)?.endsWith('/') === false ? said : Math.max(0, said - 1);
 }
 
 /** The path that says of a request just what an expression surely does; null: none does. */
@@ -26,12 +27,21 @@ export function subjectOf(text: string): string | null {
   return saidBy(text) === Buffer.byteLength(certain) ? certain : null;
 }
 
-/** The route of a guest's expression, before the path that says as much where that is younger. */
+/** The path that an expression matches with all that begins so, where it is written in one of the usual ways; null: none for sure. */
+export function wholeOf(text: string): string | null {
+  const path = text.replace(/(?:\(\/\|\$\)\(\.\*\)|\(\/\|\$\)|\/\?\(\.\*\)|\/\?|\(\.\*\)|\.\*)$/, '');
+  return subjectOf(path) === path ? path : null;
+}
+
+/**
+ * The route of a guest's expression, before the path that says as much, with a slash or without, where that is younger: a prefix
+ * with a slash is longer by one, and comes after the expressions of its length (hosttable.ts).
+ */
 export function placed({ route, text, age }: RegexRule, claims: Claims): Route {
   const { path } = route.match;
-  const since = claims.ofAllBelow(subjectOf(text) ?? '')?.age;
+  const since = claims.ofElement(subjectOf(text) ?? '')?.age;
   if (path.type !== 'regex' || since === undefined || since < age) return route;
-  return { ...route, match: { ...route.match, path: { ...path, place: saidBy(text) + 1 } } };
+  return { ...route, match: { ...route.match, path: { ...path, place: placeOf(text) + 1 } } };
 }
 
 /**

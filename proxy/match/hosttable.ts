@@ -22,8 +22,8 @@ const kindPlaces = { exact: 0, element: 1, prefix: 2 } as const;
 /**
  * The routes of one host. Tried in this order: exact path; regexes by priority; prefixes from longest to shortest, an
  * element prefix before a string prefix of the same length, a trailing slash of an element not counted. (nginx tries
- * regexes before prefixes, too; the Gateway API leaves their place open.) A regex with a place comes after the prefixes of
- * that length. Among equals the order is `compareRoutes`.
+ * regexes before prefixes, too; the Gateway API leaves their place open.) A regex with a place comes before the string prefixes of
+ * that length and after the elements. Among equals the order is `compareRoutes`.
  */
 export class HostTable {
   // What every request needs comes first, in one line of memory.
@@ -149,10 +149,9 @@ export class HostTable {
   }
 
   #findPrefixOf(length: number, facts: RequestFacts, path: string): Match | null {
-    const regexes = this.#regexesByPlace?.get(length) ?? none;
-    if (length > path.length) return firstRegexOf(regexes, facts, path);
-    const first = this.#index.find(this.#owner + kindPlaces.prefix, hashOf(path, length), path, length);
-    return firstOf(first, facts) ?? firstRegexOf(regexes, facts, path);
+    const found = firstRegexOf(this.#regexesByPlace?.get(length) ?? none, facts, path);
+    if (found !== null || length > path.length) return found;
+    return firstOf(this.#index.find(this.#owner + kindPlaces.prefix, hashOf(path, length), path, length), facts);
   }
 
   #count(kind: keyof typeof kindPlaces, length: number, by: 1 | -1): void {

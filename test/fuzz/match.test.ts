@@ -375,9 +375,9 @@ function sortKey({ id, match, precedence }: Route): string {
     rule.type === 'exact'
       ? '0'
       : rule.type !== 'regex'
-        ? `2${String(99 - length)}${isElement ? '0' : '1'}`
+        ? `2${String(99 - length)}${isElement ? '0' : '2'}`
         : rule.place === null
           ? `1${urgency}`
-          : `2${String(99 - rule.place)}2${urgency}`;
+          : `2${String(99 - rule.place)}1${urgency}`;
   return `${byPath}|${conditions}|${urgency}|${precedence.order}|${id}`;
 }
