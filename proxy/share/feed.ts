@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { reasonOf } from '#kit/reason.ts';
 import type { AffinityEntry } from './affinity.ts';
 import { isRefusal, openRedis, type RedisSettings } from './redis.ts';
 import { uptimeMs } from './uptime.ts';
@@ -77,9 +78,14 @@ export class Feed {
     return this.#reading(streams, after);
   }
 
-  /** Rejects with the server's words when it takes no writes. */
-  async touch(): Promise<void> {
-    await this.#writer.pexpire(this.#key, longestMs);
+  /**
+   * Rejects with the server's words when it takes no items, and adds none: its number is one that no feed takes any more. A
+   * server whose memory is full refuses what needs room before it looks at the number, but would still take PEXPIRE.
+   */
+  async probe(): Promise<void> {
+    await this.#writer.xadd(this.#key, 'NOMKSTREAM', '0-1', 'probe', '').catch((error: unknown) => {
+      if (!/equal or smaller/.test(reasonOf(error))) throw error;
+    });
   }
 
   /** Rejects with the server's words when it did not take all; what it took may be written again. */

@@ -196,7 +196,7 @@ export class Share {
   async #probe(feed: Feed): Promise<void> {
     if (this.#nextBatch().length > 0) return;
     try {
-      await feed.touch();
+      await feed.probe();
       this.#up();
     } catch (error) {
       if (!isRefusal(error)) throw error;

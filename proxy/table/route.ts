@@ -14,7 +14,7 @@ export const PathMatch = z.discriminatedUnion('type', [
     type: z.literal('regex'),
     value: z.string(),
     ignoreCase: z.boolean(),
-    /** Tried among the prefixes: after those of so many bytes, before shorter ones. null: before all of them. */
+    /** Tried among the prefixes: after elements of so many bytes, before other prefixes of as many. null: before all of them. */
     place: z.int().min(0).nullable().default(null),
   }),
 ]);

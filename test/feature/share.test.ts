@@ -149,6 +149,18 @@ describe('proxies share through Redis', { skip: skipWithoutRedis() }, () => {
       for (const client of clients) assert.equal(await second.ask(client), 'a');
     }));
 
+  test('who comes while the memory is full, and has nothing to tell, says so, too', () =>
+    ShareRig.run(async (rig) => {
+      await rig.redis.command('set', 'ballast', 'x'.repeat(2 << 20));
+      await rig.redis.command('config', 'set', 'maxmemory', '1mb');
+      const proxy = await rig.proxy(onlyA);
+      await proxy.isDown();
+      assert.match(proxy.logged, /"reason":"OOM /);
+      await rig.redis.command('config', 'set', 'maxmemory', '0');
+      await proxy.isUp();
+      assert.deepEqual(await rig.redis.command('keys', 'sluice:*'), []);
+    }));
+
   test('a server that takes 200 ms for everything is shared through all the same, and costs no request', () =>
     ShareRig.run(async (rig) => {
       rig.relay.delayMs = 100;
@@ -198,10 +210,10 @@ describe('proxies share through Redis', { skip: skipWithoutRedis() }, () => {
       const commands = ['+xread', '+xrange', '+xtrim', '+pexpire', '+time', '+client|setname'];
       await rig.redis.command('acl', 'setuser', 'proxy', 'on', '>open-sesame', '~sluice:*', ...commands);
       const proxy = await rig.proxy(onlyA, { url: rig.url.replace('//', '//proxy:open-sesame@') });
-      await proxy.isUp();
+      await proxy.isDown();
       await proxy.ask(clients[0] as string);
       await proxy.hasFailed(4);
-      assert.equal(proxy.logged.match(/"state is shared through Redis"/g)?.length, 1);
+      assert.doesNotMatch(proxy.logged, /"state is shared through Redis"/);
       assert.equal(proxy.logged.match(/"no state is shared/g)?.length, 1);
       assert.match(await proxy.page('/problems'), /NOPERM/);
       await rig.redis.command('acl', 'setuser', 'proxy', '+xadd');
