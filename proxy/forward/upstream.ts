@@ -182,6 +182,8 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
       exchange.client?.writeInterim(exchange, line, head);
       return after;
     }
+    // To the client of an extended CONNECT each 2xx would be the agreement (RFC 8441 §4): it would speak frames to a page.
+    if (exchange.wantsWebSocket && exchange.line.version === 20 && line.status < 300) return this.#malformed(exchange);
     const body = this.#body;
     body.begin(line.bodyKind, line.contentLength);
     this.#phase = phaseBody;

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
+import { ask, openPeer } from '../kit/h2peer.ts';
 import { ingress, ingressClass, service } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { Standalone } from '../kit/sluice.ts';
@@ -36,6 +37,10 @@ before(async () => {
         'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
           'Sec-WebSocket-Accept: BACScCJPNqyz+UBoqMH89VmURoA=\r\n\r\n',
       );
+      return;
+    }
+    if (request.url === '/page') {
+      socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain');
       return;
     }
     if (request.url === '/refused') {
@@ -119,6 +124,18 @@ test('an upgrade that the backend refuses is an ordinary answer', async () => {
   assert.equal(response.statusCode, 403);
   peer.on('error', () => undefined);
   peer.terminate();
+});
+
+test('one that it answers with a page is a page, and 502 by HTTP/2, where each 2xx agrees (RFC 8441 §4)', async () => {
+  const peer = open('/page');
+  const [, response] = await once(peer, 'unexpected-response');
+  assert.equal(response.statusCode, 200);
+  peer.on('error', () => undefined);
+  peer.terminate();
+  const session = await openPeer({ port: sluice.httpPort });
+  const asked = { ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/page', ':authority': 'ws.test' };
+  assert.equal((await ask(session, { ...asked, 'sec-websocket-version': '13' }, '')).status, 502);
+  session.destroy();
 });
 
 test('a client that vanishes closes the WebSocket of the backend', async () => {
