@@ -1,5 +1,6 @@
 import type { Source } from '#table/problem.ts';
 import type { RowKind } from '#table/rows.ts';
+import { everyHost, hostnameOf, wildcardOf } from '../translate/names.ts';
 import type { Cluster } from '../watch/api.ts';
 import { HeldView } from '../watch/held.ts';
 import { readCluster } from './clusterstate.ts';
@@ -66,8 +67,10 @@ async function ofLive(asked: Asked, live: Live, origins: (trace: Trace) => Promi
 
 /** Those that no route comes of, too. */
 function ingressesNaming(view: HeldView, hostname: string): string[] {
-  const isNamed = ({ host = '' }) => host === hostname || (host.startsWith('*.') && hostname.endsWith(host.slice(1)));
-  const naming = [...view.all('Ingress')].filter(({ spec }) => spec.rules.some(isNamed));
+  const names: (string | undefined)[] = [hostname, wildcardOf(hostname) ?? hostname, everyHost];
+  const naming = [...view.all('Ingress')].filter(({ spec }) =>
+    spec.rules.some(({ host }) => names.includes(hostnameOf(host))),
+  );
   return naming.map(({ metadata: { namespace, name } }) => objectOf({ kind: 'Ingress', namespace, name }));
 }
 

@@ -147,16 +147,10 @@ test('methods that are not known are answered as the gateway does, whatever rout
 });
 
 test('an Ingress of another class that names the host is told of', () => {
+  const classes = ['--ingress-class', 'other', '--controller-class', 'other'];
+  assert.doesNotMatch(sluice('explain', 'a.b.wide.example', ...classes, ...files).stdout, /ClassNotServed/);
   for (const name of ['shop.example', 'a.wide.example']) {
-    const { status, stdout } = sluice(
-      'explain',
-      name,
-      '--ingress-class',
-      'other',
-      '--controller-class',
-      'other',
-      ...files,
-    );
+    const { status, stdout } = sluice('explain', name, ...classes, ...files);
     assert.match(
       stdout,
       /^answer +404 no host covers this name\nproblem +warning ClassNotServed: Ingress default\/\w+: /m,
