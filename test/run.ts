@@ -1,10 +1,12 @@
 /**
  * Runs the test files. `npm test` runs all; `npm test -- wire` runs those whose path contains `wire`.
  * `npm run cluster` runs those of test/cluster, which change the cluster that KUBECONFIG names.
- * Files run side by side, one process each; two at a time, because most of them start processes of their own.
+ * Files run side by side, one process each; two at a time, because most of them start processes of their own. Those whose clients
+ * are a crowd run after them, one at a time: they fill what the kernel has for sockets, and it drops then what others are sent.
  */
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '..');
@@ -20,7 +22,15 @@ if (files.length === 0) {
   process.exit(2);
 }
 
-const child = spawn(process.execPath, ['--test', '--test-concurrency=2', ...files], { cwd: root, stdio: 'inherit' });
-child.on('exit', (code, signal) => {
-  process.exitCode = code ?? (signal ? 1 : 0);
-});
+const { crowd = [], others = [] } = Object.groupBy(files, (file) =>
+  readFileSync(join(root, file), 'utf8').includes("'../kit/attack.ts'") ? 'crowd' : 'others',
+);
+for (const { some, atOnce } of [
+  { some: others, atOnce: 2 },
+  { some: crowd, atOnce: 1 },
+]) {
+  if (some.length === 0) continue;
+  const args = ['--test', `--test-concurrency=${atOnce}`, ...some];
+  const [code] = await once(spawn(process.execPath, args, { cwd: root, stdio: 'inherit' }), 'exit');
+  if (code !== 0) process.exitCode = 1;
+}
