@@ -110,3 +110,24 @@ function slice(name: string, index: number, port: number, namespace?: string): M
 function metadata(name: string, namespace = 'default', annotations: Record<string, string> = {}): Manifest['metadata'] {
   return Object.keys(annotations).length === 0 ? { name, namespace } : { name, namespace, annotations };
 }
+
+/** A port from which datagrams go to port 5353 of an address, by the ConfigMap `sluice/udp`. */
+export function udpManifests(port: number, address: string): Manifest[] {
+  const [object, endpoints] = service('dns', [5353]) as [Manifest, Manifest];
+  const ports = [{ name: 'udp', port: 53, protocol: 'UDP' }];
+  return [
+    ...everythingTo(1),
+    { ...object, spec: { clusterIP: '10.0.0.1', ports } },
+    {
+      ...endpoints,
+      ports: [{ name: 'udp', port: 5353, protocol: 'UDP' }],
+      endpoints: [{ addresses: [address], conditions: { ready: true } }],
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'udp', namespace: 'sluice' },
+      data: { [port]: 'default/dns:53' },
+    },
+  ];
+}

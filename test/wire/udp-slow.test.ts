@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { everythingTo, type Manifest, service, toYaml } from '../kit/manifests.ts';
+import { toYaml, udpManifests } from '../kit/manifests.ts';
 import { Netns, skipWithoutNetns } from '../kit/netns.ts';
 import { Peer } from '../kit/peer.ts';
 import { SluiceProcess } from '../kit/sluice.ts';
@@ -33,33 +33,13 @@ async function slowNetwork(): Promise<Netns> {
   return netns;
 }
 
-function udpManifests(port: number): Manifest[] {
-  const [object, endpoints] = service('dns', [5353]) as [Manifest, Manifest];
-  const ports = [{ name: 'udp', port: 53, protocol: 'UDP' }];
-  return [
-    ...everythingTo(1),
-    { ...object, spec: { clusterIP: '10.0.0.1', ports } },
-    {
-      ...endpoints,
-      ports: [{ name: 'udp', port: 5353, protocol: 'UDP' }],
-      endpoints: [{ addresses: ['10.77.0.2'], conditions: { ready: true } }],
-    },
-    {
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: { name: 'udp', namespace: 'sluice' },
-      data: { [port]: 'default/dns:53' },
-    },
-  ];
-}
-
 test('a client that is faster than the way to its endpoint loses datagrams, and fills no memory', {
   skip,
 }, async () => {
   const netns = await slowNetwork();
   const dir = mkdtempSync(join(tmpdir(), 'sluice-test-'));
   stops.push(() => rmSync(dir, { recursive: true, force: true }));
-  writeFileSync(join(dir, 'all.yaml'), toYaml(udpManifests(5300)));
+  writeFileSync(join(dir, 'all.yaml'), toYaml(udpManifests(5300, '10.77.0.2')));
   const ports = ['--http-port', '0', '--https-port', '0', '--admin-port', '9000', '--workers', '1'];
   const args = [
     'standalone',

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { adminPage, testFleet } from '../kit/fleet.ts';
-import { everythingTo, type Manifest, service, toYaml } from '../kit/manifests.ts';
+import { toYaml, udpManifests } from '../kit/manifests.ts';
 import { cable, Netns, skipWithoutNetns } from '../kit/netns.ts';
 import { Peer } from '../kit/peer.ts';
 import { l4Table, snapshot } from '../kit/rows.ts';
@@ -66,31 +66,11 @@ async function narrowNetwork(): Promise<{ gateway: Netns; pod: Netns }> {
   return { gateway, pod };
 }
 
-function udpManifests(port: number): Manifest[] {
-  const [object, endpoints] = service('dns', [5353]) as [Manifest, Manifest];
-  const ports = [{ name: 'udp', port: 53, protocol: 'UDP' }];
-  return [
-    ...everythingTo(1),
-    { ...object, spec: { clusterIP: '10.0.0.1', ports } },
-    {
-      ...endpoints,
-      ports: [{ name: 'udp', port: 5353, protocol: 'UDP' }],
-      endpoints: [{ addresses: ['10.77.2.1'], conditions: { ready: true } }],
-    },
-    {
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: { name: 'udp', namespace: 'sluice' },
-      data: { [port]: 'default/dns:53' },
-    },
-  ];
-}
-
 /** @returns a page of the admin port of a gateway in the namespace, which sends port 5300 to 10.77.2.1, where it answers */
 async function gatewayIn(gateway: Netns, pod: Netns): Promise<(path: string) => Promise<{ body: string }>> {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-test-'));
   stops.push(() => rmSync(dir, { recursive: true, force: true }));
-  writeFileSync(join(dir, 'all.yaml'), toYaml(udpManifests(5300)));
+  writeFileSync(join(dir, 'all.yaml'), toYaml(udpManifests(5300, '10.77.2.1')));
   const ports = ['--http-port', '0', '--https-port', '0', '--admin-port', '9000', '--workers', '1'];
   const flags = ['--udp-services-configmap', 'sluice/udp', '--drain-grace', '0s'];
   const sluice = new SluiceProcess(['standalone', '--manifests', dir, ...ports, ...flags], {}, gateway);

@@ -119,19 +119,11 @@ test('frames sent together with the upgrade request reach the backend', async ()
 });
 
 test('an upgrade that the backend refuses is an ordinary answer', async () => {
-  const peer = open('/refused');
-  const [, response] = await once(peer, 'unexpected-response');
-  assert.equal(response.statusCode, 403);
-  peer.on('error', () => undefined);
-  peer.terminate();
+  assert.equal(await refusalOf('/refused'), 403);
 });
 
 test('one that it answers with a page is a page, and 502 by HTTP/2, where each 2xx agrees (RFC 8441 §4)', async () => {
-  const peer = open('/page');
-  const [, response] = await once(peer, 'unexpected-response');
-  assert.equal(response.statusCode, 200);
-  peer.on('error', () => undefined);
-  peer.terminate();
+  assert.equal(await refusalOf('/page'), 200);
   const session = await openPeer({ port: sluice.httpPort });
   const asked = { ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/page', ':authority': 'ws.test' };
   assert.equal((await ask(session, { ...asked, 'sec-websocket-version': '13' }, '')).status, 502);
@@ -212,3 +204,12 @@ test('an upgrade to anything else is answered as if it had not been asked', asyn
   assert.equal(response.status, 200);
   assert.equal(response.body.toString(), 'plain');
 });
+
+/** Status of what comes in the place of a WebSocket. */
+async function refusalOf(path: string): Promise<number> {
+  const peer = open(path);
+  const [, response] = await once(peer, 'unexpected-response');
+  peer.on('error', () => undefined);
+  peer.terminate();
+  return response.statusCode;
+}
