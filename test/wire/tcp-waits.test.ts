@@ -101,9 +101,9 @@ test('a connection in which one side talks is not idle, whichever it is', async 
   const [listening, talking, silent] = [await open(fleet), await open(fleet), await open(fleet)];
   listening.send('talk');
   talking.send('hush');
+  await waitUntil(() => listening.receivedBytes > 4 && talking.receivedBytes === 4, 'both to be under way');
   const talk = setInterval(() => talking.send('more'), 20);
   cleanups.push(() => clearInterval(talk));
-  await waitUntil(() => listening.receivedBytes > 4 && talking.receivedBytes === 4, 'both to be under way');
   silent.send('hush');
   await waitUntil(() => silent.isClosed, 'the silent one to be ended');
   const before = [listening.receivedBytes, (await backend.connection(1)).received.length] as const;
