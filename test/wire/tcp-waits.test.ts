@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
-import { Worker } from 'node:worker_threads';
 import type { Fleet } from '../../proxy/main.ts';
 import type { Row } from '../../proxy/table/rows.ts';
+import { deafListener } from '../kit/deaflistener.ts';
 import { adminPage, testFleet } from '../kit/fleet.ts';
 import { RawClient } from '../kit/rawclient.ts';
 import { l4Table, row, snapshot } from '../kit/rows.ts';
@@ -47,24 +46,14 @@ async function sample(fleet: Fleet, name: string): Promise<number> {
 
 /** Port of a socket that takes no connection: its queue is full, so that the kernel drops every SYN. */
 async function deafPort(): Promise<number> {
-  const worker = new Worker(
-    `const { workerData } = require('node:worker_threads');
-     const server = require('node:net').createServer();
-     server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
-       require('node:worker_threads').parentPort.postMessage(server.address().port);
-       setImmediate(() => Atomics.wait(new Int32Array(workerData), 0, 0));
-     });`,
-    { eval: true, workerData: new SharedArrayBuffer(4) },
-  );
-  cleanups.push(() => worker.terminate());
-  const [port] = (await once(worker, 'message')) as [number];
+  const { port, close } = await deafListener(1);
+  cleanups.push(close);
   let taken = 0;
   for (let i = 0; i < 4; i++) {
     const socket = connect({ port, host: '127.0.0.1' });
     socket.on('connect', () => taken++).on('error', () => undefined);
     cleanups.push(() => socket.destroy());
   }
-  // Linux queues one more than it was told to.
   await waitUntil(() => taken === 2, 'the queue to be full');
   return port;
 }
