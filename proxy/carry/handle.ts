@@ -1,5 +1,6 @@
 import type { Server } from 'node:net';
 import type { SecureContext, TLSSocket } from 'node:tls';
+import { acceptMore } from './acceptmore.ts';
 import { limitUnsent } from './unsent.ts';
 
 /**
@@ -37,6 +38,8 @@ export interface TcpHandle extends StreamHandle {
   readonly bytesRead: number;
   connect(request: ConnectRequest, address: string, port: number): number;
   connect6(request: ConnectRequest, address: string, port: number): number;
+  /** Makes it that of a descriptor, which it closes from then on. */
+  open(descriptor: number): number;
   setNoDelay(isOn: boolean): number;
   getpeername(name: SocketName): number;
   getsockname(name: SocketName): number;
@@ -181,8 +184,12 @@ export function tlsHandleOf(socket: TLSSocket): TlsHandle | null {
 
 type OnConnection = (status: number, handle: TcpHandle | undefined) => void;
 
-/** Has a listening server hand over what it accepts, before anything is made of it. */
-export function takeAccepted(server: Server, accepted: (handle: TcpHandle) => void): void {
+/**
+ * Has a listening server hand over what it accepts, before anything is made of it.
+ *
+ * @param perTurn how many may be accepted in a turn of the loop, while as many wait
+ */
+export function takeAccepted(server: Server, accepted: (handle: TcpHandle) => void, perTurn = () => 1): void {
   const listening = (server as unknown as { readonly _handle: ListeningHandle | null })._handle;
   if (typeof listening?.onconnection !== 'function') throw new UnknownNode('net.Server has no handle to accept from');
   // What is accepted has the options of the listening socket.
@@ -190,7 +197,15 @@ export function takeAccepted(server: Server, accepted: (handle: TcpHandle) => vo
   limitUnsent(listening.fd);
   listening.onconnection = (status, handle) => {
     // A failed accept (out of descriptors) is tried again by libuv when the next connection comes.
-    if (status === 0 && handle !== undefined) accepted(handle);
+    if (status !== 0 || handle === undefined) return;
+    accepted(handle);
+    for (let count = perTurn(); count > 1; count--) {
+      const descriptor = acceptMore(listening.fd);
+      if (descriptor < 0) return;
+      const another = newTcp();
+      another.open(descriptor);
+      accepted(another);
+    }
   };
 }
 
@@ -217,7 +232,7 @@ class UnknownNode extends Error {
 export function checkHandles(context: SecureContext): void {
   const handle = newTcp();
   lookFor(handle, ['useUserBuffer', 'readStart', 'readStop', 'writeBuffer', 'writeLatin1String', 'writev', 'shutdown']);
-  lookFor(handle, ['connect', 'connect6', 'setNoDelay', 'getpeername', 'getsockname', 'close', 'reset']);
+  lookFor(handle, ['connect', 'connect6', 'open', 'setNoDelay', 'getpeername', 'getsockname', 'close', 'reset']);
   if (!(streamBaseState instanceof Int32Array) || !(kReadBytesOrError >= 0) || !(kLastWriteErr >= 0))
     throw new UnknownNode('it says nowhere how many bytes were read');
   // Written without a request, to a socket that is not connected: an error number, where older ones throw or abort.

@@ -29,22 +29,21 @@ export interface AcceptOptions {
 
 /** Puts the gate before a server: it stands where handles arrive, before anything is made for a connection. */
 export function acceptThrough(server: Server, { gate, door, isNascent, arrived }: AcceptOptions): void {
-  server.on('listening', () => {
-    takeAccepted(server, (handle) => {
-      const { isHttp, isTrusted, proxy } = door();
-      const address = addressOf(handle);
-      // It has reset what it opened, as some health checks do: there is nobody to look at, to answer or to tell of.
-      if (address === '') {
-        handle.close(nothing);
-        return;
-      }
-      // Who sends PROXY headers stands for many clients, which are measured when the header has come.
-      const source = gate.enter(address, proxy === null ? isTrusted(address) : proxy.isSource(address), isNascent());
-      if (typeof source !== 'string') arrived({ handle, address, source });
-      else if (isHttp && gate.mayAnswer()) answerFull(handle);
-      else handle.close(nothing);
-    });
-  });
+  const knocked = (handle: TcpHandle) => {
+    const { isHttp, isTrusted, proxy } = door();
+    const address = addressOf(handle);
+    // It has reset what it opened, as some health checks do: there is nobody to look at, to answer or to tell of.
+    if (address === '') {
+      handle.close(nothing);
+      return;
+    }
+    // Who sends PROXY headers stands for many clients, which are measured when the header has come.
+    const source = gate.enter(address, proxy === null ? isTrusted(address) : proxy.isSource(address), isNascent());
+    if (typeof source !== 'string') arrived({ handle, address, source });
+    else if (isHttp && gate.mayAnswer()) answerFull(handle);
+    else handle.close(nothing);
+  };
+  server.on('listening', () => takeAccepted(server, knocked, () => gate.pressure.acceptsPerTurn));
 }
 
 /** '' of a peer that is gone already. */

@@ -37,6 +37,8 @@ export class Pressure {
   isFull = false;
   /** Nor is there for anybody else. */
   isOut = false;
+  /** How many connections may be accepted in a turn of the loop. */
+  acceptsPerTurn = 1;
   readonly throttle: Throttle;
   readonly #mostBytes: number;
   readonly #options: PressureOptions;
@@ -100,8 +102,11 @@ export class Pressure {
     const { idle, active } = performance.eventLoopUtilization(this.#utilization);
     this.#utilization = performance.eventLoopUtilization();
     const cpuMs = (user + system) / 1000;
+    this.acceptsPerTurn = 1;
     if (idle > active / 20 || knocks < turns / 2) return cpuMs / turns;
-    return cpuMs / turns + (waitingToBeAccepted(this.#options.listening()) * cpuMs) / knocks;
+    const waiting = waitingToBeAccepted(this.#options.listening());
+    this.acceptsPerTurn = acceptsFor(waiting, cpuMs / turns);
+    return cpuMs / turns + (waiting * cpuMs) / knocks;
   }
 
   #weigh(): void {
@@ -164,6 +169,16 @@ export class Pressure {
 }
 
 /**
+ * How many to accept in a turn, so that all who wait come in soon. What fills turns is not always what comes: with one in each, as
+ * libuv does by itself, 256 connections stood two seconds at the door of a worker whose clients before them asked all that it could do.
+ *
+ * @param turnMs CPU time of a turn
+ */
+export function acceptsFor(waiting: number, turnMs: number): number {
+  return Math.max(1, Math.min(mostPerTurn, Math.ceil((waiting * turnMs) / queueMs)));
+}
+
+/**
  * What of a worker's memory counts: what is resident, but no more than half again what is in use. What was freed and stays
  * with the allocator is used again before anything else, and load must not be shed for it for ever.
  */
@@ -178,6 +193,9 @@ function usedBytes({ heapUsed, external }: NodeJS.MemoryUsage): number {
 
 const periodMs = 100;
 const looksPerFill = 64;
+/** In so much CPU time all are accepted who wait. */
+const queueMs = 10;
+const mostPerTurn = 32;
 const giveBackEveryMs = 100;
 /** With what a collection has not found yet. */
 const bytesPerUsed = 1.5;

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { Gate } from '../../proxy/listen/gate.ts';
 import { Limits } from '../../proxy/listen/limits.ts';
 import { connectionsByOpenFiles, udpFlowsByOpenFiles } from '../../proxy/listen/openfiles.ts';
-import { heldBytes } from '../../proxy/listen/pressure.ts';
+import { acceptsFor, heldBytes } from '../../proxy/listen/pressure.ts';
 import { type Source, Sources, sourceKeyOf } from '../../proxy/listen/sources.ts';
 import { Throttle } from '../../proxy/listen/throttle.ts';
 
@@ -191,4 +191,12 @@ test('memory that is free but stays with the allocator counts less than what is 
   assert.equal(heldBytes(usage, 0) / mib, 64 + 150);
   assert.equal(heldBytes({ ...usage, heapUsed: 500 * mib }, 0) / mib, 400);
   assert.ok(heldBytes(usage, 40 * mib) > heldBytes(usage, 0), 'TLS connections take memory that V8 does not see');
+});
+
+test('the longer turns last, the more of those who wait are accepted in each', () => {
+  assert.equal(acceptsFor(0, 5), 1);
+  assert.equal(acceptsFor(20, 0.2), 1);
+  assert.equal(acceptsFor(250, 0.2), 5);
+  assert.equal(acceptsFor(250, 1), 25);
+  assert.equal(acceptsFor(10_000, 20), 32, 'those who are there wait for them');
 });
