@@ -43,7 +43,9 @@ export function acceptThrough(server: Server, { gate, door, isNascent, arrived }
     else if (isHttp && gate.mayAnswer()) answerFull(handle);
     else handle.close(nothing);
   };
-  server.on('listening', () => takeAccepted(server, knocked, () => gate.pressure.acceptsPerTurn));
+  // Handshakes fill turns themselves: those that wait for theirs are better off in the kernel's queue than as more than may be begun.
+  const perTurn = () => (isNascent() ? 1 : gate.pressure.acceptsPerTurn);
+  server.on('listening', () => takeAccepted(server, knocked, perTurn));
 }
 
 /** '' of a peer that is gone already. */
