@@ -168,7 +168,7 @@ export class H2Stream implements UpstreamSide, Expiring {
     const stream = this.#stream;
     this.#stream = null;
     if (stream !== null) {
-      this.#connection.resets++;
+      if (!stream.isEnded) this.#connection.resets++;
       this.#connection.session.reset(stream, code);
     }
     return this.#connection.streamOver(this);

@@ -159,11 +159,12 @@ export class Session<T> implements FrameSink, SendEvents<T> {
     this.inflow.refundStream(stream, bytes);
   }
 
-  /** Ends a stream at once. The owner, who says so, is not told. */
+  /** Ends a stream at once. The owner, who says so, is not told; nor is a peer with whom it has ended anyway (RFC 9113 §5.1). */
   reset(stream: Stream<T>, code: number): void {
-    if (!this.isOver) this.sender.reset(stream.id, code);
+    if (!this.isOver && !stream.isEnded) this.sender.reset(stream.id, code);
     this.#forget(stream);
-    this.gaveUp(stream.id);
+    if (stream.isEnded) this.closed.ended(stream.id);
+    else this.gaveUp(stream.id);
     giveStream(stream);
   }
 

@@ -46,6 +46,11 @@ export class Stream<T> {
   /** Stands in the sender's round. */
   isWaiting = false;
 
+  /** Both sides have sent all. */
+  get isEnded(): boolean {
+    return this.isRemoteClosed && this.isLocalClosed;
+  }
+
   /** More is not to be written before `drained` is called. */
   get isFull(): boolean {
     return this.pendingBytes > 0;
