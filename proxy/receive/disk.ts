@@ -82,9 +82,9 @@ export class TableDisk<M extends AnyKinds> {
           await put(text);
         }
       }
-      const box = seal(JSON.stringify(secret), digest.update(']').digest(), this.#key);
-      const head = `"schemaVersion":${schemaVersion},"commit":${JSON.stringify(commit)}`;
-      await put(`],${head},"sealed":${JSON.stringify(box)}}\n`);
+      const commitText = JSON.stringify(commit);
+      const box = seal(JSON.stringify(secret), digest.update(`]${commitText}`).digest(), this.#key);
+      await put(`],"schemaVersion":${schemaVersion},"commit":${commitText},"sealed":${JSON.stringify(box)}}\n`);
     });
     return madeMs;
   }
@@ -107,11 +107,12 @@ export class TableDisk<M extends AnyKinds> {
     }
     const { schemas } = this.#contract;
     const savedRows = z.array(z.object({ kind: z.enum(kindsOf(schemas) as [KindIn<M>]), row: z.unknown() }));
-    const secrets = savedRows.parse(JSON.parse(unseal(saved.sealed, digestOf(JSON.stringify(saved.rows)), this.#key)));
+    const inTheOpen = digestOf(JSON.stringify(saved.rows) + JSON.stringify(saved.commit));
+    const secrets = savedRows.parse(JSON.parse(unseal(saved.sealed, inTheOpen, this.#key)));
     const upserts = [...savedRows.parse(saved.rows), ...secrets].map(({ kind, row }) => {
       return { kind, row: schemas[kind as KindIn<M>].parse(row) } as RowIn<M>;
     });
-    return { isSnapshot: true, upserts, deletes: [], commit: saved.commit };
+    return { isSnapshot: true, upserts, deletes: [], commit: Commit.parse(saved.commit) };
   }
 }
 
@@ -119,12 +120,15 @@ export class TableDisk<M extends AnyKinds> {
 const rowsPerPiece = 100;
 
 const Sealed = z.object({ nonce: z.string(), tag: z.string(), data: z.string() });
-const Saved = z.object({ schemaVersion: z.int(), commit: Commit, sealed: Sealed, rows: z.array(z.unknown()) });
+const Saved = z.object({ schemaVersion: z.int(), commit: z.unknown(), sealed: Sealed, rows: z.array(z.unknown()) });
 
-/** AES-256-GCM. The digest of the open rows is authenticated with it: a file put together from two does not load. */
-function seal(text: string, openRows: Buffer, key: Buffer): z.infer<typeof Sealed> {
+/**
+ * AES-256-GCM. The digest of the open rows and of the commit is authenticated with it: a file put together from two does not
+ * load. By a commit of other rows the controller would be told that the table is the one that it has, and send nothing.
+ */
+function seal(text: string, inTheOpen: Buffer, key: Buffer): z.infer<typeof Sealed> {
   const nonce = randomBytes(12);
-  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(openRows);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(inTheOpen);
   const data = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]);
   return {
     nonce: nonce.toString('base64'),
@@ -133,12 +137,12 @@ function seal(text: string, openRows: Buffer, key: Buffer): z.infer<typeof Seale
   };
 }
 
-function unseal(sealed: z.infer<typeof Sealed>, openRows: Buffer, key: Buffer): string {
+function unseal(sealed: z.infer<typeof Sealed>, inTheOpen: Buffer, key: Buffer): string {
   const tag = Buffer.from(sealed.tag, 'base64');
   // A shorter tag would be accepted by GCM and could be forged.
   if (tag.length !== 16) throw new Error('the saved tables are damaged');
   const decipher = createDecipheriv('aes-256-gcm', key, Buffer.from(sealed.nonce, 'base64'))
-    .setAAD(openRows)
+    .setAAD(inTheOpen)
     .setAuthTag(tag);
   return decipher.update(sealed.data, 'base64', 'utf8') + decipher.final('utf8');
 }

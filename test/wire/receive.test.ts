@@ -267,7 +267,8 @@ test('tables on disk come back whole, hide their secrets, and refuse to load whe
     await other.write(other.take(tableOf(rows), commit));
     const foreign = await readFile(join(elsewhere, 'tables.json'), 'utf8');
     const mixed = { ...JSON.parse(text), rows: JSON.parse(text).rows.slice(1) };
-    for (const damaged of [text.slice(0, -20), '', '{}', foreign, JSON.stringify(mixed)]) {
+    const ofOtherRows = { ...JSON.parse(text), commit: { ...commit, hash: snapshot(rows.slice(1)).commit.hash } };
+    for (const damaged of [text.slice(0, -20), '', '{}', foreign, JSON.stringify(mixed), JSON.stringify(ofOtherRows)]) {
       await writeFile(file, damaged);
       await assert.rejects(disk.load());
     }
