@@ -3,6 +3,7 @@ import { errorCodes, mostFrameBytes } from '../frame/codes.ts';
 import type { SessionOwner } from '../frame/owner.ts';
 import type { FieldSection } from '../frame/section.ts';
 import { Session } from '../frame/session.ts';
+import { assumedStreams } from '../frame/settings.ts';
 import type { Stream } from '../frame/stream.ts';
 import { clock, readClock } from '../listen/clock.ts';
 import type { Expiring } from '../listen/sweep.ts';
@@ -253,7 +254,10 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
 
   /** The backend may take more streams than were thought, or than it took until now (RFC 9113 §6.5). */
   settled(): void {
-    this.pool.streams = this.session.peer.maxConcurrentStreams;
+    const { peer } = this.session;
+    // What a connection before was told may have been the word of another server at this address, or of one that was going.
+    if (!peer.hasSaidStreams) peer.maxConcurrentStreams = assumedStreams;
+    this.pool.streams = peer.maxConcurrentStreams;
     this.pool.circuit?.roomGrew();
   }
 

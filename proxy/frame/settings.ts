@@ -1,9 +1,14 @@
 import { errorCodes, mostFrameBytes, mostWindowBytes, settingIds } from './codes.ts';
 
+/** Of a peer that allows any number, or has said nothing yet. */
+export const assumedStreams = 100;
+
 /** What the peer said of itself (RFC 9113 §6.5.2), as far as it matters here. */
 export class PeerSettings {
   /** Streams that we may have open. Clients begin with what most servers allow, to have few refused. */
-  maxConcurrentStreams = 100;
+  maxConcurrentStreams: number = assumedStreams;
+  /** It is the peer's own word. */
+  hasSaidStreams = false;
   initialWindowSize = 65_535;
   /** Fields of a head, names, values and 32 for each, that it is ready to take. */
   maxHeaderListSize = Number.POSITIVE_INFINITY;
@@ -22,6 +27,7 @@ export class PeerSettings {
         break;
       case settingIds.maxConcurrentStreams:
         this.maxConcurrentStreams = value;
+        this.hasSaidStreams = true;
         break;
       case settingIds.initialWindowSize:
         if (value > mostWindowBytes) return errorCodes.flowControlError;

@@ -5,7 +5,7 @@ import { frameTypes, settingIds } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Client } from '../kit/h2client.ts';
 import { frame, SessionEnd } from '../kit/h2pair.ts';
-import { get, RawClient } from '../kit/rawclient.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { plainTable, row } from '../kit/rows.ts';
 import { SessionBackend } from '../kit/sessionbackend.ts';
 import { waitUntil } from '../kit/wait.ts';
@@ -59,6 +59,37 @@ test('a new connection begins with the streams that the endpoint allowed on the 
   backend.answer();
   await waitUntil(() => gateway.records.length === 31, 'all answers');
   assert.deepEqual([...new Set(gateway.records.map(({ status, tries }) => `${status} ${tries}`))], ['200 1']);
+});
+
+test('what a server allowed before does not bind one that took its place and limits nothing', async () => {
+  const ends: SessionEnd[] = [];
+  const backend = await SessionBackend.start(() => {
+    const end = new SessionEnd('server');
+    ends.push(end);
+    end.takeOutput();
+    end.session.sender.settings(ends.length === 1 ? [[settingIds.maxConcurrentStreams, 1]] : []);
+    end.onHeaders = (stream) => {
+      const isHeld = end.events.at(-1)?.includes('/held') === true;
+      if (!isHeld) end.session.respond(stream, 200, 'Content-Length: 0\r\n', true);
+    };
+    return end;
+  });
+  const gateway = await testGateway([
+    ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
+    row('backend', { id: 'b', protocol: 'h2c' }),
+  ]);
+  opened.push(backend, gateway);
+  await exchange({ port: gateway.port }, get('/', 'gw.test'));
+  backend.cut();
+  await waitUntil(() => gateway.gateway.counts().upstream === 0, 'the connection to end');
+  await exchange({ port: gateway.port }, get('/', 'gw.test'));
+  const clients = await Promise.all(Array.from({ length: 3 }, () => RawClient.open({ port: gateway.port })));
+  for (const client of clients) {
+    opened.push({ stop: async () => client.destroy() });
+    client.send(get('/held', 'gw.test'));
+  }
+  await waitUntil(() => ends.slice(1).reduce((sum, { streams }) => sum + streams.size, 0) === 3, 'all requests');
+  assert.equal(backend.connections, 2);
 });
 
 test('a request that waits for a stream goes when the backend allows more of them', async () => {
