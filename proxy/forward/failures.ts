@@ -114,6 +114,15 @@ export const failures = {
     mayHaveRun: true,
     result: 'local-failure',
   },
+  // The answers of all who are on the connection end with it, whoever's was wrong: to them it was closed before they had one.
+  ruleBroken: {
+    status: 502,
+    flag: 'UPE',
+    sentence: 'The backend broke a rule of HTTP/2, which ended the connection before it had answered.',
+    retriedAs: 'reset',
+    mayHaveRun: true,
+    result: 'local-failure',
+  },
   noRoom: {
     status: 503,
     flag: 'UO',

@@ -61,7 +61,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   /** Since when somebody waits for an answer, and nothing at all has been heard; Infinity: nobody does. */
   #silentSinceMs = Number.POSITIVE_INFINITY;
   readonly #connectMs: number;
-  /** How the streams ended that end with the connection: the backend has broken HTTP/2, unless #close says otherwise. */
+  /** How the streams ended that end with the connection: it was no HTTP/2, or has broken it, unless #close says otherwise. */
   #failure: Failure = failures.malformed;
 
   constructor(engine: Engine, pool: H2Pool, isTls: boolean, keeping: Keeping, nowMs: number, connectMs: number) {
@@ -258,6 +258,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     // What a connection before was told may have been the word of another server at this address, or of one that was going.
     if (!peer.hasSaidStreams) peer.maxConcurrentStreams = assumedStreams;
     this.pool.streams = peer.maxConcurrentStreams;
+    this.#failure = failures.ruleBroken;
     this.pool.circuit?.roomGrew();
   }
 
@@ -306,7 +307,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   }
 
   failed(): void {
-    this.#close(failures.malformed);
+    this.#close(this.#failure);
   }
 
   #close(failure: Failure): void {
