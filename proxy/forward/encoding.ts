@@ -32,13 +32,13 @@ export function beginEncoding(
   const encodings = compression.for(type, hasLength ? line.contentLength : -1);
   if (encodings.length === 0 || !(isHead ? hasBodyForGet(line) : line.bodyKind !== bodyNone)) return;
   if (!isEligible(exchange, line, head)) return;
-  const vary = varies(head) ? '' : varyLine;
+  const vary = varies(exchange, head) ? '' : varyLine;
   const encoding = chooseEncoding(encodings, exchange.header('accept-encoding') ?? '');
   if (encoding === null || !hasEncoder(engine, encoding)) {
     if (vary !== '') exchange.replyEdits = { remove: nothing, lines: vary };
     return;
   }
-  const tag = head.get('etag');
+  const tag = isTaken(exchange, 'etag') ? undefined : head.get('etag');
   const lines = `Content-Encoding: ${encoding.name}\r\n${tag === undefined ? '' : `ETag: ${weakened(tag)}\r\n`}${vary}`;
   exchange.replyEdits = { remove: replaced, lines } satisfies CompiledEdits;
   if (!isHead) exchange.encoder = new ReplyEncoder(engine, exchange, encoding, line.bodyKind !== bodyLength);
@@ -61,10 +61,10 @@ function hasBodyForGet({ status, contentLength }: ResponseLine): boolean {
  * entry by a strong tag (RFC 9111 §4.3.4), and Vary as on the 200 (RFC 9110 §15.4.5). Backends often leave Content-Type out.
  */
 function editsOfUnchanged(exchange: Exchange, head: Head, isCovered: boolean): CompiledEdits | null {
-  const tag = head.get('etag') ?? '';
+  const tag = isTaken(exchange, 'etag') ? '' : (head.get('etag') ?? '');
   const asked = tag.startsWith('"') ? (exchange.header('if-none-match') ?? '') : '';
   const isWeakened = asked.includes(`W/${tag}`) && !asked.replaceAll(`W/${tag}`, '').includes(tag);
-  const vary = (isCovered || isWeakened) && !varies(head) ? varyLine : '';
+  const vary = (isCovered || isWeakened) && !varies(exchange, head) ? varyLine : '';
   // The 200 would be the encoded one, whose length this is not (RFC 9110 §8.6).
   if (isWeakened) return { remove: replaced, lines: `ETag: ${weakened(tag)}\r\n${vary}` };
   return vary === '' ? null : { remove: nothing, lines: vary };
@@ -89,8 +89,18 @@ function isEligible(exchange: Exchange, line: ResponseLine, head: Head): boolean
   return !/(?:^|[\s,])no-transform(?:$|[\s,])/i.test(head.get('cache-control') ?? '');
 }
 
-function varies(head: Head): boolean {
+/** Whether the head will say so: filters of the route may take what the backend says. */
+function varies(exchange: Exchange, head: Head): boolean {
+  if (isTaken(exchange, 'vary')) return false;
   return /(?:^|[\s,])(?:\*|accept-encoding)(?:$|[\s,])/i.test(head.get('vary') ?? '');
+}
+
+/** Whether a filter removes the backend's field, or sets another one in its place. */
+function isTaken({ route, backendFilters }: Exchange, name: string): boolean {
+  return (
+    route?.filters.responseHeaders?.remove.has(name) === true ||
+    backendFilters?.responseHeaders?.remove.has(name) === true
+  );
 }
 
 function weakened(tag: string): string {
