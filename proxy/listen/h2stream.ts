@@ -322,8 +322,9 @@ export class H2Stream implements ClientSide {
     if (spares.length < mostSpares) spares.push(this);
   }
 
-  /** Held bytes will go nowhere. */
+  /** Held bytes will go nowhere. A client that has its answer may come to the end of its upload: they make room as if they were read. */
   #drop(): void {
+    if (this.stream !== null && !this.#held.isEmpty) this.#home.session.consumed(this.stream, this.#held.length);
     this.#held.clear();
     this.heldEnd = null;
   }

@@ -49,6 +49,21 @@ test('a client that goes on with an upload that is answered is told to stop, aft
   assert.deepEqual([statuses, isEnded, reset], [[503], true, errorCodes.noError]);
 });
 
+test('a client whose upload is answered before its first bytes are passed on has room to come to its end', async () => {
+  const gateway = await testGateway(plainTable([]));
+  const client = await H2Client.open({ port: gateway.port });
+  opened.push(gateway, { stop: async () => client.client.destroy() });
+  client.greet();
+  const lines = [':method: POST', ':scheme: http', ':authority: gw.test', ':path: /'];
+  const whole = frame(frameTypes.data, 0, 1, Buffer.alloc(16_384));
+  client.send(client.headers(1, lines, false), whole, whole, whole, frame(frameTypes.data, 0, 1, Buffer.alloc(16_383)));
+  await client.answered(1);
+  await client.settled();
+  const updates = client.frames.filter(({ type, streamId }) => type === frameTypes.windowUpdate && streamId === 1);
+  assert.ok(updates.reduce((sum, { payload }) => sum + payload.readUInt32BE(0), 0) >= 65_535);
+  assert.equal(client.answer(1).reset, null);
+});
+
 test('an upload that rests is given up after a client had to be waited for to take its early answer, too', async () => {
   const recorder = await Recorder.start({
     onHead: ({ connection }) => connection.socket.write('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n12345678'),
