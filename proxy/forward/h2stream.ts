@@ -39,6 +39,8 @@ export class H2Stream implements UpstreamSide, Expiring {
   /** null: not opened yet, or over. */
   #stream: Stream<H2Stream> | null = null;
   readonly #clock = new TryClock();
+  /** Bytes that waited for the backend when its wait began. */
+  #pendingAtStart = 0;
 
   /** The object is for a new try. */
   begin(engine: Engine, connection: H2Connection): void {
@@ -59,6 +61,10 @@ export class H2Stream implements UpstreamSide, Expiring {
 
   get isFull(): boolean {
     return this.#stream?.isFull === true;
+  }
+
+  get #pendingBytes(): number {
+    return this.#stream?.pendingBytes ?? 0;
   }
 
   /** A session copies what it cannot send. */
@@ -296,13 +302,20 @@ export class H2Stream implements UpstreamSide, Expiring {
       this.fail(failures.headTooLong);
       return;
     }
+    const failure = this.#clock.failure(this.isConnected, nowMs);
+    // What waits is told to be gone when all of it is: a backend with a small window takes one piece in many.
+    if (failure === failures.sendTimeout && this.#pendingBytes < this.#pendingAtStart) {
+      this.#restartClock(nowMs);
+      return;
+    }
     this.#connection.wasSilent(this.#clock.sinceMs);
-    this.fail(this.#clock.failure(this.isConnected, nowMs));
+    this.fail(failure);
   }
 
   #restartClock(nowMs: number): void {
     const isUploading = !this.#hasHead && this.exchange?.isRequestComplete === false;
     this.#clock.isSending = this.isFull;
+    this.#pendingAtStart = this.#pendingBytes;
     this.expiresAtMs = this.#isTooLarge ? nowMs : this.#clock.next(!isUploading, nowMs);
   }
 }
