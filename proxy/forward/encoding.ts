@@ -83,6 +83,7 @@ const binding = ['content-encoding', 'content-range', 'content-digest', 'repr-di
 function isEligible(exchange: Exchange, line: ResponseLine, head: Head): boolean {
   if (line.status === 206 || exchange.line.version === 10) return false;
   if (head.find(nameIds.trailer) !== -1 || binding.some((name) => head.get(name) !== undefined)) return false;
+  if (editsOf(exchange).some(isBinding)) return false;
   // A call's status comes in trailers, which an encoded body would lose.
   if (isGrpcType(head.get('content-type') ?? '')) return false;
   // RFC 9111 §5.2.2.6.
@@ -96,11 +97,18 @@ function varies(exchange: Exchange, head: Head): boolean {
 }
 
 /** Whether a filter removes the backend's field, or sets another one in its place. */
-function isTaken({ route, backendFilters }: Exchange, name: string): boolean {
-  return (
-    route?.filters.responseHeaders?.remove.has(name) === true ||
-    backendFilters?.responseHeaders?.remove.has(name) === true
-  );
+function isTaken(exchange: Exchange, name: string): boolean {
+  return editsOf(exchange).some(({ remove }) => remove.has(name));
+}
+
+/** What filters do to the head of this answer. */
+function editsOf({ route, backendFilters }: Exchange): CompiledEdits[] {
+  return [route?.filters.responseHeaders, backendFilters?.responseHeaders].filter((edits) => edits != null);
+}
+
+/** Who sets the encoding of files that are stored encoded knows of one that the backend does not tell of. */
+function isBinding({ remove, lines }: CompiledEdits): boolean {
+  return binding.some((name) => remove.has(name) || `\n${lines.toLowerCase()}`.includes(`\n${name}:`));
 }
 
 function weakened(tag: string): string {
