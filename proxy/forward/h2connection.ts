@@ -161,7 +161,9 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
 
   #restIfIdle(): void {
     if (this.#isClosed || !this.isConnected || this.streamCount > 0) return;
-    if (this.isRetired || this.pool.isGone) this.#close(failures.reset);
+    // The next request opens another where no stream is allowed: each of these would stay for as long as one is kept.
+    const isUseless = this.session.peer.maxConcurrentStreams === 0 && this.pool.circuit === null;
+    if (this.isRetired || this.pool.isGone || isUseless) this.#close(failures.reset);
     else this.expiresAtMs = Math.min(clock.nowMs + this.#keeping.idleMs, this.#keeping.retireAtMs);
   }
 

@@ -164,3 +164,15 @@ test('a connection that is being opened takes no more requests than one that is 
   await waitUntil(() => counts().reduce((sum, count) => sum + count, 0) === 1_030, 'all requests to be there');
   assert.deepEqual(counts(), [1_024, 6]);
 });
+
+test('connections of a backend that takes no streams do not gather', async () => {
+  const backend = await SessionBackend.start(() => new SessionEnd('server', { streams: 0 }));
+  const gateway = await testGateway([
+    ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
+    row('backend', { id: 'b', protocol: 'h2c' }),
+  ]);
+  opened.push(backend, gateway);
+  for (let i = 0; i < 5; i++) assert.equal((await exchange({ port: gateway.port }, get('/', 'gw.test'))).status, 503);
+  assert.ok(backend.connections >= 5);
+  await waitUntil(() => gateway.gateway.counts().upstream === 0, 'the connections to end');
+});
