@@ -50,6 +50,8 @@ export class Pressure {
   #secure = 0;
   /** Bytes that were put by since the last look. */
   #grown = 0;
+  /** That talkers had then. */
+  #roomBytes = 0;
   /** Memory was short, and what that has left behind was not collected. */
   #hasLeftOver = false;
   #givenBackMs = 0;
@@ -73,7 +75,9 @@ export class Pressure {
   putBy(bytes: number): void {
     if (this.#mostBytes === 0) return;
     this.#grown += bytes;
-    if (this.#grown > this.#mostBytes / looksPerFill) this.#weigh();
+    // A record of a TLS client that is put by is a quarter of the room that was taken to read it, and most of what one turn brings.
+    const taken = Math.max(0, talkers.roomBytes - this.#roomBytes);
+    if (this.#grown + taken > this.#mostBytes / looksPerFill) this.#weigh();
   }
 
   stop(): void {
@@ -111,6 +115,7 @@ export class Pressure {
 
   #weigh(): void {
     this.#grown = 0;
+    this.#roomBytes = talkers.roomBytes;
     let usage = this.#measured();
     this.#giveBack(usage);
     let share = this.#share(usage);

@@ -83,6 +83,7 @@ beforeEach(async () => {
     // Who is turned away because others wait is not there to fill the worker; nor is who is given up for his slowness.
     args: [
       ...['--limit-memory-bytes', `${limit}`, '--limit-overload-ms', '0', '--limit-head-ms', '3600000'],
+      ...['--limit-handshakes', '10000', '--limit-handshake-ms', '3600000'],
       ...['--configmap', 'default/config', '--tcp-services-configmap', 'default/tcp'],
     ],
   });
