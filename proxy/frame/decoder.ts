@@ -3,10 +3,8 @@ import { fieldIdOf, isFieldValue, isPseudoValue, malformedName, pseudoIdOf, pseu
 import { decodeHuffman } from './huffman.ts';
 import type { FieldSection } from './section.ts';
 import { mostStaticIndex, staticEntries } from './statictable.ts';
-import { entryOverhead, TableEntry } from './tableentry.ts';
+import { entryOverhead, TableEntry, tableBytes } from './tableentry.ts';
 
-/** SETTINGS_HEADER_TABLE_SIZE is left alone (RFC 9113 §6.5.2). */
-const tableBytes = 4_096;
 /** As many entries as fit, and a power of two. */
 const ringLength = tableBytes / entryOverhead;
 const ringBytes = 8 * ringLength;

@@ -5,7 +5,7 @@ import { nameIds } from '../parse/names.ts';
 import { mostFrameBytes } from './codes.ts';
 import { pseudoIds } from './fieldrules.ts';
 import type { TableEntry } from './tableentry.ts';
-import { entryOverhead } from './tableentry.ts';
+import { entryOverhead, tableBytes } from './tableentry.ts';
 
 /** What a field section belongs to; each has its own rules for pseudo-header fields. */
 export const sectionKinds = { request: 0, response: 1, trailers: 2 } as const;
@@ -20,8 +20,11 @@ export const mostBlockBytes = 65_536;
  */
 export const mostAnswerBlockBytes = 9 * mostFrameBytes;
 
-/** The decoder writes a line behind the accepted ones before it is known whether that is accepted, too. */
-const lineRoom = Math.ceil((mostAnswerBlockBytes * 8) / 5) + 8;
+/**
+ * The decoder writes a line behind the accepted ones before it is known whether that is accepted, too. Its name may be the table's,
+ * and its value all of the block.
+ */
+const lineRoom = tableBytes + Math.ceil((mostAnswerBlockBytes * 8) / 5) + 8;
 
 /** A section so many times too large is an attack; up to there it may be some Cookies too many, of which the client is told: 431. */
 const excess = 8;

@@ -3,6 +3,8 @@ import { fieldIdOf, isFieldValue, isPseudoValue, malformedName, pseudoIdOf, pseu
 
 /** What each entry of a table counts beside its bytes (RFC 7541 §4.1). */
 export const entryOverhead = 32;
+/** Of a decoder: SETTINGS_HEADER_TABLE_SIZE is left alone (RFC 9113 §6.5.2). */
+export const tableBytes = 4_096;
 
 /** One field of a table. It is looked at when it enters, so that a reference to it costs a copy and nothing else. */
 export class TableEntry {

@@ -5,7 +5,7 @@ import { Decoder } from '../../proxy/frame/decoder.ts';
 import { Encoder } from '../../proxy/frame/encoder.ts';
 import { fieldNameOf } from '../../proxy/frame/fieldname.ts';
 import { decodeHuffman, encodeHuffman, huffmanLength } from '../../proxy/frame/huffman.ts';
-import { FieldSection, type SectionLimits, sectionKinds } from '../../proxy/frame/section.ts';
+import { FieldSection, mostAnswerBlockBytes, type SectionLimits, sectionKinds } from '../../proxy/frame/section.ts';
 
 const plain: SectionLimits = { listBytes: 65_536, fields: 250 };
 const section = new FieldSection();
@@ -133,6 +133,24 @@ test('what is too much is not kept, and the table stays the same as the peer’s
   assert.deepEqual([section.isTooLarge, section.isMalformed, section.head.count], [false, false, 1]);
   const many = literals([...get, ...Array.from({ length: 101 }, () => ['x', 'y'] as const)]);
   assert.ok(decode(decoder, many, sectionKinds.request, { listBytes: 32_768, fields: 100 }));
+  assert.equal(section.isTooLarge, true);
+});
+
+test('the longest block of a backend, of a name and of lines that the table holds, is too large and no more', () => {
+  const decoder = new Decoder();
+  for (const field of [[`:${'p'.repeat(2_699)}`, ''] as const, ['x', 'v'.repeat(1_330)] as const]) {
+    const literal = literals([field]);
+    literal[0] = 0x40;
+    assert.ok(decode(decoder, literal, sectionKinds.response));
+  }
+  // As many lines as are taken at all, and behind them a value that has five bits to the byte.
+  const lines = Buffer.alloc(48, 0xbe);
+  const coded = Buffer.alloc(147_400);
+  const length = integer(coded.length);
+  length[0] = 0xff;
+  const block = Buffer.concat([lines, Buffer.of(0x7f, 0), length, coded]);
+  assert.ok(block.length <= mostAnswerBlockBytes);
+  assert.ok(decode(decoder, block, sectionKinds.response));
   assert.equal(section.isTooLarge, true);
 });
 
