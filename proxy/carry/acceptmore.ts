@@ -1,3 +1,5 @@
+type Accept = (descriptor: number) => number;
+
 const accept4 = { arguments: ['i32', 'pointer', 'pointer', 'i32'], return: 'i32' } as const;
 
 /** SOCK_NONBLOCK and SOCK_CLOEXEC of Linux. */
@@ -10,9 +12,15 @@ const flags = 0o4000 | 0o2000000;
  * @param descriptor of a socket that listens
  * @returns a descriptor that is the caller's, negative: there is none
  */
-export const acceptMore: (descriptor: number) => number = acceptOfLibrary();
+export function acceptMore(descriptor: number): number {
+  // Looked for when it is wanted: Node warns of its FFI, and a command line that accepts nobody is no place for that.
+  accept ??= acceptOfLibrary();
+  return accept(descriptor);
+}
 
-function acceptOfLibrary(): (descriptor: number) => number {
+let accept: Accept | null = null;
+
+function acceptOfLibrary(): Accept {
   if (process.platform !== 'linux') return nobody;
   try {
     const { functions } = process.getBuiltinModule('node:ffi').dlopen(null, { accept4 });
