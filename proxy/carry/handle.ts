@@ -1,6 +1,6 @@
 import type { Server } from 'node:net';
 import type { SecureContext, TLSSocket } from 'node:tls';
-import { acceptMore } from './acceptmore.ts';
+import { acceptMore } from './acceptqueue.ts';
 import { limitUnsent } from './unsent.ts';
 
 /**

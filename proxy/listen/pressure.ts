@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
+import { waitingToBeAccepted } from '../carry/acceptqueue.ts';
 import { giveBackFreed } from '../carry/freed.ts';
 import { talkers } from '../carry/talkers.ts';
-import { waitingToBeAccepted } from './acceptqueue.ts';
 import type { Limits } from './limits.ts';
 import { loopCount, type Shed, Shedding } from './shedding.ts';
 import { Throttle } from './throttle.ts';

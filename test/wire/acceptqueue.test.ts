@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { waitingToBeAccepted } from '../../proxy/listen/acceptqueue.ts';
+import { waitingToBeAccepted } from '../../proxy/carry/acceptqueue.ts';
 import { deafListener } from '../kit/deaflistener.ts';
 import { waitUntil } from '../kit/wait.ts';
 
