@@ -54,6 +54,7 @@ export interface CaseAsserts {
   noFold?: boolean;
   noExt?: boolean;
   singleCL?: boolean;
+  singleHost?: boolean;
   noBoth?: boolean;
   noPoison?: boolean;
 }

@@ -68,6 +68,9 @@ export function faultsOfUpstreamCase(each: CorpusCase, outcome: CaseOutcome, rec
   for (const name of asserts.absent ?? []) {
     if (fieldValue(seen, name) !== undefined) faults.push(`${name} was passed on`);
   }
+  if (asserts.noBoth && linesOf(seen, 'content-length') > 0 && linesOf(seen, 'transfer-encoding') > 0) {
+    faults.push('two framings were passed on');
+  }
   return faults;
 }
 
@@ -134,7 +137,8 @@ function faultsOfForwarded(each: CorpusCase, seen: RecordedRequest, recorded: re
   if (asserts.crlf && /(^|[^\r])\n|\r(?!\n)/.test(seen.head)) faults.push('a bare CR or LF was passed on');
   if (asserts.noFold && /\n[ \t]/.test(seen.head)) faults.push('a folded line was passed on');
   if (asserts.noExt && seen.chunkLines.some((line) => line.includes(';'))) faults.push('an extension was passed on');
-  if (asserts.singleCL && lengthsOf(seen) > 1) faults.push('several Content-Length were passed on');
+  if (asserts.singleCL && linesOf(seen, 'content-length') > 1) faults.push('several Content-Length were passed on');
+  if (asserts.singleHost && linesOf(seen, 'host') !== 1) faults.push(`${linesOf(seen, 'host')} Host were passed on`);
   return faults;
 }
 
@@ -146,8 +150,8 @@ function hasField(seen: RecordedRequest, name: string, value: string): boolean {
   return [...seen.fields, ...trailers].some(([field, text]) => field.toLowerCase() === name && text === value);
 }
 
-function lengthsOf(seen: RecordedRequest): number {
-  return seen.fields.filter(([name]) => name.toLowerCase() === 'content-length').length;
+function linesOf(seen: { fields: readonly [string, string][] }, wanted: string): number {
+  return seen.fields.filter(([name]) => name.toLowerCase() === wanted).length;
 }
 
 function heads(recorded: readonly RecordedRequest[]): string {
