@@ -31,6 +31,8 @@ interface Dirty {
   tls: Set<ObjectKey>;
   hosts: Set<string>;
   ports: Set<string>;
+  /** Secrets that an Ingress named before: nobody may name them any more. */
+  unnamed: Set<ObjectKey>;
   listeners: boolean;
   /** Ports that are carried unread. */
   l4: boolean;
@@ -85,6 +87,7 @@ export class Translator {
       tls: new Set(),
       hosts: new Set(),
       ports: new Set(),
+      unnamed: new Set(),
       listeners: false,
       l4: false,
     };
@@ -109,6 +112,8 @@ export class Translator {
     for (const hostname of dirty.hosts) this.#host(view, hostname);
     for (const portKey of dirty.ports) this.#port(view, portKey);
     if (dirty.listeners) this.#listeners(view, nowMs);
+    // After all that reads Secrets: the source goes on to forget these without telling, so what was read of them would stay.
+    for (const secret of dirty.unnamed) if (!this.#isNamed(secret)) this.#secrets.forget(secret);
     this.#problems.replace('unreadable', unreadable.map(readProblem));
 
     if (dirty.ingresses.size > 0) this.#summarise();
@@ -214,10 +219,7 @@ export class Translator {
       for (const host of named) dirty.hosts.add(host);
       for (const portKey of refsByPort.keys()) dirty.ports.add(portKey);
     }
-    for (const secret of before === undefined ? [] : secretsOf(before)) {
-      const isNamed = this.#links.ofSecret(secret).size > 0 || secret === this.#options.defaultCertificateSecret;
-      if (!isNamed) this.#secrets.forget(secret);
-    }
+    for (const secret of before === undefined ? [] : secretsOf(before)) dirty.unnamed.add(secret);
     dirty.tls.add(key);
     this.#problems.replace(`ingress:${key}`, draft?.problems ?? []);
     const broken = draft?.brokenBackends ?? [];
@@ -225,6 +227,10 @@ export class Translator {
       `ingress:${key}`,
       broken.map((row) => ({ kind: 'backend', row })),
     );
+  }
+
+  #isNamed(secret: ObjectKey): boolean {
+    return this.#links.ofSecret(secret).size > 0 || secret === this.#options.defaultCertificateSecret;
   }
 
   #checkTls(view: ClusterView, key: ObjectKey, nowMs: number): void {

@@ -62,6 +62,11 @@ class World {
     const view = viewOf(readObjects([...this.#manifests.values()]).objects);
     return this.#translator.apply(view, changes, [], atMs);
   }
+
+  /** Takes an object out without telling, as a source does with a Secret that nobody names any more. */
+  drop(key: string): void {
+    assert(this.#manifests.delete(key));
+  }
 }
 
 const start = [
@@ -138,6 +143,25 @@ test('a certificate that rotates is one row; one that goes leaves the default in
     gone.problems.map(({ code }) => code),
     ['SecretNotFound'],
   );
+});
+
+test('of a Secret that nobody names any more nothing stays: it may be gone when it is named again', () => {
+  const world = new World();
+  const { kind, metadata, spec } = ingress('one', 'one.example.com', '/', 'web', 'both');
+  const annotations = { 'nginx.ingress.kubernetes.io/auth-tls-secret': 'demo/both' };
+  const rules = [...spec.rules, ...ingress('one', 'two.example.com', '/', 'web').spec.rules];
+  const one = { kind, metadata: { ...metadata, annotations }, spec: { ...spec, rules } };
+  const { data, ...both } = secret('both', 'wildcard');
+  world.change([one, { ...both, data: { ...data, 'ca.crt': data['tls.crt'] } }]);
+  assert.deepEqual([...world.change([], ['Ingress demo/one']).secretsInUse], []);
+  world.drop('Secret demo/both');
+  const { upserts, problems } = world.change([one]);
+  assert.deepEqual(
+    upserts.filter((each) => each.kind === 'secret' || each.kind === 'certificate').map(({ row }) => row.id),
+    [],
+  );
+  const codes = problems.map(({ code }) => code).filter((code) => !code.startsWith('Service'));
+  assert.deepEqual(codes.sort(), ['AnnotationClosesHost', 'SecretNotFound']);
 });
 
 test('a certificate expires without any change of an object', () => {
