@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { type FSWatcher, watch } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { findManifests, statOf } from './folder.ts';
+import { findManifests, hasVanished, statOf } from './folder.ts';
 import { HeldView } from './held.ts';
 import { type Manifests, readManifests } from './manifests.ts';
 import type { AnyObject } from './objects.ts';
@@ -64,6 +64,10 @@ class FileSource implements FileWatch {
   #isScanning = false;
   /** Something moved since the scan that runs now began. */
   #isStale = false;
+  /** When something moved first since the last scan that counted; null: nothing has. */
+  #restlessSinceMs: number | null = null;
+  /** Scans in a row that did not count. */
+  #vainScans = 0;
   #isStopped = false;
   #scannedAtMs = Number.NEGATIVE_INFINITY;
   #isSynced = false;
@@ -113,8 +117,22 @@ class FileSource implements FileWatch {
     this.#watcher = null;
   }
 
+  /** While things move from one place to another, a look at the folder may see them in neither; some folders never come to rest. */
+  #awaitsRest(): boolean {
+    this.#restlessSinceMs ??= performance.now();
+    return performance.now() - this.#restlessSinceMs < rescanMs;
+  }
+
+  #rescanIn(delayMs: number): void {
+    this.#rescan = setTimeout(() => {
+      if (this.#quiet !== null && this.#awaitsRest()) this.#rescanIn(quietMs);
+      else void this.#scan();
+    }, delayMs);
+  }
+
   #scanSoon(): void {
     if (this.#isStopped) return;
+    this.#restlessSinceMs ??= performance.now();
     if (this.#quiet) this.#quiet.refresh();
     else
       this.#quiet = setTimeout(() => {
@@ -132,8 +150,10 @@ class FileSource implements FileWatch {
     const { dir } = this.#options;
     let nextMs = rescanMs;
     let isNews = true;
+    let isBelieved = true;
     try {
       const records = new Map<string, FileRecord>();
+      let hasMoved = false;
       const { paths, closed } = await findManifests(dir);
       // What cannot be looked at is not gone: its last good content stays in force, in its place.
       const isKept = (path: string) => closed.some((folder) => path.startsWith(join(folder.path, '/')));
@@ -142,6 +162,7 @@ class FileSource implements FileWatch {
         const before = this.#recordsByPath.get(path);
         const record = before && isKept(path) ? before : await readRecord(dir, path, before);
         if (record) records.set(path, record);
+        else hasMoved ||= await hasVanished(path);
         if (record && record !== before && !record.isSettled) nextMs = settledMs;
       }
       const closedProblems = closed.map(({ path, reason }) => unreadableFile(relative(dir, path), reason));
@@ -150,9 +171,14 @@ class FileSource implements FileWatch {
         this.#dirProblem !== null ||
         JSON.stringify(closedProblems) !== JSON.stringify(this.#closedProblems) ||
         !areSame(records, this.#recordsByPath);
-      this.#closedProblems = closedProblems;
-      this.#recordsByPath = records;
-      this.#dirProblem = null;
+      hasMoved ||= isMoved(records, this.#recordsByPath) && !(await areStillThere(dir, records));
+      // A long scan may be disturbed late: whatever the clock says, others follow.
+      isBelieved = !hasMoved || (this.#vainScans >= 2 && !this.#awaitsRest());
+      if (isBelieved) {
+        this.#closedProblems = closedProblems;
+        this.#recordsByPath = records;
+        this.#dirProblem = null;
+      }
     } catch (error) {
       const message = `the folder of manifests cannot be read: ${(error as Error).message}`;
       this.#dirProblem = { ...unreadableFile('.', ''), message };
@@ -161,9 +187,13 @@ class FileSource implements FileWatch {
     this.#isScanning = false;
     if (this.#isStopped) return;
     this.#scannedAtMs = performance.now();
-    if (isNews || !this.#isSynced) this.#tell();
+    this.#vainScans = isBelieved ? 0 : this.#vainScans + 1;
+    if (isBelieved) {
+      this.#restlessSinceMs = null;
+      if (isNews || !this.#isSynced) this.#tell();
+    }
     this.#listen();
-    this.#rescan = setTimeout(() => void this.#scan(), this.#isStale ? 0 : nextMs);
+    this.#rescanIn(this.#isStale ? 0 : isBelieved ? nextMs : quietMs);
   }
 
   /** Compares what the files say now with what is held, and reports the difference. */
@@ -231,6 +261,26 @@ async function readRecord(dir: string, path: string, before: FileRecord | undefi
 /** An unchanged file keeps its record. */
 function areSame(records: ReadonlyMap<string, FileRecord>, before: ReadonlyMap<string, FileRecord>): boolean {
   return records.size === before.size && [...records].every(([path, record]) => before.get(path) === record);
+}
+
+/** Whether there is another file at a path, or none: nothing else can be seen in neither of two places. */
+function isMoved(records: ReadonlyMap<string, FileRecord>, before: ReadonlyMap<string, FileRecord>): boolean {
+  return [...before].some(([path, { ino }]) => records.get(path)?.ino !== ino);
+}
+
+/** Looks again whether the files that were read are those that are there: a mounted ConfigMap may have been swapped meanwhile. */
+async function areStillThere(dir: string, records: ReadonlyMap<string, FileRecord>): Promise<boolean> {
+  const { paths, closed } = await findManifests(dir);
+  const left = new Map(records);
+  for (const path of paths) {
+    const found = await statOf(path);
+    if (!found?.isFile()) continue;
+    const ino = left.get(path)?.ino;
+    // 0: it could not be read.
+    if (ino !== 0 && ino !== found.ino) return false;
+    left.delete(path);
+  }
+  return [...left.keys()].every((path) => closed.some((folder) => path.startsWith(join(folder.path, '/'))));
 }
 
 function unreadableFile(name: string, reason: string): ReadProblem {

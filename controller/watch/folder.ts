@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 interface Found {
@@ -55,6 +55,11 @@ export async function statOf(path: string): Promise<Stats | null> {
     if (isGone(error)) return null;
     throw error;
   }
+}
+
+/** Whether what a folder named is there no more; a link that leads nowhere is. */
+export async function hasVanished(path: string): Promise<boolean> {
+  return lstat(path).then(() => false, isGone);
 }
 
 /** Other failures (no descriptors left, no permission, a disk that fails) say nothing of what is there. */

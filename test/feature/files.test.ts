@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -128,6 +128,54 @@ test('the swap of a mounted ConfigMap is one change', { timeout: 20_000 }, async
   const swapped = await updateWhere((update) => portOf(update, 'a') === 2);
   assert.equal(portOf(swapped, 'b'), 2);
   assert.equal(swapped.changes.length, 2);
+});
+
+/** Resolves at the end of a scan. */
+async function scanned(): Promise<void> {
+  const atMs = () => Math.round(performance.now() - (source?.state()['File']?.lastEventAgeMs ?? 0));
+  for (const before = atMs(); atMs() - before < 10; ) await setImmediate();
+}
+
+/** Moves things, again when the scan that follows is under way, and then lets the folder rest. */
+async function moveWhileScanned(move: () => void): Promise<void> {
+  for (let round = 0; round < 6; round++) {
+    move();
+    for (const sinceMs = performance.now(); performance.now() - sinceMs < 33 + 3 * round; ) await setImmediate();
+    move();
+    for (let scans = 0; scans < 3; scans++) await scanned();
+  }
+}
+
+const many = Array.from({ length: 400 }, (_, n) => `m${n}.yaml`);
+
+test('a file that is renamed while the folder is read is not lost', { timeout: 60_000 }, async () => {
+  for (const name of many) await write(name, service(name.slice(0, -5)));
+  const [first, last] = [join(dir, 'a.yaml'), join(dir, 'z.yaml')];
+  await write('a.yaml', service('moving'));
+  start();
+  await updateWhere((update) => portOf(update, 'moving') === 80);
+  await moveWhileScanned(() => (existsSync(first) ? renameSync(first, last) : renameSync(last, first)));
+  assert.deepEqual(updates, []);
+});
+
+test('a ConfigMap that is swapped while it is read is read whole', { timeout: 60_000 }, async () => {
+  for (const folder of ['..one', '..two']) {
+    await mkdir(join(dir, folder));
+    for (const name of many) await write(`${folder}/${name}`, service(name.slice(0, -5)));
+    await write(`${folder}/a.yaml`, folder === '..one' ? service('moving') : '');
+    await write(`${folder}/z.yaml`, folder === '..one' ? '' : service('moving'));
+  }
+  await symlink('..one', join(dir, '..data'));
+  for (const name of ['a.yaml', 'z.yaml', ...many]) await symlink(`..data/${name}`, join(dir, name));
+  start();
+  await updateWhere((update) => portOf(update, 'moving') === 80);
+  let next = '..two';
+  await moveWhileScanned(() => {
+    symlinkSync(next, join(dir, '..data_tmp'));
+    renameSync(join(dir, '..data_tmp'), join(dir, '..data'));
+    next = next === '..two' ? '..one' : '..two';
+  });
+  assert.deepEqual(updates, []);
 });
 
 test('a syntax error names file, line and column, and the last good state stays', { timeout: 20_000 }, async () => {
