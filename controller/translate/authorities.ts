@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
-import { pemBlocks } from '#kit/pem.ts';
+import { isPemCutOff, pemBlocks } from '#kit/pem.ts';
 import type { ObjectOf } from '../watch/objects.ts';
 import { decode } from './certificates.ts';
 
@@ -15,10 +15,13 @@ export type AuthoritiesState =
 /** Reads the authorities of a Secret. Never throws. */
 export function readAuthorities(secret: ObjectOf<'Secret'> | undefined): AuthoritiesState {
   if (secret === undefined) return { type: 'missing' };
-  const pem = decode(secret.data['ca.crt']);
-  if (pem === '') return { type: 'absent' };
-  const certificates = pemBlocks(pem, 'CERTIFICATE');
+  const bundle = decode(secret.data['ca.crt']);
+  if (bundle === '') return { type: 'absent' };
+  const certificates = pemBlocks(bundle, 'CERTIFICATE');
   if (certificates.length === 0) return { type: 'malformed', fault: 'holds no certificate in PEM form in ca.crt' };
+  if (isPemCutOff(bundle, 'CERTIFICATE')) return { type: 'malformed', fault: 'holds a broken certificate in ca.crt' };
+  // Of two on one line, as files without a last line break are put together, OpenSSL reads none, and says nothing.
+  const pem = certificates.join('\n');
   try {
     for (const certificate of certificates) new X509Certificate(certificate);
     createSecureContext({ ca: pem });
@@ -35,5 +38,6 @@ export function readAuthorities(secret: ObjectOf<'Secret'> | undefined): Authori
     return { type: 'malformed', fault: 'holds a broken list in ca.crl' };
   }
   if (lists.length === 0) return { type: 'malformed', fault: 'holds no list in PEM form in ca.crl' };
+  if (isPemCutOff(crl, 'X509 CRL')) return { type: 'malformed', fault: 'holds a broken list in ca.crl' };
   return { type: 'good', pem, crl: lists.join('\n') };
 }

@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
-import { pemBlocks } from '#kit/pem.ts';
+import { isPemCutOff, pemBlocks } from '#kit/pem.ts';
 import type { Problem, Source } from '#table/problem.ts';
 import type { Certificate } from '#table/secret.ts';
 import type { ObjectOf } from '../watch/objects.ts';
@@ -31,9 +31,10 @@ export function readCertificate(secret: ObjectOf<'Secret'> | undefined, key: Obj
   if (Number.isNaN(notAfterMs)) {
     return { type: 'malformed', fault: 'holds a certificate whose end of validity is no date' };
   }
-  const badLink = pemBlocks(chainPem, 'CERTIFICATE').findIndex(
-    (pem) => attempt(() => new X509Certificate(pem)) === undefined,
-  );
+  const links = pemBlocks(chainPem, 'CERTIFICATE');
+  const badLink = isPemCutOff(chainPem, 'CERTIFICATE')
+    ? links.length
+    : links.findIndex((pem) => attempt(() => new X509Certificate(pem)) === undefined);
   if (badLink !== -1)
     return { type: 'malformed', fault: `holds a broken certificate at place ${badLink + 1} of tls.crt` };
   const privateKey = attempt(() => createPrivateKey(keyPem));

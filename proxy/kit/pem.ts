@@ -14,3 +14,8 @@ export function pemBlocks(text: string, label: string): string[] {
     blocks.push(text.slice(start, end));
   }
 }
+
+/** Whether a text ends in the middle of a block, as one that was cut off does. */
+export function isPemCutOff(text: string, label: string): boolean {
+  return text.lastIndexOf(`-----BEGIN ${label}-----`) > text.lastIndexOf(`-----END ${label}-----`);
+}

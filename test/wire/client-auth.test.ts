@@ -62,7 +62,7 @@ before(async () => {
   recorder = await Recorder.start();
   grpc = await H2Backend.start();
   const secret = { 'auth-tls-secret': 'default/root' };
-  const hosts = ['open', 'need', 'maybe', 'any', 'cn', 'page', 'listed', 'other', 'deep', 'grpc'].map(
+  const hosts = ['open', 'need', 'maybe', 'any', 'cn', 'page', 'listed', 'other', 'both', 'deep', 'grpc'].map(
     (name) => `${name}.test`,
   );
   sluice = await Standalone.start({
@@ -74,6 +74,7 @@ before(async () => {
       tlsSecret('server', await root.issue({ names: hosts })),
       opaqueSecret('root', { 'ca.crt': root.cert }),
       opaqueSecret('other', { 'ca.crt': other.cert }),
+      opaqueSecret('both', { 'ca.crt': `${other.cert.trim()}${root.cert}` }),
       opaqueSecret('listed', { 'ca.crt': root.cert, 'ca.crl': await root.revoke(revoked) }),
       site('open', {}),
       site('need', { ...secret, 'auth-tls-pass-certificate-to-upstream': 'true' }),
@@ -83,6 +84,7 @@ before(async () => {
       site('page', { ...secret, 'auth-tls-error-page': 'https://login.test/none' }),
       site('listed', { 'auth-tls-secret': 'default/listed' }),
       site('other', { 'auth-tls-secret': 'default/other' }),
+      site('both', { 'auth-tls-secret': 'default/both' }),
       site('deep', { ...secret, 'auth-tls-verify-depth': '2' }),
       site('clear', secret, ''),
       ingress({
@@ -154,6 +156,12 @@ test('what a client sends beside its certificate may be anything: Node dies of k
   assert.deepEqual(await ask('need', { client: clients.oddStranger }), [400]);
   assert.deepEqual(await ask('cn', { client: clients.odd }), [200, 'ssl-client-verify: SUCCESS', ...aliceNames]);
   assert.doesNotMatch(sluice.process.stderr, /worker ended/);
+});
+
+test('all authorities of a bundle count, though they stand on one line', async () => {
+  assert.deepEqual((await ask('both', { client: clients.alice }))[0], 200);
+  assert.deepEqual((await ask('both', { client: clients.mallory }))[0], 200);
+  assert.deepEqual(await ask('both', { client: clients.self }), [400]);
 });
 
 test('other modes: optional, any certificate, a subject, a page for those who have none', async () => {
