@@ -93,14 +93,21 @@ function optionsOf(row: UpstreamTls, { ca, pair }: Parts): PeerOptions | null {
     });
     return {
       secureContext,
-      // An address is no server name (RFC 6066 §3).
-      servername: serverName === null || isIP(serverName) !== 0 ? '' : serverName,
+      servername: serverName === null || !isSendable(serverName) ? '' : serverName,
       rejectUnauthorized: verify !== null,
       identityFault: verify === null ? null : identityCheck(verify, ca),
     };
   } catch {
     return null;
   }
+}
+
+/**
+ * An address is no server name (RFC 6066 §3). One that is longer than OpenSSL takes would not be sent, either, and the error of it be
+ * found by whoever reads next: the client's connection, whose request this is, ended by it.
+ */
+function isSendable(serverName: string): boolean {
+  return isIP(serverName) === 0 && Buffer.byteLength(serverName) <= 255;
 }
 
 function partsOf({ verify, certificateId }: UpstreamTls, material: TlsMaterial): Parts {

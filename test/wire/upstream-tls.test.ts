@@ -71,6 +71,7 @@ before(async () => {
       ...site('auto-plain', 'plain', { 'backend-protocol': 'AUTO_HTTP' }),
       ...site('common-name', 'common-name', named),
       ...site('address', 'address', { ...verified, 'proxy-ssl-name': '192.0.2.7', 'proxy-ssl-server-name': 'on' }),
+      ...site('long', 'good', { ...own, 'proxy-ssl-server-name': 'on', 'upstream-vhost': `${'pod.'.repeat(64)}test` }),
       ...site('wrong-name', 'good', { ...verified, 'proxy-ssl-name': 'other.test' }),
       ...site('stranger', 'stranger', named),
       ...site('expired', 'expired', named),
@@ -99,6 +100,10 @@ after(async () => {
 });
 
 const ask = (site: string) => exchange({ port: sluice.httpPort }, get('/', `${site}.test`));
+const askSecurely = (site: string) => {
+  const name = `${site}.test`;
+  return exchange({ port: sluice.httpsPort, tls: { servername: name } }, get('/', name));
+};
 const socketOf = async (backend: string, index = 0) =>
   (await backends.get(backend)?.request(index))?.connection.socket as TLSSocket;
 
@@ -131,12 +136,14 @@ test('an address may be what the certificate is for, and is no server name (RFC 
   assert.equal((await socketOf('address')).servername, false);
 });
 
+test('a name that is too long to be sent is not, and ends no connection of a client', async () => {
+  backends.get('good')?.take();
+  assert.equal((await askSecurely('long')).body.toString(), 'good');
+  assert.equal((await socketOf('good')).servername, false);
+});
+
 test('AUTO_HTTP: a backend is spoken to as the client speaks', async () => {
-  const secure = (site: string) => {
-    const name = `${site}.test`;
-    return exchange({ port: sluice.httpsPort, tls: { servername: name } }, get('/', name));
-  };
-  assert.equal((await secure('auto')).body.toString(), 'good');
+  assert.equal((await askSecurely('auto')).body.toString(), 'good');
   assert.equal((await ask('auto')).status, 502);
   assert.equal((await ask('auto-plain')).body.toString(), 'plain');
 });
