@@ -39,7 +39,10 @@ function isTime({ tag, format }: { tag: string; format?: string }): boolean {
 
 function plainOf(document: ReturnType<typeof parseDocument>, file: string): unknown {
   try {
-    return document.toJS({ maxAliasCount: 100 });
+    const values: unknown = document.toJS({ maxAliasCount: 100 });
+    // Throws when an alias stands within what it names.
+    JSON.stringify(values);
+    return values;
   } catch {
     throw new Error(`${file} has an alias that cannot be resolved`);
   }

@@ -65,9 +65,11 @@ const failed = Symbol('failed');
 
 function plainOf(parsed: Document): unknown {
   try {
-    return parsed.toJS({ maxAliasCount: 100 });
+    const value: unknown = parsed.toJS({ maxAliasCount: 100 });
+    JSON.stringify(value);
+    return value;
   } catch {
-    return failed; // Aliases that multiply without end, or that point nowhere.
+    return failed; // Aliases that multiply without end, that point nowhere, or that stand within what they name.
   }
 }
 

@@ -231,12 +231,17 @@ test('binary garbage and endless aliases are problems of their file', async () =
     ...Array.from({ length: 12 }, (_, i) => `a${i + 1}: &a${i + 1} [${`*a${i}, `.repeat(9)}]`),
   ];
   await write('laughs.yaml', laughs.join('\n'));
+  await write('inward.yaml', `${service('inward')}x: &a [*a]\n`);
   await write('scalar.yaml', 'just words');
   await write('good.yaml', service('good'));
   start();
   const update = await updateWhere(() => true);
-  const names = update.unreadable.filter(({ code }) => code === 'FileMalformed').map(({ name }) => name);
-  assert.deepEqual(names, ['garbage.yaml', 'laughs.yaml', 'scalar.yaml']);
+  const malformed = update.unreadable.filter(({ code }) => code === 'FileMalformed');
+  assert.deepEqual(
+    malformed.map(({ name }) => name),
+    ['garbage.yaml', 'inward.yaml', 'laughs.yaml', 'scalar.yaml'],
+  );
+  assert.equal(malformed[1]?.message, 'inward.yaml line 1, column 1: an alias cannot be resolved');
   assert.equal(portOf(update, 'good'), 80);
 });
 

@@ -25,6 +25,7 @@ const wrong: [about: string, input: string, args: string[], status: number, stde
   ['two documents', 'a: 1\n---\nb: 1\n', ['values', '-'], 1, /^error: -\S* is not a YAML document of values\n$/],
   ['a list', '- a\n', ['values', '-'], 1, /^error: - holds no map of values\n$/],
   ['an alias of nothing', 'a: *b\n', ['values', '-'], 1, /^error: -\S* (is not a YAML|has an alias).*\n$/],
+  ['an alias within what it names', 'a: &a { b: *a }\n', ['values', '-'], 1, /^error: - has an alias .*\n$/],
   ['no such file', '', ['values', '/does/not/exist'], 1, /^error: \/does\/not\/exist cannot be read: .+\n$/],
   ['no file', '', ['values'], 2, /missing required argument/],
   ['two files', '', ['values', 'a', 'b'], 2, /too many arguments/],
