@@ -5,7 +5,7 @@ import { connectionsByOpenFiles, udpFlowsByOpenFiles } from '../listen/openfiles
 
 /**
  * The limits of a worker where the machine or the container allows less than was asked for: memory by default what the
- * container has, shared among the workers; connections and UDP flows by open files.
+ * container has, or else the machine, shared among the workers; connections and UDP flows by open files.
  */
 export function allowed(limits: Limits, workers: number, log: Log): Limits {
   const connections = connectionsByOpenFiles();
@@ -18,14 +18,23 @@ export function allowed(limits: Limits, workers: number, log: Log): Limits {
     const { udpFlows: asked } = limits;
     log.info({ asked, udpFlows }, 'open files limit the UDP flows of a worker (ulimit -n)');
   }
-  const container = process.constrainedMemory();
-  if (limits.memoryBytes > 0 || container === 0 || container > totalmem()) return limits;
-  // A tenth is for what the kernel keeps for sockets, which the container pays, too.
-  const memoryBytes = Math.max(leastBytes, Math.floor((container * 0.9 - primaryBytes) / workers));
-  log.info({ memoryBytes }, 'memory of a worker, by the container');
+  if (limits.memoryBytes > 0) return limits;
+  const memoryBytes = memoryOfWorker(workers);
+  log.info({ memoryBytes }, 'memory of a worker, by the container or the machine');
   return { ...limits, memoryBytes };
+}
+
+/** Pods without a limit take it from their node: a flood would end in the kernel's choice of whom to kill, or at the end of V8's heap. */
+function memoryOfWorker(workers: number): number {
+  const container = process.constrainedMemory();
+  const room = container === 0 ? totalmem() : Math.min(container, totalmem());
+  // A tenth is for what the kernel keeps for sockets, which the container pays, too.
+  const share = Math.floor((room * 0.9 - primaryBytes) / workers);
+  return Math.min(mostBytes, Math.max(leastBytes, share));
 }
 
 const primaryBytes = 128 << 20;
 /** With less a worker would refuse everything. */
 const leastBytes = 160 << 20;
+/** One core that looks through more for what it may collect is away from its clients for seconds. */
+const mostBytes = 4 * 1024 ** 3;

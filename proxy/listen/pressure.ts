@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { getHeapStatistics } from 'node:v8';
 import { waitingToBeAccepted } from '../carry/acceptqueue.ts';
 import { giveBackFreed } from '../carry/freed.ts';
 import { talkers } from '../carry/talkers.ts';
@@ -41,6 +42,10 @@ export class Pressure {
   acceptsPerTurn = 1;
   readonly throttle: Throttle;
   readonly #mostBytes: number;
+  /** Of these, what may be V8's objects and strings. It ends the process where they are more than its heap may be. */
+  readonly #mostHeapBytes = heapShare * getHeapStatistics().heap_size_limit;
+  /** What fills first: by it is told how often to look, and how much to end at a time. */
+  readonly #fillBytes: number;
   readonly #options: PressureOptions;
   readonly #shedding: Shedding;
   readonly #timer: NodeJS.Timeout;
@@ -60,8 +65,9 @@ export class Pressure {
   constructor(options: PressureOptions) {
     this.throttle = new Throttle(options.limits.overloadMs);
     this.#mostBytes = options.limits.memoryBytes;
+    this.#fillBytes = Math.min(this.#mostBytes, this.#mostHeapBytes);
     this.#options = options;
-    this.#shedding = new Shedding(options.limits.memoryBytes, options.shed);
+    this.#shedding = new Shedding(this.#fillBytes, options.shed);
     this.#timer = setInterval(() => this.#look(), periodMs).unref();
   }
 
@@ -77,7 +83,7 @@ export class Pressure {
     this.#grown += bytes;
     // A record of a TLS client that is put by is a quarter of the room that was taken to read it, and most of what one turn brings.
     const taken = Math.max(0, talkers.roomBytes - this.#roomBytes);
-    if (this.#grown + taken > this.#mostBytes / looksPerFill) this.#weigh();
+    if (this.#grown + taken > this.#fillBytes / looksPerFill) this.#weigh();
   }
 
   stop(): void {
@@ -137,7 +143,7 @@ export class Pressure {
     if (this.isTight) this.#hasLeftOver = true;
     this.isFull = share > (this.isFull ? fullUntil : fullFrom);
     this.isOut = share > outFrom;
-    if (this.isFull) this.#shedding.free(this.#excess(share));
+    if (this.isFull) this.#shedding.free(this.#excess(usage));
   }
 
   /** To see what is resident takes a descriptor: where all are taken, what was seen last stands. */
@@ -148,8 +154,12 @@ export class Pressure {
     return this.#usage;
   }
 
-  /** What handshakes with backends will take is not resident yet, and thousands may begin in one turn of the loop. */
   #share(usage: NodeJS.MemoryUsage): number {
+    return Math.max(this.#memoryShare(usage), usage.heapUsed / this.#mostHeapBytes);
+  }
+
+  /** What handshakes with backends will take is not resident yet, and thousands may begin in one turn of the loop. */
+  #memoryShare(usage: NodeJS.MemoryUsage): number {
     const rss = usage.rss + talkers.promisedBytes;
     return heldBytes({ ...usage, rss }, this.#uncounted) / this.#mostBytes;
   }
@@ -168,8 +178,9 @@ export class Pressure {
     this.#givenBackMs = performance.now();
   }
 
-  #excess(share: number): number {
-    return (Math.max(0, share - shedTo) * this.#mostBytes) / bytesPerUsed;
+  #excess(usage: NodeJS.MemoryUsage): number {
+    const ofMemory = ((this.#memoryShare(usage) - shedTo) * this.#mostBytes) / bytesPerUsed;
+    return Math.max(0, ofMemory, usage.heapUsed - shedTo * this.#mostHeapBytes);
   }
 }
 
@@ -206,6 +217,11 @@ const giveBackEveryMs = 100;
 const bytesPerUsed = 1.5;
 /** Node itself: program, libraries, snapshot. */
 const codeBytes = 64 << 20;
+/**
+ * Of what V8 lets its heap be: half of a container or machine and 4 GiB at the most, which a single worker's limit of memory is above.
+ * From four fifths of it on V8 may give up, and the process with it, when collecting takes most of its time.
+ */
+const heapShare = 0.85;
 /** What OpenSSL takes for a connection, which V8 does not count (41 KB seen with Node 26, of which V8 counts 4). */
 const secureBytes = 37_000;
 const tightFrom = 0.8;

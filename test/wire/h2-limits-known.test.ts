@@ -15,12 +15,13 @@ after(async () => {
   for (const each of opened.reverse()) await each.stop();
 });
 
-/** Connections of a backend that allows ten streams on each, and says so late. */
+/** Connections of a backend that allows ten streams on each, and answers late. */
 class LateBackend {
   readonly #ends: [SessionEnd, Socket][] = [];
   readonly server = createServer((socket) => {
     const end = new SessionEnd('server', { streams: 10 });
     this.#ends.push([end, socket]);
+    socket.write(end.takeOutput());
     socket.on('error', () => undefined);
     socket.on('data', (bytes: Buffer) => end.receive(bytes));
   });
