@@ -67,7 +67,7 @@ export function settleTls(
   const guestNamespaces = new Set(theirs.map(({ draft }) => namespaceOf(draft)));
   if (inherited !== undefined) guestNamespaces.add(namespaceOf(inherited.draft));
   const none = { isSet: false, guestNamespaces, certificates: [], consulted: [], problems: [] };
-  if (guest === undefined) return none;
+  if (guest === undefined) return { ...none, problems: uncovered(hostname, shares, stateOf) };
   const fallback = defaultSecret === null ? undefined : stateOf(defaultSecret);
   const isCovered = fallback?.type === 'good' && fallback.row.names.some((name) => coversHost(name, hostname));
   const { certificates, problems } = servedOf(guest, guest === inherited ? (wildcard ?? hostname) : hostname, stateOf);
@@ -82,6 +82,15 @@ export function settleTls(
       ...theirs.map(({ entry }) => problem('GuestTls', entry.source, { host: hostname, ...ownerOf(shares) })),
     ],
   };
+}
+
+/** Entries that list no host are for all whose names the certificate has: that it has not this one is seen nowhere else. */
+function uncovered(hostname: string, { owners, guests }: HostShares, stateOf: StateOf): Problem[] {
+  if (hostname === everyHost) return [];
+  return [...owners, ...guests].flatMap((draft) => {
+    const entries = draft.tls.filter(({ hosts }) => hosts.length === 0);
+    return entries.flatMap((entry) => servedOf({ draft, entry }, hostname, stateOf).problems);
+  });
 }
 
 /** Of the wildcard's guests, those alone who have the host below it may set TLS for it. */
