@@ -155,6 +155,15 @@ export const failures = {
     mayHaveRun: false,
     result: 'abandoned',
   },
+  // They waited for the connection, and the backend has turned out to take fewer on one: none of it has left.
+  crowded: {
+    status: 503,
+    flag: 'UF',
+    sentence: 'The backend takes fewer requests on a connection than came at once.',
+    retriedAs: 'connect',
+    mayHaveRun: false,
+    result: 'abandoned',
+  },
   // It has said so beforehand, and may end the connection with everybody's requests otherwise.
   headTooLong: {
     status: 431,

@@ -26,6 +26,8 @@ const mostStreams = 1_024;
  * then may be reset, too.
  */
 const mostResets = 200;
+/** A backend that has accepted a connection, and does not say a word, is waited for no longer, ms; whatever its route allows. */
+const mostGreetingMs = 60_000;
 /** The unread bytes of so many fit into the connection's window together: none of them ever holds up another. */
 const windows = {
   streamWindowBytes: 65_535,
@@ -41,6 +43,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   readonly scheme: 'http' | 'https';
   readonly session: Session<H2Stream>;
   readonly chunk = null;
+  /** Requests can go: the backend has sent its SETTINGS. */
   isConnected = false;
   /** Takes no more requests; ends with its last one. */
   isRetired = false;
@@ -56,6 +59,8 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   /** Tries whose response head has come in this read, and perhaps no body. */
   readonly #headed: H2Stream[] = [];
   #isLent = false;
+  /** Bytes can go. */
+  #isLinked = false;
   #isClosed = false;
   #heardAtMs = 0;
   /** Since when somebody waits for an answer, and nothing at all has been heard; Infinity: nobody does. */
@@ -173,15 +178,27 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     readClock();
     if (this.#isClosed) return;
     // With TLS a backend chooses h2 or nothing, for nothing else was offered; one that chose nothing is taken at its word.
+    this.#isLinked = true;
+    this.expiresAtMs = Math.min(this.expiresAtMs, clock.nowMs + mostGreetingMs);
+    this.turnEnded();
+  }
+
+  /**
+   * The backend is there, and has said how many streams it takes. The kernel of a machine accepts connections for a process that
+   * hangs, and for one that is about to go, which then resets them: no request may have been written by then, for nobody could tell
+   * whether it had run. Clients of gRPC wait for it, too.
+   */
+  #greeted(): void {
     this.isConnected = true;
     this.expiresAtMs = Number.POSITIVE_INFINITY;
     const waiting = this.#waiting;
     this.#waiting = [];
+    const tooMany: H2Stream[] = [];
     for (const stream of waiting) {
-      const { exchange } = stream;
-      if (exchange !== null) upstreamConnected(exchange);
+      if (!this.session.hasRoom) tooMany.push(stream);
+      else if (stream.exchange !== null) upstreamConnected(stream.exchange);
     }
-    this.turnEnded();
+    for (const stream of tooMany) stream.fail(failures.crowded);
     this.#restIfIdle();
   }
 
@@ -237,7 +254,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   }
 
   turnEnded(): void {
-    if (!this.isConnected || this.#isClosed) return;
+    if (!this.#isLinked || this.#isClosed) return;
     do {
       this.session.pump();
     } while (this.#write() && this.session.output.length > 0);
@@ -247,7 +264,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   #write(): boolean {
     const { output } = this.session;
     const { link } = this;
-    if (output.length === 0 || !this.isConnected || link.isFull) return false;
+    if (output.length === 0 || !this.#isLinked || link.isFull) return false;
     link.write(output.view());
     if (link.unsentBytes === 0) output.release();
     else output.lend();
@@ -261,6 +278,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     if (!peer.hasSaidStreams) peer.maxConcurrentStreams = assumedStreams;
     this.pool.streams = peer.maxConcurrentStreams;
     this.#failure = failures.ruleBroken;
+    if (!this.isConnected) this.#greeted();
     this.pool.circuit?.roomGrew();
   }
 
@@ -315,7 +333,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   #close(failure: Failure): void {
     if (this.#isClosed) return;
     this.#failure = failure;
-    if (this.isConnected && !this.session.isOver) this.session.sender.goAway(0, errorCodes.noError, '');
+    if (this.#isLinked && !this.session.isOver) this.session.sender.goAway(0, errorCodes.noError, '');
     this.turnEnded();
     // The last that it waited for may have gone out just now: then it is closed already.
     if (this.#isClosed) return;

@@ -38,7 +38,8 @@ export function nextTry(engine: Engine, exchange: Exchange, failure: Failure | n
   // Free once: a backend that leaves whatever comes behind is asked no more often than by the budget (gRFC A6).
   // So is leaving one that is not there for another: whoever is asked next has no more than if it had been chosen at first.
   const isElsewhere = failure === failures.refused && !exchange.tried.includes(pick.endpoint);
-  const isFree = (failure === failures.leftBehind || isElsewhere) && exchange.tries === 1;
+  const isUnasked = failure === failures.leftBehind || failure === failures.crowded || isElsewhere;
+  const isFree = isUnasked && exchange.tries === 1;
   return isFree || engine.budget.withdraw(nowMs) ? pick : refuse(exchange, 'budget');
 }
 
