@@ -44,9 +44,9 @@ const codes: Readonly<Record<number, number>> = {
   504: unavailable,
 };
 
-/** Percent-encoding of all but printable ASCII, and of the percent sign. */
+/** Percent-encoding of all but printable ASCII, and of the percent sign. Half a surrogate pair, as a manifest may hold, throws. */
 function encodeMessage(text: string): string {
-  return text.replace(/[^\x20-\x24\x26-\x7e]+/g, encodeURIComponent);
+  return text.toWellFormed().replace(/[^\x20-\x24\x26-\x7e]+/g, encodeURIComponent);
 }
 
 /**

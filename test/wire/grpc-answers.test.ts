@@ -51,6 +51,10 @@ test('a message is percent-encoded, so that it ends no line', () => {
   assert.match(grpcLines(500, '-', 'a b%\r\nx: y\u00e9'), /grpc-message: a b%25%0D%0Ax: y%C3%A9\r\n$/);
 });
 
+test('a message with half a surrogate pair, as manifests of files may bring, is one with a replacement in its place', () => {
+  assert.match(grpcLines(503, 'BR', 'no port x\ud800y'), /grpc-message: no port x%EF%BF%BDy\r\n$/);
+});
+
 async function call(fields: readonly string[]): Promise<{ status: number; fields: Map<string, string> }> {
   const recorder = await Recorder.start({ onRequest: () => undefined });
   opened.push(recorder);
