@@ -1,7 +1,7 @@
 import type { Source } from '#table/problem.ts';
 import type { Row, RowRef, Table } from '#table/rows.ts';
 import { prefixes } from '../annotations/registry.ts';
-import type { AnyObject } from '../watch/objects.ts';
+import type { AnyObject, ObjectOf } from '../watch/objects.ts';
 import { keyOf, type ObjectKey } from '../watch/view.ts';
 import { flat } from './flat.ts';
 import { changed, type State } from './state.ts';
@@ -11,9 +11,9 @@ export type Origins = ReadonlyMap<string, string>;
 
 /**
  * What sets the fields of rows. No list says which annotation leads to which field: each is left out once, and what then
- * differs in the rows is its doing.
+ * differs in the rows is its doing; those of Ingresses without which nothing differs are not tried one by one.
  *
- * @param ingresses whose annotations are tried
+ * @param ingresses whose annotations are tried, that of the route first
  */
 export function originsOf(
   state: State,
@@ -24,10 +24,13 @@ export function originsOf(
   const origins = new Map<string, string>();
   const before = textsOf(state.table, rows);
   const tryWithout = (object: AnyObject, without: AnyObject, name: string) => {
-    apply(state, without);
+    for (const field of differing([object], [without])) origins.set(field, name);
+  };
+  const differing = (objects: readonly AnyObject[], others: readonly AnyObject[]): string[] => {
+    apply(state, others);
     const after = textsOf(state.table, rows);
-    apply(state, object);
-    for (const [field, text] of before) if (after.get(field) !== text) origins.set(field, name);
+    apply(state, objects);
+    return [...before].flatMap(([field, text]) => (after.get(field) === text ? [] : field));
   };
   const settings = configMap === null ? undefined : state.view.get('ConfigMap', configMap);
   if (settings !== undefined) {
@@ -35,16 +38,27 @@ export function originsOf(
       tryWithout(settings, { ...settings, data: without(settings.data, key) }, `${key} of ConfigMap ${configMap}`);
     }
   }
-  for (const { namespace, name } of ingresses) {
-    const ingress = state.view.get('Ingress', `${namespace}/${name}`);
-    if (ingress === undefined) continue;
-    const { annotations } = ingress.metadata;
-    for (const annotation of Object.keys(annotations)) {
-      if (!prefixes.some((prefix) => annotation.startsWith(prefix))) continue;
-      const metadata = { ...ingress.metadata, annotations: without(annotations, annotation) };
-      tryWithout(ingress, { ...ingress, metadata }, `${annotation} of Ingress ${namespace}/${name}`);
+  const tryEach = (ingress: Ingress) => {
+    const { annotations, namespace, name } = ingress.metadata;
+    for (const annotation of Object.keys(annotations).filter(isRead)) {
+      const bare = withAnnotations(ingress, without(annotations, annotation));
+      tryWithout(ingress, bare, `${annotation} of Ingress ${namespace}/${name}`);
     }
-  }
+  };
+  /** Of the thousands that a host may have, most set nothing of this: all of those are found together, by halves. */
+  const tryHalves = (some: readonly Ingress[]) => {
+    const [one] = some;
+    const bare = some.map((ingress) => withAnnotations(ingress, unread(ingress)));
+    if (one === undefined || differing(some, bare).length === 0) return;
+    if (some.length === 1) return tryEach(one);
+    const middle = Math.ceil(some.length / 2);
+    tryHalves(some.slice(0, middle));
+    tryHalves(some.slice(middle));
+  };
+  const found = ingresses.flatMap(({ namespace, name }) => state.view.get('Ingress', `${namespace}/${name}`) ?? []);
+  const [own, ...others] = found;
+  if (own !== undefined) tryEach(own);
+  tryHalves(others.filter(({ metadata }) => Object.keys(metadata.annotations).some(isRead)));
   return origins;
 }
 
@@ -52,9 +66,24 @@ function without(values: Readonly<Record<string, string>>, name: string): Record
   return Object.fromEntries(Object.entries(values).filter(([key]) => key !== name));
 }
 
-function apply({ view, translator, table }: State, object: AnyObject): void {
-  view.put(object);
-  const { upserts, deletes } = translator.apply(view, [{ kind: object.kind, key: keyOf(object) }], [], 0);
+type Ingress = ObjectOf<'Ingress'>;
+
+function isRead(annotation: string): boolean {
+  return prefixes.some((prefix) => annotation.startsWith(prefix));
+}
+
+function unread({ metadata }: Ingress): Record<string, string> {
+  return Object.fromEntries(Object.entries(metadata.annotations).filter(([name]) => !isRead(name)));
+}
+
+function withAnnotations(ingress: Ingress, annotations: Record<string, string>): Ingress {
+  return { ...ingress, metadata: { ...ingress.metadata, annotations } };
+}
+
+function apply({ view, translator, table }: State, objects: readonly AnyObject[]): void {
+  for (const object of objects) view.put(object);
+  const changes = objects.map((object) => ({ kind: object.kind, key: keyOf(object) }));
+  const { upserts, deletes } = translator.apply(view, changes, [], 0);
   changed(table, upserts, deletes);
 }
 
