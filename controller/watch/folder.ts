@@ -9,7 +9,7 @@ interface Found {
 }
 
 /**
- * All manifests in a folder and below it. Links are followed, as a mounted ConfigMap needs; a folder that is reached in
+ * All manifests in a folder and below it, in the order of their paths. Links are followed, as a mounted ConfigMap needs; a folder that is reached in
  * several ways is read once, or two links to their own folder would be 2^40 folders.
  *
  * @throws When the folder itself cannot be read.
@@ -38,6 +38,8 @@ export async function findManifests(dir: string): Promise<Found> {
   };
   seen.add(identityOf(await stat(dir)));
   await visit(dir);
+  // Of an object that is there twice the first file counts, for whoever reads them.
+  found.paths.sort();
   return found;
 }
 

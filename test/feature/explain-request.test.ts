@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,9 +9,11 @@ import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { ingress, ingressClass, type Manifest, service, toYaml } from '../kit/manifests.ts';
-import { exchange } from '../kit/rawclient.ts';
+import { exchange, get } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
+import { fieldValue } from '../kit/splitter.ts';
+import { eventually } from '../kit/wait.ts';
 
 const launcher = resolve(import.meta.dirname, '../../sluice.js');
 
@@ -258,10 +260,32 @@ test('classes of another controller are served when the flag says so, as by a co
   assert.match(adopted.stdout, /^answer +of default\/web\/80$/m);
 });
 
+test('of manifests that are there twice explain takes those that the gateway takes', async () => {
+  const twice = (name: string, to: string) =>
+    ingress({ name: 'twice', host: 'twice.example', paths: { '/': to }, annotations: { 'app-root': `/${name}` } });
+  const written: [file: string, to: string][] = [
+    ['a/b.yaml', 'api'],
+    ['a-b.yaml', 'web'],
+  ];
+  const files = join(gateway.dir, 'twice');
+  mkdirSync(join(files, 'a'), { recursive: true });
+  for (const [file, to] of written) writeFileSync(join(files, file), toYaml([ingressClass(), twice(file, to)]));
+  const location = await eventually(async () => {
+    const response = await exchange({ port: gateway.httpPort }, get('/', 'twice.example'));
+    return response.status === 302 ? fieldValue(response, 'location') : undefined;
+  }, 'the new manifests to be in force');
+  assert.match(location, /\/a-b\.yaml$/);
+  const { stdout } = sluice('explain', 'http://twice.example/', '--file', files);
+  assert.match(stdout, new RegExp(`^answer +302 to ${location}$`, 'm'));
+});
+
 test('what cannot be asked is one line', () => {
+  const utf16 = join(folder, 'utf16.txt');
+  writeFileSync(utf16, '\uFEFF{}', 'utf16le');
   const cases: [args: string[], line: RegExp][] = [
     [['ftp://x/'], /^error: ftp:\/\/x\/ is no URL of http or https\n$/],
     [['x.example', '--listener', 'no'], /^error: there is no listener no; there is: http, https\n$/],
+    [['x.example', '--tables', utf16], /^error: \S+ cannot be read: it is not text in UTF-8\n$/],
     [['x.example', '--header', 'none'], /^error: the header none is not written as 'name: value'\n$/],
     [['x.example', '--tables', join(folder, 'all.yaml')], /^error: these are no tables of a proxy of this release\n$/],
   ];
