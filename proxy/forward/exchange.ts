@@ -39,6 +39,8 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   isTls = false;
   clientAddress = '';
   requestId = '';
+  requestIdStart = '';
+  requestIdLast = 0;
   serverName = '';
   bodyKind = bodyNone;
   contentLength = 0;
@@ -126,7 +128,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.clientAddress = address;
     this.method = this.line.method;
     this.target = this.rawPath = this.path = this.query = this.authority = this.hostname = '';
-    this.requestId = this.proofLines = '';
+    this.requestId = this.requestIdStart = this.proofLines = '';
     this.bodyKind = bodyNone;
     this.contentLength = 0;
     this.isKeepAlive = true;

@@ -9,7 +9,7 @@ import { httpDate } from './date.ts';
 import { errorPage } from './errorpage.ts';
 import { grpcLines, isGrpc } from './grpc.ts';
 import type { Refusal } from './refusals.ts';
-import { newRequestId } from './requestid.ts';
+import { giveRequestId } from './requestid.ts';
 
 /** What keeps an answer from its end. */
 export interface Shortfall {
@@ -19,7 +19,7 @@ export interface Shortfall {
 
 /** Answers with an error page of the gateway, or with gRPC's way of saying it, and ends the exchange. */
 export function answer(engine: Engine, exchange: Exchange, status: number, flag: ResponseFlag, sentence: string): void {
-  if (exchange.requestId === '') exchange.requestId = newRequestId();
+  if (exchange.requestId === '') giveRequestId(exchange);
   exchange.flag = flag;
   if (isGrpc(exchange)) {
     send(engine, exchange, 200, `Content-Type: application/grpc\r\n${grpcLines(status, flag, sentence)}`, '');

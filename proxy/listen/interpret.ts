@@ -5,7 +5,7 @@ import { bodyChunked, bodyLength, bodyNone, isChunked, parseLength } from '../pa
 import { nameIds } from '../parse/names.ts';
 import { grpcTimeoutMs } from './grpc.ts';
 import { type Refusal, refusals } from './refusals.ts';
-import { isSaneRequestId, newRequestId } from './requestid.ts';
+import { giveRequestId, isSaneRequestId } from './requestid.ts';
 
 /**
  * Reads what a parsed head means: framing, host, target, persistence, expectations. Everything ambiguous is refused here,
@@ -108,7 +108,7 @@ export function readField(exchange: Exchange, field: number): void {
 
 /** The client's, or one of our own. */
 export function chooseRequestId(exchange: Exchange): void {
-  if (exchange.requestId === '' || !isSaneRequestId(exchange.requestId)) exchange.requestId = newRequestId();
+  if (exchange.requestId === '' || !isSaneRequestId(exchange.requestId)) giveRequestId(exchange);
 }
 
 function readTarget(exchange: Exchange, hostText: string, hasHost: boolean): Refusal | null {

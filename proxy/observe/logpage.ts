@@ -114,6 +114,13 @@ export class LogPage {
     this.bytes[this.end++] = zero + value - hundreds * 100 - tens * 10;
   }
 
+  /** Four of them, the end of a text. @param value below 0x10000 */
+  lastHexDigits(value: number): void {
+    const { bytes } = this;
+    for (let shift = 12; shift >= 0; shift -= 4) bytes[this.end++] = hexDigits[(value >> shift) & 15] as number;
+    bytes[this.end++] = quote;
+  }
+
   /** @returns the end of as many whole lines as fit a size; of one at least */
   endOfLines(size: number): number {
     const { start, end, bytes } = this;
@@ -148,6 +155,7 @@ const quote = 0x22;
 const zero = 0x30;
 const point = 0x2e;
 const nullPiece = logPiece('null');
+const hexDigits = logPiece('0123456789abcdef');
 const isEscaped = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte < 0x20 || byte === quote || byte === 0x5c || byte > 0x7e ? 1 : 0,
 );

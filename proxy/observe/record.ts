@@ -44,6 +44,10 @@ export interface ExchangeRecord {
   readonly bytesSent: number;
   readonly clientAddress: string;
   readonly requestId: string;
+  /** All of it but its last four hex digits, where it is one of ours: the same text for many; '': it is the client's. */
+  readonly requestIdStart: string;
+  /** What those four digits say. */
+  readonly requestIdLast: number;
   readonly userAgent: string;
   readonly forwardedFor: string;
   /** Kept with the connection by the log; null: it has kept nothing yet. */

@@ -18,6 +18,8 @@ export function exchangeRecord(fields: Partial<ExchangeRecord>): ExchangeRecord 
     bytesSent: 0,
     clientAddress: '192.0.2.1',
     requestId: 'id-1',
+    requestIdStart: '',
+    requestIdLast: 0,
     userAgent: 'curl/8',
     forwardedFor: '',
     loggedClient: null,

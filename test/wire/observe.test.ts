@@ -5,7 +5,10 @@ import { closeSync, mkdtempSync, openSync, readFileSync, readSync, renameSync, r
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { giveRequestId } from '../../proxy/listen/requestid.ts';
 import { AccessLog } from '../../proxy/observe/accesslog.ts';
+import { writeRequestLine } from '../../proxy/observe/logline.ts';
+import { LogPage } from '../../proxy/observe/logpage.ts';
 import { endedSnapshot, mergeSnapshots, withoutGoneRoutes } from '../../proxy/observe/metrics.ts';
 import { renderMetrics } from '../../proxy/observe/prometheus.ts';
 import type { ExchangeRecord } from '../../proxy/observe/record.ts';
@@ -182,6 +185,19 @@ test('a log line is JSON with the names that pipelines know, and hostile text st
   assert.equal(odd?.['method'], null);
   assert.equal(odd?.['upstream_service_time'], null);
   assert.equal(log.droppedLines, 0);
+});
+
+test('an id of ours is logged as the request has it, and so is one of a client in between', () => {
+  const page = new LogPage();
+  // All but four digits are the same for 65,536 of them.
+  for (let count = 0; count < 70_000; count++) {
+    const record = exchangeRecord({ requestId: 'of a client' });
+    if (count % 1_000 !== 999) giveRequestId(record);
+    writeRequestLine(page, record);
+    const line = JSON.parse(page.bytes.toString('latin1', 0, page.end)) as Record<string, unknown>;
+    assert.equal(line['request_id'], record.requestId);
+    page.clear();
+  }
 });
 
 test('whatever a line is made of comes back from it, and however long it is', async () => {
