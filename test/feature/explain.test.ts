@@ -271,6 +271,12 @@ describe('what a report is rid of, should it ever be there', () => {
     ['redis://:p@ss@host:6379/0', 'redis://:(removed)@host:6379/0'],
     ['https://host:443/a@b', 'https://host:443/a@b'],
     [
+      '"path":"/cb?code=4%2F0Ab&state=x&access_token=opaque;sid=9","user_agent":"a"',
+      '"path":"/cb?code=(removed)&state=x&access_token=(removed);sid=(removed)","user_agent":"a"',
+    ],
+    ['"/o?X-Amz-Signature=00ff&list-type=2"', '"/o?X-Amz-Signature=(removed)&list-type=2"'],
+    ['"/token?page=2&q=keys"', '"/token?page=2&q=keys"'],
+    [
       '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----',
       '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----',
     ],
