@@ -188,11 +188,11 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   }
 
   get userAgent(): string {
-    return this.head.get('user-agent') ?? '';
+    return this.head.joined(nameIds['user-agent']);
   }
 
   get forwardedFor(): string {
-    return this.head.find(nameIds['x-forwarded-for']) === -1 ? '' : (this.head.get('x-forwarded-for') ?? '');
+    return this.head.joined(nameIds['x-forwarded-for']);
   }
 
   get loggedClient(): LoggedClient | null {

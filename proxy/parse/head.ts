@@ -125,6 +125,16 @@ export class Head {
     return -1;
   }
 
+  /** @returns values of all fields with that id joined by `, `; '' without any */
+  joined(id: number): string {
+    const first = this.find(id);
+    if (first === -1) return '';
+    let joined = this.value(first);
+    for (let field = first + 1; field < this.count; field++)
+      if (this.ids[field] === id) joined += `, ${this.value(field)}`;
+    return joined;
+  }
+
   /** @param name lower case. @returns values of all such fields joined by `, `; undefined without any */
   get(name: string): string | undefined {
     let joined: string | undefined;

@@ -48,6 +48,7 @@ export const nameIds = {
   'x-forwarded-protocol': 42,
   'x-forwarded-server': 43,
   'x-forwarded-client-cert': 44,
+  'user-agent': 45,
 } as const;
 
 /** Candidates by (length, first letter); almost every bucket is empty or has one entry. */

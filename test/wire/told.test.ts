@@ -20,6 +20,9 @@ const Line = z.object({
   response_flags: z.string(),
   bytes_sent: z.number(),
   duration: z.number(),
+  request_id: z.string().nullable(),
+  user_agent: z.string().nullable(),
+  x_forwarded_for: z.string().nullable(),
 });
 
 /** What the access log and spans tell, held against what clients had and backends did. */
@@ -119,6 +122,28 @@ test('over HTTP/2 interim heads and trailers are counted with the head', async (
   const framing =
     'HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\r\n0\r\n\r\n';
   assert.equal(bytes_sent, plain.bytes_sent - framing.length);
+});
+
+const clients: { path: string; fields: string[]; agent: string | null; forwardedFor: string | null }[] = [
+  { path: '/nobody', fields: [], agent: null, forwardedFor: null },
+  { path: '/one', fields: ['User-Agent: one/1'], agent: 'one/1', forwardedFor: null },
+  { path: '/again', fields: ['User-Agent: one/1'], agent: 'one/1', forwardedFor: null },
+  { path: '/two', fields: ['X-Forwarded-For: 192.0.2.9', 'user-agent: two'], agent: 'two', forwardedFor: '192.0.2.9' },
+  { path: '/both', fields: ['User-Agent: a', 'X-Forwarded-For: b', 'USER-AGENT: c'], agent: 'a, c', forwardedFor: 'b' },
+  { path: '/like', fields: ['User-Agents: x', 'XForwarded-For: y'], agent: null, forwardedFor: null },
+];
+
+test('what a client says of itself is told as it says it, and its request by the id that the backend has', async () => {
+  const client = await RawClient.open({ port: gateway.httpPort });
+  for (const [at, { path, fields, agent, forwardedFor }] of clients.entries()) {
+    client.send(get(path, 'web.test', fields));
+    await client.response(at);
+    const line = await lineOfPath(path);
+    assert.deepEqual([line.user_agent, line.x_forwarded_for], [agent, forwardedFor], path);
+    const asked = recorder.requests.find(({ target }) => target === path);
+    assert.match(String(asked?.head), new RegExp(`\r\nX-Request-ID: ${line.request_id}\r\n`));
+  }
+  client.destroy();
 });
 
 test('a request is told from its first byte on, though its head took long or never came', async () => {
