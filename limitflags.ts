@@ -18,7 +18,7 @@ const helpByLimit: Record<LimitKey, string> = {
   handshakes: 'TLS handshakes per worker at a time',
   handshakesPerSource: 'of these, those of one address; 0: what is fair',
   overloadMs: 'wait of new connections from which on some are turned away until it is short: 503; 0: never',
-  memoryBytes: 'memory per worker, near which requests get 503; 0: what the container allows',
+  memoryBytes: 'memory per worker, near which requests get 503; 0: what the container or the machine allows',
   requestsPerConnection: 'requests on one client connection',
   idleMs: 'silence between two requests',
   headMs: 'time for a request head: 408',

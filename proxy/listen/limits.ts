@@ -29,7 +29,7 @@ export const Limits = z.object({
   handshakesPerSource: z.int().min(0).default(0),
   /** Wait of a new connection from which on others are turned away until it is short again, ms; 0: never. */
   overloadMs: z.int().min(0).default(50),
-  /** Memory of one worker, bytes: from 80 % on answers end their connections, from 90 % on requests get 503. 0: what the container allows. */
+  /** Memory of one worker, bytes: from 80 % on answers end their connections, from 90 % on requests get 503. 0: what the container or the machine allows (fleet/allowance.ts). */
   memoryBytes: z.int().min(0).default(0),
   /** Requests on one client connection before it is closed, so that long-lived clients spread again. */
   requestsPerConnection: z.int().min(1).default(10_000),

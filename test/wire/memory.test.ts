@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { totalmem } from 'node:os';
 import { after, before, test } from 'node:test';
 import { Attack } from '../kit/attack.ts';
 import { everythingTo } from '../kit/manifests.ts';
@@ -63,4 +64,15 @@ test('near its limit of memory a worker sheds what is new, holds the limit, and 
   const keeps = await exchange({ port: sluice.httpPort }, get('/', 'gw.test'));
   assert.equal(keeps.status, 200);
   assert.equal(childrenOf(sluice.process.pid)[0], worker, 'the same worker');
+});
+
+// Where a pod has no limit, a flood would take the memory of its node.
+test('who sets nothing has a limit all the same, by the container or the machine', async () => {
+  const unset = await Standalone.start({ manifests: everythingTo(recorder.port) });
+  try {
+    const [, bytes] = await unset.process.printed(/"memoryBytes":(\d+)/);
+    assert.ok(Number(bytes) >= 160 << 20 && Number(bytes) <= Math.min(totalmem(), 4 * 1024 ** 3), `${bytes}`);
+  } finally {
+    await unset.stop();
+  }
 });
