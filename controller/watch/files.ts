@@ -30,6 +30,8 @@ const rescanMs = 1000;
 const settledMs = 100;
 /** A file that changed this short before it was looked at is still being written; less than quietMs, after which it is read. */
 const movingMs = 20;
+/** Where something moves all the time, this is how long it is waited for, or changes would come once a second. */
+const restlessMs = 100;
 /** `> file` empties a file before it is written anew, piece by piece: one that is shorter than it was only counts when it stays so. */
 const shorterMs = 300;
 
@@ -64,7 +66,7 @@ class FileSource implements FileWatch {
   #isScanning = false;
   /** Something moved since the scan that runs now began. */
   #isStale = false;
-  /** When something moved first since the last scan that counted; null: nothing has. */
+  /** When something moved first since the folder was at rest; null: it is. */
   #restlessSinceMs: number | null = null;
   /** Scans in a row that did not count. */
   #vainScans = 0;
@@ -120,7 +122,7 @@ class FileSource implements FileWatch {
   /** While things move from one place to another, a look at the folder may see them in neither; some folders never come to rest. */
   #awaitsRest(): boolean {
     this.#restlessSinceMs ??= performance.now();
-    return performance.now() - this.#restlessSinceMs < rescanMs;
+    return performance.now() - this.#restlessSinceMs < restlessMs;
   }
 
   #rescanIn(delayMs: number): void {
@@ -189,7 +191,7 @@ class FileSource implements FileWatch {
     this.#scannedAtMs = performance.now();
     this.#vainScans = isBelieved ? 0 : this.#vainScans + 1;
     if (isBelieved) {
-      this.#restlessSinceMs = null;
+      if (this.#quiet === null) this.#restlessSinceMs = null;
       if (isNews || !this.#isSynced) this.#tell();
     }
     this.#listen();
