@@ -1,6 +1,7 @@
-import type { Problem } from '#table/problem.ts';
+import type { Problem, Source } from '#table/problem.ts';
 import type { ObjectKey } from '../watch/view.ts';
 import type { CertificateState } from './certificates.ts';
+import { takesPair } from './ciphers.ts';
 import type { Draft, DraftTls } from './draft.ts';
 import { coversHost, everyHost, wildcardOf } from './names.ts';
 import { type HostShares, namespaceOf, ownerOf } from './owner.ts';
@@ -60,6 +61,7 @@ export function settleTls(
     const conflicts = losers.flatMap((loser) => conflict(hostname, winner, loser));
     // What is wrong with that of the wildcard is told of the wildcard.
     const told = winner === inherited ? conflicts : [...conflicts, ...problems];
+    told.push(...certificates.flatMap((secret) => refused(hostname, shares, secret, stateOf)));
     return { isSet: true, guestNamespaces: new Set(), certificates, consulted: [], problems: told };
   }
 
@@ -71,17 +73,32 @@ export function settleTls(
   const fallback = defaultSecret === null ? undefined : stateOf(defaultSecret);
   const isCovered = fallback?.type === 'good' && fallback.row.names.some((name) => coversHost(name, hostname));
   const { certificates, problems } = servedOf(guest, guest === inherited ? (wildcard ?? hostname) : hostname, stateOf);
+  const served = isCovered ? [] : certificates;
   const conflicts = theirs.slice(1).flatMap((loser) => conflict(hostname, guest, loser));
   return {
     ...none,
-    certificates: isCovered ? [] : certificates,
+    certificates: served,
     consulted: defaultSecret === null ? [] : [defaultSecret],
     problems: [
       ...conflicts,
       ...(guest === inherited ? [] : problems),
+      ...served.flatMap((secret) => refused(hostname, shares, secret, stateOf)),
       ...theirs.map(({ entry }) => problem('GuestTls', entry.source, { host: hostname, ...ownerOf(shares) })),
     ],
   };
+}
+
+/** Suites of the host may raise the level of security above what a certificate has: the proxy then serves the default one. */
+function refused(hostname: string, { owners }: HostShares, secret: ObjectKey, stateOf: StateOf): Problem[] {
+  const draft = owners.find(({ annotations }) => annotations.settings['ssl-ciphers'] !== undefined);
+  const ciphers = draft?.annotations.settings['ssl-ciphers'];
+  const state = stateOf(secret);
+  // Nothing else in a list has a say in it.
+  if (draft === undefined || ciphers === undefined || !ciphers.includes('@') || state.type !== 'good') return [];
+  if (takesPair(ciphers, state.row)) return [];
+  const annotation = draft.annotations.keys['ssl-ciphers'] ?? '';
+  const at: Source = { ...draft.source, field: `metadata.annotations[${annotation}]` };
+  return [problem('CertificateRefused', at, { annotation, secret, host: hostname })];
 }
 
 /** Entries that list no host are for all whose names the certificate has: that it has not this one is seen nowhere else. */

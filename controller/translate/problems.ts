@@ -160,6 +160,11 @@ export const catalogue = {
     text: 'The certificate of Secret {secret} is for {names}, not for {host}, which gets the default certificate.',
     hint: 'Issue the certificate for this host, or correct the hosts of the TLS entry.',
   },
+  CertificateRefused: {
+    severity: 'warning',
+    text: '{annotation}: its level of security refuses the certificate of Secret {secret}, so host {host} gets the default certificate.',
+    hint: 'Lower @SECLEVEL in the annotation, or issue a certificate with a stronger key and digest.',
+  },
   TlsConflict: {
     severity: 'warning',
     text: 'TLS of host {host} is already set by Ingress {winner}, which goes before, with {winnerSecret}.',
