@@ -95,9 +95,11 @@ export class Generator {
     else this.#pump();
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     this.#isRunning = false;
-    this.#owed.length = 0;
+    // What was due has waited for its connection: to forget it would spare a peer that stalls at the end.
+    const isLeft = () => this.#busy > 0 || this.#owed.length > 0;
     const patienceMs = performance.now() + 1000;
-    while (this.#busy > 0 && performance.now() < patienceMs) await new Promise((resolve) => setTimeout(resolve, 1));
+    while (isLeft() && performance.now() < patienceMs) await new Promise((resolve) => setTimeout(resolve, 1));
+    this.#failed += this.#busy + this.#owed.splice(0).length;
     const sorted = Float64Array.from(this.#latencies).sort();
     const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? 0;
     return {
