@@ -80,6 +80,7 @@ export function traceOf(request: Request, table: Table): Trace {
   const behind = backendsOf(route, facts, table);
   const asked = upTo(hosts, row);
   const answer =
+    answerTooLong(row, facts) ??
     answerAsRead(matcher, request, route, table) ??
     localAnswer(route, facts, table) ??
     answerInTheClear(asked.at(-1), request) ??
@@ -142,6 +143,13 @@ function othersOf(
 function withoutSources(row: Route): Route {
   const filters = row.filters.filter(({ type }) => type !== 'source-ranges');
   return filters.length === row.filters.length ? row : { ...row, filters };
+}
+
+/** Of a request that tells how long its body is. */
+function answerTooLong({ bodyLimit }: Route, facts: RequestFacts): Answer | null {
+  const length = facts.header('content-length') ?? '';
+  if (bodyLimit === null || !/^\d+$/.test(length) || Number(length) <= bodyLimit) return null;
+  return { status: 413, says: `a body of ${length} bytes is longer than the ${bodyLimit} of the route` };
 }
 
 /** Of another route that keeps out whom backends could take for one of its own; null: none does. */

@@ -148,6 +148,19 @@ test('methods that are not known are answered as the gateway does, whatever rout
   }
 });
 
+test('a body that is told to be too long is refused as the gateway does, whoever it is of', async () => {
+  for (const [host, length] of [
+    ['shop.example', 5_242_881],
+    ['closed.example', 1_048_576],
+    ['closed.example', 1_048_577],
+  ] as const) {
+    const raw = `POST / HTTP/1.1\r\nHost: ${host}\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n`;
+    const { status } = await exchange({ port: gateway.httpPort }, raw);
+    const { stdout } = sluice('explain', host, '--method', 'POST', '--header', `Content-Length: ${length}`, ...files);
+    assert.match(stdout, new RegExp(`^answer +${status} `, 'm'));
+  }
+});
+
 test('an Ingress of another class that names the host is told of', () => {
   const classes = ['--ingress-class', 'other', '--controller-class', 'other'];
   assert.doesNotMatch(sluice('explain', 'a.b.wide.example', ...classes, ...files).stdout, /ClassNotServed/);
