@@ -84,9 +84,15 @@ export class BackendPicker implements EndpointUser, Choices {
     this.circuit.roomGrew();
   }
 
-  /** The backend is gone: its endpoints forget it. */
+  /**
+   * The backend is gone: its endpoints forget it, and it forgets them. Requests that began before may still ask for another try, when
+   * these addresses have long been given to somebody else's pods.
+   */
   leave(): void {
     for (const member of this.members) member.state.leftBy(this);
+    this.members = this.#tier = [];
+    this.#session = null;
+    this.invalidate();
   }
 
   invalidate(): void {

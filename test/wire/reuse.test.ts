@@ -94,6 +94,24 @@ test('nor is it replaced there where its backend has no other, though a row of a
   assert.equal(leaving.requests.length, 2);
 });
 
+test('nor is it asked again when its backend is gone: the address may be that of a stranger by then', async () => {
+  const leaving = await Recorder.start();
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: leaving.port }]));
+  opened.push(leaving, gateway);
+  await exchange({ port: gateway.port }, get('/', 'a'));
+  leaving.onRequest = () => undefined;
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push({ stop: async () => client.destroy() });
+  client.send(get('/', 'a'));
+  const { connection } = await leaving.request(1);
+  const deletes = (['route', 'backend', 'endpoints'] as const).map((kind) => ({ kind, id: kind.slice(0, 1) }));
+  gateway.live.apply({ upserts: [], deletes }, 'without it', performance.now());
+  leaving.onRequest = (request) => answer(request, 'of a stranger');
+  connection.socket.resetAndDestroy();
+  assert.equal((await client.response()).status, 502);
+  assert.equal(leaving.requests.length, 2);
+});
+
 for (const protocol of ['http', 'h2c'] as const) {
   test(`what waited for a connection of ${protocol} while its endpoint left the tables leaves no connection behind`, async () => {
     const h1 = await Recorder.start({ onRequest: () => undefined });
