@@ -40,7 +40,7 @@ export class HandleLink implements Link {
   #isReading = false;
   #hasEnded = false;
   /** The kernel was asked for FIN. */
-  #isShutting = false;
+  protected isShutting = false;
   #hasShut = false;
   #closesWhenShut = false;
   /** The write that is on its way. */
@@ -266,7 +266,7 @@ export class HandleLink implements Link {
   }
 
   #askForFin(): void {
-    this.#isShutting = true;
+    this.isShutting = true;
     const errno = this.stream.shutdown(newShutdown(this.stream, onShutDown));
     // The peer is gone.
     if (errno < 0) this.destroy();
@@ -297,7 +297,7 @@ export class HandleLink implements Link {
 
   /** libuv resets only a socket that was not shut down; the try would leave the descriptor open, spinning. */
   #hasReset(): boolean {
-    return !this.#isShutting && !this.isConnecting && this.#handle.reset(onClosed) === 0;
+    return !this.isShutting && !this.isConnecting && this.#handle.reset(onClosed) === 0;
   }
 
   #forget(): void {

@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
-import { lastRead, newTls, type StreamHandle, type TcpHandle, type TlsHandle } from './handle.ts';
+import { endOfFile, lastRead, newTls, type StreamHandle, type TcpHandle, type TlsHandle } from './handle.ts';
 import { HandleLink, shortBytes } from './handlelink.ts';
 import { sentBeside, shownCertificate } from './shown.ts';
 import { talkers } from './talkers.ts';
@@ -136,6 +136,16 @@ export class TlsLink extends HandleLink {
   /** What it sent beside; see sentBeside(). */
   sentBeside(): X509Certificate[] {
     return this.isDestroyed ? [] : sentBeside(this.#tls);
+  }
+
+  /**
+   * A reset that TLS finds when it writes for itself, tickets for example, is told to nobody: it takes nothing to write any more, says
+   * of nothing that it is written, and what is read next is an end like any other.
+   */
+  override read(count: number): Buffer | undefined {
+    if (count !== endOfFile || this.isShutting || this.peerName.address !== undefined) return super.read(count);
+    this.failed('ECONNRESET');
+    return undefined;
   }
 
   /** TLS says that it was cut off by leaving out close_notify. */
