@@ -8,7 +8,7 @@ interface Identified {
 }
 
 /**
- * 32 hex digits: 24 drawn at random by this process and 8 that count . Unique over the fleet like a random id, but
+ * 32 hex digits: 24 drawn at random by this process and 8 that count. Unique over the fleet like a random id, but
  * without asking the system for randomness at each request; counting, because a random walk through the table of digits costs
  * cache misses (2 % of a small GET). Not a secret.
  */
