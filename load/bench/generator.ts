@@ -164,7 +164,8 @@ export class Generator {
     const due = Math.floor(((performance.now() - this.#startedAtMs) / 1000) * this.#rate);
     if (this.#scheduled === due) Atomics.wait(nap, 0, 0, napMs);
     for (; this.#scheduled < due; this.#scheduled++) {
-      const atMs = this.#startedAtMs + (this.#scheduled / this.#rate) * 1000;
+      // The first is due when its share of a second is over, as `due` counts.
+      const atMs = this.#startedAtMs + ((this.#scheduled + 1) / this.#rate) * 1000;
       if (this.plan.isFreshEach) {
         this.#connect(atMs);
         continue;
