@@ -104,7 +104,7 @@ function methodPiece(method: string): Uint8Array {
 let idStart = '';
 let idPiece = logPiece('');
 
-/** An id of ours is a text of two parts until somebody looks at its characters: to write it as such was a third of a line's cost. */
+/** An id of ours is a text of two parts until somebody looks at its characters: to write it as such was nearly half of a line's cost. */
 function requestId(page: LogPage, { requestId, requestIdStart, requestIdLast }: ExchangeRecord): void {
   if (requestIdStart === '') {
     page.text(requestId);

@@ -75,7 +75,8 @@ test('a kept connection that ends when its endpoint has left the tables is repla
   assert.deepEqual([leaving.requests.length, staying.requests.length], [2, 1]);
 });
 
-test('nor is it replaced there where its backend has no other, though a row of another backend names it still', async () => {
+/** A request is with the only endpoint, on a connection that had one before. */
+async function askedOnKept() {
   const leaving = await Recorder.start();
   const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: leaving.port }]));
   opened.push(leaving, gateway);
@@ -85,6 +86,11 @@ test('nor is it replaced there where its backend has no other, though a row of a
   opened.push({ stop: async () => client.destroy() });
   client.send(get('/', 'a'));
   const { connection } = await leaving.request(1);
+  return { leaving, gateway, client, connection };
+}
+
+test('nor is it replaced there where its backend has no other, though a row of another backend names it still', async () => {
+  const { leaving, gateway, client, connection } = await askedOnKept();
   const { endpoints } = endpointsRow([{ address: '127.0.0.1', port: leaving.port }]).row as Endpoints;
   gateway.apply([row('backend', { id: 'c' }), row('endpoints', { id: 'o', backendIds: ['c'], endpoints })]);
   gateway.apply([endpointsRow([])]);
@@ -95,15 +101,7 @@ test('nor is it replaced there where its backend has no other, though a row of a
 });
 
 test('nor is it asked again when its backend is gone: the address may be that of a stranger by then', async () => {
-  const leaving = await Recorder.start();
-  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: leaving.port }]));
-  opened.push(leaving, gateway);
-  await exchange({ port: gateway.port }, get('/', 'a'));
-  leaving.onRequest = () => undefined;
-  const client = await RawClient.open({ port: gateway.port });
-  opened.push({ stop: async () => client.destroy() });
-  client.send(get('/', 'a'));
-  const { connection } = await leaving.request(1);
+  const { leaving, gateway, client, connection } = await askedOnKept();
   const deletes = (['route', 'backend', 'endpoints'] as const).map((kind) => ({ kind, id: kind.slice(0, 1) }));
   gateway.live.apply({ upserts: [], deletes }, 'without it', performance.now());
   leaving.onRequest = (request) => answer(request, 'of a stranger');
