@@ -19,9 +19,11 @@ import { H1Waits } from './h1waits.ts';
 import { beginsH2, type H2Taker } from './h2preface.ts';
 import { Held, mostHeldBytes } from './held.ts';
 import { interpretRequest } from './interpret.ts';
-import { awaitTurn, isLongHead, type LongHeaded } from './longheads.ts';
+import { awaitTurn, type Patient } from './inturn.ts';
+import { isLongHead, isWorthALook } from './longheads.ts';
 import {
   phaseBody,
+  phaseBroken,
   phaseClosed,
   phaseFlushing,
   phaseHead,
@@ -34,7 +36,7 @@ import {
 import { type Refusal, refusalOf, refusals } from './refusals.ts';
 
 /** One client's HTTP/1.1 connection: reads requests one after the other and lets each be answered before the next (RFC 9112 §9.3.2). */
-export class ClientConnection extends H1Waits implements ClientSide, SocketConnection, LongHeaded {
+export class ClientConnection extends H1Waits implements ClientSide, SocketConnection, Patient {
   sweepIndex = -1;
   /** Where the next read goes, when a body is being read (relay.ts). */
   chunk: Buffer | null = null;
@@ -59,14 +61,12 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
 
   receive(buffer: Buffer, start: number, end: number): void {
     readClock();
-    if (this.held !== null && this.phase <= phaseHead) {
-      this.#hold(buffer, start, end);
-      // A head is looked at again only when another line of it has ended, or dripping clients would cost their square.
-      const isLonger = this.held.length < this.engine.limits.headBytes && !buffer.subarray(start, end).includes(0x0a);
-      if (!isLonger) this.#consumeHeld(this.held);
-    } else {
+    if (this.held === null || this.phase > phaseHead) {
       this.#consume(buffer, start, end);
+      return;
     }
+    this.#hold(buffer, start, end);
+    if (isWorthALook(this.held, end - start, this.engine.limits.headBytes)) this.#consumeHeld(this.held);
   }
 
   #consumeHeld(held: Held): void {
@@ -133,8 +133,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
       else this.#hold(buffer, start, end);
       if (this.phase === phaseIdle) {
         this.phase = phaseHead;
-        this.headSinceMs = clock.nowMs;
-        this.expiresAtMs = clock.nowMs + this.peer.door.limits.headMs;
+        if (this.headSinceMs === -1) this.headSinceMs = clock.nowMs;
+        this.expiresAtMs = this.headSinceMs + this.peer.door.limits.headMs;
         engine.halfOpen.add(this, clock.nowMs);
       }
       return end;
@@ -175,13 +175,13 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     if (this.phase === phaseIdle) this.headSinceMs = clock.nowMs;
     this.phase = phaseTurn;
     this.expiresAtMs = clock.nowMs + this.peer.door.limits.headMs;
-    this.pause();
     awaitTurn(this);
   }
 
   turnCame(): void {
-    if (this.phase !== phaseTurn) return;
     readClock();
+    if (this.phase === phaseBroken) requestBroken(this.engine, this.exchange as Exchange, refusals.chunk);
+    if (this.phase !== phaseTurn) return;
     this.#hasTurn = true;
     this.#next();
   }
@@ -204,7 +204,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     const body = this.body;
     const after = body.feed(buffer, start, end);
     if (after === -1) {
-      requestBroken(this.engine, exchange, refusals.chunk);
+      this.phase = phaseBroken;
+      awaitTurn(this);
       return end;
     }
     // TLS may bring what it has decrypted after the pause; the clock stands still all the same.

@@ -1,43 +1,24 @@
-/** A connection whose next request has a long head. */
-export interface LongHeaded {
-  turnCame(): void;
-}
+import type { Held } from './held.ts';
 
 /** Longer than what browsers send, cookies and all, in bytes: most servers take no more. */
 const longHeadBytes = 8_192;
-/** They have a quarter of the time: a turn takes one for each of these, ms, */
-const turnMsForOne = 0.8;
-/** and one at least, but no more than so many, however long the turn before it was. */
-const mostInATurn = 4;
-
-let waiting: LongHeaded[] = [];
-let givenAtMs = 0;
+const headEnd = '\r\n\r\n';
 
 /**
- * Whether a head is here that is long enough to wait for its turn. One of 30 KB costs 0.2 ms, as much as twenty small requests: who
- * sends hundreds at once must not keep small ones waiting until the last of them is through.
+ * Whether a head that is here, or what has come of it, is long enough to wait for its turn. One of 30 KB costs 0.2 ms, as much as
+ * twenty small requests: who sends hundreds at once must not keep small ones waiting until the last of them is through.
  */
 export function isLongHead(bytes: Buffer, start: number, end: number): boolean {
-  return end - start > longHeadBytes && bytes.subarray(start, end).indexOf('\r\n\r\n', 0, 'latin1') > longHeadBytes;
-}
-
-/** Calls `turnCame` in a turn of the event loop when those that came before have had theirs. */
-export function awaitTurn(one: LongHeaded): void {
-  if (waiting.push(one) > 1) return;
-  givenAtMs = performance.now();
-  setImmediate(giveTurns);
+  return end - start > longHeadBytes && !bytes.subarray(start, start + longHeadBytes).includes(headEnd, 0, 'latin1');
 }
 
 /**
- * A client that opens a connection waits for several turns. Four long heads in each were 0.8 ms; one, and clients of a flood of them
- * wait 12 ms at p99 for 14 to 20. Where turns are long by themselves, one would be left waiting for as long as that lasts.
+ * Whether a head is to be looked at again now that so many bytes more of it are here: when another line has ended, or dripping clients
+ * would cost their square; a long one not before it may be whole or is too long, or those who send fields without end would.
  */
-function giveTurns(): void {
-  const nowMs = performance.now();
-  const count = Math.max(1, Math.min(mostInATurn, Math.floor((nowMs - givenAtMs) / turnMsForOne)));
-  givenAtMs = nowMs;
-  const due = waiting;
-  waiting = due.slice(count);
-  if (waiting.length > 0) setImmediate(giveTurns);
-  for (const one of due.slice(0, count)) one.turnCame();
+export function isWorthALook({ bytes, length }: Held, added: number, most: number): boolean {
+  const before = length - added;
+  if (length >= most) return true;
+  if (before <= longHeadBytes) return bytes.subarray(before, length).includes(0x0a);
+  return bytes.subarray(before - headEnd.length + 1, length).includes(headEnd, 0, 'latin1');
 }

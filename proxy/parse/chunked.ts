@@ -93,11 +93,8 @@ export class ChunkedReader {
           i++;
           break;
         case extension:
-          if (++this.#extensionBytes > mostExtensionBytes) return -1;
-          this.#extensionState = nextExtensionState(this.#extensionState, byte);
-          if (this.#extensionState === badExtension) return -1;
-          if (this.#extensionState === extensionDone) this.#state = sizeLf;
-          i++;
+          i = this.#takeExtension(buffer, i, end);
+          if (i === -1) return -1;
           break;
         case sizeLf:
           if (byte !== 0x0a) return -1;
@@ -123,6 +120,19 @@ export class ChunkedReader {
           return i;
       }
     }
+    return i;
+  }
+
+  #takeExtension(buffer: Buffer, start: number, end: number): number {
+    const last = Math.min(end, start + mostExtensionBytes - this.#extensionBytes);
+    let state = this.#extensionState;
+    let i = start;
+    while (i < last && state !== extensionDone && state !== badExtension)
+      state = nextExtensionState(state, buffer[i++] as number);
+    this.#extensionBytes += i - start;
+    this.#extensionState = state;
+    if (state === extensionDone) this.#state = sizeLf;
+    else if (state === badExtension || i < end) return -1;
     return i;
   }
 

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Held } from '../../proxy/listen/held.ts';
+import { isWorthALook } from '../../proxy/listen/longheads.ts';
 import { startAttacked } from '../kit/attacked.ts';
 import { RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
@@ -67,6 +69,30 @@ test('a long head that comes in parts, with the next one behind it, up to the li
       ['3 60800 1 0', '4 60800 1 70000', '5 9000 1 0'],
     );
     client.destroy();
+  }
+});
+
+test('what has come of a long head is looked at again when it may be whole, and when it is too long', () => {
+  const looks = (parts: readonly string[]): boolean[] => {
+    const held = new Held();
+    return parts.map((part) => {
+      const bytes = Buffer.from(part, 'latin1');
+      return isWorthALook(held.add(bytes, 0, bytes.length), bytes.length, 30_000);
+    });
+  };
+  const line = `X: ${'a'.repeat(4_995)}\r\n`;
+  assert.deepEqual(looks(['GET / ', 'HTTP/1.1', '\r\nHost', ': a', '\r\n\r', '\n']), [
+    false,
+    false,
+    true,
+    false,
+    true,
+    true,
+  ]);
+  assert.deepEqual(looks([line, line, line, line, line, line]), [true, true, false, false, false, true]);
+  for (const split of [1, 2, 3, 4]) {
+    const end = '\r\n\r\n';
+    assert.deepEqual(looks([line + line + end.slice(0, split), end.slice(split), 'a']), [true, split < 4, false]);
   }
 });
 
