@@ -11,7 +11,7 @@ import { Nascent } from './nascent.ts';
 import { connectionsByOpenFiles } from './openfiles.ts';
 import type { Pressure } from './pressure.ts';
 import { createPlainServer, type ServerOptions } from './server.ts';
-import type { ShedBytes } from './shedding.ts';
+import type { ShedBytes, ShedGoal } from './shedding.ts';
 import type { SocketHandle } from './sockets.ts';
 import type { Source } from './sources.ts';
 import { Spreading } from './spreading.ts';
@@ -63,7 +63,8 @@ export class Doors {
         this.#makeRoom(restMs);
         engine.pools.closeHalf();
       },
-      shed: (bytes, leastBytes) => this.#shed(bytes, leastBytes),
+      held: () => this.#held(),
+      shed: (goal) => this.#shed(goal),
     });
   }
 
@@ -208,18 +209,26 @@ export class Doors {
     return false;
   }
 
-  /** Ends connections that hold much, those first that hold most. Where all together hold little, it is not they who fill memory. */
-  #shed(bytes: number, leastBytes: number): ShedBytes {
-    const holders: { connection: Connection; heldBytes: number }[] = [];
+  /** Bytes that those hold who hold more than a few. */
+  #held(): number {
     let all = 0;
+    this.#connections.forEach(({ heldBytes }) => {
+      if (heldBytes >= fewBytes) all += heldBytes;
+    });
+    return all;
+  }
+
+  /** Ends connections that hold much, those first that hold most. */
+  #shed(goal: ShedGoal): ShedBytes {
+    const all = this.#held();
+    if (all < goal.leastBytes) return { bytes: 0, lateBytes: 0 };
+    const holders: { connection: Connection; heldBytes: number }[] = [];
     this.#connections.forEach((connection) => {
       const { heldBytes } = connection;
-      if (heldBytes < fewBytes) return;
-      holders.push({ connection, heldBytes });
-      all += heldBytes;
+      if (heldBytes >= fewBytes) holders.push({ connection, heldBytes });
     });
-    if (all < leastBytes) return { bytes: 0, lateBytes: 0 };
     holders.sort((one, other) => other.heldBytes - one.heldBytes);
+    const bytes = Math.max(goal.bytes, goal.share * all);
     let shedBytes = 0;
     let lateBytes = 0;
     for (const { connection, heldBytes } of holders) {

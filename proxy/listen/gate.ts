@@ -26,6 +26,8 @@ export interface GateOptions {
   giveUpHandshake(source: Source | null): boolean;
   /** Memory is short: gives back what is kept for convenience. */
   saveMemory(): void;
+  /** What connections hold, in bytes. */
+  held(): number;
   readonly shed: Shed;
 }
 
@@ -62,6 +64,7 @@ export class Gate {
       limits: options.limits,
       counts: () => this.#endPeriod(),
       listening: options.listening,
+      held: options.held,
       shed: options.shed,
     });
   }

@@ -25,6 +25,8 @@ export interface PressureOptions {
   counts(): PeriodCounts;
   /** Descriptors of the sockets that listen. */
   listening(): readonly number[];
+  /** What connections hold, in bytes. */
+  held(): number;
   readonly shed: Shed;
 }
 
@@ -67,7 +69,7 @@ export class Pressure {
     this.#mostBytes = options.limits.memoryBytes;
     this.#fillBytes = Math.min(this.#mostBytes, this.#mostHeapBytes);
     this.#options = options;
-    this.#shedding = new Shedding(this.#fillBytes, options.shed);
+    this.#shedding = new Shedding(this.#fillBytes, options.held, options.shed);
     this.#timer = setInterval(() => this.#look(), periodMs).unref();
   }
 
@@ -127,7 +129,7 @@ export class Pressure {
     let share = this.#share(usage);
     const mayCollect =
       globalThis.gc !== undefined && (share > (this.isTight ? fullUntil : tightFrom) || this.#hasLeftOver);
-    if (mayCollect && this.#shedding.isCollectionDue(usedBytes(usage))) {
+    if (mayCollect && this.#shedding.isCollectionDue(usedBytes(usage) + this.#uncounted)) {
       // Nobody is sent or turned away for garbage, of which there may be three times what is in use (fleet/member.ts).
       globalThis.gc?.();
       // V8 leaves freeing buffers to its helper, which may have to wait, and counts them as long; a small one first waits for it.
@@ -135,14 +137,16 @@ export class Pressure {
       giveBackFreed();
       usage = this.#measured();
       share = this.#share(usage);
-      this.#shedding.collected(usedBytes(usage));
+      this.#shedding.collected(usedBytes(usage) + this.#uncounted);
       this.#hasLeftOver = false;
     }
     // What is shed comes free a little later: without a gap between on and off it would go back and forth.
     this.isTight = share > (this.isTight ? tightUntil : tightFrom);
     if (this.isTight) this.#hasLeftOver = true;
-    this.isFull = share > (this.isFull ? fullUntil : fullFrom);
+    const wasFull = this.isFull;
+    this.isFull = share > (wasFull ? fullUntil : fullFrom);
     this.isOut = share > outFrom;
+    if (this.isFull && !wasFull) this.#shedding.filled();
     if (this.isFull) this.#shedding.free(this.#excess(usage));
   }
 

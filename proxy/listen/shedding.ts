@@ -7,8 +7,17 @@ export interface ShedBytes {
   readonly lateBytes: number;
 }
 
-/** Ends connections that keep much in memory, until so many bytes will come free; none where all together hold less than `leastBytes`. */
-export type Shed = (bytes: number, leastBytes: number) => ShedBytes;
+export interface ShedGoal {
+  /** So many are to come free. */
+  readonly bytes: number;
+  /** Of what all connections together hold, so much at the least. */
+  readonly share: number;
+  /** Where all together hold less, it is not they who fill memory. */
+  readonly leastBytes: number;
+}
+
+/** Ends connections that keep much in memory, until enough will come free. */
+export type Shed = (goal: ShedGoal) => ShedBytes;
 
 /**
  * Ends connections for want of memory, and knows what of theirs is still to come free: they close at the end of a turn of the loop,
@@ -16,6 +25,7 @@ export type Shed = (bytes: number, leastBytes: number) => ShedBytes;
  */
 export class Shedding {
   readonly #mostBytes: number;
+  readonly #held: () => number;
   readonly #shed: Shed;
   #collectedMs = Number.NEGATIVE_INFINITY;
   /** Bytes that were shed and are not known to be free. */
@@ -25,32 +35,59 @@ export class Shedding {
   #bytesSince = 0;
   /** In use after the last collection. */
   #usedBytes = 0;
+  /** Of these, what connections held. */
+  #heldBytes = 0;
   #lastInLoop = 0;
   #isShedding = false;
+  #filledMs = Number.NEGATIVE_INFINITY;
+  /** Of what connections hold, what is ended when memory has filled. */
+  #share = leastShare;
+  /** The same, until it is done. */
+  #dueShare = 0;
 
-  constructor(mostBytes: number, shed: Shed) {
+  /** @param held what connections hold, in bytes */
+  constructor(mostBytes: number, held: () => number, shed: Shed) {
     this.#mostBytes = mostBytes;
+    this.#held = held;
     this.#shed = shed;
   }
 
   /**
-   * @param usedBytes in V8's hands now. What clients leave by themselves is garbage as well: in one turn of the loop thousands of
-   * them may go, and others take their place.
+   * What clients leave by themselves is garbage as well: in one turn of the loop thousands of them may go, and others take their
+   * place. What is still held is none, and where all that came is held nothing would be found.
+   *
+   * @param usedBytes in the hands of V8 and OpenSSL now
    */
   isCollectionDue(usedBytes: number): boolean {
     const mostBytes = this.#mostBytes / collectionsPerFill;
-    if (this.#bytesSince > mostBytes || usedBytes - this.#usedBytes > mostBytes) return true;
+    const grownBytes = usedBytes - this.#usedBytes;
+    if (this.#bytesSince > mostBytes) return true;
+    if (grownBytes > mostBytes && grownBytes - (this.#held() - this.#heldBytes) > mostBytes) return true;
     const isLateFree = this.#lateBytes > 0 && this.#lastInLoop !== loopCount();
     const everyMs = this.#pendingBytes > this.#lateBytes || isLateFree ? collectShedEveryMs : collectEveryMs;
     return performance.now() - this.#collectedMs > everyMs;
   }
 
-  /** V8 has collected everything but `usedBytes`. */
+  /** V8 has collected everything but what is used. */
   collected(usedBytes: number): void {
     this.#usedBytes = usedBytes;
+    this.#heldBytes = this.#held();
     this.#collectedMs = performance.now();
     this.#bytesSince = 0;
     this.#pendingBytes = this.#lateBytes = this.#lastInLoop === loopCount() ? this.#lateBytes : 0;
+  }
+
+  /**
+   * Memory is full, and was not a moment ago. Where that goes on, each time more is ended: the less is in use, the more comes in
+   * until everything has to be collected again. With as much as barely suffices each time, whoever fills 9 MB twenty times a second
+   * has a worker do nothing but collect.
+   */
+  filled(): void {
+    const nowMs = performance.now();
+    const isAgain = nowMs - this.#filledMs < againMs;
+    this.#filledMs = nowMs;
+    this.#share = isAgain ? Math.min(2 * this.#share, mostShare) : Math.max(this.#share / 2, leastShare);
+    this.#dueShare = this.#share;
   }
 
   /**
@@ -62,7 +99,10 @@ export class Shedding {
     this.#isShedding = true;
     queueMicrotask(() => {
       this.#isShedding = false;
-      const shed = this.#shed(bytes - this.#pendingBytes, this.#mostBytes / shedsPerFill);
+      const share = this.#dueShare;
+      this.#dueShare = 0;
+      const leastBytes = this.#mostBytes / shedsPerFill;
+      const shed = this.#shed({ bytes: bytes - this.#pendingBytes, share, leastBytes });
       this.#pendingBytes += shed.bytes;
       this.#bytesSince += shed.bytes - shed.lateBytes;
       this.#lateBytes += shed.lateBytes;
@@ -77,6 +117,9 @@ export function loopCount(): number {
 }
 
 const shedsPerFill = 16;
+const againMs = 2_000;
+const leastShare = 1 / 16;
+const mostShare = 1 / 2;
 /** One for so much takes a twentieth of a second where the limit is small. */
 const collectionsPerFill = 24;
 /** A collection of everything takes a tenth of a second where the heap is large. */

@@ -73,6 +73,7 @@ function gateFor(makeRoom: () => number): Gate {
     makeRoom,
     giveUpHandshake: () => false,
     saveMemory: nothing,
+    held: () => 0,
     shed: () => ({ bytes: 0, lateBytes: 0 }),
   });
 }
