@@ -114,14 +114,14 @@ function unfold(raw: object, listKind: string, place: Place, found: Manifests): 
   const isStrange = typeof apiVersion === 'string' && (!groups.has(groupOf(apiVersion)) || strangeKinds.has(kind));
   if (isStrange || !isObjectKind(kind)) {
     const message = kind
-      ? `objects of kind ${kind} and apiVersion ${apiVersion} are not read`
+      ? `objects of kind ${kind} and apiVersion ${inText(apiVersion)} are not read`
       : 'the object has no kind';
     const problem = unknownKind(raw, kind, `${fileName}: ${message}`);
     (isStrange ? found.strangers : found.problems).push(problem);
     return;
   }
   if (apiVersion !== apiVersions[kind] && !(apiVersion === undefined && listKind)) {
-    const message = `${fileName}: apiVersion: must be ${apiVersions[kind]}, not ${apiVersion}`;
+    const message = `${fileName}: apiVersion: must be ${apiVersions[kind]}, not ${inText(apiVersion)}`;
     found.problems.push({ code: 'ObjectMalformed', kind, ...identityOf(raw), field: 'apiVersion', message });
     return;
   }
@@ -132,6 +132,12 @@ function unfold(raw: object, listKind: string, place: Place, found: Manifests): 
     const message = `${fileName}: the kind ${kind} has no field ${field}.`;
     found.problems.push({ code: 'FieldUnknown', kind, ...identityOf(raw), field, message });
   }
+}
+
+/** A map may have a `toString` of its own, and could not be made a text. */
+function inText(apiVersion: unknown): string {
+  if (Array.isArray(apiVersion)) return 'a list';
+  return typeof apiVersion === 'object' && apiVersion !== null ? 'a map' : String(apiVersion);
 }
 
 /** '' is the oldest one. */

@@ -117,6 +117,9 @@ test('what is wrong with an object is said in words for people who write manifes
     [{ ...secret, stringData: ['TOP SECRET'] }, 'stringData: must be a map'],
     [{ ...secret, stringData: 'TOP SECRET' }, 'stringData: must be a map'],
     [{ ...secret, stringData: { key: 7 } }, 'data.key: must be text, not a number'],
+    [{ ...secret, apiVersion: { toString: 'v1' } }, 'apiVersion: must be v1, not a map'],
+    [{ ...secret, apiVersion: [[{ toString: 'v1' }]] }, 'apiVersion: must be v1, not a list'],
+    [{ kind: 'Pod', apiVersion: { toString: 'v1' } }, 'objects of kind Pod and apiVersion a map are not read'],
   ];
   for (const [object, message] of cases) {
     const { problems } = readManifests(JSON.stringify(object), 'a.json');
