@@ -56,7 +56,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   }
 
   get isIdle(): boolean {
-    return this.phase === phaseIdle && this.link.unsentBytes === 0;
+    return this.phase === phaseIdle && this.link.unsentBytes === 0 && !this.link.isDestroyed;
   }
 
   receive(buffer: Buffer, start: number, end: number): void {

@@ -25,7 +25,7 @@ export interface Connection extends Expiring {
   idleLooks: number;
   /** Bytes that it keeps in memory because one of its ends does not take them, or to be able to send a request once more. */
   readonly heldBytes: number;
-  /** Waits for a request: to end it costs the client a connection and nothing else. */
+  /** Waits for a request, and is not ending: to end it costs the client a connection and nothing else. */
   readonly isIdle: boolean;
   /** Since when, if it is; `expiresAtMs` differs by protocol and listener. performance.now() based. */
   readonly idleSinceMs: number;

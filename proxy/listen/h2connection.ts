@@ -84,7 +84,8 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   }
 
   get isIdle(): boolean {
-    return this.session.streams.size === 0 && !this.#isWriting && this.session.output.length === 0;
+    const { streams, output } = this.session;
+    return streams.size === 0 && !this.#isWriting && output.length === 0 && !this.#link.isDestroyed;
   }
 
   get heldBytes(): number {
