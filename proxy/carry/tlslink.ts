@@ -10,6 +10,10 @@ export interface Secured {
   /**
    * The ClientHello has come.
    *
+   * @param goOn asks for the context and does what costs time: to be called once, now or later
+   */
+  helloCame(goOn: () => void): void;
+  /**
    * @param serverName as sent; '' without
    * @returns the context to go on with; undefined: the handshake is refused
    */
@@ -215,6 +219,10 @@ export class TlsLink extends HandleLink {
   // What the TLS handle tells, on OpenSSL's stack.
 
   helloCame(serverName: string): void {
+    this.#owner?.helloCame(() => this.#goOn(serverName));
+  }
+
+  #goOn(serverName: string): void {
     const context = this.isDestroyed ? undefined : this.#owner?.contextFor(serverName);
     if (context === undefined) {
       this.destroy();

@@ -9,6 +9,7 @@ import type { Admission } from './admission.ts';
 import { ClientProof } from './clientproof.ts';
 import type { Door } from './door.ts';
 import { handshakeFaultOf } from './handshakefault.ts';
+import { awaitHelloTurn } from './helloturns.ts';
 import { Nascent } from './nascent.ts';
 import { peerOf } from './peer.ts';
 import { seatHttp } from './seat.ts';
@@ -86,6 +87,10 @@ export class Handshake extends Nascent implements Receiver, Secured {
   #gone(): void {
     this.closed();
     this.admission.left();
+  }
+
+  helloCame(goOn: () => void): void {
+    awaitHelloTurn(this.admission.source, goOn);
   }
 
   contextFor(serverName: string): SecureContext | undefined {

@@ -64,6 +64,7 @@ export class EchoServer {
       this.#shared,
       { context, protocols, asksForCertificate },
       {
+        helloCame: (goOn) => goOn(),
         contextFor: (name) => (name === refusedName ? undefined : context),
         secured: () => {
           link.receiver = { ...quiet(link), ...this.#behave(link) };

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { awaitHelloTurn } from '../../proxy/listen/helloturns.ts';
+import { Sources } from '../../proxy/listen/sources.ts';
+
+test('of many ClientHellos each source has one after the other, in its own order, and a turn has few that take long', async () => {
+  const sources = new Sources();
+  const [one, two, three] = [sources.knock('192.0.2.1'), sources.knock('192.0.2.2'), sources.knock('192.0.2.3')];
+  const done: string[] = [];
+  let turn = 0;
+  const turns: number[] = [];
+  await new Promise<void>((resolve) => {
+    for (const [source, name] of [
+      [one, 'a'],
+      [one, 'b'],
+      [one, 'c'],
+      [two, 'd'],
+      [two, 'e'],
+      [three, 'f'],
+    ] as const) {
+      awaitHelloTurn(source, () => {
+        done.push(name);
+        turns.push(turn);
+        busy(1.5);
+        if (done.length === 6) resolve();
+      });
+    }
+    assert.deepEqual(done, []);
+    setImmediate(function count() {
+      turn++;
+      if (done.length < 6) setImmediate(count);
+    });
+  });
+  assert.deepEqual(done, ['a', 'd', 'f', 'b', 'e', 'c']);
+  assert.deepEqual(turns, [0, 1, 2, 3, 4, 5]);
+});
+
+/** Longer than all that a turn has for them. */
+function busy(ms: number): void {
+  const endMs = performance.now() + ms;
+  while (performance.now() < endMs);
+}
