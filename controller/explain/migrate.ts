@@ -73,7 +73,10 @@ export function migrateValues(given: Tree): Migration {
     if (rule.does === 'ignore') return ignored(from, rule.why);
     if (rule.does === 'refuse') return todo(from, rule.advice);
     if (value === null) return ignored(from, nothing);
-    if (isFlag(path) && /\$\(\w+\)/.test(String(value))) return todo(from, ownVariable);
+    if (isFlag(path) && isOfVariable(value)) return todo(from, ownVariable);
+    // The namespace of the release there, as if it said nothing.
+    if (from === 'controller.scope.namespace' && isOfVariable(value)) return ignored(from, nothing);
+    if (isOfTemplate(path, value)) return todo(from, ownTemplate);
     const forms = formsOf(path, value);
     const places = rule.to.map((to) => [...to.split('.'), ...path.slice(depth)]);
     for (const place of places) {
@@ -95,6 +98,9 @@ export function migrateValues(given: Tree): Migration {
 
 const ownVariable =
   'It is made of a variable of the pods of ingress-nginx, which ours do not have: write out what it stands for.';
+
+const ownTemplate =
+  'It is made by a template, which would say another namespace here, or nothing: write out what comes of it.';
 
 const ownScope =
   'Without, it is the namespace of the release, another one here: name it in controller.scope.namespaces.';
@@ -134,6 +140,15 @@ function inOrder(tree: Tree): [key: string, value: unknown][] {
 /** A flag is given by being there: one without a value is on, and one that is false may be on elsewise. */
 function isFlag([component, group, ...rest]: readonly string[]): boolean {
   return component === 'controller' && group === 'extraArgs' && rest.length === 1;
+}
+
+function isOfVariable(value: unknown): boolean {
+  return typeof value === 'string' && /\$\(\w+\)/.test(value);
+}
+
+/** Of the values that are taken over, these alone are templates there. */
+function isOfTemplate([group = '', ...rest]: readonly string[], value: unknown): boolean {
+  return (group === 'tcp' || group === 'udp') && rest.length === 1 && typeof value === 'string' && value.includes('{{');
 }
 
 function isSilent(path: readonly string[], value: unknown): boolean {
@@ -256,12 +271,14 @@ function hasRulesBelow(name: string): boolean {
   return rules.keys().some((path) => path.startsWith(`${name}.`));
 }
 
-/** Where ours is a group of fixed keys, each is looked at by itself; and in a map, where one of its values is none for it. */
+/** Where ours is a group of fixed keys, each is looked at by itself; and in a map, where one of its values cannot be taken over. */
 function goesApart(decided: Inherited | undefined, path: readonly string[], value: Tree): boolean {
   if (decided?.rule.does !== 'move') return false;
   const [to = ''] = decided.rule.to;
   const field = fieldAt([...to.split('.'), ...path.slice(decided.depth)]);
-  return field !== null && (shapeOf(field) !== null || (valuesOf(field) !== null && !field.safeParse(value).success));
+  if (field === null || shapeOf(field) !== null) return field !== null;
+  const hasTemplates = Object.entries(value).some(([key, below]) => isOfTemplate([...path, key], below));
+  return valuesOf(field) !== null && (hasTemplates || !field.safeParse(value).success);
 }
 
 function fieldAt(path: readonly string[]): z.ZodType | null {

@@ -96,6 +96,18 @@ test('a scope of one namespace, that of ingress-nginx, has to be named', () => {
   );
 });
 
+test('a namespace that a variable or a template says there is another one here, and has to be written out', () => {
+  const { values, notes } = migrateValues({
+    controller: { scope: { enabled: true, namespace: '$(POD_NAMESPACE)' } },
+    tcp: { 5432: 'data/pg:5432', 9000: '{{ .Release.Namespace }}/a:9000' },
+    udp: { 53: '{{ .Values.dns }}:53' },
+  });
+  const { controller, tcp, udp } = Values.parse(values);
+  assert.deepEqual([controller.scope.namespaces, tcp, udp], [[], { 5432: 'data/pg:5432' }, {}]);
+  const todo = notes.filter(({ verdict }) => verdict === 'todo').map(({ from }) => from);
+  assert.deepEqual(todo.sort(), ['controller.scope.namespace', 'tcp.9000', 'udp.53']);
+});
+
 test('in some namespaces alone no class is seen: the name of theirs is served', () => {
   const scope = { enabled: true, namespace: 'a' };
   const ingressClassResource = { name: 'team', enabled: true };
