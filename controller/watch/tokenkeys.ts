@@ -69,9 +69,10 @@ export class TokenKeys {
         `the keys of the API server cannot be read, which the role system:service-account-issuer-discovery allows: ${answer.status}`,
       );
     }
+    const keys = propertyOf(answer.body, 'keys');
+    if (!Array.isArray(keys)) throw new Error('the API server answers with no list of keys');
     this.#readAtMs = performance.now();
-    const keys = z.array(Key).parse(propertyOf(answer.body, 'keys'));
-    this.#keysById = new Map(keys.map((key) => [key.kid, createPublicKey({ key, format: 'jwk' })]));
+    this.#keysById = new Map(keys.flatMap(keyOf));
   }
 }
 
@@ -94,6 +95,17 @@ const Claims = z.object({
   sub: z.string().startsWith('system:serviceaccount:'),
   'kubernetes.io': z.object({ node: z.object({ name: z.string() }).optional() }).optional(),
 });
+
+/** None for a key of a kind that we do not know: it is no reason to take no token at all. */
+function keyOf(raw: unknown): [id: string, key: KeyObject][] {
+  const parsed = Key.safeParse(raw);
+  if (!parsed.success) return [];
+  try {
+    return [[parsed.data.kid, createPublicKey({ key: parsed.data, format: 'jwk' })]];
+  } catch {
+    return [];
+  }
+}
 
 function no(reason: string): Verdict {
   return { ok: false, reason };

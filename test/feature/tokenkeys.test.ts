@@ -30,6 +30,16 @@ test('tokens that come together wait for one look at the keys, which fails for a
   assert.equal(calls.length, 2);
 });
 
+test('a key that is not understood, or an answer without any, spoils no other', async () => {
+  const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'one' };
+  const strange = [{ kty: 'AKP', alg: 'ML-DSA-99', pub: 'AAAA', kid: 'new' }, { kty: 'EC' }, null];
+  const bodies = [{ error: 'of somebody in between' }, { keys: [...strange, jwk] }];
+  const call = async () => ({ status: 200, body: bodies.shift(), retryAfterMs: null });
+  const keys = new TokenKeys({ call } as unknown as Cluster);
+  await assert.rejects(keys.verify(token, 'sluice', 0), /no list of keys/);
+  assert.equal((await keys.verify(token, 'sluice', 0)).ok, true);
+});
+
 const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const token = makeToken();
 
