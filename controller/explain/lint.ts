@@ -16,10 +16,16 @@ export async function lint(files: readonly string[], words: Words, nowMs: number
 
 /** A line for a person, and for grep. */
 export function problemLine({ code, severity, source, message, hint }: Problem): string {
-  return `${severity.padEnd(7)} ${code}: ${placeOf(source)}: ${message} ${hint}\n`;
+  return `${inLine(`${severity.padEnd(7)} ${code}: ${placeOf(source)}: ${message} ${hint}`)}\n`;
 }
 
 /** The object, and the field of it: `Ingress shop/web spec.rules[0]`. */
 export function placeOf({ kind, namespace, name, field }: Problem['source']): string {
-  return [kind, namespace === '' ? name : `${namespace}/${name}`, field].filter((part) => part).join(' ');
+  const place = [kind, namespace === '' ? name : `${namespace}/${name}`, field].filter((part) => part).join(' ');
+  return inLine(place);
+}
+
+/** Manifests that no API server has seen may have any name: one with line ends would look like further lines. */
+function inLine(text: string): string {
+  return text.replace(/\p{Cc}+/gu, ' ');
 }

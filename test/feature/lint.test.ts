@@ -64,6 +64,12 @@ const rows: [about: string, input: string, status: number, stdout: RegExp][] = [
     1,
     /^error {3}ObjectMalformed: Ingress default\/web apiVersion: -: apiVersion: must be networking\.k8s\.io\/v1, not extensions\/v1beta1\. .+\n$/,
   ],
+  [
+    'a kind and a name with line ends and commands for a terminal',
+    '{ kind: "Odd\\nwarning x", apiVersion: v1, metadata: { name: "a\\e[2J\\r\\nerror   Forged: b" } }',
+    0,
+    /^warning KindUnknown: Odd warning x a \[2J error {3}Forged: b kind: [^\p{Cc}]+\n$/u,
+  ],
   ['no YAML', 'a: [', 1, /^error {3}FileMalformed: File - 1:\d+: .+\n$/],
 ];
 for (const [about, input, status, stdout] of rows) {
