@@ -12,8 +12,9 @@ export const AdmissionRequest = z.object({
   uid: z.string(),
   kind: z.object({ kind: z.string() }),
   operation: z.enum(['CREATE', 'UPDATE', 'DELETE', 'CONNECT']),
-  object: z.unknown(),
-  oldObject: z.unknown(),
+  // There is none of one of them with most operations: null, or left out.
+  object: z.unknown().optional(),
+  oldObject: z.unknown().optional(),
 });
 export type AdmissionRequest = z.infer<typeof AdmissionRequest>;
 

@@ -2,10 +2,17 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Agent, request } from 'undici';
 import { z } from 'zod';
+import { AdmissionRequest } from '../../controller/admit/review.ts';
 import { type Manifest, pathOf } from '../kit/apiserver.ts';
 import { addressPool, installOwnKinds } from '../kit/ownkinds.ts';
 import { eventually } from '../kit/wait.ts';
 import { ClusterRig, ingress, page, type RunningController, service, skip } from './clusterrig.ts';
+
+test('a review without the object that there was before, or that there will be, is read as one with null', () => {
+  const created = { uid: 'u', kind: { kind: 'Ingress' }, operation: 'CREATE', object: {} };
+  const deleted = { uid: 'u', kind: { kind: 'AddressPool' }, operation: 'DELETE', oldObject: {} };
+  for (const request of [created, deleted]) assert.deepEqual(AdmissionRequest.safeParse(request).data, request);
+});
 
 const Listening = z.object({ webhook: z.number() });
 
