@@ -90,7 +90,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
       }
     }
     this.#isConsuming = false;
-    if (this.exchange?.isHeadPending) flushRequest(this.exchange);
+    if (this.exchange?.isHeadPending && this.phase !== phaseBroken) flushRequest(this.exchange);
     this.#chooseChunk(buffer);
   }
 

@@ -113,3 +113,20 @@ test('who ends within a long head, or breaks a rule behind 8 KiB of it, is told 
     client.destroy();
   }
 });
+
+test('a request whose body is broken from the first read on reaches no backend, though it waits for its turn', async () => {
+  const client = await RawClient.open({ port: sluice.httpPort });
+  client.send(request(1, 1));
+  assert.equal((await client.response()).status, 200);
+  let received = '';
+  for (const { socket } of recorder.connections) socket.on('data', (bytes: Buffer) => (received += bytes.toString()));
+  client.send('POST /broken HTTP/1.1\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n');
+  assert.equal((await client.response(1)).status, 400);
+  await client.closed();
+  client.destroy();
+  const next = await RawClient.open({ port: sluice.httpPort });
+  next.send(request(2, 1));
+  assert.equal((await next.response()).status, 200);
+  next.destroy();
+  assert.doesNotMatch(received, /broken/);
+});
