@@ -90,7 +90,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
       }
     }
     this.#isConsuming = false;
-    if (this.exchange?.isHeadPending && this.phase !== phaseBroken) flushRequest(this.exchange);
+    if (this.exchange?.isHeadPending) flushRequest(this.exchange);
     this.#chooseChunk(buffer);
   }
 
@@ -205,7 +205,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     const after = body.feed(buffer, start, end);
     if (after === -1) {
       this.phase = phaseBroken;
-      awaitTurn(this);
+      if (exchange.isHeadPending) this.turnCame();
+      else awaitTurn(this);
       return end;
     }
     // TLS may bring what it has decrypted after the pause; the clock stands still all the same.
@@ -373,10 +374,9 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
         requestBroken(this.engine, this.exchange as Exchange, refusals.bodyTimeout);
         return;
       case phaseWaiting:
-        if (exchange !== null && this.hasMoved(exchange)) {
-          this.lookAgain(exchange);
-          return;
-        }
+        if (exchange === null || !this.hasMoved(exchange)) break;
+        this.lookAgain(exchange);
+        return;
     }
     if (exchange !== null && this.isFull) exchange.flag = 'DWT';
     this.link.destroy();

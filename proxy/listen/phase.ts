@@ -14,5 +14,5 @@ export const phaseFlushing = 6;
 export const phaseClosed = 7;
 /** A long head, or the beginning of one, is here and waits for its turn (longheads.ts). */
 export const phaseTurn = 8;
-/** The body broke a rule, which waits for its turn to be told. */
+/** The body broke a rule, which waits for its turn to be told; of a request that no backend has begun to get, at once: it never goes. */
 export const phaseBroken = 9;

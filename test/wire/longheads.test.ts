@@ -114,7 +114,7 @@ test('who ends within a long head, or breaks a rule behind 8 KiB of it, is told 
   }
 });
 
-test('a request whose body is broken from the first read on reaches no backend, though it waits for its turn', async () => {
+test('a request whose body is broken in its first read reaches no backend, over a connection that was kept', async () => {
   const client = await RawClient.open({ port: sluice.httpPort });
   client.send(request(1, 1));
   assert.equal((await client.response()).status, 200);
