@@ -129,7 +129,7 @@ export class Pressure {
     let share = this.#share(usage);
     const mayCollect =
       globalThis.gc !== undefined && (share > (this.isTight ? fullUntil : tightFrom) || this.#hasLeftOver);
-    if (mayCollect && this.#shedding.isCollectionDue(usedBytes(usage) + this.#uncounted)) {
+    if (mayCollect && this.#isCollectionDue(usedBytes(usage) + this.#uncounted, share)) {
       // Nobody is sent or turned away for garbage, of which there may be three times what is in use (fleet/member.ts).
       globalThis.gc?.();
       // V8 leaves freeing buffers to its helper, which may have to wait, and counts them as long; a small one first waits for it.
@@ -148,6 +148,13 @@ export class Pressure {
     this.isOut = share > outFrom;
     if (this.isFull && !wasFull) this.#shedding.filled();
     if (this.isFull) this.#shedding.free(this.#excess(usage));
+  }
+
+  /** Before anybody is ended or turned away V8 says what is garbage; until then it is not asked where all that has come is held. */
+  #isCollectionDue(usedBytes: number, share: number): boolean {
+    const shedding = this.#shedding;
+    if (shedding.isCollectionDue) return true;
+    return share > fullFrom ? shedding.hasGrown(usedBytes) : shedding.hasGarbage(usedBytes);
   }
 
   /** To see what is resident takes a descriptor: where all are taken, what was seen last stands. */

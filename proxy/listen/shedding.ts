@@ -52,20 +52,27 @@ export class Shedding {
     this.#shed = shed;
   }
 
-  /**
-   * What clients leave by themselves is garbage as well: in one turn of the loop thousands of them may go, and others take their
-   * place. What is still held is none, and where all that came is held nothing would be found.
-   *
-   * @param usedBytes in the hands of V8 and OpenSSL now
-   */
-  isCollectionDue(usedBytes: number): boolean {
-    const mostBytes = this.#mostBytes / collectionsPerFill;
-    const grownBytes = usedBytes - this.#usedBytes;
-    if (this.#bytesSince > mostBytes) return true;
-    if (grownBytes > mostBytes && grownBytes - (this.#held() - this.#heldBytes) > mostBytes) return true;
+  /** Whether everything is to be collected because connections were ended, or nobody has for long. */
+  get isCollectionDue(): boolean {
+    if (this.#bytesSince > this.#mostBytes / collectionsPerFill) return true;
     const isLateFree = this.#lateBytes > 0 && this.#lastInLoop !== loopCount();
     const everyMs = this.#pendingBytes > this.#lateBytes || isLateFree ? collectShedEveryMs : collectEveryMs;
     return performance.now() - this.#collectedMs > everyMs;
+  }
+
+  /**
+   * Whether much has come since everything was collected. What clients leave by themselves is garbage as well: in one turn of the loop
+   * thousands of them may go, and others take their place.
+   *
+   * @param usedBytes in the hands of V8 and OpenSSL now
+   */
+  hasGrown(usedBytes: number): boolean {
+    return usedBytes - this.#usedBytes > this.#mostBytes / collectionsPerFill;
+  }
+
+  /** Whether much of that is held by nobody. What connections hold they know but roughly: nobody should be ended for it. */
+  hasGarbage(usedBytes: number): boolean {
+    return this.hasGrown(usedBytes) && this.hasGrown(usedBytes - (this.#held() - this.#heldBytes));
   }
 
   /** V8 has collected everything but what is used. */

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { eventually } from './wait.ts';
 
 /** A wire between two parts that a test can cut: connections break, new ones are refused, until it is mended. */
 export class Relay {
@@ -22,15 +24,12 @@ export class Relay {
     return this.#port;
   }
 
-  /** Listens; after a cut, on the same port as before. */
+  /** Listens; after a cut, on the same port as before, once a connection of others that has got it meanwhile is over. */
   async mend(): Promise<void> {
     if (this.#server !== null) return;
     const server = createServer((near) => this.#join(near, connect(this.target, '127.0.0.1')));
     this.#server = server;
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(this.#port, '127.0.0.1', resolve);
-    });
+    await eventually(async () => await isListening(server, this.#port), 'the port of a relay to be free');
     this.#port = (server.address() as { port: number }).port;
   }
 
@@ -63,5 +62,16 @@ export class Relay {
       });
       socket.on('end', () => other.end());
     }
+  }
+}
+
+async function isListening(server: Server, port: number): Promise<true | undefined> {
+  server.listen(port, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    return undefined;
   }
 }

@@ -73,6 +73,7 @@ test('a killed worker loses only its own requests, and new connections wait for 
     requestsPerSecond: 200,
     keepsAlive: false,
   });
+  context.after(() => newcomers.stop());
   await waitUntil(() => newcomers.report.answered > 50, 'some traffic');
   const [victim = 0] = childrenOf(sluice.process.pid);
   process.kill(victim, 'SIGKILL');
@@ -80,7 +81,8 @@ test('a killed worker loses only its own requests, and new connections wait for 
     const now = childrenOf(sluice.process.pid);
     return now.length === 2 && !now.includes(victim);
   }, 'a new worker');
-  assert.match(sluice.process.stderr, /"waitMs":0,"msg":"worker ended"/, 'the first successor comes at once');
+  // The first successor comes at once.
+  await sluice.process.printed(/"waitMs":0,"msg":"worker ended"/);
   const answered = newcomers.report.answered;
   await waitUntil(() => newcomers.report.answered > answered + 200, 'traffic after that');
   const report = await newcomers.stop();
