@@ -19,8 +19,7 @@ import { H1Waits } from './h1waits.ts';
 import { beginsH2, type H2Taker } from './h2preface.ts';
 import { Held, mostHeldBytes } from './held.ts';
 import { interpretRequest } from './interpret.ts';
-import { awaitTurn, type Patient } from './inturn.ts';
-import { isLongHead, isWorthALook } from './longheads.ts';
+import { isLong, isLongHead, isWorthALook } from './longheads.ts';
 import {
   phaseBody,
   phaseBroken,
@@ -34,9 +33,11 @@ import {
   phaseWaiting,
 } from './phase.ts';
 import { type Refusal, refusalOf, refusals } from './refusals.ts';
+import { sourceKeyOf } from './sources.ts';
+import { awaitTurn } from './turns.ts';
 
 /** One client's HTTP/1.1 connection: reads requests one after the other and lets each be answered before the next (RFC 9112 §9.3.2). */
-export class ClientConnection extends H1Waits implements ClientSide, SocketConnection, Patient {
+export class ClientConnection extends H1Waits implements ClientSide, SocketConnection {
   sweepIndex = -1;
   /** Where the next read goes, when a body is being read (relay.ts). */
   chunk: Buffer | null = null;
@@ -67,6 +68,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     }
     this.#hold(buffer, start, end);
     if (isWorthALook(this.held, end - start, this.engine.limits.headBytes)) this.#consumeHeld(this.held);
+    else if (isLong(this.held)) this.#awaitTurn();
   }
 
   #consumeHeld(held: Held): void {
@@ -121,7 +123,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
   #readHead(buffer: Buffer, start: number, end: number): number {
     const engine = this.engine;
     if (!this.#hasTurn && isLongHead(buffer, start, end) && !engine.pressure.isFull) {
-      this.#awaitTurn(buffer, start, end);
+      this.#putOff(buffer, start, end);
       return end;
     }
     this.#hasTurn = false;
@@ -169,21 +171,29 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     return after;
   }
 
-  #awaitTurn(buffer: Buffer, start: number, end: number): void {
+  #putOff(buffer: Buffer, start: number, end: number): void {
     this.engine.halfOpen.delete(this);
     this.#hold(buffer, start, end);
     if (this.phase === phaseIdle) this.headSinceMs = clock.nowMs;
     this.phase = phaseTurn;
     this.expiresAtMs = clock.nowMs + this.peer.door.limits.headMs;
-    awaitTurn(this);
+    this.#awaitTurn();
   }
 
-  turnCame(): void {
+  /** Nothing more of it is read until then. */
+  #awaitTurn(): void {
+    this.pause();
+    awaitTurn(sourceKeyOf(this.peer.address), () => this.#turnCame());
+  }
+
+  #turnCame(): void {
     readClock();
     if (this.phase === phaseBroken) requestBroken(this.engine, this.exchange as Exchange, refusals.chunk);
-    if (this.phase !== phaseTurn) return;
-    this.#hasTurn = true;
-    this.#next();
+    else if (this.phase === phaseHead) this.resume();
+    else if (this.phase === phaseTurn) {
+      this.#hasTurn = true;
+      this.#next();
+    }
   }
 
   #begin(exchange: Exchange): void {
@@ -205,8 +215,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     const after = body.feed(buffer, start, end);
     if (after === -1) {
       this.phase = phaseBroken;
-      if (exchange.isHeadPending) this.turnCame();
-      else awaitTurn(this);
+      if (exchange.isHeadPending) this.#turnCame();
+      else this.#awaitTurn();
       return end;
     }
     // TLS may bring what it has decrypted after the pause; the clock stands still all the same.
@@ -299,21 +309,6 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     held?.release();
     if (this.hasEnded) tunnelClientEnded(this.engine, exchange);
     else if (exchange.upstream?.isFull === false) this.resume();
-  }
-
-  pause(): void {
-    if (this.isPaused) return;
-    this.isPaused = true;
-    // The body's clock stands still while it is the backend that does not take more.
-    if (this.phase === phaseBody) this.waitForReader();
-    this.link.pause();
-  }
-
-  resume(): void {
-    if (!this.isPaused || this.phase === phaseClosed) return;
-    this.isPaused = false;
-    if (this.phase === phaseBody) this.waitUntil(clock.nowMs + this.peer.door.limits.bodyIdleMs);
-    this.link.resume();
   }
 
   ended(): void {

@@ -9,7 +9,7 @@ import { clock, readClock } from './clock.ts';
 import { restMs } from './connection.ts';
 import { H1Reply } from './h1reply.ts';
 import type { Held } from './held.ts';
-import { phaseBody, phaseIdle, phaseTunnel, phaseWaiting } from './phase.ts';
+import { phaseBody, phaseClosed, phaseIdle, phaseTunnel, phaseWaiting } from './phase.ts';
 
 /** How long an HTTP/1 client connection waits, and what for. One wait is on at a time; the sweep looks at `expiresAtMs`. */
 export abstract class H1Waits extends H1Reply {
@@ -85,6 +85,21 @@ export abstract class H1Waits extends H1Reply {
 
   protected hasMoved(exchange: Exchange): boolean {
     return this.hasEnded && exchange.bytesSent > this.#sentAtLook;
+  }
+
+  pause(): void {
+    if (this.isPaused) return;
+    this.isPaused = true;
+    // The body's clock stands still while it is the backend that does not take more.
+    if (this.phase === phaseBody) this.waitForReader();
+    this.link.pause();
+  }
+
+  resume(): void {
+    if (!this.isPaused || this.phase === phaseClosed) return;
+    this.isPaused = false;
+    if (this.phase === phaseBody) this.waitUntil(clock.nowMs + this.peer.door.limits.bodyIdleMs);
+    this.link.resume();
   }
 
   leaveAt(atMs: number): void {

@@ -9,12 +9,12 @@ import type { Admission } from './admission.ts';
 import { ClientProof } from './clientproof.ts';
 import type { Door } from './door.ts';
 import { handshakeFaultOf } from './handshakefault.ts';
-import { awaitHelloTurn } from './helloturns.ts';
 import { Nascent } from './nascent.ts';
 import { peerOf } from './peer.ts';
 import { seatHttp } from './seat.ts';
 import type { ServerOptions } from './server.ts';
 import type { Terms } from './terms.ts';
+import { awaitTurn } from './turns.ts';
 
 /** A connection whose TLS is to begin. */
 export interface Upgrade {
@@ -90,7 +90,7 @@ export class Handshake extends Nascent implements Receiver, Secured {
   }
 
   helloCame(goOn: () => void): void {
-    awaitHelloTurn(this.admission.source, goOn);
+    awaitTurn(this.admission.source.key, goOn);
   }
 
   contextFor(serverName: string): SecureContext | undefined {

@@ -12,6 +12,11 @@ export function isLongHead(bytes: Buffer, start: number, end: number): boolean {
   return end - start > longHeadBytes && !bytes.subarray(start, start + longHeadBytes).includes(headEnd, 0, 'latin1');
 }
 
+/** Whether so much of a head is here that more of it is read in its turn only: a thousand that come without end are read at once otherwise. */
+export function isLong({ length }: Held): boolean {
+  return length > longHeadBytes;
+}
+
 /**
  * Whether a head is to be looked at again now that so many bytes more of it are here: when another line has ended, or dripping clients
  * would cost their square; a long one not before it may be whole or is too long, or those who send fields without end would.

@@ -12,7 +12,7 @@ export const phaseLinger = 5;
 /** Answered, but the client has not read it yet: whoever pipelines without reading must not fill the worker. */
 export const phaseFlushing = 6;
 export const phaseClosed = 7;
-/** A long head, or the beginning of one, is here and waits for its turn (inturn.ts). */
+/** A long head, or the beginning of one, is here and waits for its turn (turns.ts). */
 export const phaseTurn = 8;
 /** The body broke a rule, which waits for its turn to be told; of a request that no backend has begun to get, at once: it never goes. */
 export const phaseBroken = 9;

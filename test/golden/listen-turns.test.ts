@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { awaitHelloTurn } from '../../proxy/listen/helloturns.ts';
-import { Sources } from '../../proxy/listen/sources.ts';
+import { awaitTurn } from '../../proxy/listen/turns.ts';
 
-test('of many ClientHellos each source has one after the other, in its own order, and a turn has few that take long', async () => {
-  const sources = new Sources();
-  const [one, two, three] = [sources.knock('192.0.2.1'), sources.knock('192.0.2.2'), sources.knock('192.0.2.3')];
+test('of what many wait for each source has one after the other, in its own order, and a turn has few that take long', async () => {
+  const [one, two, three] = ['192.0.2.1', '192.0.2.2', '192.0.2.3'] as const;
   const done: string[] = [];
   let turn = 0;
   const turns: number[] = [];
@@ -18,7 +16,7 @@ test('of many ClientHellos each source has one after the other, in its own order
       [two, 'e'],
       [three, 'f'],
     ] as const) {
-      awaitHelloTurn(source, () => {
+      awaitTurn(source, () => {
         done.push(name);
         turns.push(turn);
         busy(1.5);
