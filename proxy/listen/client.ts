@@ -374,7 +374,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
         return;
     }
     if (exchange !== null && this.isFull) exchange.flag = 'DWT';
-    this.link.destroy();
+    this.destroy();
   }
 
   /** A head that will never be complete. */

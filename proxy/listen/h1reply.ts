@@ -138,8 +138,11 @@ export abstract class H1Reply {
 
   abstract closed(): void;
 
+  /** The same of an answer that is cut off by whatever ends the connection. A WebSocket tells its end by a frame, which a reset could overtake. */
   destroy(): void {
-    this.link.destroy();
+    const { exchange } = this;
+    if (exchange?.replyKind === bodyUntilClose && exchange.tunnel === null) this.link.reset();
+    else this.link.destroy();
   }
 
   abstract readonly heldBytes: number;
@@ -148,7 +151,7 @@ export abstract class H1Reply {
     if (this.exchange !== null) this.exchange.flag = 'OM';
     const lateBytes = lateBytesOf(this.link) + (this.exchange?.upstream?.roomBytes ?? 0);
     this.link.counter?.shed();
-    this.link.destroy();
+    this.destroy();
     this.closed();
     return lateBytes;
   }

@@ -37,6 +37,27 @@ test('what is cut off when the grace is over stands in the log, and not as the d
   ]);
 });
 
+test('a download that is cut off is not whole to a client that knows its end by that of the connection', async () => {
+  const recorder = await Recorder.start({
+    onRequest: ({ connection }) =>
+      connection.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n'),
+  });
+  const table = plainTable([{ address: '127.0.0.1', port: recorder.port }]);
+  const ways = ['the grace is over', 'the answer of a half-closed client rests'];
+  opened.push(recorder);
+  for (const way of ways) {
+    const gateway = await testGateway(table, { halfCloseMs: 50 });
+    const client = await RawClient.open(gateway);
+    opened.push(gateway, { stop: async () => client.destroy() });
+    client.send('GET / HTTP/1.0\r\nHost: gw.test\r\n\r\n');
+    await waitUntil(() => client.received.includes('begin'), 'the answer to begin');
+    if (way === ways[0]) await gateway.stop();
+    else client.end();
+    await client.closed();
+    assert.ok(!client.isEnded, `an end in order when ${way}`);
+  }
+});
+
 test('a request that is on its way when the gateway begins to end is answered, over a connection that was idle', async () => {
   const recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
   const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]), { lingerMs: 500 });
