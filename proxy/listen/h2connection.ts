@@ -263,7 +263,9 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     engine.observer.requestStarted();
     this.requestsInFlight++;
     this.#requestByMs = never;
-    const refused = section.isTooLarge ? refusals.headTooLong : interpretStream(exchange, section, isEnd);
+    const refused = section.isTooLarge
+      ? refusals.headTooLong
+      : interpretStream(exchange, section, isEnd, engine.limits);
     if (refused !== null) own.refuseAtStart(refused);
     this.#starting.push(own);
     this.#awaitTurnEnd();

@@ -6,6 +6,7 @@ import { parseAuthority } from '../parse/authority.ts';
 import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
 import { nameIds } from '../parse/names.ts';
 import { chooseRequestId, readField, readOrigin } from './interpret.ts';
+import type { Limits } from './limits.ts';
 import { type Refusal, refusals } from './refusals.ts';
 
 /**
@@ -14,7 +15,12 @@ import { type Refusal, refusals } from './refusals.ts';
  *
  * @param isEnd it has no body
  */
-export function interpretStream(exchange: Exchange, section: FieldSection, isEnd: boolean): Refusal | null {
+export function interpretStream(
+  exchange: Exchange,
+  section: FieldSection,
+  isEnd: boolean,
+  { requestLineBytes }: Limits,
+): Refusal | null {
   const { head } = exchange;
   let host = -1;
   let hosts = 0;
@@ -38,6 +44,8 @@ export function interpretStream(exchange: Exchange, section: FieldSection, isEnd
   }
   chooseRequestId(exchange);
   readBody(exchange, section.contentLength, isEnd);
+  // A backend of HTTP/1.1 gets such a line, and is spared one that is longer than it has room for, whoever asks.
+  if (section.method.length + 1 + section.path.length >= requestLineBytes) return refusals.lineTooLong;
 
   if (exchange.method === 'CONNECT') {
     if (section.protocol !== 'websocket') return refusals.method;

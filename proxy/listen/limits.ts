@@ -5,7 +5,7 @@ import { z } from 'zod';
  * it may be given for a time.
  */
 export const Limits = z.object({
-  /** Request line, bytes: 414. */
+  /** Request line, bytes: 414. Of HTTP/2, method and path. */
   requestLineBytes: z.int().min(256).max(65_536).default(8_192),
   /** Whole request head, bytes: 431. Larger than nginx's 4 × 8 KiB would only help attackers. */
   headBytes: z.int().min(1_024).max(65_536).default(32_768),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type CorpusCase, corpusCases, decodeBytes } from '../kit/corpus.ts';
 import { testGateway } from '../kit/gateway.ts';
+import { H2Client } from '../kit/h2client.ts';
 import { ingress, ingressClass, service } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, answerBytes, Recorder } from '../kit/recorder.ts';
@@ -95,6 +96,15 @@ test('whoever sets nothing allows a request line of 8 KiB, a head of 32 KiB and 
   const fields = (count: number) => Array.from({ length: count }, (_, index) => `X-${index}: 1`);
   assert.equal(await statusOf(get(`/${'a'.repeat(8_100)}`, 'gw.test')), 200);
   assert.equal(await statusOf(get(`/${'a'.repeat(8_200)}`, 'gw.test')), 414);
+  const streams = await H2Client.open(gateway);
+  context.after(() => streams.destroy());
+  streams.greet();
+  for (const [index, bytes] of [8_100, 8_200].entries()) {
+    const path = `:path: /${'a'.repeat(bytes)}`;
+    streams.send(streams.headers(2 * index + 1, [':method: GET', ':scheme: http', path, ':authority: gw.test']));
+  }
+  assert.deepEqual((await streams.answered(1)).statuses, [200]);
+  assert.deepEqual((await streams.answered(3)).statuses, [414]);
   assert.equal(await statusOf(get('/', 'gw.test', [`X-Big: ${'a'.repeat(32_600)}`])), 200);
   assert.equal(await statusOf(get('/', 'gw.test', [`X-Big: ${'a'.repeat(32_800)}`])), 431);
   assert.equal(await statusOf(get('/', 'gw.test', fields(99))), 200);
