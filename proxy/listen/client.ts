@@ -9,7 +9,7 @@ import type { ClientSide, Peer } from '../forward/sides.ts';
 import { tunnelClientEnded, tunnelFromClient } from '../forward/tunnel.ts';
 import { bodyLength } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
-import { needsMore, parseRequestHead } from '../parse/requestline.ts';
+import { isEmptyLine, needsMore, parseRequestHead } from '../parse/requestline.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
 import { clientGone, refuse } from './answer.ts';
 import { clock, readClock } from './clock.ts';
@@ -67,7 +67,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
       return;
     }
     this.#hold(buffer, start, end);
-    if (isWorthALook(this.held, end - start, this.engine.limits.headBytes)) this.#consumeHeld(this.held);
+    const isDue = this.phase === phaseIdle || isWorthALook(this.held, end - start, this.engine.limits.headBytes);
+    if (isDue) this.#consumeHeld(this.held);
     else if (isLong(this.held)) this.#awaitTurn();
   }
 
@@ -133,7 +134,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
       giveExchange(exchange);
       if (engine.pressure.isFull) this.#refuseHead(refusals.overload);
       else this.#hold(buffer, start, end);
-      if (this.phase === phaseIdle) {
+      if (this.phase === phaseIdle && !(this.requests > 0 && isEmptyLine(buffer, start, end))) {
         this.phase = phaseHead;
         if (this.headSinceMs === -1) this.headSinceMs = clock.nowMs;
         this.expiresAtMs = this.headSinceMs + this.peer.door.limits.headMs;
@@ -276,6 +277,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     this.#consumeHeld(held);
     // The FIN came while these bytes waited: a body among them that is cut will never be whole.
     if (this.hasEnded) this.ended();
+    else if (this.isIdle && (this.isLeaving || this.engine.isDraining)) this.rest();
   }
 
   /** The client has sent all that it ever will: it said so, and nothing is unread that could make the end a reset. */

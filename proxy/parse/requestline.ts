@@ -99,3 +99,11 @@ function badVersionOf(buffer: Buffer, start: number, end: number): number {
   if (/^HTTP\/\d\.\d\r\n$/.test(seen)) return badVersion;
   return /^HTTP\/\d(?:\.(?:\d\r?)?)?$/.test(seen) ? needsMore : badSyntax;
 }
+
+/**
+ * Whether a head that is not whole is no more than an empty line, or the first half of one: some clients end a body with one that is not
+ * part of it, and have begun nothing by it (RFC 9112 §2.2).
+ */
+export function isEmptyLine(buffer: Buffer, start: number, end: number): boolean {
+  return end - start <= 2 && buffer[start] === 0x0d;
+}

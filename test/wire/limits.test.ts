@@ -184,6 +184,26 @@ test('an idle connection is closed without an answer, before its first request a
   assert.doesNotMatch(used.received.toString(), /408/);
 });
 
+test('an empty line behind a request, which some clients send with a body, begins nothing; what follows it is the next request', async () => {
+  for (const line of ['\r\n', '\r']) {
+    const client = await open();
+    client.send(`POST / HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 3\r\n\r\nabc${line}`);
+    assert.equal((await client.response()).status, 200);
+    await client.closed();
+    assert.equal(readResponses(client.received, true).length, 1, 'closed as idle');
+    client.destroy();
+  }
+  const client = await open();
+  for (let nth = 0; nth < 3; nth++) {
+    client.send(`POST / HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 3\r\n\r\nabc\r\n`);
+    assert.equal((await client.response(nth)).status, 200);
+  }
+  client.send('GET / HT');
+  assert.equal((await client.response(3)).status, 408);
+  await client.closed();
+  client.destroy();
+});
+
 test('a TLS handshake that does not come is given up', async () => {
   const client = await RawClient.open({ port: sluice.httpsPort });
   await client.closed();
