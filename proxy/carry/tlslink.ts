@@ -88,8 +88,8 @@ export class TlsLink extends HandleLink {
 
   /** @param held bytes of the client that were read already */
   begin(held: Buffer): void {
-    if (held.length > 0) this.#tls.receive(held);
     this.resume();
+    if (held.length > 0) this.#tls.receive(held);
   }
 
   override get copies(): boolean {
@@ -218,11 +218,14 @@ export class TlsLink extends HandleLink {
 
   // What the TLS handle tells, on OpenSSL's stack.
 
+  /** Until it goes on, what follows stays with the kernel: OpenSSL would keep all of it, a gigabyte of some hundred clients that wait. */
   helloCame(serverName: string): void {
+    this.pause();
     this.#owner?.helloCame(() => this.#goOn(serverName));
   }
 
   #goOn(serverName: string): void {
+    this.resume();
     const context = this.isDestroyed ? undefined : this.#owner?.contextFor(serverName);
     if (context === undefined) {
       this.destroy();
