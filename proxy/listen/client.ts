@@ -74,6 +74,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
 
   #consumeHeld(held: Held): void {
     this.held = null;
+    this.resume();
     this.#consume(held.bytes, 0, held.length);
     held.release();
   }
@@ -181,13 +182,15 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     this.#awaitTurn();
   }
 
-  /** Nothing more of it is read until then. */
+  /** Nothing more of it is read until then; what TLS had read may come all the same, and has no turn of its own. */
   #awaitTurn(): void {
     this.pause();
-    awaitTurn(sourceKeyOf(this.peer.address), () => this.#turnCame());
+    if (!this.isWaiting) awaitTurn(sourceKeyOf(this.peer.address), () => this.#turnCame());
+    this.isWaiting = true;
   }
 
   #turnCame(): void {
+    this.isWaiting = false;
     readClock();
     if (this.phase === phaseBroken) requestBroken(this.engine, this.exchange as Exchange, refusals.chunk);
     else if (this.phase === phaseHead) this.resume();

@@ -26,6 +26,8 @@ export abstract class H1Waits extends H1Reply {
   protected readonly engine: Engine;
   protected phase = phaseIdle;
   protected isPaused = false;
+  /** For its turn. */
+  protected isWaiting = false;
   /** The beginning of a head, or what came before the answer to the request before it. */
   protected held: Held | null = null;
   protected readonly body = new BodyReader();

@@ -1,6 +1,8 @@
 /** What each waits for, by who it is that makes it wait; whose turn is next comes first. */
 const waiting = new Map<string, (() => void)[]>();
 let givenAtMs = 0;
+/** The next ones are given: whoever waits again in his turn, when nobody else does, must not have them given twice from then on. */
+let isDue = false;
 
 /**
  * For what takes as long as ten or twenty small requests, or what hundreds send at once: what follows a ClientHello (0.2 to 0.4 ms), a
@@ -11,7 +13,8 @@ let givenAtMs = 0;
  * @param turnCame called once, at the end of this turn or of one to come
  */
 export function awaitTurn(source: string, turnCame: () => void): void {
-  if (waiting.size === 0) {
+  if (!isDue) {
+    isDue = true;
     givenAtMs = performance.now();
     setImmediate(giveTurns);
   }
@@ -37,7 +40,8 @@ function giveTurns(): void {
     turnCame?.();
     if (++count === most || performance.now() >= endMs) break;
   }
-  if (waiting.size > 0) setImmediate(giveTurns);
+  isDue = waiting.size > 0;
+  if (isDue) setImmediate(giveTurns);
 }
 
 /** Of a turn, however long the turn before it was; the last one begins within it. */

@@ -33,6 +33,25 @@ test('of what many wait for each source has one after the other, in its own orde
   assert.deepEqual(turns, [0, 1, 2, 3, 4, 5]);
 });
 
+test('who waits again when his turn has come waits for another turn of the loop, though nobody else does', async () => {
+  let turn = 0;
+  const turns: number[] = [];
+  await new Promise<void>((resolve) => {
+    const again = () => {
+      turns.push(turn);
+      if (turns.length < 8) awaitTurn('192.0.2.1', again);
+      else resolve();
+      busy(1.5);
+    };
+    awaitTurn('192.0.2.1', again);
+    setImmediate(function count() {
+      turn++;
+      if (turns.length < 8) setImmediate(count);
+    });
+  });
+  assert.deepEqual(turns, [0, 1, 2, 3, 4, 5, 6, 7]);
+});
+
 /** Longer than all that a turn has for them. */
 function busy(ms: number): void {
   const endMs = performance.now() + ms;
