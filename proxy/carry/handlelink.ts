@@ -321,7 +321,7 @@ export class HandleLink implements Link {
    */
   #unwritable(errno: number, length: number): void {
     const fault = getSystemErrorName(errno);
-    if (!this.hearsOut || !resets.has(fault)) {
+    if (!this.hearsOut || this.#hasEnded || !resets.has(fault)) {
       this.fail(errno);
       return;
     }
@@ -331,7 +331,10 @@ export class HandleLink implements Link {
     this.#waiting = none;
   }
 
-  /** Of a peer that takes no more, what has come before is read all the same: the end that follows ends it. */
+  /**
+   * Of a peer that takes no more, what has come before is read all the same: the end that follows ends it. After its FIN nothing
+   * follows, and nobody would be told.
+   */
   protected get hearsOut(): boolean {
     return false;
   }

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { constants } from 'node:crypto';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import { connect as connectTls, createSecureContext } from 'node:tls';
+import { connect as dial } from '../../proxy/carry/connect.ts';
 import { certificateFor } from '../kit/certificate.ts';
 import { EchoServer } from '../kit/echo.ts';
 import { waitUntil } from '../kit/wait.ts';
@@ -56,4 +57,35 @@ test('TLS: a client that resets when its handshake is done has not ended in orde
 
 test('TLS: nor has one whose answer is written after them, which waits for nothing', async () => {
   assert.deepEqual(await resetWith('request'), ['ECONNRESET']);
+});
+
+test('a server that has ended its side, and is gone, ends the connection at the write that finds it out', async () => {
+  const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const accepted = once(server, 'connection') as Promise<[Socket]>;
+  const told: string[] = [];
+  const link = dial(
+    {
+      chunk: null,
+      connected: () => {},
+      receive: () => {},
+      ended: () => told.push('FIN'),
+      emptied: () => {},
+      closed: () => told.push(link.fault),
+    },
+    '127.0.0.1',
+    (server.address() as { port: number }).port,
+    Buffer.alloc(1_024),
+  );
+  const [socket] = await accepted;
+  socket.end();
+  await waitUntil(() => told.length > 0, 'its FIN');
+  socket.destroy();
+  await waitUntil(() => {
+    link.writeText('more');
+    return told.length > 1;
+  }, 'the end of the connection');
+  server.close();
+  assert.equal(told[0], 'FIN');
+  assert.match(told[1] ?? '', /^(?:EPIPE|ECONNRESET)$/);
 });

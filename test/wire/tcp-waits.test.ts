@@ -101,6 +101,22 @@ test('a connection in which one side talks is not idle, whichever it is', async 
   assert.equal(talking.isClosed, false);
 });
 
+test('a client that sends on to an endpoint that has ended its side, and is gone, is reset', async () => {
+  const backend = await backendWith((socket) => void socket.end('all that I have'));
+  const fleet = await fleetWith(l4Table('tcp', [backend.endpoint]));
+  const client = await open(fleet);
+  await waitUntil(() => client.isEnded, 'FIN at the client');
+  (await backend.connection(0)).socket.destroy();
+  await waitUntil(() => {
+    client.send('more');
+    return client.isClosed;
+  }, 'the client to be reset');
+  // One who has heard FIN and does nothing but write finds it out by writing.
+  assert.match((client.error as NodeJS.ErrnoException | null)?.code ?? '', /^(?:EPIPE|ECONNRESET)$/);
+  assert.equal(client.received.toString(), 'all that I have');
+  assert.equal(await sample(fleet, 'sluice_flows_total{flag="UC"}'), 1);
+});
+
 test('connections beyond the limit of the backend are reset, until one of those within ends', async () => {
   const backend = await backendWith(echo);
   const circuit = { connections: 1, pending: 0, requests: 0, retries: 0 };
