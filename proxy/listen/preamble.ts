@@ -9,7 +9,7 @@ import { needsMore } from '../parse/head.ts';
 import { ProxyHeader, parseProxyHeader } from '../parse/proxyheader.ts';
 import type { Admission } from './admission.ts';
 import { clock, readClock } from './clock.ts';
-import type { Connection } from './connection.ts';
+import { type Connection, restMs } from './connection.ts';
 import type { Door } from './door.ts';
 import { Nascent } from './nascent.ts';
 import { originOf, originOfHeader } from './origin.ts';
@@ -39,6 +39,8 @@ export class Preamble extends Nascent implements Receiver {
   #held = nothing;
   #heldBytes = 0;
   readonly #sinceMs = clock.nowMs;
+  #isLeaving = false;
+  #leavesAtMs = Number.POSITIVE_INFINITY;
 
   constructor(options: PreambleOptions) {
     const { admission, door, link, engine } = options;
@@ -157,15 +159,25 @@ export class Preamble extends Nascent implements Receiver {
   }
 
   expired(): void {
-    this.#refuse('DHT');
+    if (this.#isLeaving && this.#heldBytes === 0) this.destroy();
+    else this.#refuse('DHT');
   }
 
+  /** What its client has said may be on its way, as a request on an idle connection may be. */
   drain(): void {
-    this.destroy();
+    this.#isLeaving = true;
+    if (this.#heldBytes === 0) this.expiresAtMs = Math.min(this.expiresAtMs, clock.nowMs + restMs);
   }
 
-  leaveAt(): void {
-    this.destroy();
+  leaveAt(atMs: number): void {
+    this.#leavesAtMs = atMs;
+  }
+
+  /** Has the connection in its place, which is told to go if this one was. */
+  become(connection: Connection): void {
+    this.#options.replace(this, connection);
+    if (this.#isLeaving) connection.drain();
+    connection.leaveAt(this.#leavesAtMs);
   }
 
   destroy(): void {

@@ -59,7 +59,7 @@ function acceptProxied(options: ServerOptions, door: Door, link: HandleLink, adm
     done(origin, _serverName, buffer, start, end) {
       admission.ready();
       const client = seatHttp(options, link, peerOf(door, origin.address, '', origin, null), false);
-      replaced(preamble, client);
+      preamble.become(client);
       if (end > start) client.receive(buffer, start, end);
     },
   });

@@ -51,7 +51,7 @@ function lookInto(options: ServerOptions, link: HandleLink, admission: Admission
       admission.ready();
       link.pause();
       const flow = newFlow(options, door, link, origin, serverName, Buffer.from(buffer.subarray(start, end)));
-      replaced(preamble, flow);
+      preamble.become(flow);
       flow.begin();
     },
   });

@@ -63,13 +63,13 @@ function lookInto(
         const { address } = origin;
         const handle = link.release();
         const handshake = new Handshake(options, { handle, door, admission, address, origin, serverName, terms });
-        replaced(preamble, handshake);
+        preamble.become(handshake);
         handshake.begin(held);
         return;
       }
       admission.ready();
       const flow = new TcpFlow(engine, { door, link, origin, serverName, route, held });
-      replaced(preamble, flow);
+      preamble.become(flow);
       flow.begin();
     },
   });
