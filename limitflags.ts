@@ -32,7 +32,7 @@ const helpByLimit: Record<LimitKey, string> = {
   connectionWindowBytes: 'upload that one HTTP/2 connection may have unread',
   settingsMs: 'time from the start of an HTTP/2 connection to its SETTINGS',
   udpFlows: 'UDP flows per worker; datagrams of further clients are dropped',
-  udpFlowsPerSource: 'UDP flows per source address and worker',
+  udpFlowsPerSource: 'of these, those of one IPv4 address or IPv6 /64',
   udpQuestionMs: 'idle time of a UDP flow whose client has sent one datagram only',
   handshakeMs: 'time for a TLS handshake',
   replayBytes: 'longest request body that is kept to be sent again',

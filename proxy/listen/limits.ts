@@ -63,7 +63,7 @@ export const Limits = z.object({
   settingsMs: z.int().min(1).default(5_000),
   /** UDP flows of one worker; datagrams of further clients are dropped. */
   udpFlows: z.int().min(1).default(10_000),
-  /** UDP flows of one source address and worker. */
+  /** UDP flows of one source and worker: an IPv4 address or an IPv6 /64. */
   udpFlowsPerSource: z.int().min(1).default(1_000),
   /** Idle time of a UDP flow whose client has sent one datagram only, ms; its route's, if shorter. */
   udpQuestionMs: z.int().min(1).default(10_000),

@@ -1,5 +1,7 @@
+import { plainAddress } from '../match/ranges.ts';
 import type { Limits } from './limits.ts';
 import { udpFlowsByOpenFiles } from './openfiles.ts';
+import { sourceKeyOf } from './sources.ts';
 
 /** How many clients of datagrams a worker hears, over all of its udp listeners, and who they are. */
 export class UdpRoom {
@@ -13,19 +15,26 @@ export class UdpRoom {
     this.#mostPerSource = udpFlowsPerSource;
   }
 
-  hasRoomFor(source: string): boolean {
-    return this.#count < this.#most && (this.#countsBySource.get(source) ?? 0) < this.#mostPerSource;
+  hasRoomFor(address: string): boolean {
+    return this.#count < this.#most && (this.#countsBySource.get(sourceOf(address)) ?? 0) < this.#mostPerSource;
   }
 
-  take(source: string): void {
+  take(address: string): void {
+    const source = sourceOf(address);
     this.#count++;
     this.#countsBySource.set(source, (this.#countsBySource.get(source) ?? 0) + 1);
   }
 
-  leave(source: string): void {
+  leave(address: string): void {
+    const source = sourceOf(address);
     this.#count--;
     const left = (this.#countsBySource.get(source) ?? 0) - 1;
     if (left > 0) this.#countsBySource.set(source, left);
     else this.#countsBySource.delete(source);
   }
+}
+
+/** As of connections: an IPv4 address, or the /64 that an IPv6 subscriber has. */
+function sourceOf(address: string): string {
+  return sourceKeyOf(plainAddress(address));
 }
