@@ -14,10 +14,10 @@ import { clock, readClock } from './clock.ts';
 import type { SocketConnection } from './connection.ts';
 import type { Door } from './door.ts';
 import { tellMalformed, wasBroken } from './h2broken.ts';
+import { endStreams } from './h2cutoff.ts';
 import { interpretStream } from './h2interpret.ts';
 import { sessionLimitsOf } from './h2limits.ts';
 import { type H2Stream, type StreamHome, takeH2Stream } from './h2stream.ts';
-import { refusals } from './refusals.ts';
 import { atTurnEnd, type Gathering } from './turn.ts';
 
 /** Unsent frames at which nothing more is read: whoever asks without reading answers must not fill the worker. */
@@ -175,7 +175,10 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
   }
 
   destroy(): void {
-    this.#link.destroy();
+    this.#isClosing = true;
+    if (endStreams(this.engine, this.session)) this.#flush();
+    else this.#link.destroy();
+    if (!this.#isWriting) this.#link.close();
   }
 
   shed(): number {
@@ -263,9 +266,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     engine.observer.requestStarted();
     this.requestsInFlight++;
     this.#requestByMs = never;
-    const refused = section.isTooLarge
-      ? refusals.headTooLong
-      : interpretStream(exchange, section, isEnd, engine.limits);
+    const refused = interpretStream(exchange, section, isEnd, engine.limits);
     if (refused !== null) own.refuseAtStart(refused);
     this.#starting.push(own);
     this.#awaitTurnEnd();

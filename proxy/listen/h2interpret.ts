@@ -21,6 +21,7 @@ export function interpretStream(
   isEnd: boolean,
   { requestLineBytes }: Limits,
 ): Refusal | null {
+  if (section.isTooLarge) return refusals.headTooLong;
   const { head } = exchange;
   let host = -1;
   let hosts = 0;

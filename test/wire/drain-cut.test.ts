@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { after, test } from 'node:test';
+import { errorCodes } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Client } from '../kit/h2client.ts';
+import { ask, openPeer } from '../kit/h2peer.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { plainTable } from '../kit/rows.ts';
@@ -56,6 +58,27 @@ test('a download that is cut off is not whole to a client that knows its end by 
     await client.closed();
     assert.ok(!client.isEnded, `an end in order when ${way}`);
   }
+});
+
+test('nor is it over HTTP/2: its stream ends by a reset, and not by that of the connection alone', async () => {
+  const recorder = await Recorder.start({
+    onRequest: ({ connection }) =>
+      connection.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n'),
+  });
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]));
+  const streams = await openPeer({ port: gateway.port });
+  opened.push(recorder, { stop: async () => streams.destroy() });
+  const answered = ask(streams, { ':path': '/' });
+  await waitUntil(
+    () => recorder.requests.length === 1 && gateway.gateway.counts().requests === 1,
+    'the answer to begin',
+  );
+  await gateway.stop();
+  assert.equal((await answered).code, errorCodes.internalError);
+  assert.deepEqual(
+    gateway.records.map(({ flag }) => flag),
+    ['GE'],
+  );
 });
 
 test('a request that is on its way when the gateway begins to end is answered, over a connection that was idle', async () => {
