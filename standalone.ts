@@ -94,8 +94,9 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
   await ended;
   process.once('SIGINT', () => process.exit(1));
   process.once('SIGTERM', () => process.exit(1));
-  pipeline.source.stop();
   await edge?.stop();
   await fleet.stop();
+  // Until then what comes in goes where the manifests say.
+  pipeline.source.stop();
   demo?.stop();
 }

@@ -55,7 +55,7 @@ export async function openStandaloneEdge(
   // Nobody else is there to whom a Service without a class could belong, nor an edge that would have to find us.
   const options = { loadBalancerClass: 'sluice.dev/edge', servesClassless: true, secretNamespace: 'default' };
   const plans = new Plans(options, await edgeRows(store), 0);
-  plans.publisher.subscribe({
+  const unsubscribe = plans.publisher.subscribe({
     name: node,
     zone: null,
     node,
@@ -89,6 +89,8 @@ export async function openStandaloneEdge(
     },
     async stop() {
       services?.stop();
+      // The manifests are read on, for the proxy.
+      unsubscribe();
       await edge.stop();
     },
   };

@@ -90,3 +90,23 @@ test('a terminal that is closed ends a standalone as its own word does: what is 
     await sluice.discard();
   }
 });
+
+test('a standalone that serves on before it ends follows its manifests', async () => {
+  const manifestsOf = ({ port }: { port: number }) => [
+    ingressClass(),
+    ingress({ name: 'a', host: 'a.test', paths: { '/': 's' } }),
+    ...service('s', [port]),
+  ];
+  const sluice = await Standalone.start({ manifests: manifestsOf(backend.endpoint), args: ['--drain-delay', '1h'] });
+  try {
+    sluice.process.signal('SIGTERM');
+    await eventually(
+      async () => ((await sluice.admin('/readyz')).includes('draining') ? true : undefined),
+      'it to be unready',
+    );
+    await sluice.apply(manifestsOf(second.endpoint));
+    assert.equal(await fetchOnce(sluice.httpPort), 'two');
+  } finally {
+    await sluice.discard();
+  }
+});
