@@ -151,14 +151,17 @@ function transfer(page: LogPage, record: ExchangeRecord | FlowRecord, answerMs: 
 /** Of a connection that has had one request: another may follow. */
 const nothing = new Uint8Array();
 const oneSeen: LoggedClient = { clientAddress: '', userAgent: '', piece: nothing };
+/** What is longer is written anew each time: of bytes that are escaped, an idle connection would keep seven times as many as came. */
+const longestKept = 512;
 
 /** Who asked. Mostly the same for all requests of a connection: from the second on it is one piece. */
 function client(page: LogPage, record: ExchangeRecord): void {
   const { forwardedFor, clientAddress, userAgent, loggedClient } = record;
   if (forwardedFor === '') {
     if (loggedClient === null) record.loggedClient = oneSeen;
-    else if (loggedClient === oneSeen) record.loggedClient = loggedAs(clientAddress, userAgent);
-    else if (loggedClient.userAgent === userAgent && loggedClient.clientAddress === clientAddress) {
+    else if (loggedClient === oneSeen) {
+      if (userAgent.length <= longestKept) record.loggedClient = loggedAs(clientAddress, userAgent);
+    } else if (loggedClient.userAgent === userAgent && loggedClient.clientAddress === clientAddress) {
       page.piece(loggedClient.piece);
       return;
     }

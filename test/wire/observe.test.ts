@@ -200,6 +200,19 @@ test('an id of ours is logged as the request has it, and so is one of a client i
   }
 });
 
+test('what a connection keeps for its lines is short, however long its client calls itself', () => {
+  const page = new LogPage();
+  const record = exchangeRecord({ userAgent: '\xff'.repeat(30_000) });
+  for (let request = 0; request < 3; request++) {
+    writeRequestLine(page, record);
+    const line = JSON.parse(page.bytes.toString('latin1', 0, page.end)) as Record<string, unknown>;
+    assert.equal(line['user_agent'], record.userAgent);
+    page.clear();
+  }
+  const { userAgent = '', piece } = record.loggedClient ?? {};
+  assert.ok(userAgent.length + (piece?.length ?? 0) < 4_096, `${piece?.length}`);
+});
+
 test('whatever a line is made of comes back from it, and however long it is', async () => {
   const path = join(folder, 'values.log');
   const log = new AccessLog({ target: path });
