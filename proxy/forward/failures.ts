@@ -65,6 +65,15 @@ export const failures = {
     mayHaveRun: true,
     result: 'local-failure',
   },
+  // Its word that the request is malformed: no answer of its own was, but what nginx makes of it is the same cause of a retry.
+  disliked: {
+    status: 502,
+    flag: 'UC',
+    sentence: 'The backend ended the stream of the request before it had answered.',
+    retriedAs: 'malformed',
+    mayHaveRun: true,
+    result: 'local-failure',
+  },
   sendTimeout: {
     status: 504,
     flag: 'UST',

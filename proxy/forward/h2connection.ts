@@ -303,8 +303,8 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     stream.peer?.lost(this.session.isOver ? this.#failure : failureOf(code));
   }
 
-  broken(stream: Stream<H2Stream>, code: number): void {
-    this.reset(stream, code);
+  broken(stream: Stream<H2Stream>): void {
+    stream.peer?.lost(failures.malformed);
   }
 
   /** Nobody asks a client for anything. */
@@ -358,5 +358,5 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
 
 function failureOf(code: number): Failure {
   if (code === errorCodes.refusedStream) return failures.unprocessed;
-  return code === errorCodes.protocolError ? failures.malformed : failures.streamReset;
+  return code === errorCodes.protocolError ? failures.disliked : failures.streamReset;
 }

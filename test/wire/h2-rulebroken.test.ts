@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { constants } from 'node:http2';
 import { after, test } from 'node:test';
 import { frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
+import { H2Backend, type H2Request, h2Answer } from '../kit/h2backend.ts';
 import { SessionEnd } from '../kit/h2pair.ts';
-import { get, RawClient } from '../kit/rawclient.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { plainTable, row } from '../kit/rows.ts';
 import { SessionBackend } from '../kit/sessionbackend.ts';
 import { waitUntil } from '../kit/wait.ts';
@@ -48,4 +50,26 @@ test('who shares a connection with an answer that ends it is asked for again, un
     gateway.records.map(({ target, status, flag, tries }) => `${target} ${status} ${flag} ${tries}`).sort(),
     ['/guilty 200 - 2', '/innocent 200 - 2', '/post 502 UPE 1'],
   );
+});
+
+test('a stream that the backend resets is told as reset, whatever the backend finds fault with; an answer that breaks a rule as that', async () => {
+  const backend = await H2Backend.start();
+  const gateway = await testGateway([
+    ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
+    row('backend', { id: 'b', protocol: 'h2c' }),
+    row('route', { id: 'r', retry: { attempts: 1, on: [], canRepeatUnsafe: false, withinMs: 0 } }),
+  ]);
+  opened.push(backend, gateway);
+  const { NGHTTP2_PROTOCOL_ERROR, NGHTTP2_INTERNAL_ERROR } = constants;
+  const ends: readonly [string, (request: H2Request) => void][] = [
+    ['UC', ({ stream }) => stream.close(NGHTTP2_PROTOCOL_ERROR)],
+    ['UC', ({ stream }) => stream.close(NGHTTP2_INTERNAL_ERROR)],
+    ['UPE', ({ stream }) => h2Answer(stream, 'four', { 'content-length': 2 })],
+  ];
+  for (const [nth, [flag, end]] of ends.entries()) {
+    backend.onEnd = end;
+    await exchange({ port: gateway.port }, get('/', 'gw.test')).catch(() => undefined);
+    await waitUntil(() => gateway.records.length > nth, 'the record');
+    assert.equal(gateway.records[nth]?.flag, flag);
+  }
 });
