@@ -1,6 +1,6 @@
 import type { Server } from 'node:net';
 import type { SecureContext, TLSSocket } from 'node:tls';
-import { acceptMore } from './acceptqueue.ts';
+import { acceptMore, waitingToBeAccepted } from './acceptqueue.ts';
 import { limitUnsent } from './unsent.ts';
 
 /**
@@ -200,13 +200,34 @@ export function takeAccepted(server: Server, accepted: (handle: TcpHandle) => vo
     if (status !== 0 || handle === undefined) return;
     accepted(handle);
     for (let count = perTurn(); count > 1; count--) {
-      const descriptor = acceptMore(listening.fd);
-      if (descriptor < 0) return;
-      const another = newTcp();
-      another.open(descriptor);
+      const another = takeOne(listening);
+      if (another === null) return;
       accepted(another);
     }
   };
+}
+
+/**
+ * Has a listening server hand over all that wait now. With its last descriptor a socket resets them, though they are connected and
+ * may have sent a request.
+ */
+export function takeWaiting(server: Server): void {
+  const listening = (server as unknown as { readonly _handle: ListeningHandle | null })._handle;
+  if (listening === null) return;
+  for (let count = waitingToBeAccepted([listening.fd]); count > 0; count--) {
+    const handle = takeOne(listening);
+    if (handle === null) return;
+    listening.onconnection(0, handle);
+  }
+}
+
+/** @returns null: nobody waits */
+function takeOne(listening: ListeningHandle): TcpHandle | null {
+  const descriptor = acceptMore(listening.fd);
+  if (descriptor < 0) return null;
+  const handle = newTcp();
+  handle.open(descriptor);
+  return handle;
 }
 
 interface ListeningHandle {

@@ -107,6 +107,23 @@ test('a request that is on its way when the gateway begins to end is answered, o
   await drained;
 });
 
+test('so are those of clients who wait to be accepted', async () => {
+  const recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]));
+  opened.push(recorder);
+  const opening = Array.from({ length: 8 }, () => RawClient.open(gateway));
+  // The kernel connects them in the tick that is next; the gateway, which lives on the same loop, sees none before a turn.
+  await new Promise((resolve) => process.nextTick(resolve));
+  assert.equal(gateway.gateway.counts().connections, 0);
+  const drained = gateway.gateway.drain(5_000);
+  for (const client of await Promise.all(opening)) {
+    client.send(get('/', 'gw.test'));
+    assert.equal((await client.response(0)).status, 200);
+    client.destroy();
+  }
+  await drained;
+});
+
 test('so is one that comes behind an answer whose head has not told of the end', async () => {
   let begun: Socket | undefined;
   const recorder = await Recorder.start({
