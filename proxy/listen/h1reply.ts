@@ -106,7 +106,8 @@ export abstract class H1Reply {
         ? 'Connection: keep-alive\r\n'
         : '';
     const text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines}${connection}${length}\r\n`;
-    const hasBody = exchange.method !== 'HEAD' && status !== 204 && status !== 304 && bytes > 0;
+    // Of a head that cannot be read no more than that may be known.
+    const hasBody = exchange.line.method !== 'HEAD' && status !== 204 && status !== 304 && bytes > 0;
     this.link.write(Buffer.from(hasBody ? text + body : text));
     exchange.bytesSent += text.length + (hasBody ? bytes : 0);
   }

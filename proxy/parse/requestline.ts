@@ -13,6 +13,7 @@ export { needsMore, tooManyFields };
 
 /** The first line of a request head: where it is, and what it says. Fields are in `head`. */
 export class RequestLine {
+  /** Also of a head that is refused for what follows it; '' where it is not read. */
   method = '';
   /** Offsets of the target in the head's text. */
   targetStart = 0;
@@ -35,6 +36,7 @@ export function parseRequestHead(
   end: number,
   limits: Limits,
 ): number {
+  line.method = '';
   let base = start;
   if (buffer[base] === 0x0d) {
     if (end - base < 2) return needsMore;

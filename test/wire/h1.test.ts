@@ -55,3 +55,19 @@ test('what cannot be read is told with no version of the request before it', asy
     ['503 HTTP/2.0', '400 HTTP/1.1'],
   );
 });
+
+test('HEAD gets no body either where the rest of its head cannot be read', async () => {
+  const gateway = await testGateway(plainTable([]));
+  opened.push(gateway);
+  const refused = async (request: string, method: string) => {
+    const client = await RawClient.open({ port: gateway.port });
+    opened.push({ stop: () => client.destroy() });
+    client.send(request);
+    await client.closed();
+    return await client.response(0, [method]);
+  };
+  const { status, body } = await refused('HEAD / HTTP/1.1\r\nHost: gw.test\r\nX Y: 1\r\n\r\n', 'HEAD');
+  assert.deepEqual([status, body.length], [400, 0]);
+  // Nothing of it is left for who comes next.
+  assert.notEqual((await refused('nonsense\r\n\r\n', '')).body.length, 0);
+});
