@@ -226,6 +226,8 @@ export class TlsLink extends HandleLink {
 
   #goOn(serverName: string): void {
     this.resume();
+    // Nobody has been told of a reset meanwhile, and what follows costs ten times as much as to ask.
+    if (!this.isDestroyed && this.peerName.address === undefined) this.failed('ECONNRESET');
     const context = this.isDestroyed ? undefined : this.#owner?.contextFor(serverName);
     if (context === undefined) {
       this.destroy();
