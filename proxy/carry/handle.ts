@@ -1,6 +1,6 @@
 import type { Server } from 'node:net';
 import type { SecureContext, TLSSocket } from 'node:tls';
-import { acceptMore, waitingToBeAccepted } from './acceptqueue.ts';
+import { acceptMore } from './acceptqueue.ts';
 import { limitUnsent } from './unsent.ts';
 
 /**
@@ -208,18 +208,23 @@ export function takeAccepted(server: Server, accepted: (handle: TcpHandle) => vo
 }
 
 /**
- * Has a listening server hand over all that wait now. With its last descriptor a socket resets them, though they are connected and
- * may have sent a request.
+ * Closes a listening server, which hands over those who wait still. With its last descriptor a socket resets them, though they are
+ * connected and may have sent a request. What is made of each takes time in which others would come, and so it is made afterwards.
  */
-export function takeWaiting(server: Server): void {
+export function closeEmpty(server: Server): void {
   const listening = (server as unknown as { readonly _handle: ListeningHandle | null })._handle;
-  if (listening === null) return;
-  for (let count = waitingToBeAccepted([listening.fd]); count > 0; count--) {
+  const handles: TcpHandle[] = [];
+  while (listening !== null && handles.length < mostAtTheEnd) {
     const handle = takeOne(listening);
-    if (handle === null) return;
-    listening.onconnection(0, handle);
+    if (handle === null) break;
+    handles.push(handle);
   }
+  server.close();
+  for (const handle of handles) listening?.onconnection(0, handle);
 }
+
+/** No queue is longer (Doors). */
+const mostAtTheEnd = 4_096;
 
 /** @returns null: nobody waits */
 function takeOne(listening: ListeningHandle): TcpHandle | null {

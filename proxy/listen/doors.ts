@@ -1,6 +1,6 @@
 import type { AddressInfo, Server } from 'node:net';
 import type { Listener } from '#table/listener.ts';
-import { takeWaiting } from '../carry/handle.ts';
+import { closeEmpty } from '../carry/handle.ts';
 import { talkers } from '../carry/talkers.ts';
 import type { Engine } from '../forward/engine.ts';
 import type { ClientTrust } from './clienttrust.ts';
@@ -142,10 +142,7 @@ export class Doors {
 
   close(id: string): void {
     const open = this.#doorsById.get(id);
-    for (const server of open?.servers ?? []) {
-      takeWaiting(server);
-      server.close();
-    }
+    for (const server of open?.servers ?? []) closeEmpty(server);
     for (const datagrams of open?.datagrams ?? []) datagrams.close();
     this.#doorsById.delete(id);
     this.#connections.forEach((connection) => {
