@@ -140,7 +140,8 @@ export function attemptFailed(engine: Engine, exchange: Exchange, upstream: Upst
   const { result, retriedAs } = failure;
   if (exchange.isResponseStarted) {
     endAttempt(exchange, result);
-    breakOff(engine, exchange, failure);
+    // Who has begun to answer has not turned the request away, whatever it says now.
+    breakOff(engine, exchange, failure.flag === 'UF' ? failures.streamReset : failure);
     return;
   }
   if (failure === failures.noRoom) exchange.overflow = 'connections';

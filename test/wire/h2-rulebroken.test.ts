@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { constants } from 'node:http2';
 import { after, test } from 'node:test';
-import { frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
+import { errorCodes, frameFlags, frameTypes } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Backend, type H2Request, h2Answer } from '../kit/h2backend.ts';
 import { SessionEnd } from '../kit/h2pair.ts';
@@ -71,5 +71,28 @@ test('a stream that the backend resets is told as reset, whatever the backend fi
     await exchange({ port: gateway.port }, get('/', 'gw.test')).catch(() => undefined);
     await waitUntil(() => gateway.records.length > nth, 'the record');
     assert.equal(gateway.records[nth]?.flag, flag);
+  }
+});
+
+test('a backend that says in the middle of its answer that it has not looked at the request is told as one that closed', async () => {
+  const backend = await SessionBackend.start(() => {
+    const end = new SessionEnd('server');
+    end.onHeaders = (stream) => {
+      end.session.respond(stream, 200, 'Content-Length: 9\r\n', false);
+      if (stream.id === 1) end.session.reset(stream, errorCodes.refusedStream);
+      else end.session.sender.goAway(1, errorCodes.noError, '');
+    };
+    return end;
+  });
+  const gateway = await testGateway([
+    ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
+    row('backend', { id: 'b', protocol: 'h2c' }),
+  ]);
+  opened.push(backend, gateway);
+  for (const nth of [0, 1]) {
+    await exchange({ port: gateway.port }, get('/', 'gw.test')).catch(() => undefined);
+    await waitUntil(() => gateway.records.length > nth, 'the record');
+    const { flag, tries } = gateway.records[nth] ?? {};
+    assert.deepEqual([flag, tries], ['UC', 1]);
   }
 });
