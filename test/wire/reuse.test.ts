@@ -6,7 +6,7 @@ import { H2Backend, h2Answer } from '../kit/h2backend.ts';
 import { Load } from '../kit/load.ts';
 import { everythingTo } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
-import { answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
+import { answer, answerBytes, type RecordedRequest, Recorder } from '../kit/recorder.ts';
 import { endpointsRow, plainTable, row } from '../kit/rows.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { waitUntil } from '../kit/wait.ts';
@@ -139,5 +139,28 @@ for (const protocol of ['http', 'h2c'] as const) {
     for (const [nth] of clients.entries()) await answerTo(nth + 1);
     for (const client of clients) assert.equal((await client.response()).status, 200);
     await waitUntil(() => h1.connections.every(({ isEnded }) => isEnded) && h2.openSessions.length === 0, 'the end');
+  });
+}
+
+for (const [status, framing, late] of [
+  [204, 'Content-Length: 39', 'HTTP/1.1 200 X\r\nContent-Length: 4\r\n\r\nevil'],
+  [204, 'Transfer-Encoding: chunked', '0\r\n\r\n'],
+  [304, 'Transfer-Encoding: chunked', '0\r\n\r\n'],
+] as const) {
+  test(`the body that ${status} with ${framing} must not have is no answer to the next request, however late it comes`, async () => {
+    const recorder = await Recorder.start({ onRequest: () => undefined });
+    const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]));
+    const client = await RawClient.open({ port: gateway.port });
+    opened.push(recorder, gateway, { stop: async () => client.destroy() });
+    client.send(get('/first', 'a'));
+    const first = await recorder.request(0);
+    answerBytes(first, `HTTP/1.1 ${status} X\r\n${framing}\r\n\r\n`);
+    assert.equal((await client.response()).status, status);
+    client.send(get('/second', 'a'));
+    const second = await recorder.request(1);
+    answerBytes(first, late);
+    answer(second, 'its own');
+    assert.equal((await client.response(1)).body.toString(), 'its own');
+    assert.notEqual(second.connection, first.connection);
   });
 }
