@@ -80,7 +80,7 @@ export function goElsewhere(exchange: Exchange): EndpointState | null {
   pick.endpoint.started();
   exchange.endpoint = pick.endpoint;
   exchange.upstreamHost = pick.endpoint.key;
-  exchange.setCookie = pick.setCookie ?? exchange.setCookie;
+  exchange.setCookie = pick.setCookie;
   return pick.endpoint;
 }
 
@@ -201,7 +201,7 @@ function tryAgain(
   exchange.upstream = null;
   upstream?.destroy();
   endAttempt(exchange, result);
-  exchange.setCookie = pick.setCookie ?? exchange.setCookie;
+  exchange.setCookie = pick.setCookie;
   if (sendTo(engine, exchange, pick.endpoint) && exchange.isHeadPending) flushRequest(exchange);
   return true;
 }
