@@ -106,7 +106,7 @@ export const trafficFamilies = {
   },
   sluice_route_rejections_total: {
     type: 'counter',
-    help: 'Requests of a route that a limit of their backend turned away.',
+    help: 'Requests of a route, and retries, that a limit of their backend turned away.',
     labels: routeLabels,
   },
   sluice_flows_total: {
