@@ -92,8 +92,6 @@ export async function runStandalone(settings: StandaloneSettings): Promise<void>
       }),
     );
   await ended;
-  process.once('SIGINT', () => process.exit(1));
-  process.once('SIGTERM', () => process.exit(1));
   await edge?.stop();
   await fleet.stop();
   // Until then what comes in goes where the manifests say.

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { endSignal } from '#kit/endsignal.ts';
 import type { Log } from '#kit/log.ts';
 import { reasonOf } from '#kit/reason.ts';
 import { planContract } from '#table/plan.ts';
@@ -54,7 +55,7 @@ export async function runController(settings: Settings): Promise<void> {
   const identity = `${hostname()}_${randomUUID().slice(0, 8)}`;
   const log = openLog(settings.logLevel, { controller: identity });
   requireSense(settings);
-  const ended = endSignal();
+  const ended = untilEnd();
   const cluster = await openCluster({
     kubeconfig: settings.kubeconfig ?? undefined,
     context: settings.context ?? undefined,
@@ -288,16 +289,10 @@ async function untilDone<T>(log: Log, ended: AbortSignal, attempt: () => Promise
   return null;
 }
 
-function endSignal(): AbortSignal {
+/** Also at SIGHUP, of a terminal that is closed: its shell sends it, and then the kernel, too. */
+function untilEnd(): AbortSignal {
   const ending = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
-      process.once(signal, () => process.exit(1));
-      ending.abort();
-    });
-  }
-  // Of a terminal that is closed: its shell sends it, and then the kernel, too.
-  process.on('SIGHUP', () => ending.abort());
+  void endSignal('SIGHUP').then(() => ending.abort());
   return ending.signal;
 }
 

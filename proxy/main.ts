@@ -281,7 +281,6 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
   for (const signal of ['SIGUSR2', 'SIGHUP'] as const) process.on(signal, () => fleet.reopenLogs());
   const signal = await endSignal();
   log.info({ signal }, 'draining');
-  process.once(signal, () => process.exit(1));
   await fleet.stop();
   await stream.stop();
   log.info({}, 'stopped');

@@ -43,7 +43,6 @@ export async function runEdge(options: EdgeProcessOptions): Promise<void> {
   // The last is that of a terminal that was closed.
   const signal = await endSignal('SIGHUP');
   log.info({ signal }, 'stopping');
-  for (const again of ['SIGTERM', 'SIGINT'] as const) process.once(again, () => process.exit(1));
   await stream.stop();
   await edge.stop();
   log.info({}, 'stopped; the rules stay in force');
