@@ -20,10 +20,11 @@ for (const [first, ...more] of [
   ['SIGINT', 'SIGTERM'],
   ['SIGHUP', 'SIGHUP', 'SIGINT'],
 ] as const) {
-  test(`${first} begins the end, and ${more.join(', then ')} is somebody who cannot wait for it`, async () => {
+  test(`${first} begins the end, and ${more.join(', then ')} is somebody who cannot wait for it`, async (t) => {
     const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
+    t.after(() => child.kill('SIGKILL'));
     const told = child.stdout[Symbol.asyncIterator]();
     let printed = '';
     const awaitWord = async (word: string) => {
