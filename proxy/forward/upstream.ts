@@ -56,6 +56,8 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
   idleUntilMs = 0;
   readonly #engine: Engine;
   #phase = phaseConnecting;
+  /** An interim answer has said that nothing may follow what is under way. */
+  #isLast = false;
   #held: Held | null = null;
   readonly #body = new BodyReader();
   readonly #clock = new TryClock();
@@ -179,6 +181,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
       if (line.status === 101) return this.#switch(exchange, after);
       if (++exchange.interims > mostInterims) return this.#malformed(exchange);
       this.#restartClock(clock.nowMs);
+      if (!line.isKeepAlive) this.#isLast = true;
       exchange.client?.writeInterim(exchange, line, head);
       return after;
     }
@@ -226,7 +229,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     this.#dropChunk(exchange.client);
     // A request that is still being sent would run into the next one.
     const mayStay = this.line.isKeepAlive && !hasMore && exchange.isRequestComplete && !this.#clock.isPaused;
-    const isClean = mayStay && this.link.unsentBytes === 0 && this.line.bodyKind !== bodyUntilClose;
+    const isClean = mayStay && !this.#isLast && this.link.unsentBytes === 0 && this.line.bodyKind !== bodyUntilClose;
     if (isClean) {
       this.#phase = phaseIdle;
       this.pool.release(this, this.line.keepAliveMs);

@@ -101,7 +101,7 @@ export function interpretResponse(line: ResponseLine, head: Head, isHead: boolea
   if (lengths > 1 || (lengths === 1 && line.contentLength < 0)) return false;
   if (codings > 1 || (codings === 1 && (lengths > 0 || line.minor === 0))) return false;
   // A body that there must not be (RFC 9110 §8.6, RFC 9112 §6.1) may come later, and would be the answer to the next request.
-  if (line.status === 204 && (codings === 1 || line.contentLength > 0)) line.isKeepAlive = false;
+  if ((line.status < 200 || line.status === 204) && (codings === 1 || line.contentLength > 0)) line.isKeepAlive = false;
   // That it would have been chunked is allowed, and what sends it mostly sends the last chunk, too.
   if (line.status === 304 && codings === 1) line.isKeepAlive = false;
   if (isHead || line.status < 200 || line.status === 204 || line.status === 304) line.bodyKind = bodyNone;

@@ -164,3 +164,19 @@ for (const [status, framing, late] of [
     assert.notEqual(second.connection, first.connection);
   });
 }
+
+test('nor is what follows the answer that was read out of the body of a 103', async () => {
+  const recorder = await Recorder.start({ onRequest: () => undefined });
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]));
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push(recorder, gateway, { stop: async () => client.destroy() });
+  client.send(get('/first', 'a'));
+  const first = await recorder.request(0);
+  answerBytes(first, `HTTP/1.1 103 X\r\nContent-Length: 39\r\n\r\nHTTP/1.1 200 X\r\nContent-Length: 4\r\n\r\nevil`);
+  assert.equal((await client.response()).status, 200);
+  client.send(get('/second', 'a'));
+  const second = await recorder.request(1);
+  answer(first, 'of the first');
+  answer(second, 'its own');
+  assert.equal((await client.response(1)).body.toString(), 'its own');
+});
