@@ -77,7 +77,7 @@ export const outlierFamily = {
     badValue,
     syntax: secondsSyntax,
     default: '60',
-    help: 'Seconds that no ejection lasts longer than. One for want of a connection lasts two at most, and a good probe ends any.',
+    help: 'Seconds that no ejection lasts longer than. One for want of a connection lasts two at most, and a probe that finds the endpoint well again ends any.',
     parse: parseTimeoutMs,
   } satisfies Annotation<number>,
   'outlier-max-ejection-percent': {
