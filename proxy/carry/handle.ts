@@ -67,7 +67,7 @@ export interface TlsHandle extends StreamHandle {
   onnewsession: () => void;
   onclienthello: () => void;
   onkeylog: () => void;
-  sni_context: object;
+  sni_context: object | undefined;
   /** Has every connection of the context told of its secrets (`onkeylog`), those of KeyUpdate included. */
   enableKeylogCallback(): void;
   enableCertCb(): void;

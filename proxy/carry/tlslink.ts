@@ -235,6 +235,8 @@ export class TlsLink extends HandleLink {
     }
     if (context !== this.#terms.context) this.#tls.sni_context = context.context as object;
     this.#tls.certCbDone();
+    // With a second ClientHello (RFC 8446 §4.1.2) Node would go over to the whole context, in which nobody chooses a protocol.
+    this.#tls.sni_context = undefined;
   }
 
   handshakeEnded(): void {

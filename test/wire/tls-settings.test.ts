@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import { after, before, test } from 'node:test';
 import { type ConnectionOptions, connect } from 'node:tls';
-import { everythingTo, ingress, type Manifest } from '../kit/manifests.ts';
+import { certificateFor } from '../kit/certificate.ts';
+import { everythingTo, ingress, type Manifest, tlsSecret } from '../kit/manifests.ts';
 import { exchange } from '../kit/rawclient.ts';
 import { Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
@@ -81,6 +82,28 @@ test('HTTP/2 is spoken by ALPN and in the clear, within bounds, unless the Confi
   } finally {
     session.destroy();
   }
+});
+
+test('a client that is asked for a share of another group has HTTP/2, too, on a host with a certificate of its own', async () => {
+  const own = ingress({ name: 'own', host: 'own.test', paths: { '/': 'recorder' }, tlsSecret: 'own' });
+  const secret = tlsSecret('own', await certificateFor(['own.test']));
+  await sluice.apply([...config({ 'ssl-ecdh-curve': 'prime256v1' }), own, secret]);
+  const target = { port: sluice.httpsPort, host: '127.0.0.1', servername: 'own.test', rejectUnauthorized: false };
+  for (const [offered, chosen] of [
+    [['h2', 'http/1.1'], 'h2'],
+    [['http/1.1'], 'http/1.1'],
+  ] as const) {
+    // Its first ClientHello has shares of X25519 and of X25519MLKEM768 alone.
+    const socket = connect({ ...target, ALPNProtocols: [...offered] });
+    await within(once(socket, 'secureConnect'), 'the handshake');
+    const group = socket.getEphemeralKeyInfo() as { name?: string } | null;
+    assert.deepEqual([socket.alpnProtocol, group?.name], [chosen, 'prime256v1']);
+    socket.destroy();
+  }
+  await assert.rejects(
+    once(connect({ ...target, ALPNProtocols: ['spdy/1'] }), 'secureConnect'),
+    /alpn|protocol|closed/i,
+  );
 });
 
 test('a host may have suites of its own', async () => {
