@@ -86,7 +86,7 @@ function typesKey(name: string): ConfigKey<string[]> {
       const types = value.toLowerCase().split(/\s+/).filter(Boolean);
       const isGood =
         types.length > 0 &&
-        types.every((type) => type === '*' || /^[a-z0-9!#$&^_.+-]+\/[a-z0-9!#$&^_.+*-]+$/.test(type));
+        types.every((type) => type === '*' || /^[a-z0-9!#$&^_.+-]+\/(?:\*|[a-z0-9!#$&^_.+-]+)$/.test(type));
       return isGood ? [...new Set(['text/html', ...types])] : undefined;
     },
   };

@@ -1,6 +1,9 @@
 import { booleanSyntax, parseBoolean, parseInteger } from '../annotations/values.ts';
 import type { ConfigKey, KeyFamily } from './key.ts';
 
+/** Another of these keys may go before the flag all the same, and then the default of this one holds. */
+const whenBad = { value: undefined, effect: 'it is as if the key were not there' } as const;
+
 /** Strict-Transport-Security of TLS responses. */
 export const hstsKeys = {
   hsts: {
@@ -19,6 +22,7 @@ export const hstsKeys = {
       const seconds = parseInteger(value);
       return seconds === undefined || seconds < 0 ? undefined : seconds;
     },
+    whenBad,
   } satisfies ConfigKey<number>,
   'hsts-include-subdomains': {
     syntax: booleanSyntax,
@@ -26,6 +30,7 @@ export const hstsKeys = {
     flag: '--hsts',
     help: 'Whether it holds for all names below the host, too.',
     parse: parseBoolean,
+    whenBad,
   } satisfies ConfigKey<boolean>,
   'hsts-preload': {
     syntax: booleanSyntax,
@@ -33,5 +38,6 @@ export const hstsKeys = {
     flag: '--hsts',
     help: 'Consent to the lists that browsers are delivered with.',
     parse: parseBoolean,
+    whenBad,
   } satisfies ConfigKey<boolean>,
 } as const satisfies KeyFamily;

@@ -9,8 +9,8 @@ export interface ConfigKey<T> {
   help: string;
   /** Pure; undefined: a bad value. */
   parse(value: string): T | undefined;
-  /** Set where the default in the place of a bad value would open what the key is there to close. */
-  whenBad?: { value: T; effect: string };
+  /** Set where neither flag nor default holds in the place of a bad value, as where it would open what the key is there to close. */
+  whenBad?: { value: T | undefined; effect: string };
 }
 
 export type KeyFamily = Readonly<Record<string, ConfigKey<unknown>>>;

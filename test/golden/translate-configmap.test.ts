@@ -116,6 +116,24 @@ test('what nobody honours yet and what protects closes the gateway', () => {
   }
 });
 
+test('a media type with half a wildcard, which is nobody’s, is refused', () => {
+  for (const key of ['gzip-types', 'brotli-types']) {
+    const on = { [key === 'gzip-types' ? 'use-gzip' : 'enable-brotli']: 'true' };
+    for (const types of ['application/x-*', 'text/css application/*json', 'app*/json', '*/*'])
+      assert.deepEqual(codes({ ...on, [key]: types }), ['ConfigKeyInvalid'], types);
+    for (const types of ['*', 'application/*', 'text/css application/vnd.api+json'])
+      assert.deepEqual(codes({ ...on, [key]: types }), [], types);
+  }
+});
+
+test('of a bad hsts key that is sent without it is not said that --hsts holds', () => {
+  for (const key of ['hsts-max-age', 'hsts-include-subdomains', 'hsts-preload']) {
+    const { settings, problems } = read({ hsts: 'true', [key]: '1 year' });
+    assert.equal(settings.hsts, true);
+    assert.match(problems[0]?.message ?? '', /; it is as if the key were not there\.$/);
+  }
+});
+
 test('keys that do nothing, or less than they say, are told', () => {
   assert.deepEqual(codes({ 'proxy-real-ip-cidr': '10.0.0.0/8' }), ['ConfigKeyWithoutEffect']);
   assert.deepEqual(codes({ 'proxy-real-ip-cidr': '10.0.0.0/8', 'use-forwarded-headers': 'true' }), []);
