@@ -69,7 +69,10 @@ export function readAnnotations(source: Source, annotations: Readonly<Record<str
         problems.push(problem('AnnotationClosesHost', at, { annotation: key, fault }));
       } else {
         problems.push(
-          problem('AnnotationInvalid', at, { ...values, effect: `the default holds (${annotation.default})` }),
+          problem('AnnotationInvalid', at, {
+            ...values,
+            effect: `it is as if it were not there (default: ${annotation.default})`,
+          }),
         );
       }
       continue;

@@ -63,4 +63,13 @@ describe('the ConfigMap of --configmap', () => {
     await sluice.apply(everythingTo(backend.port));
     assert.equal(await post(2000), '200 127.0.0.1');
   });
+
+  test('holds where an annotation has a bad value, and of the default is not said that it does', async () => {
+    const [ingressClass, all, ...others] = everythingTo(backend.port) as [Manifest, Manifest, ...Manifest[]];
+    all.metadata.annotations = { 'sluice.dev/proxy-body-size': '1 MB' };
+    await sluice.apply([ingressClass, all, ...others, configMap({ 'proxy-body-size': '1k' })]);
+    assert.equal(await post(2000), '413');
+    const [problem] = JSON.parse(await sluice.admin('/problems')) as { message: string }[];
+    assert.match(problem?.message ?? '', /"1 MB" is not .*; it is as if it were not there \(default: 1m\)\.$/);
+  });
 });
