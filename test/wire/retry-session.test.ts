@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { cookieAffinity } from '../golden/selecting.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
 import { type Answer, answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
@@ -17,19 +18,7 @@ async function backend(onRequest: Answer): Promise<Recorder> {
   return recorder;
 }
 
-const affinity = {
-  type: 'cookie',
-  name: 'home',
-  mode: 'persistent',
-  path: null,
-  domain: null,
-  maxAgeSeconds: null,
-  expiresSeconds: null,
-  sameSite: null,
-  secure: null,
-  conditionalSameSiteNone: false,
-  changeOnFailure: false,
-} as const;
+const affinity = { ...cookieAffinity, name: 'home' } as const;
 
 test('a session whose endpoint is back when another has failed stays there, and is given no cookie of the other', async () => {
   const home = await backend((request) => answer(request, 'home'));

@@ -142,18 +142,23 @@ for (const protocol of ['http', 'h2c'] as const) {
   });
 }
 
+/** A client whose first request has come to its backend, which is to answer it. */
+async function firstAsked() {
+  const recorder = await Recorder.start({ onRequest: () => undefined });
+  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]));
+  const client = await RawClient.open({ port: gateway.port });
+  opened.push(recorder, gateway, { stop: async () => client.destroy() });
+  client.send(get('/first', 'a'));
+  return { recorder, client, first: await recorder.request(0) };
+}
+
 for (const [status, framing, late] of [
   [204, 'Content-Length: 39', 'HTTP/1.1 200 X\r\nContent-Length: 4\r\n\r\nevil'],
   [204, 'Transfer-Encoding: chunked', '0\r\n\r\n'],
   [304, 'Transfer-Encoding: chunked', '0\r\n\r\n'],
 ] as const) {
   test(`the body that ${status} with ${framing} must not have is no answer to the next request, however late it comes`, async () => {
-    const recorder = await Recorder.start({ onRequest: () => undefined });
-    const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]));
-    const client = await RawClient.open({ port: gateway.port });
-    opened.push(recorder, gateway, { stop: async () => client.destroy() });
-    client.send(get('/first', 'a'));
-    const first = await recorder.request(0);
+    const { recorder, client, first } = await firstAsked();
     answerBytes(first, `HTTP/1.1 ${status} X\r\n${framing}\r\n\r\n`);
     assert.equal((await client.response()).status, status);
     client.send(get('/second', 'a'));
@@ -166,12 +171,7 @@ for (const [status, framing, late] of [
 }
 
 test('nor is what follows the answer that was read out of the body of a 103', async () => {
-  const recorder = await Recorder.start({ onRequest: () => undefined });
-  const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]));
-  const client = await RawClient.open({ port: gateway.port });
-  opened.push(recorder, gateway, { stop: async () => client.destroy() });
-  client.send(get('/first', 'a'));
-  const first = await recorder.request(0);
+  const { recorder, client, first } = await firstAsked();
   answerBytes(first, `HTTP/1.1 103 X\r\nContent-Length: 39\r\n\r\nHTTP/1.1 200 X\r\nContent-Length: 4\r\n\r\nevil`);
   assert.equal((await client.response()).status, 200);
   client.send(get('/second', 'a'));
