@@ -82,9 +82,8 @@ export class Gateway implements Engine {
       const parent = exchange.header('traceparent');
       exchange.trace = traceContextOf(peer.door.tracing, route?.filters.tracing ?? null, parent, peer.isTrusted);
     }
-    if (exchange.isTls && refuseUnproven(this, exchange, host)) return;
+    if (exchange.isTls && (refusePassedThrough(this, exchange) || refuseUnproven(this, exchange, host))) return;
     if (route === null) {
-      if (exchange.isTls && refusePassedThrough(this, exchange)) return;
       answer(this, exchange, 404, 'NR', 'No route matches this host and path.');
       return;
     }

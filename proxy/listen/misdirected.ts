@@ -18,9 +18,14 @@ export function refuseMisdirected(engine: Engine, exchange: Exchange, refusal: R
   refuse(engine, exchange, refusal);
 }
 
-/** A host that is passed through, asked for on a connection of another one, or of the time before it was. */
+/**
+ * A host that is passed through, asked for on a connection of another one, or of the time before it was. No wider host
+ * answers in its name: where one certificate is for both, clients ask for both on one connection (RFC 9113 §9.1.1).
+ */
 export function refusePassedThrough(engine: Engine, exchange: Exchange): boolean {
-  if (engine.tables.matchL4(exchange.listenerId, exchange.hostname) === null) return false;
+  const { tables } = engine;
+  if (!tables.hasServerNames(exchange.listenerId)) return false;
+  if (tables.matchL4(exchange.listenerId, exchange.hostname) === null) return false;
   refuseMisdirected(engine, exchange, refusals.passedThrough);
   return true;
 }

@@ -2,23 +2,29 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { frameTypes } from '../../proxy/frame/codes.ts';
 import { H2Client } from '../kit/h2client.ts';
-import { ingress, ingressClass, service } from '../kit/manifests.ts';
-import { get, RawClient } from '../kit/rawclient.ts';
+import { ingress, ingressClass, type Manifest, service } from '../kit/manifests.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { waitUntil } from '../kit/wait.ts';
 
 let recorder: Recorder;
-let sluice: Standalone;
+const started: Standalone[] = [];
 
 before(async () => {
   recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
 });
 
 after(async () => {
-  await sluice?.stop();
+  for (const sluice of started) await sluice.stop();
   await recorder?.stop();
 });
+
+async function start(manifests: Manifest[]): Promise<Standalone> {
+  const sluice = await Standalone.start({ manifests });
+  started.push(sluice);
+  return sluice;
+}
 
 const isToldToGo = (client: H2Client) => client.frames.some(({ type }) => type === frameTypes.goaway);
 
@@ -30,7 +36,7 @@ test('a host that is passed through from now on is not lost to who has a connect
     ingress({ name: 'term', host: 'term.test', paths: { '/': 'recorder' }, tlsSecret: 'none' }),
     ingress({ name: 'raw', host: 'raw.test', paths: { '/': 'recorder' }, tlsSecret: 'none', annotations }),
   ];
-  sluice = await Standalone.start({ manifests: manifests({}) });
+  const sluice = await start(manifests({}));
   const { httpsPort: port } = sluice;
   const opened = (servername: string) => RawClient.open({ port, tls: { servername } });
   const [own, other] = [await opened('raw.test'), await opened('term.test')];
@@ -61,4 +67,36 @@ test('a host that is passed through from now on is not lost to who has a connect
   await waitUntil(() => otherH2.answer(5).isEnded, 'the answer');
   assert.deepEqual([otherH2.answer(5).statuses, isToldToGo(otherH2)], [[200], false]);
   for (const { client } of h2) client.destroy();
+});
+
+test('a wider host answers nothing in the name of one that is passed through', async () => {
+  const to = (name: string, host: string, annotations = {}) =>
+    ingress({ name, host, paths: { '/': 'recorder' }, tlsSecret: 'none', annotations });
+  const { httpsPort: port } = await start([
+    ingressClass(),
+    ...service('recorder', [recorder.port]),
+    to('wide', '*.test'),
+    to('raw', 'raw.test', { 'ssl-passthrough': 'true' }),
+    to('below', '*.wide.test', { 'ssl-passthrough': 'true' }),
+    to('term', 'term.wide.test'),
+  ]);
+  for (const servername of ['term.test', '']) {
+    for (const [host, status] of [
+      ['term.test', 200],
+      ['RAW.test.', 421],
+      ['any.wide.test', 421],
+      ['term.wide.test', 200],
+    ] as const) {
+      assert.equal((await exchange({ port, tls: { servername } }, get('/', host))).status, status, host);
+    }
+  }
+  const h2 = await H2Client.open({ port, tls: { servername: 'term.test' } });
+  h2.greet();
+  const ask = async (id: number, host: string) => {
+    h2.send(h2.headers(id, [':method: GET', ':scheme: https', `:authority: ${host}`, ':path: /']));
+    await waitUntil(() => h2.answer(id).isEnded, 'the answer');
+    return h2.answer(id).statuses;
+  };
+  assert.deepEqual([await ask(1, 'raw.test'), await ask(3, 'term.test')], [[421], [200]]);
+  h2.client.destroy();
 });
