@@ -47,6 +47,8 @@ function beginOn(exchange: Exchange, upstream: UpstreamSide): void {
   exchange.upstreamMs = -1;
   exchange.upstream = upstream;
   exchange.isHeadPending = true;
+  // They are counted for each backend that sends them: another is not to be blamed for those before it.
+  exchange.interims = 0;
   upstream.assign(exchange, nowMs);
   exchange.connectMs = upstream.isConnected ? 0 : -1;
   if (!upstream.isConnected) {

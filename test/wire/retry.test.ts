@@ -53,6 +53,24 @@ test('a status that the route names is tried on another endpoint, with the whole
   assert.ok(gateway.records.some(({ tries }) => tries === 2));
 });
 
+test('interim answers of the try before do not count against that which follows', async () => {
+  const interims = 'HTTP/1.1 102 Processing\r\n\r\n'.repeat(20);
+  const withInterims = (body: string, status: number): Answer => {
+    return (request) => {
+      answerBytes(request, interims);
+      answer(request, body, status);
+    };
+  };
+  const bad = await backend(withInterims('no', 503));
+  const good = await backend(withInterims('yes', 200));
+  const { client } = await rig([bad, good], { retry: onStatus });
+  for (let i = 0; i < 4; i++) {
+    client.send(get('/', 'a'));
+    assert.equal((await client.response(i)).status, 200);
+  }
+  assert.ok(bad.requests.length > 0, 'or the test would prove nothing');
+});
+
 for (const [what, fields] of Object.entries({
   'a hash': { balance: { algorithm: 'ring-hash', parts: [{ type: 'target' }], subsetSize: 0 } },
   'what is remembered of a client': { affinity: { type: 'client-ip', timeoutSeconds: 60 } },
