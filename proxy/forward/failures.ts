@@ -123,6 +123,15 @@ export const failures = {
     mayHaveRun: true,
     result: 'local-failure',
   },
+  // The usual mistake in a Service or an Ingress: the pods, or some of them, speak HTTP/1.1. No request has left.
+  notHttp2: {
+    status: 502,
+    flag: 'UPE',
+    sentence: 'The backend does not speak HTTP/2, which its Service or Ingress says that it does.',
+    retriedAs: 'connect',
+    mayHaveRun: false,
+    result: 'local-failure',
+  },
   // The answers of all who are on the connection end with it, whoever's was wrong: to them it was closed before they had one.
   ruleBroken: {
     status: 502,

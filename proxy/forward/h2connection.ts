@@ -67,7 +67,7 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   #silentSinceMs = Number.POSITIVE_INFINITY;
   readonly #connectMs: number;
   /** How the streams ended that end with the connection: it was no HTTP/2, or has broken it, unless #close says otherwise. */
-  #failure: Failure = failures.malformed;
+  #failure: Failure = failures.notHttp2;
 
   constructor(engine: Engine, pool: H2Pool, isTls: boolean, keeping: Keeping, nowMs: number, connectMs: number) {
     const { limits } = engine;

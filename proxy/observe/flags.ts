@@ -12,7 +12,7 @@ export const flagMeanings = {
   UF: 'no connection to the backend',
   UV: "the backend's certificate is not trusted",
   UC: 'the backend closed before or during its response, or reset a flow',
-  UPE: "the backend's response was malformed; or it speaks HTTP/2, and was asked for a WebSocket (501, no try)",
+  UPE: "the backend's response was malformed, or no HTTP/2 where that is to be spoken; or HTTP/2 is, and a WebSocket was asked for (501, no try)",
   UCT: 'no connection to the backend in time: proxy-connect-timeout',
   UST: 'the backend did not take the request in time: proxy-send-timeout',
   UT: 'the backend was silent for too long: proxy-read-timeout',

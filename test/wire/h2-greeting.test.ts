@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Client } from '../kit/h2client.ts';
@@ -63,6 +66,22 @@ test('a backend that accepts connections and says nothing is given the time for 
   opened.push(backend, silent, gateway);
   for (let i = 0; i < 4; i++) assert.equal((await exchange({ port: gateway.port }, post)).status, 200);
   assert.ok(silent.connections > 0);
+});
+
+test('of a backend that speaks HTTP/1.1 only, another is asked, even for a POST; where there is none, it is said what is wrong', async () => {
+  const backend = await SessionBackend.start(() => answering(new SessionEnd('server')));
+  const old = createServer().listen(0, '127.0.0.1');
+  await once(old, 'listening');
+  const endpoints = [backend.port, (old.address() as AddressInfo).port].map((port) => ({ address: '127.0.0.1', port }));
+  const gateway = await testGateway([...plainTable(endpoints), row('backend', { id: 'b', protocol: 'h2c' })]);
+  const alone = await testGateway([...plainTable(endpoints.slice(1)), row('backend', { id: 'b', protocol: 'h2c' })]);
+  opened.push(backend, gateway, alone, { stop: async () => void old.close() });
+  for (let i = 0; i < 4; i++) assert.equal((await exchange({ port: gateway.port }, post)).status, 200);
+  assert.ok(gateway.records.some(({ tries }) => tries === 2));
+  const refused = await exchange({ port: alone.port }, post);
+  assert.equal(refused.status, 502);
+  assert.match(refused.body.toString(), /does not speak HTTP\/2/);
+  assert.equal(alone.records[0]?.flag, 'UPE');
 });
 
 test('of those that wait for a connection as many go as the backend takes, and the others at once on connections of their own', async () => {
