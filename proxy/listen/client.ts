@@ -155,7 +155,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     const refused = after < 0 ? refusalOf(after) : interpretRequest(exchange);
     if (refused !== null) {
       if (after < 0) exchange.method = '';
-      this.#refuse(exchange, refused);
+      exchange.isRequestComplete = false;
+      refuse(engine, exchange, refused);
       return end;
     }
     this.waitUntil(Number.POSITIVE_INFINITY);
@@ -239,11 +240,6 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
       this.engine.pressure.putBy(end - start);
     }
     return after;
-  }
-
-  #refuse(exchange: Exchange, refused: Refusal): void {
-    exchange.isRequestComplete = false;
-    refuse(this.engine, exchange, refused);
   }
 
   /** The exchange is over and its record is written. Goes on with the next request, or closes. */
@@ -368,7 +364,8 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     }
     switch (this.phase) {
       case phaseHead:
-        this.#refuseHead(refusals.headTimeout);
+      case phaseTurn:
+        this.#refuseHead(this.phase === phaseHead ? refusals.headTimeout : refusals.overload);
         return;
       case phaseBody:
         requestBroken(this.engine, this.exchange as Exchange, refusals.bodyTimeout);
@@ -387,7 +384,7 @@ export class ClientConnection extends H1Waits implements ClientSide, SocketConne
     const exchange = takeExchange();
     exchange.line.method = '';
     this.#begin(exchange);
-    this.#refuse(exchange, refused);
+    refuse(this.engine, exchange, refused);
   }
 
   drain(): void {
