@@ -8,7 +8,8 @@ export function silentAfter(timeoutMs: number, onSilence: () => void): () => voi
   const dueMs = performance.now() + timeoutMs;
   let timer = setTimeout(
     () => {
-      const lateMs = performance.now() - dueMs;
+      // Timers count whole milliseconds, and may go off a part of one too early.
+      const lateMs = Math.max(0, performance.now() - dueMs);
       timer = setTimeout(onSilence, Math.min(lateMs, timeoutMs));
     },
     Math.min(timeoutMs, mostTimerMs),
