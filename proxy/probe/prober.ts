@@ -7,17 +7,17 @@ import { endpointKey } from '../select/endpoint.ts';
 import { askOnce } from './ask.ts';
 import { type Peer, tlsOf } from './peer.ts';
 
-/** An endpoint's health for a backend has changed. */
+/** An endpoint's health for a backend has changed, by what it answered. */
 export interface HealthChange {
   readonly key: string;
   readonly backendId: string;
   readonly isHealthy: boolean;
-  /** Why it is not well; '' when it is, or when it is asked no more. */
+  /** Why it is not well; '' when it is. */
   readonly reason: string;
 }
 
 export interface ProberOptions {
-  /** Every endpoint counts as healthy at first. */
+  /** Every endpoint counts as healthy at first. Of one that is asked no more nothing is told: whoever has the same rows knows. */
   readonly onHealth: (change: HealthChange) => void;
   /** For endpoints that are asked over TLS. */
   readonly material: TlsMaterial;
@@ -166,7 +166,7 @@ export class Prober {
           now.set(key, known);
           continue;
         }
-        // Who was out is not let in by another check, but by its first good answer to it.
+        // Who was out is not let in by another check, but by its first good answer to it; another pod starts with a clean slate.
         const isHealthy = known?.peer.endpoint.uid !== endpoint.uid || known.isHealthy;
         const peer = { endpoint, ...manner };
         const state = { timer: undefined, aborter: null, isHealthy, contrary: 0, quickLeft: quickProbes };
@@ -175,14 +175,7 @@ export class Prober {
         fresh.push(target);
       }
     }
-    for (const [key, target] of old) {
-      const next = now.get(key);
-      if (next === target) continue;
-      stop(target);
-      // Health belongs to the pod that was probed: whoever comes next at that address starts with a clean slate.
-      if (!target.isHealthy && next?.isHealthy !== false)
-        this.#options.onHealth({ key, backendId, isHealthy: true, reason: '' });
-    }
+    for (const [key, target] of old) if (now.get(key) !== target) stop(target);
     if (now.size === 0) this.#targets.delete(backendId);
     else this.#targets.set(backendId, now);
   }

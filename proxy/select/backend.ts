@@ -40,7 +40,8 @@ export class BackendPicker implements EndpointUser, Choices {
   readonly circuit: Circuit;
   members: readonly Member[] = [];
   readonly #around: Surroundings;
-  readonly #unhealthyKeys = new Set<string>();
+  /** Key → uid of the pod that was probed. */
+  readonly #unhealthy = new Map<string, string>();
   #tier: readonly Member[] = [];
   #near: readonly Member[] = [];
   #usableCount = 0;
@@ -73,10 +74,7 @@ export class BackendPicker implements EndpointUser, Choices {
     for (const member of this.members) member.state.leftBy(this);
     this.members = renewMembers(this.members, rows, nowMs);
     for (const member of this.members) member.state.usedBy(this);
-    const keys = new Set(this.members.map((member) => member.state.key));
-    for (const key of this.#unhealthyKeys) {
-      if (row.healthCheck === null || !keys.has(key)) this.#unhealthyKeys.delete(key);
-    }
+    this.#forgetHealth();
     this.#tier = tierOf(this.members);
     this.#isRingDrawn = false;
     this.#refresh(nowMs);
@@ -99,14 +97,26 @@ export class BackendPicker implements EndpointUser, Choices {
     this.#staleAtMs = Number.NEGATIVE_INFINITY;
   }
 
+  /**
+   * Of those that are probed no more, as the same rows say to the prober. It tells nothing of them: its word would be here before
+   * the rows are, and bring requests to who is known to be ill.
+   */
+  #forgetHealth(): void {
+    if (this.#unhealthy.size === 0) return;
+    const probed = this.row.healthCheck === null ? [] : this.members.filter(({ row }) => row.ready || row.serving);
+    const uidsByKey = new Map(probed.map(({ state, row }) => [state.key, row.uid]));
+    for (const [key, uid] of this.#unhealthy) if (uidsByKey.get(key) !== uid) this.#unhealthy.delete(key);
+  }
+
   /** Takes the result of active probing; of endpoints that are not ours, or when the row asks for no probes, nothing. */
   setHealth(key: string, isHealthy: boolean, nowMs: number): void {
+    const member = this.row.healthCheck === null ? undefined : this.members.find(({ state }) => state.key === key);
+    if (member === undefined) return;
     if (isHealthy) {
-      this.#unhealthyKeys.delete(key);
-      const member = this.members.find(({ state }) => state.key === key);
-      if (this.row.healthCheck !== null) member?.state.readmit(nowMs);
-    } else if (this.row.healthCheck !== null && this.members.some((member) => member.state.key === key)) {
-      this.#unhealthyKeys.add(key);
+      this.#unhealthy.delete(key);
+      member.state.readmit(nowMs);
+    } else {
+      this.#unhealthy.set(key, member.row.uid);
     }
     this.invalidate();
   }
@@ -149,7 +159,7 @@ export class BackendPicker implements EndpointUser, Choices {
     let first: Member | null = null;
     for (const member of this.#tier) {
       const { state } = member;
-      if (tried.includes(state) || this.#unhealthyKeys.has(state.key)) continue;
+      if (tried.includes(state) || this.#unhealthy.has(state.key)) continue;
       if (member.isUsable) return null;
       if (first === null || state.ejection.untilMs < first.state.ejection.untilMs) first = member;
     }
@@ -209,7 +219,7 @@ export class BackendPicker implements EndpointUser, Choices {
 
   #refresh(nowMs: number): void {
     this.#compareRates(nowMs);
-    const returnMs = markUsable(this.members, this.#tier, this.row, this.#unhealthyKeys, nowMs);
+    const returnMs = markUsable(this.members, this.#tier, this.row, this.#unhealthy, nowMs);
     this.#staleAtMs = Math.min(returnMs, this.#rates.endsAtMs);
     const usable = this.#tier.filter((member) => member.isUsable);
     this.#usableCount = usable.length;

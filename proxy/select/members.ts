@@ -28,7 +28,7 @@ export function markUsable(
   members: readonly Member[],
   tier: readonly Member[],
   row: Backend,
-  unhealthyKeys: ReadonlySet<string>,
+  unhealthy: ReadonlyMap<string, unknown>,
   nowMs: number,
 ): number {
   for (const member of members) member.isUsable = false;
@@ -41,7 +41,7 @@ export function markUsable(
       returnMs = Math.min(returnMs, ejection.untilMs);
       ejected.push(member);
     }
-    member.isUsable = ejection.untilMs <= nowMs && !unhealthyKeys.has(member.state.key);
+    member.isUsable = ejection.untilMs <= nowMs && !unhealthy.has(member.state.key);
     if (member.isUsable) usableCount++;
   }
   const surplus = ejected.length - ejectableCount(tier.length, row.outlier.maxEjectedPercent);
@@ -49,7 +49,7 @@ export function markUsable(
     // Back before their time: those that would be back soonest anyway.
     ejected.sort((a, b) => a.state.ejection.untilMs - b.state.ejection.untilMs);
     for (const member of ejected.slice(0, surplus)) {
-      if (unhealthyKeys.has(member.state.key)) continue;
+      if (unhealthy.has(member.state.key)) continue;
       member.isUsable = true;
       usableCount++;
     }
@@ -57,7 +57,7 @@ export function markUsable(
   if (usableCount === 0 || usableCount * 100 < tier.length * row.panicPercent)
     for (const member of tier) member.isUsable = true;
   for (const member of members) {
-    const isOut = member.state.ejection.untilMs > nowMs || unhealthyKeys.has(member.state.key);
+    const isOut = member.state.ejection.untilMs > nowMs || unhealthy.has(member.state.key);
     member.canKeepSession = member.isUsable || (isLeaving(member) && !isOut);
   }
   return returnMs;

@@ -271,6 +271,24 @@ describe('probed health', () => {
     opened.setEndpoints(endpointRows(4));
     assert.equal(usedNow().length, 4);
   });
+  test('whoever is probed no more is not ill: another pod at the address, and one that is neither ready nor serving', () => {
+    const opened = openBackend({ ...roundRobin, healthCheck }, endpointRows(2));
+    const usedNow = () => [...countPicks(opened.backend, 90).keys()].sort();
+    const ill = () => opened.selector.setHealth('10.0.0.1:80', 'web', false, 0);
+    ill();
+    opened.setBackend({ ...roundRobin, healthCheck: { ...healthCheck, healthyAfter: 9 } });
+    assert.deepEqual(usedNow(), ['pod-0']);
+    opened.setEndpoints([endpointRow(0), endpointRow(1, { uid: 'successor' })]);
+    assert.deepEqual(usedNow(), ['pod-0', 'successor']);
+    opened.setEndpoints(endpointRows(2));
+    assert.equal(usedNow().length, 2);
+    ill();
+    opened.setEndpoints([endpointRow(0), endpointRow(1, { ready: false })]);
+    assert.deepEqual(usedNow(), ['pod-0']);
+    opened.setEndpoints([endpointRow(0), endpointRow(1, { ready: false, serving: false })]);
+    opened.setEndpoints(endpointRows(2));
+    assert.equal(usedNow().length, 2);
+  });
   test('a good probe ends an ejection', () => {
     const outlier = { ...plainOutlier, consecutiveGatewayErrors: 1, baseEjectionMs: 60_000, maxEjectionMs: 60_000 };
     const opened = openBackend({ ...roundRobin, healthCheck, outlier }, endpointRows(3));
