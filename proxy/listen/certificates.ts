@@ -59,6 +59,11 @@ export class Certificates {
     this.#contexts.clear();
   }
 
+  /** Lists of revoked certificates change by the hour, and a context of one is some MB: none is kept that no host has a use for. */
+  drop({ sessionIdContext }: Terms): void {
+    for (const key of [...this.#contexts.keys()]) if (key.includes(` ${sessionIdContext} `)) this.#contexts.delete(key);
+  }
+
   /**
    * The exact host's certificate, else that of the wildcard host, else the listener's default.
    * A certificate that does not cover the name is passed over: the default says more honestly that none is there.
@@ -130,7 +135,8 @@ export class Certificates {
     } catch (error) {
       if (row !== null) this.#onUnusable(row.id, (error as Error).message);
     }
-    this.#contexts.set(key, { row, context });
+    // A handshake that has begun may ask for those of terms that are gone.
+    if (terms?.isGone !== true) this.#contexts.set(key, { row, context });
     return context;
   }
 

@@ -37,7 +37,10 @@ export class Live implements LiveTables {
   readonly #tlsProfiles = new SharedByContent<TlsProfile>((profile) => {
     for (const callback of this.#tlsGone) callback(profile);
   });
-  readonly #hostTerms = new HostTerms((trust) => this.#goneTrusts.push(trust));
+  readonly #hostTerms = new HostTerms(
+    (trust) => this.#goneTrusts.push(trust),
+    (terms) => this.#certificates.drop(terms),
+  );
   readonly clientPolicies = this.#hostTerms.policies;
   readonly #goneTrusts: ClientTrust[] = [];
   readonly #trustGone: ((trust: ClientTrust) => void)[] = [];

@@ -18,11 +18,15 @@ export class HostTerms {
   readonly #hosts = new Map<string, Host>();
   readonly #listeners = new Set<string>();
   readonly #trusts: SharedByContent<ClientTrust>;
-  readonly #sharedTerms = new SharedByContent<Terms>(() => {});
+  readonly #sharedTerms: SharedByContent<Terms>;
 
-  /** @param onGone what a trust is made of has changed, or no host asks any more */
-  constructor(onGone: (trust: ClientTrust) => void) {
-    this.#trusts = new SharedByContent(onGone);
+  /**
+   * @param onTrustGone what a trust is made of has changed, or no host asks any more
+   * @param onTermsGone no host wants them any more
+   */
+  constructor(onTrustGone: (trust: ClientTrust) => void, onTermsGone: (terms: Terms) => void) {
+    this.#trusts = new SharedByContent(onTrustGone);
+    this.#sharedTerms = new SharedByContent(onTermsGone);
   }
 
   /** @param secret text of a secret row */

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Authority } from '../kit/authority.ts';
 import type { CertificatePair } from '../kit/certificate.ts';
+import { collectGarbage } from '../kit/garbage.ts';
+import { testGateway } from '../kit/gateway.ts';
 import { Load } from '../kit/load.ts';
 import { ingress, ingressClass, type Manifest, opaqueSecret, service, tlsSecret } from '../kit/manifests.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { Recorder } from '../kit/recorder.ts';
+import { certificateRow, plainServerTls, plainTable, row } from '../kit/rows.ts';
 import { SlowHandshake } from '../kit/slowhandshake.ts';
 import { Standalone } from '../kit/sluice.ts';
 import { fieldValue } from '../kit/splitter.ts';
@@ -163,4 +166,45 @@ test('a trusted peer that ends TLS itself may tell of certificates, but not to a
   };
   assert.equal(await told('open.test'), 'SUCCESS');
   assert.equal(await told('need.test'), 'NONE');
+});
+
+test('nothing is kept of a list of revoked certificates that another one has followed', async () => {
+  const clientAuth = { mode: 'require', caSecretId: 'ca', crlSecretId: 'crl', depth: 1, subject: null } as const;
+  const list = async (...pairs: CertificatePair[]) => row('secret', { id: 'crl', value: await root.revoke(...pairs) });
+  const { live, apply, stop } = await testGateway([
+    ...plainTable([]),
+    row('listener', {
+      id: 'https',
+      protocol: 'https',
+      tls: { ...plainServerTls, defaultCertificateId: 'server' },
+    }),
+    certificateRow('server', ['need.test'], server),
+    row('host', {
+      id: 'need',
+      hostname: 'need.test',
+      listenerIds: ['https'],
+      certificateIds: ['server'],
+      clientAuth: { ...clientAuth, errorPage: null, passesCertificate: false, clearPrefixes: [] },
+    }),
+    row('secret', { id: 'ca', value: root.cert }),
+    await list(bob),
+  ]);
+  // The tables are looked at alone.
+  await stop();
+  // A handshake may be in progress when the next one comes.
+  let before = live.terms('https', 'need.test');
+  const contextOf = (terms: typeof before) => new WeakRef(live.secureContext('https', 'need.test', terms) ?? {});
+  const held = [contextOf(before)];
+  apply([await list(bob, alice)]);
+  held.push(contextOf(before));
+  before = null;
+  const now = contextOf(live.terms('https', 'need.test'));
+  // What a WeakRef has led to stays until the end of the turn.
+  await new Promise((resolve) => setImmediate(resolve));
+  collectGarbage();
+  assert.deepEqual(
+    held.map((context) => context.deref()),
+    [undefined, undefined],
+  );
+  assert.notEqual(now.deref(), undefined);
 });
