@@ -5,7 +5,7 @@ import type { Host, Listener } from '#table/listener.ts';
 import type { Certificate } from '#table/secret.ts';
 import type { ServerTls } from '#table/servertls.ts';
 import { tellOfKeys } from '../carry/handle.ts';
-import type { Terms } from './terms.ts';
+import { digestOf, type Terms } from './terms.ts';
 
 /** Rows that changed; null: the row went. */
 export interface CertificateChange {
@@ -127,7 +127,7 @@ export class Certificates {
       context = createSecureContext({
         ...(row === null ? {} : { cert: row.chainPem, key: row.keyPem }),
         ...serverOptions(terms?.trust == null ? tls : { ...tls, sessionSeconds: 0 }),
-        sessionIdContext: terms?.sessionIdContext ?? sessionIdContext,
+        sessionIdContext: sessionIdContextOf(tls, terms),
         ...terms?.options,
         ...(this.#ticketKeys === null ? {} : { ticketKeys: this.#ticketKeys }),
       });
@@ -188,9 +188,13 @@ function textOf(tls: ServerTls): string {
 const maxContexts = 2_000;
 /**
  * Sessions are resumed only under the context that issued them. All workers and replicas share this one; node's own choice
- * depends on the command line.
+ * depends on the command line. A session of TLS 1.2 goes on with its suite, which OpenSSL does not look for in the list: other
+ * suites are another context, or one that was taken out of the list would be spoken on.
  */
-const sessionIdContext = 'sluice';
+function sessionIdContextOf({ ciphers }: ServerTls, terms: Terms | null): string {
+  const own = terms?.sessionIdContext ?? 'sluice';
+  return ciphers === null ? own : digestOf(`${own} ${ciphers}`);
+}
 
 /** RFC 9525 §6.3: a wildcard stands for exactly one left-most label. */
 function covers(names: readonly string[], serverName: string): boolean {

@@ -22,7 +22,12 @@ export class Terms {
    */
   constructor(content: string, trust: ClientTrust | null, ciphers: string | null) {
     this.trust = trust;
-    this.sessionIdContext = createHash('sha256').update(content).digest('base64').slice(0, 32);
+    this.sessionIdContext = digestOf(content);
     this.options = { ...trust?.options, ...(ciphers === null ? {} : { ciphers }) };
   }
+}
+
+/** As long as what OpenSSL takes for a context of sessions. */
+export function digestOf(content: string): string {
+  return createHash('sha256').update(content).digest('base64').slice(0, 32);
 }

@@ -134,3 +134,19 @@ test('sessions are resumed, unless the ConfigMap says otherwise', async () => {
     }
   }
 });
+
+test('no session goes on with a suite that the ConfigMap has no more', async () => {
+  const [before, after] = ['ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-ECDSA-AES256-GCM-SHA384'];
+  const target = { port: sluice.httpsPort, host: '127.0.0.1', servername: 'gw.test', rejectUnauthorized: false };
+  for (const listed of [`${before}:${after}`, undefined]) {
+    await sluice.apply(config(listed === undefined ? {} : { 'ssl-ciphers': listed }));
+    const first = connect({ ...target, maxVersion: 'TLSv1.2', ciphers: before });
+    const [session] = (await within(once(first, 'session'), 'a session')) as [Buffer];
+    first.destroy();
+    await sluice.apply(config({ 'ssl-ciphers': after }));
+    const second = connect({ ...target, maxVersion: 'TLSv1.2', ciphers: `${before}:${after}`, session });
+    await within(once(second, 'secureConnect'), 'the handshake');
+    assert.deepEqual([second.isSessionReused(), second.getCipher().name], [false, after]);
+    second.destroy();
+  }
+});
