@@ -3,11 +3,16 @@ import type { Member, Pool } from './member.ts';
 /** A new endpoint begins with this share of what it gets later; with none it would never warm up. */
 const firstShare = 0.1;
 
+/** How much of what it gets later a member is to get now; 1: all of it. */
+export function warmthOf(pool: Pool, member: Member, nowMs: number): number {
+  if (nowMs >= pool.warmAtMs) return 1;
+  return Math.min(1, Math.max(firstShare, (nowMs - member.sinceMs) / pool.slowStartMs));
+}
+
 /** Whether a member that was chosen is to be passed over this once because it is still warming up. */
 export function isTooCold(pool: Pool, member: Member, random: () => number, nowMs: number): boolean {
-  if (nowMs >= pool.warmAtMs) return false;
-  const grown = (nowMs - member.sinceMs) / pool.slowStartMs;
-  return grown < 1 && random() >= Math.max(firstShare, grown);
+  const warmth = warmthOf(pool, member, nowMs);
+  return warmth < 1 && random() >= warmth;
 }
 
 /** When the last of the members will have warmed up. */

@@ -333,26 +333,6 @@ describe('probed health', () => {
   });
 });
 
-describe('slow start', () => {
-  for (const algorithm of ['round-robin', 'least-request', 'ewma'] as const) {
-    test(`${algorithm}: a new endpoint's share grows to its own`, () => {
-      const opened = openBackend({ balance: { algorithm }, slowStartMs: 10_000 }, endpointRows(3));
-      const share = (nowMs: number) => (countPicks(opened.backend, 8000, undefined, nowMs).get('pod-3') ?? 0) / 2000;
-      opened.setEndpoints(endpointRows(4), 1000);
-      const [first, half, full] = [share(1000), share(6000), share(11_000)];
-      assert.ok(first > 0.03 && first < 0.3, `at first ${first}`);
-      assert.ok(half > 0.35 && half < 0.8, `halfway ${half}`);
-      assert.ok(full > 0.9 && full < 1.1, `in the end ${full}`);
-    });
-  }
-  test('the first endpoints of a backend, and a lone one, are not held back', () => {
-    const opened = openBackend({ ...roundRobin, slowStartMs: 10_000 }, endpointRows(2));
-    assert.equal(countPicks(opened.backend, 100).get('pod-0'), 50);
-    opened.setEndpoints([endpointRow(7)], 5);
-    assert.equal(countPicks(opened.backend, 10, undefined, 5).get('pod-7'), 10);
-  });
-});
-
 test('endpoints that no row names any more are told once, and not while another backend has them', () => {
   const opened = openBackend({}, endpointRows(2));
   const second = { ...endpointsRow([endpointRow(1)], []), id: 'second' };
