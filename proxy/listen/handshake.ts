@@ -5,6 +5,7 @@ import { type Secured, TlsLink } from '../carry/tlslink.ts';
 import type { Origin } from '../forward/flow.ts';
 import { sharedClientBuffer } from '../forward/relay.ts';
 import type { HandshakeFault } from '../observe/record.ts';
+import { plainServerName } from '../parse/clienthello.ts';
 import type { Admission } from './admission.ts';
 import { ClientProof } from './clientproof.ts';
 import type { Door } from './door.ts';
@@ -96,10 +97,11 @@ export class Handshake extends Nascent implements Receiver, Secured {
   contextFor(serverName: string): SecureContext | undefined {
     const { engine, listenerId } = this.#options;
     const { terms } = this.#upgrade;
+    const name = plainServerName(serverName);
     const context =
-      serverName === ''
+      name === ''
         ? engine.tables.firstContext(listenerId, terms)
-        : engine.tables.secureContext(listenerId, serverName.toLowerCase(), terms);
+        : engine.tables.secureContext(listenerId, name, terms);
     if (context === undefined) this.#fault = 'name';
     return context;
   }
@@ -111,7 +113,7 @@ export class Handshake extends Nascent implements Receiver, Secured {
     if (link.roomBytes > 0) this.#options.engine.pressure.putBy(link.roomBytes);
     const proof = terms?.trust == null ? null : new ClientProof(link, terms.trust);
     // TLS 1.2 forgets the name when it resumes a session; what was read of the ClientHello does not.
-    const peer = peerOf(door, address, serverName || link.serverName, origin, proof);
+    const peer = peerOf(door, address, serverName || plainServerName(link.serverName), origin, proof);
     const client = seatHttp(this.#options, link, peer, link.isH2);
     this.#options.replaced(this, client);
     // What it has shown was looked at by the material of the beginning, which may be out of force by now.

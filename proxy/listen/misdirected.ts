@@ -13,7 +13,7 @@ const http2 = 20;
  */
 export function refuseMisdirected(engine: Engine, exchange: Exchange, refusal: Refusal): void {
   const client = exchange.client as ClientSide;
-  const isOwn = client.peer.serverName.toLowerCase() === exchange.hostname;
+  const isOwn = client.peer.serverName === exchange.hostname;
   if (isOwn || exchange.line.version !== http2) client.drain();
   refuse(engine, exchange, refusal);
 }

@@ -5,7 +5,7 @@ import type { Door } from './door.ts';
 
 /**
  * @param peer the address at the other end of the socket
- * @param serverName SNI; '' without
+ * @param serverName SNI, lower case, no trailing dot; '' without
  * @param origin as a PROXY header tells it; null: there was none, so the peer is the client
  */
 export function peerOf(

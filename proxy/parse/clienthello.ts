@@ -3,7 +3,7 @@ import { latin1 } from './latin1.ts';
 
 /** What is read of a ClientHello. */
 export class ClientHello {
-  /** SNI, lower case; '' when the client names none. */
+  /** SNI, lower case, no trailing dot; '' when the client names none. */
   serverName = '';
   /** After needsMore: with fewer bytes than these in all it is not worth looking again. */
   wantedBytes = 0;
@@ -117,9 +117,15 @@ function skip(message: Buffer, at: number, width: 1 | 2): number {
 function readName(message: Buffer, at: number, end: number): string | null {
   if (end - at < 6 || message.readUInt16BE(at) !== end - at - 2 || message[at + 2] !== 0) return null;
   if (message.readUInt16BE(at + 3) !== end - at - 5) return null;
-  const name = latin1(message, at + 5, end).toLowerCase();
+  const name = plainServerName(latin1(message, at + 5, end));
   return name.length <= 253 && hostName.test(name) ? name : null;
 }
 
-/** Without the trailing dot (RFC 6066 §3); underscores, because internal names have them. */
+/** As hosts are found by it. There is to be no dot at the end (RFC 6066 §3); of `https://shop.test./` node:https sends it all the same. */
+export function plainServerName(sent: string): string {
+  const name = sent.toLowerCase();
+  return name.endsWith('.') ? name.slice(0, -1) : name;
+}
+
+/** With underscores, because internal names have them. */
 const hostName = /^(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}$/;

@@ -69,7 +69,8 @@ const refused: Record<string, () => Buffer> = {
     withExtensions(plain, [...nameExtension([[0, 'a.test']]), ...nameExtension([[0, 'b.test']])]),
   'no name in the list': () => withName(plain, []),
   'an empty name': () => withName(plain, [[0, '']]),
-  'a trailing dot': () => withName(plain, [[0, 'a.test.']]),
+  'two dots at the end': () => withName(plain, [[0, 'a.test..']]),
+  'nothing but a dot': () => withName(plain, [[0, '.']]),
   'a NUL in the name': () => withName(plain, [[0, 'a.test\0.evil.test']]),
   'bytes above ASCII': () => withName(plain, [[0, 'ä.test']]),
   'a label that is too long': () => withName(plain, [[0, `${'a'.repeat(64)}.test`]]),
@@ -88,8 +89,10 @@ test('a ClientHello never needs more than its bound', () => {
   assert.equal(read(longest.subarray(0, -1)).after, needsMore);
 });
 
-test('names are found by lower case', () => {
-  assert.equal(read(withName(plain, [[0, 'Shop.EXAMPLE.com']])).serverName, 'shop.example.com');
+test('names are found by lower case, and without a dot at the end', () => {
+  for (const sent of ['Shop.EXAMPLE.com', 'shop.example.com.']) {
+    assert.equal(read(withName(plain, [[0, sent]])).serverName, 'shop.example.com');
+  }
 });
 
 function read(bytes: Buffer): { after: number; serverName: string } {

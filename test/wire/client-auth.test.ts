@@ -152,6 +152,15 @@ test('a host that demands a certificate serves who has a good one, and tells the
   assert.match(sluice.process.stdout, /"authority":"need.test","[^\n]*/);
 });
 
+test('a host is the same with a dot at the end of its name', async () => {
+  for (const [host, status] of [
+    ['need', 200],
+    ['other', 400],
+  ] as const) {
+    assert.equal((await ask(host, { client: clients.alice, sni: `${host}.test.` }))[0], status);
+  }
+});
+
 test('what a client sends beside its certificate may be anything: Node dies of keys on some curves', async () => {
   assert.deepEqual(await ask('need', { client: clients.oddStranger }), [400]);
   assert.deepEqual(await ask('cn', { client: clients.odd }), [200, 'ssl-client-verify: SUCCESS', ...aliceNames]);

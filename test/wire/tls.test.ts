@@ -69,6 +69,7 @@ test('the certificate follows the server name: exact, then wildcard of one label
   assert.equal(await namesFor('shop.tls.test'), 'DNS:shop.tls.test');
   assert.equal(await namesFor('other.tls.test'), 'DNS:*.tls.test');
   assert.equal(await namesFor('SHOP.tls.test'), 'DNS:shop.tls.test');
+  assert.equal(await namesFor('shop.tls.test.'), 'DNS:shop.tls.test');
   for (const name of ['a.b.tls.test', 'tls.test', 'unknown.test', ''])
     assert.doesNotMatch(await namesFor(name), /tls\.test/);
 });
