@@ -207,7 +207,7 @@ export class H2Stream implements UpstreamSide, Expiring {
     this.#clock.headCame();
     if (!replyHead(this.#engine, exchange, line, head)) return false;
     this.#restartClock(clock.nowMs);
-    if (!isEnd) return true;
+    if (!isEnd && !this.#isWhole(exchange)) return true;
     replyLast(exchange);
     this.#finished(exchange);
     return false;
@@ -230,9 +230,23 @@ export class H2Stream implements UpstreamSide, Expiring {
     const exchange = this.exchange;
     if (exchange === null) return;
     this.#restartClock(clock.nowMs);
-    replyBody(exchange, buffer, start, end, isEnd ? noTrailers : null, isLent);
-    if (isEnd) this.#finished(exchange);
+    const isLast = isEnd || this.#isWhole(exchange);
+    replyBody(exchange, buffer, start, end, isLast ? noTrailers : null, isLent);
+    if (isLast) this.#finished(exchange);
     else this.#throttle(exchange, end - start);
+  }
+
+  /**
+   * Whether the client has all of the answer, though the backend has not ended its stream: a handler in Go that has written what its
+   * Content-Length says may work on for long. Where the length is the end, the client goes on with its next request, which must
+   * neither wait for that stream nor end with it. To a client of HTTP/2 trailers may follow.
+   */
+  #isWhole(exchange: Exchange): boolean {
+    if (!exchange.isRequestComplete) return false;
+    const { bodyKind } = this.line;
+    return (
+      bodyKind === bodyNone || (bodyKind === bodyLength && exchange.line.version !== 20 && this.#stream?.expected === 0)
+    );
   }
 
   /** The window opens by what was passed on; while the client does not take it, it stays as it is and the backend stops. */
@@ -257,12 +271,15 @@ export class H2Stream implements UpstreamSide, Expiring {
     // The rest of the upload is of no interest to either side (RFC 9113 §8.1).
     if (!exchange.isRequestComplete || this.#isTooLarge) {
       if (this.#drop(errorCodes.noError)) giveH2Stream(this);
-    } else if (this.isFull) this.#awaitTaken();
+    } else if (this.isFull || !this.hasEnded) this.#awaitEnd();
     replyEnd(this.#engine, exchange);
   }
 
-  /** The whole request is here, and the backend, which has answered, may still want it: not for ever, or the stream is lost. */
-  #awaitTaken(): void {
+  /**
+   * The whole request is here, and the backend, which has answered, may still want it, or be at work: not for ever, or the stream is
+   * lost.
+   */
+  #awaitEnd(): void {
     this.#clock.isPaused = false;
     this.#restartClock(clock.nowMs);
   }

@@ -107,6 +107,84 @@ test('of interim answers over HTTP/2, too, there may be some and not as many as 
   }
 });
 
+for (const [what, request, status, lines, body] of [
+  ['a length', get('/', 'gw.test'), 200, 'Content-Length: 5\r\n', 'whole'],
+  ['a length of 0', get('/', 'gw.test'), 200, 'Content-Length: 0\r\n', ''],
+  ['HEAD', 'HEAD / HTTP/1.1\r\nHost: gw.test\r\n\r\n', 200, 'Content-Length: 5\r\n', ''],
+  ['204', get('/', 'gw.test'), 204, '', ''],
+  ['304', get('/', 'gw.test'), 304, '', ''],
+] as const) {
+  test(`an answer that is whole by ${what} is over for a client of HTTP/1.1, whatever becomes of its stream`, async () => {
+    const end = new SessionEnd('server');
+    end.onHeaders = (stream) => {
+      const isFirst = stream.id === 1;
+      // The next request may come only when the first answer is taken for whole; by then its stream fails.
+      if (!isFirst) end.session.reset(end.streams.get(1) as typeof stream, errorCodes.internalError);
+      end.session.respond(stream, isFirst ? status : 200, isFirst ? lines : 'Content-Length: 2\r\n', false);
+      const text = Buffer.from(isFirst ? body : 'ok');
+      if (text.length > 0) end.session.data(stream, text, 0, text.length, !isFirst);
+    };
+    const backend = await SessionBackend.start(() => end);
+    const gateway = await testGateway([
+      ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
+      row('backend', { id: 'b', protocol: 'h2c' }),
+    ]);
+    const one = await RawClient.open({ port: gateway.port });
+    opened.push(backend, gateway, { stop: async () => one.destroy() });
+    one.send(request);
+    one.send(get('/next', 'gw.test'));
+    const methods = [request.split(' ')[0] as string];
+    assert.deepEqual([(await one.response(0, methods)).body.toString()], [body]);
+    assert.equal((await one.response(1, methods)).body.toString(), 'ok');
+    assert.deepEqual(
+      gateway.records.map(({ status, flag }) => [status, flag]),
+      [
+        [status, '-'],
+        [200, '-'],
+      ],
+    );
+    assert.equal(end.events.includes('1 finished'), false);
+  });
+}
+
+test('such a stream is lost when its backend leaves it open for longer than it may be silent', async () => {
+  const end = new SessionEnd('server');
+  end.onHeaders = (stream) => end.session.respond(stream, 204, '', false);
+  const backend = await SessionBackend.start(() => end);
+  const gateway = await testGateway([
+    ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
+    row('backend', { id: 'b', protocol: 'h2c' }),
+    row('route', { id: 'r', timeouts: { ...times, readMs: 100 } }),
+  ]);
+  const one = await RawClient.open({ port: gateway.port });
+  opened.push(backend, gateway, { stop: async () => one.destroy() });
+  one.send(get('/', 'gw.test'));
+  assert.equal((await one.response(0)).status, 204);
+  await waitUntil(() => end.events.includes(`1 reset ${errorCodes.cancel}`), 'the stream to be reset');
+  one.send(get('/', 'gw.test'));
+  assert.equal((await one.response(1)).status, 204);
+});
+
+test('a client of HTTP/2 has the trailers that follow an answer which is whole by its length', async () => {
+  const end = new SessionEnd('server');
+  end.onHeaders = (stream) => {
+    end.session.respond(stream, 200, 'Content-Length: 2\r\n', false);
+    end.session.data(stream, Buffer.from('ok'), 0, 2, false);
+    end.session.trailers(stream, 'X-Sum: 1\r\n');
+  };
+  const backend = await SessionBackend.start(() => end);
+  const gateway = await testGateway([
+    ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
+    row('backend', { id: 'b', protocol: 'h2c' }),
+  ]);
+  const client = await H2Client.open(gateway);
+  opened.push(backend, gateway, { stop: async () => client.destroy() });
+  client.greet();
+  client.send(client.headers(1, [':method: GET', ':scheme: http', ':authority: gw.test', ':path: /']));
+  const answer = await client.answered(1);
+  assert.deepEqual([answer.body.toString(), answer.lines.at(-1)], ['ok', 'x-sum: 1']);
+});
+
 test('a client of HTTP/2 that half-closes is not waited for as long as its backend takes', async () => {
   const silent = await SessionBackend.start(() => new SessionEnd('server'));
   const gateway = await testGateway(
