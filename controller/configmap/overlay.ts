@@ -76,6 +76,10 @@ function flowsOf(settings: ConfigSettings, usual: TranslateOptions['flows']): Tr
       withinMs: settings['proxy-stream-next-upstream-timeout'] ?? usual.retry.withinMs,
     },
     responses: settings['proxy-stream-responses'] ?? usual.responses,
+    clients: {
+      most: settings['max-udp-flows'] ?? usual.clients.most,
+      mostPerSource: settings['max-udp-flows-per-source'] ?? usual.clients.mostPerSource,
+    },
   };
 }
 

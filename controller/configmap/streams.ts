@@ -2,6 +2,7 @@ import { parseTries, triesSyntax } from '../annotations/retry.ts';
 import { booleanSyntax, parseBoolean, parseInteger, parseNginxTimeMs } from '../annotations/values.ts';
 import type { ConfigKey, KeyFamily } from './key.ts';
 
+const countSyntax = 'a whole number above 0';
 const durationSyntax = 'a time like 600s, 10m or 1h30m';
 
 /** PROXY headers, and what is carried unread. */
@@ -61,4 +62,23 @@ export const streamKeys = {
       return count === undefined || count < 0 ? undefined : count;
     },
   } satisfies ConfigKey<number>,
+  'max-udp-flows': {
+    syntax: countSyntax,
+    default: 'none',
+    flag: null,
+    help: 'UDP clients that a worker hears at a time on each port; datagrams of further ones are dropped. Beside `--limit-udp-flows`, which is for all ports together.',
+    parse: parseCount,
+  } satisfies ConfigKey<number>,
+  'max-udp-flows-per-source': {
+    syntax: countSyntax,
+    default: 'none',
+    flag: null,
+    help: 'Of these, those of one IPv4 address or IPv6 /64. Beside `--limit-udp-flows-per-source`.',
+    parse: parseCount,
+  } satisfies ConfigKey<number>,
 } as const satisfies KeyFamily;
+
+function parseCount(value: string): number | undefined {
+  const count = parseInteger(value);
+  return count === undefined || count < 1 ? undefined : count;
+}

@@ -5,7 +5,7 @@ import type { Row } from '#table/rows.ts';
 import type { ObjectOf } from '../watch/objects.ts';
 import { type ObjectKey, splitKey } from '../watch/view.ts';
 import { tcpFace } from './face.ts';
-import type { TranslateOptions } from './options.ts';
+import { everyClient, type TranslateOptions } from './options.ts';
 import { problem } from './problems.ts';
 
 /** A Service port as an entry names it. */
@@ -150,6 +150,7 @@ function routeRow(
     retry: flows.retry,
     sendProxyProtocol: sendsProxy,
     responses: isTcp ? null : flows.responses,
+    clients: isTcp ? everyClient : flows.clients,
   };
 }
 

@@ -52,6 +52,7 @@ export interface TranslateOptions {
     udpIdleMs: number;
     retry: L4Route['retry'];
     responses: L4Route['responses'];
+    clients: L4Route['clients'];
   };
   /** Of clients, where no annotation says who may come. */
   sources: SourceRanges;
@@ -95,6 +96,9 @@ export interface TranslateOptions {
   circuit: Backend['circuit'];
 }
 
+/** No limit of its own. */
+export const everyClient: L4Route['clients'] = { most: null, mostPerSource: null };
+
 /** ingress-nginx's defaults where it has them, so that a moved object behaves as before. */
 export const defaultTranslateOptions: TranslateOptions = {
   ingressClass: 'sluice',
@@ -121,7 +125,13 @@ export const defaultTranslateOptions: TranslateOptions = {
   usesProxyProtocol: false,
   proxyProtocol: { sources: ['0.0.0.0/0', '::/0'], timeoutMs: 5_000 },
   // ingress-nginx waits 600 s for UDP, too, which it can because a flow of its ends with the first answer.
-  flows: { tcpIdleMs: 600_000, udpIdleMs: 60_000, retry: { attempts: 3, withinMs: 600_000 }, responses: null },
+  flows: {
+    tcpIdleMs: 600_000,
+    udpIdleMs: 60_000,
+    retry: { attempts: 3, withinMs: 600_000 },
+    responses: null,
+    clients: everyClient,
+  },
   sources: { deny: [], allow: null },
   closedBy: null,
   sslRedirect: true,

@@ -3,7 +3,7 @@ import type { Problem, Source } from '#table/problem.ts';
 import type { HostAuth } from './clientauth.ts';
 import type { Draft, DraftPath } from './draft.ts';
 import { everyHost } from './names.ts';
-import type { TranslateOptions } from './options.ts';
+import { everyClient, type TranslateOptions } from './options.ts';
 import { type HostShares, namespaceOf } from './owner.ts';
 import { problem } from './problems.ts';
 import { sourcesOf } from './sources.ts';
@@ -86,6 +86,7 @@ export function passthroughRow(
     retry: flows.retry,
     sendProxyProtocol: null,
     responses: null,
+    clients: everyClient,
   };
 }
 

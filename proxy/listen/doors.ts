@@ -1,4 +1,5 @@
 import type { AddressInfo, Server } from 'node:net';
+import type { L4Route } from '#table/l4route.ts';
 import type { Listener } from '#table/listener.ts';
 import { closeEmpty } from '../carry/handle.ts';
 import { talkers } from '../carry/talkers.ts';
@@ -20,7 +21,7 @@ import { Sweep } from './sweep.ts';
 import { createTcpServer } from './tcp.ts';
 import { createTlsServer } from './tlsserver.ts';
 import { type Place, UdpListener } from './udp.ts';
-import { UdpRoom } from './udproom.ts';
+import { UdpRoom, udpClientsOf } from './udproom.ts';
 
 /** The open ports of one listener: several when it binds several addresses. */
 interface OpenDoor {
@@ -42,7 +43,8 @@ export class Doors {
   readonly #gate: Gate;
   /** How many client connections there may be. */
   readonly #capacity: number;
-  readonly #udpRoom: UdpRoom;
+  readonly #udpRoom = new UdpRoom();
+  readonly #udpClients: L4Route['clients'];
   #onEmpty: (() => void) | null = null;
   /** Port for redirects to https. */
   httpsPort = 443;
@@ -50,7 +52,7 @@ export class Doors {
   constructor(engine: Engine) {
     this.#engine = engine;
     this.#capacity = Math.min(engine.limits.connections, connectionsByOpenFiles());
-    this.#udpRoom = new UdpRoom(engine.limits);
+    this.#udpClients = udpClientsOf(engine.limits);
     this.#gate = new Gate({
       limits: engine.limits,
       observer: engine.observer,
@@ -105,6 +107,7 @@ export class Doors {
       engine: this.#engine,
       listenerId: listener.id,
       room: this.#udpRoom,
+      clients: this.#udpClients,
       onEmpty: () => this.#ended(),
     };
     const datagrams = await UdpListener.open(start, place);

@@ -1,12 +1,14 @@
 import dgram, { type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
+import type { L4Route } from '#table/l4route.ts';
 import type { Engine } from '../forward/engine.ts';
 import { takesMore, UdpFlow } from '../forward/udpflow.ts';
+import type { CompiledL4Route } from '../match/l4matcher.ts';
 import { plainAddress } from '../match/ranges.ts';
 import { readClock } from './clock.ts';
 import type { SocketHandle } from './sockets.ts';
 import { Sweep } from './sweep.ts';
-import type { UdpRoom } from './udproom.ts';
+import { UdpRoom } from './udproom.ts';
 
 /** Where a listener binds, or a socket that is bound already. */
 export type Place = SocketHandle | { readonly port: number; readonly host?: string };
@@ -16,6 +18,8 @@ export interface UdpListenerStart {
   readonly listenerId: string;
   /** Shared by all listeners of the worker. */
   readonly room: UdpRoom;
+  /** How many of them there may be. */
+  readonly clients: L4Route['clients'];
   /** The last flow has ended. */
   onEmpty(): void;
 }
@@ -31,6 +35,9 @@ export class UdpListener {
   readonly #socket: Socket;
   readonly #flowsByClient = new Map<string, UdpFlow>();
   readonly #room: UdpRoom;
+  readonly #clients: L4Route['clients'];
+  /** Its own, for the limits of its route. */
+  readonly #ownRoom = new UdpRoom();
   readonly #sweep = new Sweep<UdpFlow>();
   readonly #onEmpty: () => void;
   #isClosing = false;
@@ -39,6 +46,7 @@ export class UdpListener {
     this.#engine = start.engine;
     this.#listenerId = start.listenerId;
     this.#room = start.room;
+    this.#clients = start.clients;
     this.#onEmpty = start.onEmpty;
     this.#socket = socket;
     this.port = socket.address().port;
@@ -108,10 +116,11 @@ export class UdpListener {
 
   #open(client: string, from: RemoteInfo, before: UdpFlow | undefined): UdpFlow | undefined {
     before?.destroy();
-    if (this.#isClosing || this.#engine.pressure.isFull || !this.#room.hasRoomFor(from.address)) return undefined;
+    const route = this.#engine.tables.matchL4(this.#listenerId, '');
+    if (this.#isClosing || this.#engine.pressure.isFull || !this.#hasRoomFor(from.address, route)) return undefined;
     const { address, port } = this.#socket.address();
     const flow: UdpFlow = new UdpFlow(this.#engine, {
-      route: this.#engine.tables.matchL4(this.#listenerId, ''),
+      route,
       origin: {
         address: plainAddress(from.address),
         port: from.port,
@@ -126,10 +135,16 @@ export class UdpListener {
     });
     this.#flowsByClient.set(client, flow);
     this.#room.take(from.address);
+    this.#ownRoom.take(from.address);
     this.#sweep.add(flow);
     this.#engine.observer.connectionOpened(this.#listenerId);
     flow.begin();
     return flow;
+  }
+
+  #hasRoomFor(source: string, route: CompiledL4Route | null): boolean {
+    if (!this.#room.hasRoomFor(source, this.#clients)) return false;
+    return route === null || this.#ownRoom.hasRoomFor(source, route.row.clients);
   }
 
   #answer(datagram: Buffer, { address, port }: RemoteInfo): void {
@@ -143,6 +158,7 @@ export class UdpListener {
     if (this.#flowsByClient.get(client) !== flow) return;
     this.#flowsByClient.delete(client);
     this.#room.leave(source);
+    this.#ownRoom.leave(source);
     this.#sweep.remove(flow);
     this.#engine.observer.connectionClosed(this.#listenerId);
     if (this.#sweep.size === 0) this.#onEmpty();

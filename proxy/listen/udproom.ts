@@ -1,22 +1,18 @@
+import type { L4Route } from '#table/l4route.ts';
 import { plainAddress } from '../match/ranges.ts';
 import type { Limits } from './limits.ts';
 import { udpFlowsByOpenFiles } from './openfiles.ts';
 import { sourceKeyOf } from './sources.ts';
 
-/** How many clients of datagrams a worker hears, over all of its udp listeners, and who they are. */
+/** Clients of datagrams, and who they are: of a worker, over all of its udp listeners, or of one of these. */
 export class UdpRoom {
-  readonly #most: number;
-  readonly #mostPerSource: number;
   readonly #countsBySource = new Map<string, number>();
   #count = 0;
 
-  constructor({ udpFlows, udpFlowsPerSource }: Limits) {
-    this.#most = Math.min(udpFlows, udpFlowsByOpenFiles());
-    this.#mostPerSource = udpFlowsPerSource;
-  }
-
-  hasRoomFor(address: string): boolean {
-    return this.#count < this.#most && (this.#countsBySource.get(sourceOf(address)) ?? 0) < this.#mostPerSource;
+  /** @param address who would be one more */
+  hasRoomFor(address: string, { most, mostPerSource }: L4Route['clients']): boolean {
+    if (most !== null && this.#count >= most) return false;
+    return mostPerSource === null || (this.#countsBySource.get(sourceOf(address)) ?? 0) < mostPerSource;
   }
 
   take(address: string): void {
@@ -32,6 +28,11 @@ export class UdpRoom {
     if (left > 0) this.#countsBySource.set(source, left);
     else this.#countsBySource.delete(source);
   }
+}
+
+/** What a worker hears at a time, by its flags and by what its open files allow. */
+export function udpClientsOf({ udpFlows, udpFlowsPerSource }: Limits): L4Route['clients'] {
+  return { most: Math.min(udpFlows, udpFlowsByOpenFiles()), mostPerSource: udpFlowsPerSource };
 }
 
 /** As of connections: an IPv4 address, or the /64 that an IPv6 subscriber has. */

@@ -42,5 +42,13 @@ export const L4Route = z.object({
   sendProxyProtocol: z.enum(['v1', 'v2']).nullable(),
   /** A UDP flow ends after so many datagrams of the backend for each of the client; null: by its idle time only. */
   responses: z.int().min(0).nullable(),
+  /** How many clients of a udp listener a worker hears at a time; datagrams of others are dropped. null: as many as it has room for. */
+  clients: z
+    .object({
+      most: z.int().min(1).nullable(),
+      /** Of these, those of one IPv4 address or IPv6 /64. */
+      mostPerSource: z.int().min(1).nullable(),
+    })
+    .default({ most: null, mostPerSource: null }),
 });
 export type L4Route = z.infer<typeof L4Route>;

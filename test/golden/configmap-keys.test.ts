@@ -100,6 +100,8 @@ const effects: Readonly<Record<ConfigKeyName, Effect>> = {
   'proxy-stream-next-upstream-timeout': ['7s', { 'l4route tcp/5432 retry.withinMs': 7_000 }],
   'proxy-stream-next-upstream-tries': ['7', { 'l4route tcp/5432 retry.attempts': 7 }],
   'proxy-stream-responses': ['7', { 'l4route udp/53 responses': 7 }],
+  'max-udp-flows': ['7', { 'l4route udp/53 clients.most': 7 }],
+  'max-udp-flows-per-source': ['7', { 'l4route udp/53 clients.mostPerSource': 7 }],
   'otlp-collector-host': ['collector', onBoth('tracing.endpoint', 'http://collector:4318/v1/traces')],
   'otlp-collector-port': ['4319', onBoth('tracing.endpoint', 'http://collector:4319/v1/traces'), traced],
   'otel-service-name': ['edge', onBoth('tracing.serviceName', 'edge'), traced],

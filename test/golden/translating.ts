@@ -91,6 +91,7 @@ function usualRows(options: TranslateOptions): Record<RowKind, Record<string, un
       sources: null,
       sendProxyProtocol: null,
       responses: null,
+      clients: options.flows.clients,
     },
     backend: {
       broken: null,

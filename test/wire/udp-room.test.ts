@@ -3,7 +3,6 @@ import { execFileSync } from 'node:child_process';
 import dgram, { type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, afterEach, before, test } from 'node:test';
-import { Limits } from '../../proxy/listen/limits.ts';
 import { UdpRoom } from '../../proxy/listen/udproom.ts';
 import { everythingTo, type Manifest } from '../kit/manifests.ts';
 import { freePorts } from '../kit/ports.ts';
@@ -96,15 +95,16 @@ for (const flag of ['--limit-udp-flows', '--limit-udp-flows-per-source']) {
 }
 
 test('an IPv6 subscriber, who has a /64 of addresses, has the places of one source', () => {
-  const room = new UdpRoom(Limits.parse({ udpFlowsPerSource: 2 }));
+  const room = new UdpRoom();
+  const clients = { most: null, mostPerSource: 2 };
   for (const address of ['2001:db8::1', '2001:db8::2', '::ffff:192.0.2.1', '::ffff:192.0.2.1']) room.take(address);
   const others = ['2001:db8::3', '2001:db8:0:1::1', '::ffff:192.0.2.1', '::ffff:192.0.2.2'];
   assert.deepEqual(
-    others.map((address) => room.hasRoomFor(address)),
+    others.map((address) => room.hasRoomFor(address, clients)),
     [false, true, false, true],
   );
   room.leave('2001:db8::1');
-  assert.equal(room.hasRoomFor('2001:db8::3'), true);
+  assert.equal(room.hasRoomFor('2001:db8::3', clients), true);
 });
 
 test('clients of datagrams, however many come, leave descriptors for those of connections', async () => {

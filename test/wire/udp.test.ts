@@ -290,14 +290,16 @@ for (const [where, others] of [
   });
 }
 
-for (const [whose, allowed] of [
-  ['of one source', { udpFlows: 8, udpFlowsPerSource: 3 }],
-  ['of all', { udpFlows: 3, udpFlowsPerSource: 8 }],
+for (const [whose, allowed, clientsOfPort] of [
+  ['of one source', { udpFlows: 8, udpFlowsPerSource: 3 }, { most: null, mostPerSource: null }],
+  ['of all', { udpFlows: 3, udpFlowsPerSource: 8 }, { most: null, mostPerSource: null }],
+  ['of one source on its port', {}, { most: 8, mostPerSource: 3 }],
+  ['of all on its port', {}, { most: 3, mostPerSource: null }],
 ] as const) {
   test(`clients beyond the limit ${whose} are not heard, those within are`, async () => {
     const backend = await UdpBackend.start(echo);
-    const limits = Limits.parse(allowed);
-    const fleet = await fleetWith(l4Table('udp', [backend.endpoint]), { workers: 1, limits });
+    const table = l4Table('udp', [backend.endpoint], { clients: clientsOfPort });
+    const fleet = await fleetWith(table, { workers: 1, limits: Limits.parse(allowed) });
     const clients: UdpClient[] = [];
     for (let i = 0; i < 3; i++) clients.push(await UdpClient.open(fleet));
     for (const client of clients) await client.ask('1');
