@@ -22,10 +22,10 @@ import { waitOver } from './tryclock.ts';
 const mostStreams = 1_024;
 /**
  * Streams that we reset, of early answers and of clients that gave up: servers against rapid resets (CVE-2023-44487) end the
- * connection for all who are on it, Envoy after 250 that had no answer yet, nghttp2 after a thousand. Fewer, because what is in progress
- * then may be reset, too.
+ * connection for all who are on it, Netty with the 201st within half a minute, Envoy after 250 that had no answer yet, nghttp2 after a
+ * thousand. Half of the fewest, because what is in progress then may be reset, too: that is mostly a hundred.
  */
-const mostResets = 200;
+const mostResets = 100;
 /** A backend that has accepted a connection, and does not say a word, is waited for no longer, ms; whatever its route allows. */
 const mostGreetingMs = 60_000;
 /** The unread bytes of so many fit into the connection's window together: none of them ever holds up another. */
