@@ -2,6 +2,7 @@ import type { Problem } from '#table/problem.ts';
 import type { Row, Rows } from '#table/rows.ts';
 import { ownKinds } from './addresses/kinds.ts';
 import type { Plans } from './plans.ts';
+import { Promises } from './promises.ts';
 import type { Publisher } from './publish/publisher.ts';
 import type { Translation } from './translate/options.ts';
 import type { Translator } from './translate/translator.ts';
@@ -20,7 +21,7 @@ export interface PipelineOptions<S extends Source> {
   nowMs(): number;
   /** A table was published. */
   onPublished?(state: Published): void;
-  /** All proxies have the table: what status says may be promised now. */
+  /** All proxies have what is in force for these Ingresses: what status says may be promised now. */
   onApplied?(state: Published): void;
 }
 
@@ -47,6 +48,7 @@ export interface Pipeline<S extends Source> {
 export function startPipeline<S extends Source>(options: PipelineOptions<S>): Pipeline<S> {
   const { translator, publisher, plans, nowMs } = options;
   const problemsOf = joiner<Problem>();
+  const promises = new Promises();
   let published: Published | null = null;
   publisher.stage(options.fixedRows, []);
 
@@ -64,15 +66,18 @@ export function startPipeline<S extends Source>(options: PipelineOptions<S>): Pi
     const pendingSecrets = source.useSecrets(plan ? secretsInUse.union(plan.secretsInUse) : secretsInUse);
     if (pendingSecrets.size > 0) return;
     published = { view, problems: problemsOf(problems, plan?.problems ?? none), ingresses };
-    publisher.commit(ofTables(seen), ofTables(holds));
+    const { generation } = publisher.commit(ofTables(seen), ofTables(holds));
+    promises.committed(generation, ingresses);
     plans?.commit(view, seen, holds);
     options.onPublished?.(published);
-    if (publisher.isApplied()) options.onApplied?.(published);
+    if (publisher.isApplied()) tellApplied(generation);
   });
 
-  publisher.onApplied(() => {
-    if (published !== null) options.onApplied?.(published);
-  });
+  function tellApplied(generation: number): void {
+    if (published === null) return;
+    options.onApplied?.({ ...published, ingresses: promises.heldAt(generation, published.ingresses) });
+  }
+  publisher.onApplied(tellApplied);
 
   return { source, problems: () => published?.problems ?? none };
 }

@@ -47,7 +47,7 @@ export class Publisher<M extends AnyKinds> {
   readonly #hash = new TableHash();
   readonly #subscriptions = new Set<Subscription<M>>();
   readonly #elsewhere = new Map<string, Elsewhere>();
-  readonly #callbacks: (() => void)[] = [];
+  readonly #callbacks: ((generation: number) => void)[] = [];
   readonly #answerCallbacks: (() => void)[] = [];
   /** Of the last commits: an answer that went to another replica says only which content it is about. */
   readonly #generationByHash = new Map<string, number>();
@@ -55,8 +55,9 @@ export class Publisher<M extends AnyKinds> {
   /** Rows to put, and null for rows to drop; kept apart, because proxies are sent rows of the last commit at any time. */
   readonly #staged = new Map<string, { ref: RefIn<M>; entry: RowIn<M> | null }>();
   #commit: Commit | null = null;
-  #wasApplied = false;
-  /** A reader has come or gone, and nobody was told yet that all of those that are there now hold the table. */
+  /** The newest commit of which was told that all readers have it, or a later one. */
+  #toldGeneration = 0;
+  /** A reader has come or gone, and nobody was told yet that all of those that are there now hold what was told of. */
   #areOthers = false;
 
   constructor(contract: Contract<M>, nowMs: () => number = Date.now) {
@@ -140,8 +141,11 @@ export class Publisher<M extends AnyKinds> {
     this.#settle();
   }
 
-  /** Calls back each time that all proxies have come to hold the table of the last commit, and when other proxies do than before. */
-  onApplied(callback: () => void): void {
+  /**
+   * Calls back each time that all proxies have come to hold a further commit, and when other proxies do than before; with the
+   * newest that each of them has, or has a later one of. Where tables change faster than they are applied, that is never the last.
+   */
+  onApplied(callback: (generation: number) => void): void {
     this.#callbacks.push(callback);
   }
 
@@ -215,14 +219,20 @@ export class Publisher<M extends AnyKinds> {
   }
 
   #settle(): void {
-    const isApplied = this.isApplied();
-    const isNews = isApplied && (!this.#wasApplied || this.#areOthers);
-    this.#wasApplied = isApplied;
-    if (isNews) {
+    const generation = this.#generationOfAll();
+    const isNews = generation > this.#toldGeneration || (this.#areOthers && generation === this.#toldGeneration);
+    if (generation > 0 && isNews) {
       this.#areOthers = false;
-      for (const callback of this.#callbacks) callback();
+      this.#toldGeneration = generation;
+      for (const callback of this.#callbacks) callback(generation);
     }
     for (const callback of this.#answerCallbacks) callback();
+  }
+
+  /** Of the reader that is furthest behind; 0: there is none, or it is not known what one of them has. */
+  #generationOfAll(): number {
+    const readers = this.readers();
+    return readers.length === 0 ? 0 : Math.min(...readers.map(({ appliedGeneration }) => appliedGeneration ?? 0));
   }
 
   #remember(hash: string, generation: number): void {

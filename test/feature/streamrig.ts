@@ -122,7 +122,7 @@ export function secret(id: string, value: string): Row {
 }
 
 export function onceApplied(publisher: Pick<Publisher<Rows>, 'onApplied'>): Promise<void> {
-  return new Promise((resolve) => publisher.onApplied(resolve));
+  return new Promise((resolve) => publisher.onApplied(() => resolve()));
 }
 
 export async function stopAll(...parts: (TestProxy | { server: TableServer })[]): Promise<void> {
