@@ -44,7 +44,7 @@ export class BackendPicker implements EndpointUser, Choices {
   readonly #unhealthy = new Map<string, string>();
   #tier: readonly Member[] = [];
   #near: readonly Member[] = [];
-  #usableCount = 0;
+  #usable: readonly Member[] = [];
   #balancer: Balancer | null = null;
   #ring: Ring | null = null;
   #isRingDrawn = false;
@@ -185,20 +185,23 @@ export class BackendPicker implements EndpointUser, Choices {
    */
   #chooseByHash(balance: RingBalance, hash: number, tried: readonly EndpointState[]): Member | null {
     const ring = this.ring();
-    const subset: Member[] = [];
-    if (balance.subsetSize > 1) {
-      const size = Math.min(balance.subsetSize, this.#usableCount);
-      findOnRing(ring, hash, (member) => {
-        if (member.isUsable && !subset.includes(member)) subset.push(member);
-        return subset.length >= size;
-      });
-      const untried = subset.filter((member) => !tried.includes(member.state));
+    const subset = balance.subsetSize > 1 ? this.#subsetOf(hash, balance.subsetSize) : [];
+    if (subset.length > 0) {
+      const untried = tried.length === 0 ? subset : subset.filter((member) => !tried.includes(member.state));
       if (untried.length > 0) return this.#anyOf(untried);
     }
     const untried = findOnRing(ring, hash, (member) => member.isUsable && !tried.includes(member.state));
     const next = untried ?? this.lastResort(tried);
     if (next !== null) return next;
     return subset.length > 0 ? this.#anyOf(subset) : findOnRing(ring, hash, (member) => member.isUsable);
+  }
+
+  /** Those of whom a key has so many. All of them are not looked for: the last of thousands may be far along the ring. */
+  #subsetOf(hash: number, size: number): readonly Member[] {
+    if (size >= this.#usable.length) return this.#usable;
+    const subset = new Set<Member>();
+    findOnRing(this.ring(), hash, (member) => member.isUsable && subset.add(member).size >= size);
+    return [...subset];
   }
 
   #anyOf(members: readonly Member[]): Member | null {
@@ -221,9 +224,8 @@ export class BackendPicker implements EndpointUser, Choices {
     this.#compareRates(nowMs);
     const returnMs = markUsable(this.members, this.#tier, this.row, this.#unhealthy, nowMs);
     this.#staleAtMs = Math.min(returnMs, this.#rates.endsAtMs);
-    const usable = this.#tier.filter((member) => member.isUsable);
-    this.#usableCount = usable.length;
-    this.#near = nearby(usable, this.row.prefer, this.#around.place);
+    this.#usable = this.#tier.filter((member) => member.isUsable);
+    this.#near = nearby(this.#usable, this.row.prefer, this.#around.place);
     this.#balancer = this.#near.length === 0 ? null : this.#openBalancer(this.#near);
   }
 
