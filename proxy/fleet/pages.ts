@@ -42,9 +42,10 @@ function doingsOf({ pid, isReady, look }: Look): object {
 function backendsOf({ intake, upkeep }: { intake: Intake; upkeep: Upkeep }): object[] {
   const probesById = new Map(upkeep.health().map(({ backendId, ...counts }) => [backendId, counts]));
   const readyById = new Map<string, { endpoints: number; ready: number }>();
-  for (const { backendIds, endpoints } of intake.table.endpoints.values()) {
+  for (const row of intake.table.endpoints.values()) {
+    const endpoints = upkeep.addresses(row);
     const ready = endpoints.filter((endpoint) => endpoint.ready).length;
-    for (const id of backendIds) {
+    for (const id of row.backendIds) {
       const known = readyById.get(id);
       readyById.set(id, {
         endpoints: endpoints.length + (known?.endpoints ?? 0),

@@ -61,6 +61,9 @@ test('a named backend is resolved for all workers and for a successor; a name th
     assert.equal((await fleet.apply(snapshot(tableWith(named, beside)))).type, 'applied');
     const port = fleet.ports().get('http') ?? 0;
     await eventually(async () => ((await answers(port, 20)).join() === 'one' ? true : undefined), 'the name');
+    const { backends } = JSON.parse((await adminPage(fleet, '/endpoints')).text);
+    assert.ok(backends[0].endpoints > 0);
+    assert.equal(backends[0].ready, backends[0].endpoints);
     const [victim = 0] = fleet.state().workerPids;
     process.kill(victim, 'SIGKILL');
     await waitUntil(() => fleet.state().workerPids[0] !== victim, 'a successor');
