@@ -37,10 +37,7 @@ export function markUsable(
   let returnMs = Number.POSITIVE_INFINITY;
   for (const member of tier) {
     const { ejection } = member.state;
-    if (ejection.untilMs > nowMs) {
-      returnMs = Math.min(returnMs, ejection.untilMs);
-      ejected.push(member);
-    }
+    if (ejection.untilMs > nowMs) ejected.push(member);
     member.isUsable = ejection.untilMs <= nowMs && !unhealthy.has(member.state.key);
     if (member.isUsable) usableCount++;
   }
@@ -56,8 +53,11 @@ export function markUsable(
   }
   if (usableCount === 0 || usableCount * 100 < tier.length * row.panicPercent)
     for (const member of tier) member.isUsable = true;
+  // Of those that go as well: they have their sessions back.
   for (const member of members) {
-    const isOut = member.state.ejection.untilMs > nowMs || unhealthy.has(member.state.key);
+    const { key, ejection } = member.state;
+    if (ejection.untilMs > nowMs) returnMs = Math.min(returnMs, ejection.untilMs);
+    const isOut = ejection.untilMs > nowMs || unhealthy.has(key);
     member.canKeepSession = member.isUsable || (isLeaving(member) && !isOut);
   }
   return returnMs;

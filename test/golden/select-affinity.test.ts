@@ -198,7 +198,7 @@ test('persistent: the addresses of a dual-stack pod are one home', () => {
   assert.equal(client.lastCookie, null);
 });
 
-test('persistent: an endpoint that terminates and fails loses its sessions', () => {
+test('persistent: an endpoint that terminates and fails loses its sessions while it is left out', () => {
   const outlier = {
     ...plainOutlier,
     consecutiveGatewayErrors: 1,
@@ -217,7 +217,13 @@ test('persistent: an endpoint that terminates and fails loses its sessions', () 
     latencyMs: 1,
     nowMs: 0,
   });
+  const { headers } = client;
+  const at = (nowMs: number) => uidOf(opened.backend.pick(factsOf({ headers: { ...headers } }), [], nowMs));
+  const cookie = headers['cookie'];
   assert.notEqual(client.request(), first);
+  headers['cookie'] = cookie as string;
+  assert.notEqual(at(999), first);
+  assert.equal(at(1000), first);
 });
 
 test('persistent: the token names the pod, not its address or backend row', () => {
