@@ -4,7 +4,7 @@ import type { AffinityMemory } from '../share/affinity.ts';
 import { Circuit } from './circuit.ts';
 import { clientIp } from './clientip.ts';
 import { isCookieName } from './cookie.ts';
-import type { EjectionWord, EndpointUser, LiveEndpoint } from './endpoint.ts';
+import type { EjectionWord, EndpointLook, EndpointUser, LiveEndpoint } from './endpoint.ts';
 import { expectedWaitMs } from './ewma.ts';
 import { hashText } from './hash.ts';
 import { hashKey } from './hashkey.ts';
@@ -119,6 +119,15 @@ export class BackendPicker implements EndpointUser, Choices {
       this.#unhealthy.set(key, member.row.uid);
     }
     this.invalidate();
+  }
+
+  /** What is known of its endpoints, for people. Who is used for want of others, whatever it did, is not left out. */
+  look(nowMs: number): EndpointLook[] {
+    if (nowMs >= this.#staleAtMs) this.#refresh(nowMs);
+    return this.members.map(({ state, isUsable }) => {
+      const look = state.look(nowMs);
+      return isUsable ? { ...look, leftOutMs: 0 } : look;
+    });
   }
 
   pick(facts: PickFacts, tried: readonly EndpointState[], nowMs: number): Pick | null {
@@ -237,6 +246,8 @@ export class BackendPicker implements EndpointUser, Choices {
       return;
     }
     const hasBegun = this.#rates.endsAtMs !== Number.POSITIVE_INFINITY;
+    // The interval was made shorter: what has begun by the old one may have hours to go.
+    if (hasBegun) this.#rates.endsAtMs = Math.min(this.#rates.endsAtMs, nowMs + settings.intervalMs);
     if (hasBegun && nowMs < this.#rates.endsAtMs) return;
     const endpoints = this.#tier.map(({ state }) => state);
     if (hasBegun && this.row.outlier.maxEjectedPercent > 0) {

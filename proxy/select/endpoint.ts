@@ -43,7 +43,7 @@ export interface EndpointLook {
   /** Tries that have ended with a result, and those of them that failed. */
   readonly results: number;
   readonly failures: number;
-  /** How long it is still left out for what it did; 0: it is not. */
+  /** How long it is still left out for what it did; 0: it is not, or the backend does so with as many as it may. */
   readonly leftOutMs: number;
 }
 

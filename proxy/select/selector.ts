@@ -69,7 +69,7 @@ export class Selector {
 
   /** What is known of the endpoints of a backend, for people. */
   look(backendId: string, nowMs: number): EndpointLook[] {
-    return Array.from(this.#endpointsOf(backendId), ({ state }) => state.look(nowMs));
+    return this.#backends.get(backendId)?.look(nowMs) ?? [];
   }
 
   #takeEndpoints(id: string, row: Endpoints | null, touched: Set<string>, maybeGone: Set<string>): void {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { LiveEndpoint } from '../../proxy/select/endpoint.ts';
 import type { Backend } from '../../proxy/table/backend.ts';
 import { plainHealthCheck, plainOutlier } from '../kit/rows.ts';
 import { cookieAffinity, endpointRows, factsOf, type Opened, openBackend, picked, seeded, uidOf } from './selecting.ts';
@@ -62,7 +63,7 @@ test('a success ends the first ejection; each one more that is held against the 
   const ended = (result: 'success' | 'gateway-error') => {
     nowMs++;
     endpoint.finished({ startedMs: nowMs, result, latencyMs: 1, nowMs });
-    return opened.selector.look('web', nowMs)[0]?.leftOutMs;
+    return (endpoint as LiveEndpoint).look(nowMs).leftOutMs;
   };
   const succeeded = (times: number) => Array.from({ length: times }, () => ended('success')).indexOf(0);
   assert.equal(ended('gateway-error'), 60_000);
