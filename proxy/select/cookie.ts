@@ -100,15 +100,18 @@ function isSeparator(code: number): boolean {
   return code === 0x3b || code === 0x20 || code === 0x2c || code === 0x09;
 }
 
-/** Cookie paths match by element (RFC 6265 §5.1.4): `/shop` covers `/shop/`, but `/shop/` does not cover `/shop`. */
+/**
+ * Cookie paths match by element (RFC 6265 §5.1.4): `/shop` covers `/shop/`, but `/shop/` does not cover `/shop`. An element with a
+ * semicolon cannot be written (§4.1.1), and no client takes `%3B` for one: what is above it is the path then.
+ */
 function pathOfRoute(path: string): string {
-  const trimmed = path.endsWith('/') ? path.slice(0, -1) : path;
+  const trimmed = path.replace(/\/(?:[^/]*;.*)?$/, '');
   return trimmed === '' ? '/' : trimmed;
 }
 
 /** What could end the attribute or the field is percent-encoded. */
 function safePath(path: string): string {
-  return path.replace(/[^\x21-\x2b\x2d-\x3a\x3c-\x7e]/gu, (character) =>
+  return path.replace(/[^\x21-\x3a\x3c-\x7e]/gu, (character) =>
     character.length === 1 && character.charCodeAt(0) < 0x80
       ? `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`
       : encodeURIComponent(character.isWellFormed() ? character : '\ufffd'),

@@ -51,6 +51,15 @@ describe('writing', () => {
     assert.match(write({}, { routePath: '' }), /; Path=\/;/);
   });
 
+  test('letters of a path as clients compare them; of one that cannot be written, what is above it', () => {
+    const pathOf = (routePath: string) => /; Path=([^;]*);/.exec(write({}, { routePath }))?.[1];
+    assert.equal(pathOf('/map/1,2/'), '/map/1,2');
+    assert.equal(pathOf('/a b'), '/a%20b');
+    assert.equal(pathOf('/shop/cars;color=red/all'), '/shop');
+    assert.equal(pathOf('/shop;v=1'), '/');
+    assert.equal(pathOf(`${'/;'.repeat(50_000)}`), '/');
+  });
+
   test('Secure: as the connection is, or as the row says', () => {
     const isSecure = (secure: boolean | null, isTls: boolean) => write({ secure }, { isTls }).includes('; Secure');
     assert.deepEqual(
@@ -95,7 +104,7 @@ describe('writing', () => {
     const path = '/a; Domain=evil.example\r\nSet-Cookie: x=y, z\u0000\u00e9\ud800';
     assert.equal(
       write({ path }),
-      'INGRESSCOOKIE=v; Path=/a%3B%20Domain=evil.example%0D%0ASet-Cookie:%20x=y%2C%20z%00%C3%A9%EF%BF%BD; HttpOnly',
+      'INGRESSCOOKIE=v; Path=/a%3B%20Domain=evil.example%0D%0ASet-Cookie:%20x=y,%20z%00%C3%A9%EF%BF%BD; HttpOnly',
     );
     assert.equal(write({ domain: 'a.example; Path=/x' }), 'INGRESSCOOKIE=v; Path=/; HttpOnly');
     const regexPath = write({}, { routePath: '/shop(/|$)(.*)' });
