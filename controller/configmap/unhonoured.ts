@@ -219,7 +219,8 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
     names: ['enable-underscores-in-headers'],
   },
   {
-    advice: 'A request with a field name that is no token (RFC 9110 §5.1) is refused with 400.',
+    advice:
+      'A field name that is no token (RFC 9110 §5.1) is answered with 400; one of more than letters, digits and "-" is dropped.',
     harmless: on,
     names: ['ignore-invalid-headers'],
   },

@@ -27,6 +27,7 @@ const isDropped = new Uint8Array(64);
 for (const name of [
   ...forwardingNames,
   'underscore',
+  'odd',
   'host',
   'connection',
   'content-length',

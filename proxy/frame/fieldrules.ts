@@ -1,6 +1,6 @@
 import { isTargetByte, isValueByte, nameClass } from '../parse/chars.ts';
 import { latin1 } from '../parse/latin1.ts';
-import { nameIdOf, nameIds } from '../parse/names.ts';
+import { nameIdOf, nameIds, unusualIdOf } from '../parse/names.ts';
 
 /** Pseudo-header fields (RFC 9113 §8.3, RFC 8441 §4) as bits, so that repeats and absences are one comparison. */
 export const pseudoIds = {
@@ -24,7 +24,7 @@ const pseudoByName = new Map<string, number>([
   [':status', pseudoIds.status],
 ]);
 
-/** 1 for bytes of a field name in HTTP/2: tchars but for upper case (RFC 9113 §8.2.1), 3 for the underscore. */
+/** Classes of bytes of a field name in HTTP/2: the same but for upper case (RFC 9113 §8.2.1). */
 const lowerNameClass = nameClass.slice();
 lowerNameClass.fill(0, 0x41, 0x5b);
 
@@ -46,7 +46,7 @@ export function fieldIdOf(bytes: Uint8Array, start: number, end: number): number
     if (kind === 0) return malformedName;
     seen |= kind;
   }
-  if (seen !== 1) return nameIds.underscore;
+  if (seen !== 1) return unusualIdOf(seen);
   const id = nameIdOf(bytes, start, end);
   return isConnectionSpecific[id] === 1 ? malformedName : id;
 }

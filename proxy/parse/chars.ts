@@ -1,6 +1,9 @@
 /** Byte classes of RFC 9110 §5 and RFC 9112 §3 as lookup tables: one load per byte in the parsers. */
 
-/** Class of a byte inside a field name: 0 not allowed, 1 tchar, 3 underscore (allowed by RFC 9110, dropped by us as nginx does). */
+/**
+ * Class of a byte inside a field name: 0 not allowed, 1 letter, digit or dash, 3 underscore, 5 another tchar. Names with these two
+ * are allowed by RFC 9110, and dropped by us as nginx does.
+ */
 export const nameClass = new Uint8Array(256);
 /** 1 for bytes of a field value: HTAB, SP, VCHAR, obs-text. CR, LF, NUL and other controls are 0. */
 export const isValueByte = new Uint8Array(256);
@@ -11,10 +14,11 @@ export const httpOne: readonly number[] = [...'HTTP/1.'].map((char) => char.char
 /** Value of a hex digit, -1 for others. */
 export const hexValue = new Int8Array(256).fill(-1);
 
-for (const char of "!#$%&'*+-.^`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+for (const char of '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz') {
   nameClass[char.charCodeAt(0)] = 1;
 }
 nameClass[0x5f] = 3;
+for (const char of "!#$%&'*+.^`|~") nameClass[char.charCodeAt(0)] = 5;
 isValueByte[9] = 1;
 for (let byte = 0x20; byte < 0x100; byte++) if (byte !== 0x7f) isValueByte[byte] = 1;
 for (let byte = 0x21; byte < 0x7f; byte++) if (byte !== 0x23) isTargetByte[byte] = 1;

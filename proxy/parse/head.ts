@@ -1,6 +1,6 @@
 import { isValueByte, nameClass } from './chars.ts';
 import { latin1 } from './latin1.ts';
-import { nameIdOf, nameIds } from './names.ts';
+import { nameIdOf, unusualIdOf } from './names.ts';
 
 /** More fields than this fit in no head; Limits cannot allow more. */
 const mostFields = 250;
@@ -238,7 +238,7 @@ export function parseFields(
     let valueEnd = i;
     while (valueEnd > valueStart && (bytes[valueEnd - 1] === 0x20 || bytes[valueEnd - 1] === 0x09)) valueEnd--;
     i += 2;
-    head.ids[count] = seen === 1 ? nameIdOf(bytes, nameStart, nameEnd) : nameIds.underscore;
+    head.ids[count] = seen === 1 ? nameIdOf(bytes, nameStart, nameEnd) : unusualIdOf(seen);
     head.nameStarts[count] = nameStart - base;
     head.nameEnds[count] = nameEnd - base;
     head.valueStarts[count] = valueStart - base;

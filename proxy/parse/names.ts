@@ -1,6 +1,7 @@
 /**
  * Field names that mean something to a gateway, numbered. Everything else is `other` and passes through unread.
  * `underscore` stands for any name with `_`: CGI-like backends fold `X_Forwarded_For` onto the real one, so it is dropped.
+ * `odd` stands for any with another character than letters, digits and dashes: PHP folds `.` likewise, lighttpd all of them.
  */
 export const nameIds = {
   other: 0,
@@ -49,12 +50,13 @@ export const nameIds = {
   'x-forwarded-server': 43,
   'x-forwarded-client-cert': 44,
   'user-agent': 45,
+  odd: 46,
 } as const;
 
 /** Candidates by (length, first letter); almost every bucket is empty or has one entry. */
 const buckets: { id: number; bytes: Uint8Array }[][] = Array.from({ length: 1024 }, () => []);
 for (const [name, id] of Object.entries(nameIds)) {
-  if (id < 2) continue;
+  if (id < 2 || id === nameIds.odd) continue;
   const bytes = Buffer.from(name, 'latin1');
   buckets[(bytes.length << 5) | ((bytes[0] ?? 0) & 31)]?.push({ id, bytes });
 }
@@ -71,4 +73,9 @@ export function nameIdOf(bytes: Uint8Array, start: number, end: number): number 
     if (i === length) return candidate.id;
   }
   return nameIds.other;
+}
+
+/** @param seen classes of its bytes (nameClass), of which some are not 1 */
+export function unusualIdOf(seen: number): number {
+  return (seen & 2) === 0 ? nameIds.odd : nameIds.underscore;
 }

@@ -31,7 +31,8 @@ export function trailerLines(trailers: Head): string {
   let text = '';
   for (let field = 0; field < trailers.count; field++) {
     // Whatever the gateway gives a meaning to in a head has none in a trailer.
-    if (trailers.ids[field] !== nameIds.other) continue;
+    const id = trailers.ids[field];
+    if (id !== nameIds.other && id !== nameIds.odd) continue;
     const name = trailers.name(field);
     const lower = name.toLowerCase();
     if (forbidden.has(lower) || lower.startsWith('if-') || lower.startsWith('x-forwarded-')) continue;

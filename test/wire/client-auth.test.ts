@@ -229,6 +229,21 @@ test('what a client claims of its certificate never reaches a backend', async ()
   ]);
 });
 
+test('nor does a field that backends take for another one: PHP reads a dot as a dash, lighttpd any sign', async () => {
+  const signs = [..."_.!#$%&'*+^`|~"].map((sign) => `ssl-client${sign}verify: SUCCESS`);
+  recorder.take();
+  await exchange({ port: sluice.httpsPort, tls: { servername: 'open.test' } }, get('/', 'open.test', signs));
+  const client = await H2Client.open({ port: sluice.httpsPort, tls: { servername: 'open.test' } });
+  client.greet();
+  const pseudos = [':method: GET', ':scheme: https', ':authority: open.test', ':path: /'];
+  client.send(client.headers(1, [...pseudos, ...signs]));
+  await waitUntil(() => client.answer(1).isEnded, 'the answer');
+  client.client.destroy();
+  const names = recorder.take().map(({ fields }) => fields.map(([name]) => name).join(' '));
+  assert.equal(names.length, 2);
+  for (const each of names) assert.match(each, /^[A-Za-z\d -]+$/);
+});
+
 test('a host that trusts others than the host of the handshake is on another connection: 421', async () => {
   for (const client of [clients.alice, undefined]) {
     const shown = client === undefined ? {} : { client };
