@@ -97,13 +97,15 @@ export async function runController(settings: Settings): Promise<void> {
   let sees = () => false;
   let announced: AnnouncedWriter | null = null;
   const isCurrent = () => sees();
-  const feeds = [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', isCurrent, log })];
+  let lookAnew: (kind: string) => void = () => undefined;
+  const onBehind = (kind: string) => lookAnew(kind);
+  const feeds = [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', isCurrent, onBehind, log })];
   if (plans) {
     const authorizeEdge = authorizeBy(settings, settings.edgeServiceAccount, cluster);
     const { publisher } = plans;
     feeds.push(
       feedOf({
-        ...{ contract: planContract, publisher, authorize: authorizeEdge, reader: 'edge', isCurrent, log },
+        ...{ contract: planContract, publisher, authorize: authorizeEdge, reader: 'edge', isCurrent, onBehind, log },
         hearAnnounced: (node, news) => (news === null ? announced?.knows(node) : announced?.hear(node, news)) ?? false,
       }),
     );
@@ -156,6 +158,7 @@ export async function runController(settings: Settings): Promise<void> {
     },
     onApplied: (published) => statuses.applied(published),
   });
+  lookAnew = (kind) => pipeline.source.lookAnew(kind);
   sees = () => {
     const { Service, EndpointSlice, Node } = pipeline.source.state();
     return [Service, EndpointSlice, Node].every((kind) => kind === undefined || kind.failure === null);

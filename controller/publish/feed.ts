@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Log } from '#kit/log.ts';
 import type { Announced } from '#table/announced.ts';
+import type { Ack } from '#table/change.ts';
 import type { AnyKinds, Contract } from '#table/contract.ts';
 import { type AckAnswer, type AckPost, streamHeader } from '#table/wire.ts';
 import { adminOrigin } from './adminorigin.ts';
@@ -16,6 +17,8 @@ export interface FeedOptions<M extends AnyKinds> {
   reader: 'proxy' | 'edge';
   /** Whether what is published is what the API server has now. */
   isCurrent(): boolean;
+  /** A reader refuses what it was sent, because it holds more of this kind than we have seen. */
+  onBehind?(kind: string): void;
   /**
    * An edge says what it announces; null: nothing new.
    * @returns whether what it announces is known now
@@ -85,6 +88,7 @@ export function feedOf<M extends AnyKinds>(options: FeedOptions<M>): Feed {
       if (ack.type === 'refused' && stream?.isNews(ack)) {
         log.error({ [reader]: name, hash: ack.hash, problems: ack.problems }, `${reader} refused what it was sent`);
       }
+      if (ack.type === 'refused' && stream) for (const kind of kindsFromThePast(ack)) options.onBehind?.(kind);
       const { seen = {}, holds = {} } = publisher.current ?? {};
       const knowsAnnounced = node !== null && (options.hearAnnounced?.(node, announced ?? null) ?? false);
       return { seen, holds, leaseMs: isCurrent() ? leaseMs : 0, knowsAnnounced };
@@ -99,6 +103,12 @@ export function feedOf<M extends AnyKinds>(options: FeedOptions<M>): Feed {
       for (const stream of streams.values()) stream.close();
     },
   };
+}
+
+/** Their parts that are counted by themselves (`Ingress team`) are of that kind, too. */
+function kindsFromThePast({ problems }: Extract<Ack, { type: 'refused' }>): string[] {
+  const behind = problems.filter(({ code }) => code === 'TableFromThePast');
+  return behind.map(({ source }) => source.kind.split(' ', 1)[0] ?? '');
 }
 
 /** Readers repeat their answer every 10 s, and one may be lost. */

@@ -111,6 +111,12 @@ export class ClusterSource implements Source {
     return this.#secrets.use(new Set([...keys].filter(isInScope)));
   }
 
+  /** A proxy or an edge holds more of this kind than we have seen, and refuses what we publish until we have. */
+  lookAnew(kind: string): void {
+    for (const scope of this.#scopes) if (scope.kind.kind === kind) scope.reflector.lookAnew();
+    if (kind === 'Secret') this.#secrets.lookAnew();
+  }
+
   state(): Record<string, KindState> {
     const states: Record<string, KindState> = {};
     const { namespaces } = this.#options;

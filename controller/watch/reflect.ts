@@ -2,6 +2,7 @@ import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#kit/log.ts';
 import { reasonOf } from '#kit/reason.ts';
 import type { Cluster } from './api.ts';
+import { ApiFailure, failureOf } from './apifailure.ts';
 import { answeredLimitMs, Backoff, unreachableLimitMs } from './backoff.ts';
 import { DeadMan } from './deadman.ts';
 import { collectionPath, type WatchedKind } from './kinds.ts';
@@ -62,22 +63,16 @@ const bookmarkSilenceMs = 180_000;
 const shortWatchMs = 1_000;
 /** After which a page is asked for again, at the soonest; where a list stands is remembered for some minutes. */
 const pageRetryMs = 1_000;
+/** A watch that has told nothing for so long may tell nothing for long: bookmarks come about once a minute. */
+const quietWatchMs = 2_000;
 /** Decoding yields to the rest of the process this often. */
 const sliceMs = 10;
 
 /** Refusals that say nothing of the place in history that was asked for. */
 const saysNothingOfPlace: ReadonlySet<number> = new Set([401, 403, 429, 503]);
 
-class ApiFailure extends Error {
-  readonly status: number;
-  readonly retryAfterMs: number | null;
-
-  constructor(status: number, message: string, retryAfterMs: number | null) {
-    super(`${status}: ${message}`);
-    this.status = status;
-    this.retryAfterMs = retryAfterMs;
-  }
-}
+/** Why a watch ends in whose place there is to be a list. */
+const lookedAnew = new Error('somebody has seen more');
 
 /**
  * Follows one kind in one scope: list in pages, watch from there, resume where the watch broke off, list anew when the
@@ -100,6 +95,8 @@ export class Reflector {
   #failure: string | null = null;
   #isAbsent = false;
   #nap = new AbortController();
+  /** Ends the watch that is under way. */
+  #watching: AbortController | null = null;
 
   constructor(options: ReflectorOptions) {
     this.#options = options;
@@ -119,6 +116,16 @@ export class Reflector {
     if (this.#failure === null) return;
     this.#backoff = new Backoff(this.#options.random);
     this.#nap.abort();
+  }
+
+  /**
+   * Somebody holds more of this kind than we have seen: it was listed there, and we are to hear of that place with the next
+   * bookmark. A list tells it now. Where the watch is busy, it will have told by the next time that this is asked.
+   */
+  lookAnew(): void {
+    if (this.#watching === null || performance.now() - this.#heardAtMs < quietWatchMs) return;
+    this.#resumeAt = null;
+    this.#watching.abort(lookedAnew);
   }
 
   /** The kind itself is gone, and with it all that there was of it; unlike a refusal, this is no lack of knowledge. */
@@ -161,6 +168,7 @@ export class Reflector {
       } catch (error) {
         if (signal.aborted) return;
         this.#backoff.wasHealthyFor(performance.now() - beganMs);
+        if (error === lookedAnew) continue;
         await this.#wait(this.#failed(error));
       }
     }
@@ -299,6 +307,7 @@ export class Reflector {
     });
     if (kind.fieldSelector) query.set('fieldSelector', kind.fieldSelector);
     const dead = new AbortController();
+    this.#watching = dead;
     const deadMan = new DeadMan(silenceLimitMs ?? timeoutS * 1000 + graceMs, dead);
     const signal = AbortSignal.any([this.#stop.signal, dead.signal]);
     try {
@@ -313,6 +322,7 @@ export class Reflector {
       }
     } finally {
       deadMan.stop();
+      this.#watching = null;
     }
   }
 
@@ -365,10 +375,6 @@ export class Reflector {
     this.#known.delete(key);
     this.#options.sink.remove(key, version);
   }
-}
-
-function failureOf(status: number, body: unknown, retryAfterMs: number | null): ApiFailure {
-  return new ApiFailure(status, textOf(propertyOf(body, 'message')) || 'no reason given', retryAfterMs);
 }
 
 function acceptOf({ accept }: WatchedKind): { accept?: string } {

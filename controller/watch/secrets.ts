@@ -82,6 +82,10 @@ export class SecretLookups {
     return [...this.#reflectors.values()].map((reflector) => reflector.state());
   }
 
+  lookAnew(): void {
+    for (const reflector of this.#reflectors.values()) reflector.lookAnew();
+  }
+
   stop(): void {
     for (const reflector of this.#reflectors.values()) reflector.stop();
     this.#stop.abort();

@@ -237,3 +237,25 @@ test('a watch that goes silent is given up and taken up again', { skip, timeout:
   await waitUntil(() => heard.includes('default/after-the-silence'), 'the watch to go on');
   await rig.api.delete(service('before-the-silence'), service('after-the-silence'));
 });
+
+test('a kind of which a proxy holds more than was seen here is listed anew, and its next bookmark is not waited for', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const watch = await rig.watchers.started();
+  const seen = () => watch.updates.at(-1)?.seen['Service'] ?? 0;
+  // Of another kind: the watch of Services says nothing of it.
+  const [account] = await rig.api.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'moves-on' } });
+  const version = Number(account?.metadata?.resourceVersion);
+  assert.ok(seen() < version);
+  await waitUntil(() => {
+    watch.source.lookAnew('Service');
+    return seen() >= version;
+  }, 'the list');
+  const { relists, failure } = watch.source.state()['Service'] ?? {};
+  assert.deepEqual({ relists, failure }, { relists: 1, failure: null });
+  assert.equal(watch.source.state()['Ingress']?.relists, 0);
+  await rig.api.apply(service('after-the-list'));
+  await hasPort(watch, 'after-the-list', 80);
+  await rig.api.delete(service('after-the-list'));
+});

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { applied, get, onceApplied, refused, secret, startController, stopAll, TestProxy } from './streamrig.ts';
+import type { Ack } from '#table/change.ts';
+import { waitUntil } from '../kit/wait.ts';
+import { applied, get, onceApplied, refused, secret, startController, stopAll, TestProxy, token } from './streamrig.ts';
 
 test('a refusal of one stream is no answer on the next, where the same table is offered again and applied', async (t) => {
   const controller = await startController();
@@ -29,6 +31,31 @@ test('a refusal of one stream is no answer on the next, where the same table is 
     );
   } finally {
     t.mock.timers.reset();
+    await stopAll(proxy, controller);
+  }
+});
+
+test('of which kind a proxy holds more than was seen is told, where the table was sent and nowhere else', async () => {
+  const behind: string[] = [];
+  const controller = await startController(undefined, (kind) => behind.push(kind));
+  controller.publisher.stage([secret('a', '1')], []);
+  const commit = controller.publisher.commit({}, {});
+  const ack: Ack = {
+    ...{ type: 'refused', hash: commit.hash, generation: commit.generation },
+    problems: ['Ingress', 'Service team'].map((kind) => ({
+      ...{ code: 'TableFromThePast', severity: 'warning', message: 'm', hint: 'h' },
+      source: { kind, namespace: '', name: '' },
+    })),
+  };
+  const elsewhere = { stream: 'of another', name: 'proxy-2', zone: null, node: null, admin: null, ack };
+  const heard = await get(`${controller.url}/v1/acks`, `Bearer ${token}`, JSON.stringify(elsewhere));
+  assert.equal(heard.status, 200);
+  assert.deepEqual(behind, []);
+  const proxy = new TestProxy([controller.url], { answer: () => ack });
+  try {
+    await waitUntil(() => behind.length >= 2, 'the refusal to be heard');
+    assert.deepEqual(behind.slice(0, 2), ['Ingress', 'Service']);
+  } finally {
     await stopAll(proxy, controller);
   }
 });

@@ -36,10 +36,15 @@ before(async () => {
 after(() => rm(folder, { recursive: true }));
 
 /** One controller's publishing half, over real TLS. */
-export async function startController(authorize: Authorize = sharedSecret(join(folder, 'token'))) {
+export async function startController(
+  authorize: Authorize = sharedSecret(join(folder, 'token')),
+  onBehind: (kind: string) => void = () => {},
+) {
   const publisher = new Publisher(tableContract);
   const server = await startTableServer({
-    feeds: [feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', isCurrent: () => true, log })],
+    feeds: [
+      feedOf({ contract: tableContract, publisher, authorize, reader: 'proxy', isCurrent: () => true, onBehind, log }),
+    ],
     authority,
     address: '127.0.0.1',
     port: 0,
