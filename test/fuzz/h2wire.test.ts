@@ -6,6 +6,7 @@ import { corpusCases, decodeBytes } from '../kit/corpus.ts';
 import { anyPlace, fuzzed } from '../kit/fuzztime.ts';
 import { H2Client } from '../kit/h2client.ts';
 import { frame, type ReadFrame, readFrames } from '../kit/h2pair.ts';
+import { assertNothingLeft, residentOf } from '../kit/leftbehind.ts';
 import { everythingTo } from '../kit/manifests.ts';
 import { exchange, get } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
@@ -13,6 +14,7 @@ import { Standalone } from '../kit/sluice.ts';
 
 let recorder: Recorder;
 let sluice: Standalone;
+let residentAtStart = 0;
 
 before(async () => {
   recorder = await Recorder.start({ onRequest: (request) => answer(request, 'ok') });
@@ -20,6 +22,7 @@ before(async () => {
     manifests: everythingTo(recorder.port),
     args: ['--limit-half-close-ms', '50', '--limit-linger-ms', '50'],
   });
+  residentAtStart = residentOf(sluice);
 });
 
 after(async () => {
@@ -129,3 +132,5 @@ test('no mutation of a connection crashes the gateway, or makes it forward anyth
     }),
   );
 });
+
+test('nothing of it is left: no request, no connection, no memory', () => assertNothingLeft(sluice, residentAtStart));

@@ -3,14 +3,13 @@ import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { corpusCases, decodeBytes } from '../kit/corpus.ts';
 import { anyPlace, fuzzed } from '../kit/fuzztime.ts';
+import { assertNothingLeft, residentOf } from '../kit/leftbehind.ts';
 import { everythingTo } from '../kit/manifests.ts';
 import { plainRequests } from '../kit/plainrequests.ts';
-import { childrenOf, residentBytes } from '../kit/procfs.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, answerBytes, Recorder } from '../kit/recorder.ts';
 import { MalformedResponse, readResponses } from '../kit/response.ts';
 import { Standalone } from '../kit/sluice.ts';
-import { eventually } from '../kit/wait.ts';
 
 let recorder: Recorder;
 let sluice: Standalone;
@@ -28,7 +27,7 @@ before(async () => {
   sluice = await Standalone.start({
     manifests: everythingTo(recorder.port),
   });
-  residentAtStart = residentBytes(childrenOf(sluice.process.pid)[0] ?? 0);
+  residentAtStart = residentOf(sluice);
 });
 
 after(async () => {
@@ -153,19 +152,7 @@ test('no mutation of a response crashes the gateway, or reaches the client as an
   );
 });
 
-test('nothing of it is left: no request, no connection, no memory', async () => {
-  const [worker] = childrenOf(sluice.process.pid);
-  assert.ok(worker !== undefined);
-  await eventually(async () => {
-    const text = await sluice.admin('/metrics');
-    const isIdle =
-      /^sluice_http_requests_in_flight 0$/m.test(text) && !/^sluice_connections\{[^}]*\} [1-9]/m.test(text);
-    return isIdle || undefined;
-  }, 'the gateway to be idle');
-  const grown = residentBytes(worker) - residentAtStart;
-  // Code and pools that warm up take some; what leaks by the request takes more in a minute.
-  assert.ok(grown < 150 * 1024 * 1024, `the worker grew by ${Math.round(grown / 1024 / 1024)} MiB`);
-});
+test('nothing of it is left: no request, no connection, no memory', () => assertNothingLeft(sluice, residentAtStart));
 
 function isWholeHead(bytes: Buffer): boolean {
   return bytes.includes('\r\n\r\n');

@@ -1,4 +1,5 @@
 import { type CorpusCase, decodeBytes } from './corpus.ts';
+import type { H2Answer } from './h2client.ts';
 import type { RawClient } from './rawclient.ts';
 import type { RecordedRequest } from './recorder.ts';
 import { type RawResponse, readResponses } from './response.ts';
@@ -70,6 +71,31 @@ export function faultsOfUpstreamCase(each: CorpusCase, outcome: CaseOutcome, rec
   }
   if (asserts.noBoth && linesOf(seen, 'content-length') > 0 && linesOf(seen, 'transfer-encoding') > 0) {
     faults.push('two framings were passed on');
+  }
+  return faults;
+}
+
+/** The same where the client speaks HTTP/2. @param seen what came on its stream */
+export function faultsOfUpstreamStream(
+  each: CorpusCase,
+  seen: H2Answer,
+  recorded: readonly RecordedRequest[],
+): string[] {
+  const faults = smuggled(recorded);
+  const asserts = each.assert ?? {};
+  const status = seen.statuses.find((one) => one >= 200) ?? 'close';
+  const allowed = each.prefer === undefined ? each.expect : [each.prefer];
+  if (!allowed.includes(status)) faults.push(`answered ${status}, allowed ${allowed.join(' ')}`);
+  const body = seen.body.toString('latin1');
+  const text = `${seen.lines.join('\r\n')}\r\n\r\n${body}`;
+  if (asserts.noPoison && text.includes('poison')) faults.push('the client received the poisoned answer');
+  if (asserts.noBytes !== undefined && text.includes(asserts.noBytes)) faults.push(`sent on ${asserts.noBytes}`);
+  if (seen.lines.some((line) => line.startsWith('transfer-encoding:'))) faults.push('a framing was passed on');
+  if (status === 'close' || status >= 500) return faults;
+  if (asserts.incomplete && seen.reset === null) faults.push('a truncated answer ended cleanly');
+  if (asserts.body !== undefined && body !== asserts.body) faults.push(`body ${JSON.stringify(body)}`);
+  for (const name of asserts.absent ?? []) {
+    if (seen.lines.some((line) => line.startsWith(`${name}:`))) faults.push(`${name} was passed on`);
   }
   return faults;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { frameFlags, frameTypes, plainWindowBytes } from '../../proxy/frame/codes.ts';
+import { frameFlags, frameTypes, plainWindowBytes, settingIds } from '../../proxy/frame/codes.ts';
 import { H2Client } from '../kit/h2client.ts';
 import { frame } from '../kit/h2pair.ts';
 import { ingress, ingressClass, service } from '../kit/manifests.ts';
@@ -33,6 +33,31 @@ function given(client: H2Client, streamId: number): number {
   const updates = client.frames.filter((each) => each.type === frameTypes.windowUpdate && each.streamId === streamId);
   return updates.reduce((sum, { payload }) => sum + payload.readUInt32BE(0), plainWindowBytes);
 }
+
+test('whoever sets nothing allows a hundred streams, heads of 32 KiB and 9 MiB on the way, 64 KiB of it on each stream', async (context) => {
+  const client = await H2Client.open({ port: sluice.httpPort });
+  context.after(() => client.destroy());
+  client.greet();
+  await client.settled();
+  const [{ type, payload } = { type: -1, payload: Buffer.alloc(0) }] = client.frames;
+  assert.equal(type, frameTypes.settings);
+  const settings = new Map(
+    Array.from({ length: payload.length / 6 }, (_, i) => [
+      payload.readUInt16BE(6 * i),
+      payload.readUInt32BE(6 * i + 2),
+    ]),
+  );
+  assert.deepEqual(
+    settings,
+    new Map([
+      [settingIds.maxConcurrentStreams, 100],
+      [settingIds.initialWindowSize, 65_535],
+      [settingIds.maxHeaderListSize, 32_768],
+      [settingIds.enableConnectProtocol, 1],
+    ]),
+  );
+  assert.equal(given(client, 0), 9 << 20);
+});
 
 test('an upload whose backend keeps up may have a mebibyte on the way: 80 Mbit/s at a round trip of 100 ms', async (context) => {
   const client = await H2Client.open({ port: sluice.httpPort });
