@@ -54,6 +54,10 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   readonly #engine: Engine;
   readonly #keeping: Keeping;
   #requests = 0;
+  /** Streams that it takes at once by what was refused last: one more with each that ends well. */
+  #borneStreams = Number.POSITIVE_INFINITY;
+  /** A stream has ended well. */
+  #hasServed = false;
   /** Tries that wait for the connection. */
   #waiting: H2Stream[] = [];
   /** Tries whose response head has come in this read, and perhaps no body. */
@@ -93,7 +97,8 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
       this.retire();
       return false;
     }
-    if (this.isConnected) return this.session.hasRoom && this.session.streams.size < mostStreams;
+    if (this.isConnected)
+      return this.session.hasRoom && this.session.streams.size < Math.min(mostStreams, this.#borneStreams);
     return this.#waiting.length < Math.min(this.session.peer.maxConcurrentStreams, mostStreams);
   }
 
@@ -296,11 +301,22 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
   }
 
   finished(stream: Stream<H2Stream>): void {
+    this.#hasServed = true;
+    this.#borneStreams++;
     stream.peer?.streamOver();
   }
 
   reset(stream: Stream<H2Stream>, code: number): void {
+    if (code === errorCodes.refusedStream) this.#refused();
     stream.peer?.lost(this.session.isOver ? this.#failure : failureOf(code));
+  }
+
+  /**
+   * Some refuse less than they have said that they take: gRPC's C core counts a stream for a while after it has answered it. Another
+   * try is not to meet with the same. A backend that refuses whatever comes is no reason for a connection with each.
+   */
+  #refused(): void {
+    if (this.#hasServed) this.#borneStreams = Math.max(1, this.session.streams.size);
   }
 
   broken(stream: Stream<H2Stream>): void {
