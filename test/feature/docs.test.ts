@@ -6,6 +6,7 @@ import { delimiter, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { catalogue } from '../../controller/translate/problems.ts';
 import { readManifests } from '../../controller/watch/manifests.ts';
+import { limitFlags } from '../../limitflags.ts';
 import { flagMeanings } from '../../proxy/observe/flags.ts';
 import { everythingTo, toYaml } from '../kit/manifests.ts';
 import { freePorts } from '../kit/ports.ts';
@@ -112,4 +113,18 @@ test('the runbook names every response flag, and no problem that there is not', 
     codes.filter((code) => !Object.hasOwn(catalogue, code) && !others.has(code)),
     [],
   );
+});
+
+test('the docs name no limit that there is not', () => {
+  const flags = new Set(
+    Object.keys(limitFlags).map((key) => `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`),
+  );
+  for (const name of docs) {
+    const named = [...readFileSync(join(root, 'docs', name), 'utf8').matchAll(/--limit-[a-z-]*[a-z]/g)].map(String);
+    assert.deepEqual(
+      named.filter((flag) => !flags.has(flag)),
+      [],
+      name,
+    );
+  }
 });
