@@ -45,6 +45,13 @@ export const connectionKeys = {
     help: 'HTTP/2 beside HTTP/1.1: by ALPN on https, and on http for clients that know beforehand.',
     parse: parseBoolean,
   } satisfies ConfigKey<boolean>,
+  'http2-max-concurrent-streams': {
+    syntax: 'a whole number from 1 to 1000',
+    default: '100',
+    flag: '--limit-streams',
+    help: 'Requests that one HTTP/2 connection of a client may have open at once.',
+    parse: wholeNumber(1, 1_000),
+  } satisfies ConfigKey<number>,
   'upstream-keepalive-connections': {
     syntax: 'a whole number, 0 or more',
     default: '1024',

@@ -63,6 +63,7 @@ function clientsOf(settings: ConfigSettings, usual: TranslateOptions['clients'])
     bodyIdleMs: settings['client-body-timeout'] ?? usual.bodyIdleMs,
     // In nginx, no time between two requests means that there is no second one.
     requests: idleMs === 0 ? 1 : (settings['keep-alive-requests'] ?? usual.requests),
+    streams: settings['http2-max-concurrent-streams'] ?? usual.streams,
   };
 }
 

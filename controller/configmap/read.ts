@@ -128,6 +128,11 @@ const idle: readonly {
     reason: 'keep-alive is 0, so that a connection takes one request',
   },
   {
+    keys: ['http2-max-concurrent-streams'],
+    when: (settings) => settings['use-http2'] === false,
+    reason: 'use-http2 is false',
+  },
+  {
     keys: ['gzip-level', 'gzip-min-length', 'gzip-types'],
     when: (settings) => settings['use-gzip'] !== true,
     reason: 'it needs use-gzip beside it',

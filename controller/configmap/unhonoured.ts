@@ -139,9 +139,10 @@ const groups: readonly { advice: string; harmless: readonly string[]; closes?: t
     ],
   },
   {
-    advice: 'Limits of HTTP/2 are flags of the proxy: --limit-streams, --limit-head-bytes and others.',
+    advice:
+      'Limits of heads are flags of the proxy, --limit-head-bytes and others; requests are limited by keep-alive-requests.',
     harmless: off,
-    names: ['http2-max-concurrent-streams', 'http2-max-field-size', 'http2-max-header-size', 'http2-max-requests'],
+    names: ['http2-max-field-size', 'http2-max-header-size', 'http2-max-requests'],
   },
   {
     advice: 'Backends are spoken to with HTTP/1.1 and kept alive.',

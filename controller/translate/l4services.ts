@@ -123,7 +123,7 @@ function listenerRow(
     http2: false,
     trustedProxies: [],
     hsts: null,
-    clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null },
+    clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null, streams: null },
     compression: null,
     tracing: null,
   };

@@ -145,7 +145,7 @@ export const defaultTranslateOptions: TranslateOptions = {
   allowsOtherNamespaces: false,
   allowsLoopbackEndpoints: false,
   usesClusterIp: false,
-  clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null },
+  clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null, streams: null },
   keepAlive: { connections: null, requests: null, idleMs: null, lifetimeMs: null },
   timeouts: { connectMs: 5_000, sendMs: 60_000, readMs: 60_000, tryMs: 0, requestMs: 0, tunnelMs: null },
   bodyLimit: 1_048_576,

@@ -57,5 +57,6 @@ function limitsOf({ clients }: Listener, limits: Limits): Limits {
     headMs: clients.headMs ?? limits.headMs,
     bodyIdleMs: clients.bodyIdleMs ?? limits.bodyIdleMs,
     requestsPerConnection: clients.requests ?? limits.requestsPerConnection,
+    streams: clients.streams ?? limits.streams,
   });
 }

@@ -76,7 +76,7 @@ export class H2Connection implements SocketConnection, SessionOwner<H2Stream>, S
     this.idleSinceMs = clock.nowMs;
     const { limits } = engine;
     this.#settleByMs = this.expiresAtMs = clock.nowMs + limits.settingsMs;
-    this.session = new Session('server', this, sessionLimitsOf(limits), clock.nowMs);
+    this.session = new Session('server', this, sessionLimitsOf(peer.door.limits), clock.nowMs);
   }
 
   get proof(): ClientProof | null {

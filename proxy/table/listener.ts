@@ -49,6 +49,8 @@ export const Listener = z.object({
     bodyIdleMs: z.int().min(0).nullable(),
     /** Requests on one connection. */
     requests: z.int().min(1).nullable(),
+    /** Requests that one HTTP/2 connection may have open at once. */
+    streams: z.int().min(1).max(1_000).nullable().default(null),
   }),
   /** null: bodies go as they are, unless a route says otherwise. */
   compression: Compression.nullable(),

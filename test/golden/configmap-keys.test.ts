@@ -72,6 +72,7 @@ const effects: Readonly<Record<ConfigKeyName, Effect>> = {
   'keep-alive-requests': ['7', onBoth('clients.requests', 7)],
   'client-header-timeout': ['7', onBoth('clients.headMs', 7_000)],
   'client-body-timeout': ['7', onBoth('clients.bodyIdleMs', 7_000)],
+  'http2-max-concurrent-streams': ['7', onBoth('clients.streams', 7)],
   'use-http2': ['false', onBoth('http2', false)],
   'upstream-keepalive-connections': ['7', onBackend('keepAlive.connections', 7)],
   'upstream-keepalive-requests': ['7', onBackend('keepAlive.requests', 7)],

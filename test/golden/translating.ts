@@ -64,7 +64,7 @@ function usualRows(options: TranslateOptions): Record<RowKind, Record<string, un
       publicPort: null,
       proxyProtocol: null,
       trustedProxies: [],
-      clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null },
+      clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null, streams: null },
       hsts: null,
       http2: true,
       tls: null,

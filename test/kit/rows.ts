@@ -124,7 +124,7 @@ const plainRows: { readonly [K in RowKind]: object } = {
     trustedProxies: [],
     hsts: null,
     http2: true,
-    clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null },
+    clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null, streams: null },
     compression: null,
     tracing: null,
   },

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { Backend } from '#table/backend.ts';
 import type { Listener } from '#table/listener.ts';
+import { errorCodes, frameTypes, settingIds } from '../../proxy/frame/codes.ts';
 import type { Limits } from '../../proxy/listen/limits.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
 import { H2Backend } from '../kit/h2backend.ts';
+import { H2Client } from '../kit/h2client.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
 import { plainTable, row } from '../kit/rows.ts';
@@ -17,7 +19,7 @@ after(async () => {
 });
 
 const asTold = {
-  clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null },
+  clients: { idleMs: null, headMs: null, bodyIdleMs: null, requests: null, streams: null },
   keepAlive: { connections: null, requests: null, idleMs: null, lifetimeMs: null },
 };
 
@@ -126,6 +128,20 @@ test('an HTTP/2 connection takes as many requests as one may, and another follow
   await askTimes(await rig(backend, { protocol: 'h2c', keepAlive: { requests: 2 } }), 5);
   assert.equal(backend.sessions.length, 3);
   await waitUntil(() => backend.openSessions.length === 1, 'those that are used up to end');
+});
+
+test('client connections: how many streams one of HTTP/2 may have is said by the listener, and holds', async () => {
+  const backend = await Recorder.start({ onRequest: () => undefined });
+  const { port } = await rig(backend, { clients: { streams: 2 } });
+  const client = await H2Client.open({ port });
+  client.greet();
+  const lines = [':method: GET', ':scheme: http', ':path: /', ':authority: a'];
+  client.send(...[1, 3, 5].map((streamId) => client.headers(streamId, lines)));
+  await waitUntil(() => backend.requests.length === 2, 'two requests');
+  assert.equal((await client.answered(5)).reset, errorCodes.refusedStream);
+  const { payload = Buffer.alloc(0) } = client.frames.find(({ type }) => type === frameTypes.settings) ?? {};
+  assert.deepEqual([payload.readUInt16BE(0), payload.readUInt32BE(2)], [settingIds.maxConcurrentStreams, 2]);
+  client.destroy();
 });
 
 test('client connections: times and requests of the listener go before those of the worker', async () => {
