@@ -6,6 +6,7 @@ import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
 import { copyOf, inOnePiece } from '../parse/latin1.ts';
 import { nameIds } from '../parse/names.ts';
+import { announcedTrailers } from '../parse/trailers.ts';
 import type { Exchange } from './exchange.ts';
 import type { Peer } from './sides.ts';
 
@@ -106,7 +107,7 @@ export function buildRequestHead(exchange: Exchange): string {
   let text = `${exchange.method} ${targetOf(exchange)}${linesOfHost(exchange, edits)}${exchange.proofLines}`;
   if (exchange.trace !== null) text += `Traceparent: ${traceparentOf(exchange.trace)}\r\n`;
   if (exchange.bodyKind === bodyLength) text += `Content-Length: ${exchange.contentLength}\r\n`;
-  else if (exchange.bodyKind === bodyChunked) text += 'Transfer-Encoding: chunked\r\n';
+  else if (exchange.bodyKind === bodyChunked) text += `Transfer-Encoding: chunked\r\n${trailerLine(exchange)}`;
   else if (needsZeroLength(exchange.method)) text += 'Content-Length: 0\r\n';
   if (exchange.wantsWebSocket) text += 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
   // We take trailers from whoever sends any, but hyper sends none unasked (RFC 9110 §6.5.1, §10.1.4).
@@ -158,12 +159,18 @@ export function buildRequestFields(exchange: Exchange): string {
   if (exchange.trace !== null) text += `traceparent: ${traceparentOf(exchange.trace)}\r\n`;
   if (exchange.bodyKind === bodyLength) text += `content-length: ${exchange.contentLength}\r\n`;
   else if (exchange.bodyKind === bodyNone && needsZeroLength(exchange.method)) text += 'content-length: 0\r\n';
+  if (exchange.bodyKind !== bodyNone) text += trailerLine(exchange);
   // gRPC servers ask for it; it is the one value that may pass (RFC 9113 §8.2.2).
   if (acceptsTrailers(exchange.head)) text += 'te: trailers\r\n';
   if (exchange.maxForwards > 0) text += `max-forwards: ${exchange.maxForwards - 1}\r\n`;
   text += passedLines(exchange, edits);
   for (const edit of edits) text += edit.lines;
   return text;
+}
+
+function trailerLine({ head, nominated }: Exchange): string {
+  const names = announcedTrailers(head);
+  return names === '' || nominated?.includes('trailer') ? '' : `Trailer: ${names}\r\n`;
 }
 
 function acceptsTrailers(head: Head): boolean {

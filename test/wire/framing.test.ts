@@ -88,7 +88,8 @@ test('chunked bodies pass both ways, with trailers that may pass and without tho
       `${head}5\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 42\r\nContent-Length: 9\r\nConnection: x\r\n\r\n`,
     );
   });
-  const head = 'POST /t HTTP/1.1\r\nHost: gw.test\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n';
+  const trailer = 'Trailer: X-Up, Host';
+  const head = `POST /t HTTP/1.1\r\nHost: gw.test\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n${trailer}\r\n\r\n`;
   client.send(`${head}3\r\nabc\r\n0\r\nX-Up: 1\r\nHost: evil.test\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n`);
   const response = await client.response();
   assert.equal(response.body.toString(), 'hello world');
@@ -98,6 +99,7 @@ test('chunked bodies pass both ways, with trailers that may pass and without tho
   const seen = await recorder.request();
   assert.equal(seen.body.toString(), 'abc');
   assert.ok(seen.trailers.every((line) => line.toLowerCase() === 'x-up: 1'));
+  assert.match(seen.head, /^Trailer: X-Up\r?$/m);
   client.destroy();
 });
 
