@@ -1,5 +1,9 @@
 import { execFileSync } from 'node:child_process';
+import { mostFiles } from './files.ts';
 import { hostsOf, pathsOf, type Setting, writeConfig } from './setting.ts';
+
+/** It asks for two descriptors for each, and does not start without. */
+const mostConnections = Math.min(11_000, Math.floor(mostFiles / 2) - 500);
 
 export function haproxyCommand(setting: Setting): string[] {
   const pem = execFileSync('cat', [setting.certificate, setting.key], { encoding: 'utf8' });
@@ -13,7 +17,7 @@ export function haproxyCommand(setting: Setting): string[] {
     'haproxy.cfg',
     `global
   nbthread 1
-  maxconn 9500
+  maxconn ${mostConnections}
 defaults
   mode http
   timeout client 300s
