@@ -31,12 +31,18 @@ export function readCertificate(secret: ObjectOf<'Secret'> | undefined, key: Obj
   if (Number.isNaN(notAfterMs)) {
     return { type: 'malformed', fault: 'holds a certificate whose end of validity is no date' };
   }
-  const links = pemBlocks(chainPem, 'CERTIFICATE');
-  const badLink = isPemCutOff(chainPem, 'CERTIFICATE')
-    ? links.length
-    : links.findIndex((pem) => attempt(() => new X509Certificate(pem)) === undefined);
+  const links = pemBlocks(chainPem, 'CERTIFICATE').map((pem) => attempt(() => new X509Certificate(pem)));
+  const badLink = isPemCutOff(chainPem, 'CERTIFICATE') ? links.length : links.indexOf(undefined);
   if (badLink !== -1)
     return { type: 'malformed', fault: `holds a broken certificate at place ${badLink + 1} of tls.crt` };
+  // A whole bundle of authorities, by mistake: every handshake would fail, and cost as much as seven others.
+  const messageBytes = links.reduce((sum, link) => sum + (link?.raw.length ?? 0) + bytesBesideLink, bytesBesideLinks);
+  if (messageBytes > mostMessageBytes) {
+    return {
+      type: 'malformed',
+      fault: `holds ${links.length} certificates in tls.crt, a longer chain than clients take`,
+    };
+  }
   const privateKey = attempt(() => createPrivateKey(keyPem));
   if (privateKey === undefined) return { type: 'malformed', fault: 'holds no private key in PEM form in tls.key' };
   if (attempt(() => leaf.checkPrivateKey(privateKey)) !== true) return { type: 'mismatched' };
@@ -89,6 +95,12 @@ export function certificateProblem(
     }
   }
 }
+
+/** OpenSSL and BoringSSL take no longer Certificate message of a peer. */
+const mostMessageBytes = 102_400;
+/** Lengths and extensions (RFC 8446 §4.4.2). */
+const bytesBesideLink = 5;
+const bytesBesideLinks = 4;
 
 /** OpenSSL makes a context of any key; with those that no signature of TLS is made with, it then refuses every client. */
 function isSpoken({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boolean {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import type { AddressInfo, Server } from 'node:net';
 import { after, before, test } from 'node:test';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { WebSocket, WebSocketServer } from 'ws';
-import { certificateFor } from '../kit/certificate.ts';
+import { type CertificatePair, certificateFor } from '../kit/certificate.ts';
 import { download, startFlowBackend, upload } from '../kit/flow.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { ingress, ingressClass, service, tlsSecret } from '../kit/manifests.ts';
@@ -58,8 +59,8 @@ after(async () => {
 });
 
 /** Names in the certificate that a client with this SNI is shown. */
-async function namesFor(servername: string): Promise<string> {
-  const client = await RawClient.open({ port: sluice.httpsPort, tls: { servername } });
+async function namesFor(servername: string, { httpsPort: port } = sluice): Promise<string> {
+  const client = await RawClient.open({ port, tls: { servername } });
   const names = (client.socket as TLSSocket).getPeerCertificate().subjectaltname ?? '';
   client.destroy();
   return names;
@@ -72,6 +73,28 @@ test('the certificate follows the server name: exact, then wildcard of one label
   assert.equal(await namesFor('shop.tls.test.'), 'DNS:shop.tls.test');
   for (const name of ['a.b.tls.test', 'tls.test', 'unknown.test', ''])
     assert.doesNotMatch(await namesFor(name), /tls\.test/);
+});
+
+test('a chain that is longer than clients take is not served, and its host has the default certificate', async () => {
+  const [pair, other] = [await certificateFor(['fits.test', 'long.test']), await certificateFor(['other.test'])];
+  const derBytes = ({ cert }: CertificatePair) => new X509Certificate(cert).raw.length;
+  const room = Math.floor((102_400 - 4 - derBytes(pair) - 5) / (derBytes(other) + 5));
+  const chained = (count: number) => ({ ...pair, cert: [pair.cert, ...Array(count).fill(other.cert)].join('\n') });
+  const host = (name: string) => ingress({ name, host: `${name}.test`, paths: { '/': 'recorder' }, tlsSecret: name });
+  const own = await Standalone.start({
+    manifests: [
+      ingressClass(),
+      ...service('recorder', [recorder.port]),
+      ...[host('fits'), tlsSecret('fits', chained(room)), host('long'), tlsSecret('long', chained(room + 1))],
+    ],
+  });
+  try {
+    assert.match(await namesFor('fits.test', own), /fits\.test/);
+    assert.match(await namesFor('long.test', own), /default/);
+    assert.match(own.process.stderr, /default\/long holds \d+ certificates in tls\.crt, a longer chain/);
+  } finally {
+    await own.stop();
+  }
 });
 
 test('TLS 1.2 and 1.3 are spoken, and nothing older', async () => {
