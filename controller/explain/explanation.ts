@@ -133,17 +133,22 @@ function backendLines(behind: Behind, health: ReadonlyMap<string, Health> | unde
     const key = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
     const state = ready ? 'ready' : serving && terminating ? 'terminating, still serving' : 'not ready';
     const place = [node && `node ${node}`, zone && `zone ${zone}`].filter((text) => text);
-    lines.push(['endpoint', [key, state, ...place, ...healthText(health?.get(key))].join(', ')]);
+    // Nobody asks the others how they are.
+    const isProbed = backend.healthCheck !== null && (ready || serving);
+    const known = health?.get(key);
+    const told = known === undefined ? [] : [...(isProbed ? [probedText(known)] : []), ...doingText(known)];
+    lines.push(['endpoint', [key, state, ...place, ...told].join(', ')]);
   }
   if (endpoints.length > mostOthers) lines.push(['endpoint', `${endpoints.length - mostOthers} more`]);
   return lines;
 }
 
-function healthText(health: Health | undefined): string[] {
-  if (health === undefined) return [];
-  const { isHealthy, inFlight, results, failures, workersThatLeaveItOut } = health;
+function probedText({ isHealthy }: Health): string {
+  return isHealthy ? 'healthy' : 'fails its health check';
+}
+
+function doingText({ inFlight, results, failures, workersThatLeaveItOut }: Health): string[] {
   return [
-    isHealthy ? 'healthy' : 'fails its health check',
     `${inFlight} in flight`,
     `${failures} of ${results} failed`,
     ...(workersThatLeaveItOut > 0 ? [`left out by ${workersThatLeaveItOut} workers`] : []),

@@ -54,6 +54,12 @@ function manifests(port: number): Manifest[] {
       paths: { '/': 'web' },
       annotations: { 'whitelist-source-range': '192.0.2.0/24' },
     }),
+    ingress({
+      name: 'probed',
+      host: 'probed.example',
+      paths: { '/': 'probed' },
+      annotations: { 'health-check-type': 'tcp' },
+    }),
     ingress({ name: 'idle', host: 'idle.example', paths: { '/': 'idle' } }),
     ingress({ name: 'shared', host: 'shared.example', paths: { '/': 'web', '/api': 'web' } }),
     ingress({
@@ -77,6 +83,7 @@ function manifests(port: number): Manifest[] {
     }),
     ...service('web', [port]),
     ...service('api', [port]),
+    ...service('probed', [port]),
     ...service('idle', []),
   ] as Manifest[];
 }
@@ -223,6 +230,10 @@ test('tables of a proxy tell the health of endpoints, too; a file of them does f
   const page = `http://127.0.0.1:${gateway.adminPort}/tables`;
   assert.match(
     sluice('explain', 'shop.example', '--tables', page).stdout,
+    /^endpoint .*, ready, 0 in flight, 0 of \d+ failed$/m,
+  );
+  assert.match(
+    sluice('explain', 'probed.example', '--tables', page).stdout,
     /^endpoint .*, ready, healthy, 0 in flight, 0 of \d+ failed$/m,
   );
   const saved = join(folder, 'tables.json');

@@ -122,7 +122,7 @@ describe('sluice status, report, explain and diff, through a real API server', {
       stdout,
       /^route +timeouts .*readMs 30000\*.*\(\* by sluice\.dev\/proxy-read-timeout of Ingress default\/slow\)$/m,
     );
-    assert.match(stdout, /^endpoint +\S+, ready, healthy, 0 in flight/m);
+    assert.match(stdout, /^endpoint +\S+, ready, 0 in flight/m);
     const lost = await sluice('explain', 'lost.example');
     assert.equal(lost.code, 1);
     assert.match(lost.stdout, /^problem +error +ServiceNotFound: Ingress default\/lost /m);
