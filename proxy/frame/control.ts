@@ -1,6 +1,6 @@
 import { closings } from './closedstreams.ts';
 import { errorCodes, frameFlags, frameTypes, mostWindowBytes, settingIds } from './codes.ts';
-import { costs } from './patience.ts';
+import { costs, resetCost } from './patience.ts';
 import type { Session } from './session.ts';
 
 /** Frames that carry no part of a message (RFC 9113 §6.3 to §6.9). */
@@ -65,8 +65,11 @@ function takeReset<T>(session: Session<T>, streamId: number, bytes: Buffer, star
     return;
   }
   const stream = session.streams.get(streamId);
-  if (stream !== undefined) session.resetByPeer(stream, bytes.readUInt32BE(start));
-  else if (streamId === 0 || session.isIdle(streamId)) session.fail(errorCodes.protocolError);
+  if (stream !== undefined) {
+    const openMs = session.nowMs - stream.openedAtMs;
+    session.resetByPeer(stream, bytes.readUInt32BE(start));
+    if (session.isServer) session.spend(resetCost(openMs));
+  } else if (streamId === 0 || session.isIdle(streamId)) session.fail(errorCodes.protocolError);
   else if (!hasCrossed(session, streamId)) session.spend(costs.pointless);
 }
 

@@ -121,6 +121,7 @@ function takeRequest<T>(session: Session<T>, streamId: number, isEnd: boolean, d
   }
   const stream = takeStream<T>();
   stream.begin(streamId, session.limits.streamWindowBytes, session.sender.streamWindow);
+  stream.openedAtMs = session.nowMs;
   stream.hasHead = true;
   stream.isRemoteClosed = isEnd;
   stream.expected = section.contentLength;

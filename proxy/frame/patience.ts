@@ -4,7 +4,7 @@
  * each (a browser that closes a tab cancels a hundred streams), and some do many in the course of much work, so work pays.
  */
 export const costs = {
-  /** A request taken back before its answer was complete (CVE-2023-44487). */
+  /** A request taken back at once (CVE-2023-44487); later it is less (resetCost). */
   reset: 50,
   /** A stream that ended because the peer broke a rule on it (CVE-2025-8671). */
   violation: 200,
@@ -30,6 +30,15 @@ export const costs = {
   /** Types that nobody knows, and frames on streams that are over. */
   pointless: 10,
 } as const;
+
+/**
+ * A point less for each millisecond that the request was open, down to one. With the streams that a client may have open it takes back
+ * no more of them then than it might have answered. Clients of gRPC reset a call whose deadline has passed, a hundred at a time where a
+ * backend hangs: the others of their connection, which are answered, must not end for that.
+ */
+export function resetCost(openMs: number): number {
+  return Math.max(1, costs.reset - openMs);
+}
 
 const mostPoints = 10_000;
 const pointsPerMs = 1;

@@ -248,7 +248,6 @@ export class Session<T> implements FrameSink, SendEvents<T> {
     this.closed.reset(stream.id, closings.byPeer);
     this.owner.reset(stream, code);
     giveStream(stream);
-    if (this.isServer) this.spend(costs.reset);
   }
 
   /** @returns whether nothing has ever come or gone on the stream (RFC 9113 §5.1) */

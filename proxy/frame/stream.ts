@@ -9,6 +9,8 @@ export class Stream<T> {
   id = 0;
   /** The owner's. */
   peer: T | null = null;
+  /** Of one that the peer opened. */
+  openedAtMs = 0;
   /** The peer has sent its END_STREAM. */
   isRemoteClosed = false;
   /** END_STREAM was sent. */

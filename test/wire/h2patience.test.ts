@@ -112,6 +112,18 @@ describe('floods end the connection with ENHANCE_YOUR_CALM', () => {
     assert.equal(server.session.isOver, false);
   });
 
+  test('but not a hundred calls at a time whose deadline passes, for as long as that goes on', () => {
+    const { server, send } = rig();
+    for (let round = 0; round < 300; round++) {
+      const ids = Array.from({ length: 100 }, (_, i) => 200 * round + 2 * i + 1);
+      send(...ids.map((id) => headers(id)));
+      server.nowMs += 100;
+      send(...ids.map((id) => frame(frameTypes.rstStream, 0, id, word(8))));
+      server.takeOutput();
+    }
+    assert.equal(server.session.isOver, false);
+  });
+
   test('but not honest work: cancelled streams among answered ones, pings among data', () => {
     const { server, send } = rig();
     for (let i = 0; i < 5_000; i++) {
