@@ -59,7 +59,7 @@ export class Gateway implements Engine {
       this.#doors.endpointGone(key);
     });
     this.tables.onTlsGone((profile) => this.pools.tlsGone(profile));
-    this.tables.onTrustGone((trust) => this.#doors.trustGone(trust));
+    this.tables.onTrustGone(() => this.#doors.trustGone());
     this.tables.onListenersChanged(() => this.#doors.refresh());
   }
 

@@ -4,7 +4,6 @@ import type { Listener } from '#table/listener.ts';
 import { closeEmpty } from '../carry/handle.ts';
 import { talkers } from '../carry/talkers.ts';
 import type { Engine } from '../forward/engine.ts';
-import type { ClientTrust } from './clienttrust.ts';
 import { clock, readClock } from './clock.ts';
 import { type Connection, restMs } from './connection.ts';
 import { type Door, doorOf } from './door.ts';
@@ -153,10 +152,10 @@ export class Doors {
     });
   }
 
-  /** What its connections have proved is worth nothing for new ones: they end with the request that they are in, or the next. */
-  trustGone(trust: ClientTrust): void {
+  /** What was proved to a trust that is gone is worth nothing for new ones: such connections end with the request that they are in, or the next. */
+  trustGone(): void {
     this.#connections.forEach((connection) => {
-      if (connection.proof?.trust === trust) connection.drain();
+      if (connection.proof?.trust.isGone === true) connection.drain();
     });
   }
 

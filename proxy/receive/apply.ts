@@ -6,7 +6,6 @@ import type { Listener } from '#table/listener.ts';
 import type { Certificate } from '#table/secret.ts';
 import { type TlsMaterial, TlsProfile, tlsContent } from '../forward/tlsprofile.ts';
 import { Certificates } from '../listen/certificates.ts';
-import type { ClientTrust } from '../listen/clienttrust.ts';
 import type { Terms } from '../listen/terms.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import { type CompiledL4Route, L4Matcher } from '../match/l4matcher.ts';
@@ -37,13 +36,9 @@ export class Live implements LiveTables {
   readonly #tlsProfiles = new SharedByContent<TlsProfile>((profile) => {
     for (const callback of this.#tlsGone) callback(profile);
   });
-  readonly #hostTerms = new HostTerms(
-    (trust) => this.#goneTrusts.push(trust),
-    (terms) => this.#certificates.drop(terms),
-  );
+  readonly #hostTerms = new HostTerms();
   readonly clientPolicies = this.#hostTerms.policies;
-  readonly #goneTrusts: ClientTrust[] = [];
-  readonly #trustGone: ((trust: ClientTrust) => void)[] = [];
+  readonly #trustGone: (() => void)[] = [];
   readonly #backends = new Map<string, LiveBackend>();
   /** Routes and backends that are not for everybody. */
   readonly #guards = new Set<string>();
@@ -89,7 +84,10 @@ export class Live implements LiveTables {
     }
     this.#hostTerms.apply({ hosts, secrets }, this.#material.secret);
     this.hash = hash;
-    for (const trust of this.#goneTrusts.splice(0)) for (const callback of this.#trustGone) callback(trust);
+    if (this.#hostTerms.takeLoss()) {
+      this.#certificates.dropGone();
+      for (const callback of this.#trustGone) callback();
+    }
     for (const callback of this.#endpointGone) for (const key of goneKeys) callback(key);
     if (listeners.size > 0) for (const callback of this.#listenersChanged) callback();
   }
@@ -144,7 +142,7 @@ export class Live implements LiveTables {
     this.#tlsGone.push(callback);
   }
 
-  onTrustGone(callback: (trust: ClientTrust) => void): void {
+  onTrustGone(callback: () => void): void {
     this.#trustGone.push(callback);
   }
 

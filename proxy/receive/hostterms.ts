@@ -17,17 +17,13 @@ export class HostTerms {
   readonly #terms = new Map<string, Terms>();
   readonly #hosts = new Map<string, Host>();
   readonly #listeners = new Set<string>();
-  readonly #trusts: SharedByContent<ClientTrust>;
-  readonly #sharedTerms: SharedByContent<Terms>;
-
-  /**
-   * @param onTrustGone what a trust is made of has changed, or no host asks any more
-   * @param onTermsGone no host wants them any more
-   */
-  constructor(onTrustGone: (trust: ClientTrust) => void, onTermsGone: (terms: Terms) => void) {
-    this.#trusts = new SharedByContent(onTrustGone);
-    this.#sharedTerms = new SharedByContent(onTermsGone);
-  }
+  #hasLost = false;
+  readonly #trusts = new SharedByContent<ClientTrust>(() => {
+    this.#hasLost = true;
+  });
+  readonly #sharedTerms = new SharedByContent<Terms>(() => {
+    this.#hasLost = true;
+  });
 
   /** @param secret text of a secret row */
   apply({ hosts, secrets }: HostTermsChange, secret: (id: string) => string | undefined): void {
@@ -46,6 +42,13 @@ export class HostTerms {
     if (touched.size === 0) return;
     this.#listeners.clear();
     for (const { listenerIds } of this.#hosts.values()) for (const id of listenerIds) this.#listeners.add(id);
+  }
+
+  /** Whether any are gone since it was last asked, or trusts of theirs. */
+  takeLoss(): boolean {
+    const hasLost = this.#hasLost;
+    this.#hasLost = false;
+    return hasLost;
   }
 
   isNeeded(listenerId: string): boolean {

@@ -3,7 +3,6 @@ import type { Backend } from '#table/backend.ts';
 import type { Listener } from '#table/listener.ts';
 import type { TlsProfile } from '../forward/tlsprofile.ts';
 import type { ClientPolicy } from '../listen/clientpolicy.ts';
-import type { ClientTrust } from '../listen/clienttrust.ts';
 import type { Terms } from '../listen/terms.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { CompiledL4Route } from '../match/l4matcher.ts';
@@ -46,8 +45,8 @@ export interface LiveTables {
   hasTerms(listenerId: string): boolean;
   /** What the host of a server name (lower case; '' without SNI) wants; null: nothing but what the listener says. */
   terms(listenerId: string, serverName: string): Terms | null;
-  /** Calls back when what a trust is made of has changed, or no host asks any more: its connections are to end. */
-  onTrustGone(callback: (trust: ClientTrust) => void): void;
+  /** Calls back when what trusts are made of may have changed, or no host asks any more: connections of those that are gone are to end. */
+  onTrustGone(callback: () => void): void;
   /** Calls back when an endpoint (`address:port`) left every backend: its idle connections are to be closed. */
   onEndpointGone(callback: (key: string) => void): void;
   /** Calls back when no backend uses a profile any more: its idle connections are to be closed. */
