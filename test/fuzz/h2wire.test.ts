@@ -98,7 +98,7 @@ let clients = 0;
 test('no mutation of a connection crashes the gateway, or makes it forward anything ambiguous', async (context) => {
   await fuzzed(
     context,
-    0.25,
+    0.3,
     fc.asyncProperty(connection, fc.integer({ min: 1, max: 4_000 }), async (frames, step) => {
       recorder.take();
       // From one address they would soon be let in as a few (listen/gate.ts).

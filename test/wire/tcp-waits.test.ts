@@ -30,8 +30,8 @@ async function fleetWith(rows: readonly Row[]): Promise<Fleet> {
   return fleet;
 }
 
-async function open(fleet: Fleet): Promise<RawClient> {
-  const client = await RawClient.open({ port: fleet.ports().get('tcp') ?? 0 });
+async function open(fleet: Fleet, listenerId = 'tcp'): Promise<RawClient> {
+  const client = await RawClient.open({ port: fleet.ports().get(listenerId) ?? 0 });
   cleanups.push(() => client.destroy());
   return client;
 }
@@ -99,6 +99,21 @@ test('a connection in which one side talks is not idle, whichever it is', async 
   await waitUntil(() => listening.receivedBytes > before[0] + 40, 'more to listen to');
   await (await backend.connection(1)).bytes(before[1] + 40);
   assert.equal(talking.isClosed, false);
+});
+
+test('without an idle time a connection stays in which nothing moves', async () => {
+  const backend = await backendWith(echo);
+  const timeouts = { connectMs: 1_000, idleMs: 0 };
+  const fleet = await fleetWith([
+    ...l4Table('tcp', [backend.endpoint], { timeouts }),
+    row('listener', { id: 'other', protocol: 'tcp' }),
+    row('l4route', { id: 'r2', listenerIds: ['other'], timeouts: { ...timeouts, idleMs: 500 } }),
+  ]);
+  const [lasting, idle] = [await open(fleet), await open(fleet, 'other')];
+  for (const client of [lasting, idle]) client.send('ping');
+  await waitUntil(() => idle.isClosed, 'the other one to be ended');
+  lasting.send('pong');
+  await waitUntil(() => lasting.receivedBytes === 8, 'the echo');
 });
 
 test('a client that sends on to an endpoint that has ended its side, and is gone, is reset', async () => {
