@@ -93,7 +93,7 @@ export const outlierFamily = {
     badValue,
     syntax: percentSyntax,
     default: '0',
-    help: 'When a smaller share of the endpoints is healthy and not ejected, all of them are used. 0: only when none is left.',
+    help: 'When a smaller share of the endpoints is healthy and not ejected, all of them are used. 0: only when none is left, and those that pass their health check before the others.',
     parse: wholeNumber(0, 100),
   } satisfies Annotation<number>,
 } as const satisfies Family;

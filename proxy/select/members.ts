@@ -20,7 +20,8 @@ function isLeaving({ row }: Member): boolean {
 /**
  * Marks who can take requests now: of the tier, without those that fail their probes, and without the ejected ones as
  * far as the limit allows. When that leaves nobody, or a smaller share than the row wants, all of the tier are used: a guess
- * is better than a certain 503, and than to crowd the last ones until they fail, too.
+ * is better than a certain 503, and than to crowd the last ones until they fail, too. Where nobody is left and somebody passes its
+ * probes, it is no guess that the others are ill: they stay out.
  *
  * @returns when the next ejection ends, ms; Infinity when none is
  */
@@ -51,8 +52,12 @@ export function markUsable(
       usableCount++;
     }
   }
-  if (usableCount === 0 || usableCount * 100 < tier.length * row.panicPercent)
+  if (usableCount * 100 < tier.length * row.panicPercent) {
     for (const member of tier) member.isUsable = true;
+  } else if (usableCount === 0) {
+    const isAnyWell = ejected.some(({ state }) => !unhealthy.has(state.key));
+    for (const member of tier) member.isUsable = !(isAnyWell && unhealthy.has(member.state.key));
+  }
   // Of those that go as well: they have their sessions back.
   for (const member of members) {
     const { key, ejection } = member.state;

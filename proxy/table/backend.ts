@@ -80,7 +80,7 @@ export const Backend = z.object({
   keepAlive: KeepAlive,
   /** null: no probes. */
   healthCheck: HealthCheck.nullable(),
-  /** When a smaller share of the endpoints is healthy and not ejected, all are used; percent. 0: only when none is left. */
+  /** When a smaller share of the endpoints is healthy and not ejected, all are used; percent. 0: only when none is left, the healthy ones first. */
   panicPercent: z.int().min(0).max(100),
   /** Prefer endpoints of the proxy's own zone or node (trafficDistribution, topology hints). */
   prefer: z.enum(['any', 'zone', 'node']),

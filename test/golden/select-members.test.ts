@@ -349,6 +349,17 @@ describe('probed health', () => {
     }
     assert.deepEqual([...countPicks(opened.backend, 90, undefined, 2).keys()], ['pod-2']);
   });
+  test('whoever passes its probes is used when nobody is left, though it is ejected; who fails them is not', () => {
+    const outlier = { ...plainOutlier, consecutiveGatewayErrors: 1, maxEjectedPercent: 50 };
+    const opened = openBackend({ ...roundRobin, healthCheck, outlier }, endpointRows(2));
+    opened.selector.setHealth('10.0.0.0:80', 'web', false, 0);
+    const { endpoint } = picked(opened.backend);
+    endpoint.finished({ startedMs: 0, result: 'gateway-error', latencyMs: 1, nowMs: 0 });
+    const usedNow = () => [...countPicks(opened.backend, 50, undefined, 1).keys()].sort();
+    assert.deepEqual(usedNow(), ['pod-1']);
+    opened.setBackend({ ...roundRobin, healthCheck, outlier, panicPercent: 1 });
+    assert.deepEqual(usedNow(), ['pod-0', 'pod-1']);
+  });
   test('when none is healthy, all are used; unknown ids are ignored', () => {
     const opened = openBackend({ ...roundRobin, healthCheck }, endpointRows(2));
     for (const key of ['10.0.0.0:80', '10.0.0.1:80', '10.9.9.9:80']) opened.selector.setHealth(key, 'web', false, 0);
