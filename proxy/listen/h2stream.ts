@@ -43,7 +43,7 @@ export class H2Stream implements ClientSide {
   stream: Stream<H2Stream> | null = null;
   exchange: Exchange | null = null;
   expiresAtMs = Number.POSITIVE_INFINITY;
-  #home!: StreamHome;
+  #home = nowhere;
   /** The request has been handed to the engine. */
   #isStarted = false;
   #isPaused = false;
@@ -55,16 +55,14 @@ export class H2Stream implements ClientSide {
   heldEnd: Head | null = null;
   /** Bytes that waited to be sent when the client was last looked at. */
   #pendingAtLook = 0;
-  #isSpare = false;
 
   begin(home: StreamHome, stream: Stream<H2Stream> | null, exchange: Exchange): void {
     this.#home = home;
     this.stream = stream;
     this.exchange = exchange;
     this.expiresAtMs = Number.POSITIVE_INFINITY;
-    this.#isStarted = this.#isPaused = this.#isTunnel = this.#isSpare = false;
-    this.#refused = null;
-    this.heldEnd = null;
+    this.#isStarted = this.#isPaused = this.#isTunnel = false;
+    this.#refused = this.heldEnd = null;
   }
 
   get peer(): Peer {
@@ -304,6 +302,7 @@ export class H2Stream implements ClientSide {
   }
 
   exchangeEnded(exchange: Exchange): void {
+    const home = this.#home;
     this.exchange = null;
     this.#drop();
     const { stream } = this;
@@ -311,14 +310,14 @@ export class H2Stream implements ClientSide {
     if (this.stream?.isLocalClosed) this.sent();
     else if (this.stream !== null) this.#waitForReader();
     giveExchange(exchange);
-    this.#home.exchangeEnded();
+    home.exchangeEnded();
     this.#letGo();
   }
 
-  /** Nothing holds it any more: it is used for another request. */
+  /** Nothing holds it any more: it is used for another request. A tunnel's last frame may be its end, in the midst of exchangeEnded(). */
   #letGo(): void {
-    if (this.stream !== null || this.exchange !== null || this.#isSpare) return;
-    this.#isSpare = true;
+    if (this.stream !== null || this.exchange !== null || this.#home === nowhere) return;
+    this.#home = nowhere;
     if (spares.length < mostSpares) spares.push(this);
   }
 
@@ -391,7 +390,8 @@ export class H2Stream implements ClientSide {
 }
 
 const nothing = Buffer.alloc(0);
-
+/** Of a spare: its last home is a connection that may be gone, with all that it had. */
+const nowhere = {} as StreamHome;
 const spares: H2Stream[] = [];
 const mostSpares = 1_024;
 
