@@ -91,7 +91,7 @@ export const healthFamily = {
     badValue,
     syntax: secondsSyntax,
     default: 'off',
-    help: 'A new endpoint gets its full share of requests only after this many seconds.',
+    help: 'A new endpoint gets its full share of requests only after this many seconds. What goes by a hash, a balanced cookie or the address of the client (ClientIP) is at home there at once.',
     parse: parseTimeoutMs,
   } satisfies Annotation<number>,
 } as const satisfies Family;
