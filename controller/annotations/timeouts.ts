@@ -39,7 +39,7 @@ export const deadlineFamily = {
     badValue,
     syntax: decimalSecondsSyntax,
     default: '0',
-    help: 'Longest whole request, from its first byte to the last of the response, retries and all; then 504, or the response is cut off. 0: no limit.',
+    help: 'Longest whole request, from the end of its head to the last byte of the response, retries and all; then 504, or the response is cut off. 0: no limit.',
     parse: parseDecimalSecondsMs,
   } satisfies Annotation<number>,
   'per-try-timeout': {

@@ -38,7 +38,7 @@ const Timeouts = z.object({
   readMs: z.int().min(0),
   /** Longest wait of one try for the response head, once the request is there. */
   tryMs: z.int().min(0),
-  /** Longest whole request from its first byte to the last of the response. */
+  /** Longest whole request, from the end of its head to the last byte of the response: heads have a time of their own. */
   requestMs: z.int().min(0),
   /** Longest silence of a WebSocket, whichever side is silent. */
   tunnelMs: z.int().min(0),
