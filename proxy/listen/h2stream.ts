@@ -48,6 +48,7 @@ export class H2Stream implements ClientSide {
   #isStarted = false;
   #isPaused = false;
   #isTunnel = false;
+  #wasGrpc = false;
   #refused: Refusal | null = null;
   /** Body bytes that came before the start or while paused; the peer's window holds them down. */
   readonly #held = new Pieces();
@@ -192,10 +193,11 @@ export class H2Stream implements ClientSide {
 
   /**
    * The answer is written to its end, the request has not come to its own: the rest is thrown away. A reset at once (RFC 9113 §8.1)
-   * takes the answer from curl 7.88, and from the client of Java 17, which then waits for good.
+   * takes the answer from curl 7.88, and from Java 17, which then waits for good; Go's client of gRPC opens another call in its place.
    */
   sent(): void {
-    if (this.exchange === null) this.#waitUntil(clock.nowMs + this.#home.engine.limits.lingerMs);
+    if (this.exchange === null && this.#wasGrpc) this.#giveUp(null);
+    else if (this.exchange === null) this.#waitUntil(clock.nowMs + this.#home.engine.limits.lingerMs);
   }
 
   /** The client has taken what waited for it. */
@@ -225,8 +227,7 @@ export class H2Stream implements ClientSide {
   writeHead(exchange: Exchange, line: ResponseLine, head: Head): void {
     const { stream } = this;
     if (stream === null) return;
-    const dropsLength = line.status === 204 || exchange.encoder !== null;
-    const lines = buildReplyLines(exchange, line, head, clock.nowMs, dropsLength);
+    const lines = buildReplyLines(exchange, line, head, clock.nowMs, line.status === 204 || exchange.encoder !== null);
     exchange.bytesSent += lines.length;
     exchange.replyKind = line.bodyKind;
     this.#home.session.respond(stream, line.status, lines, line.bodyKind === bodyNone);
@@ -304,9 +305,9 @@ export class H2Stream implements ClientSide {
   exchangeEnded(exchange: Exchange): void {
     const home = this.#home;
     this.exchange = null;
+    this.#wasGrpc = isGrpc(exchange);
     this.#drop();
-    const { stream } = this;
-    if (this.#isTunnel && stream !== null) this.end();
+    if (this.#isTunnel && this.stream !== null) this.end();
     if (this.stream?.isLocalClosed) this.sent();
     else if (this.stream !== null) this.#waitForReader();
     giveExchange(exchange);
@@ -318,7 +319,7 @@ export class H2Stream implements ClientSide {
   #letGo(): void {
     if (this.stream !== null || this.exchange !== null || this.#home === nowhere) return;
     this.#home = nowhere;
-    if (spares.length < mostSpares) spares.push(this);
+    if (spares.length < 1_024) spares.push(this);
   }
 
   /** Held bytes will go nowhere. A client that has its answer may come to the end of its upload: they make room as if they were read. */
@@ -393,7 +394,6 @@ const nothing = Buffer.alloc(0);
 /** Of a spare: its last home is a connection that may be gone, with all that it had. */
 const nowhere = {} as StreamHome;
 const spares: H2Stream[] = [];
-const mostSpares = 1_024;
 
 export function takeH2Stream(): H2Stream {
   return spares.pop() ?? new H2Stream();
