@@ -35,7 +35,7 @@ export class H2Stream implements UpstreamSide, Expiring {
   #isTooLarge = false;
   readonly line = new ResponseLine();
   #engine!: Engine;
-  #connection!: H2Connection;
+  #connection = nowhere;
   /** null: not opened yet, or over. */
   #stream: Stream<H2Stream> | null = null;
   readonly #clock = new TryClock();
@@ -160,7 +160,7 @@ export class H2Stream implements UpstreamSide, Expiring {
 
   destroy(): void {
     this.exchange = null;
-    if (this.#drop(errorCodes.cancel)) giveH2Stream(this);
+    if (this.#drop(errorCodes.cancel)) this.#giveBack();
   }
 
   /** RST_STREAM tells the backend to stop, and is the end as far as anyone can see. */
@@ -270,7 +270,7 @@ export class H2Stream implements UpstreamSide, Expiring {
     this.expiresAtMs = Number.POSITIVE_INFINITY;
     // The rest of the upload is of no interest to either side (RFC 9113 §8.1).
     if (!exchange.isRequestComplete || this.#isTooLarge) {
-      if (this.#drop(errorCodes.noError)) giveH2Stream(this);
+      if (this.#drop(errorCodes.noError)) this.#giveBack();
     } else if (this.isFull || !this.hasEnded) this.#awaitEnd();
     replyEnd(this.#engine, exchange);
   }
@@ -287,7 +287,7 @@ export class H2Stream implements UpstreamSide, Expiring {
   /** Both sides of the stream are closed, or it was reset: the session has it again. */
   streamOver(): void {
     this.#stream = null;
-    if (this.#connection.streamOver(this)) giveH2Stream(this);
+    if (this.#connection.streamOver(this)) this.#giveBack();
   }
 
   /** What waited for the backend is on its way. */
@@ -311,7 +311,7 @@ export class H2Stream implements UpstreamSide, Expiring {
     const wasOpen = this.#drop(errorCodes.cancel);
     if (exchange !== null) attemptFailed(this.#engine, exchange, this, failure);
     // Not before: how far the try has come is read here, and whoever waited for its room has begun one by now.
-    if (wasOpen) giveH2Stream(this);
+    if (wasOpen) this.#giveBack();
   }
 
   expired(nowMs: number): void {
@@ -327,6 +327,12 @@ export class H2Stream implements UpstreamSide, Expiring {
     }
     this.#connection.wasSilent(this.#clock.sinceMs);
     this.fail(failure);
+  }
+
+  /** Nothing holds it any more: it is used for another try. */
+  #giveBack(): void {
+    this.#connection = nowhere;
+    if (spares.length < mostSpares) spares.push(this);
   }
 
   #restartClock(nowMs: number): void {
@@ -347,13 +353,11 @@ function listBytesOf(pseudos: readonly string[], lines: string): number {
 
 const nothing = Buffer.alloc(0);
 
+/** Of a spare: its last connection may be gone, with all that it had. */
+const nowhere = { isConnected: false, streamOver: () => false, wasLeft() {} } as unknown as H2Connection;
 const spares: H2Stream[] = [];
 const mostSpares = 1_024;
 
 export function takeH2Stream(): H2Stream {
   return spares.pop() ?? new H2Stream();
-}
-
-function giveH2Stream(stream: H2Stream): void {
-  if (spares.length < mostSpares) spares.push(stream);
 }
