@@ -59,6 +59,7 @@ export class Gateway implements Engine {
       this.#doors.endpointGone(key);
     });
     this.tables.onTlsGone((profile) => this.pools.tlsGone(profile));
+    this.tables.onCircuitGone((circuit) => this.pools.circuitGone(circuit));
     this.tables.onTrustGone(() => this.#doors.trustGone());
     this.tables.onListenersChanged(() => this.#doors.refresh());
   }

@@ -26,7 +26,7 @@ export class H2Pool implements Target {
     this.endpointKey = endpoint.key;
     this.tls = tls;
     this.circuit = circuit;
-    this.isGone = endpoint.isGone || tls?.isGone === true;
+    this.isGone = endpoint.isGone || tls?.isGone === true || circuit?.isGone === true;
   }
 
   get idleCount(): number {

@@ -26,7 +26,7 @@ export class Pool implements Target {
   /** Newest last; the newest is used first, so that the others can go idle and end (LIFO). */
   readonly #idle: UpstreamConnection[] = [];
   readonly #owner: Pools;
-  /** The endpoint or the TLS profile left the tables: what comes back is closed. */
+  /** The endpoint, the TLS profile or the backend left the tables: what comes back is closed. */
   isGone = false;
   session: Buffer | null = null;
 
@@ -35,7 +35,7 @@ export class Pool implements Target {
     this.endpointKey = endpoint.key;
     this.tls = tls;
     this.circuit = circuit;
-    this.isGone = endpoint.isGone || tls?.isGone === true;
+    this.isGone = endpoint.isGone || tls?.isGone === true || circuit?.isGone === true;
   }
 
   get idleCount(): number {
@@ -106,6 +106,8 @@ export class Pools {
   readonly streams = new Sweep<H2Stream>();
   readonly #poolsByKey = new Map<string, Pool>();
   readonly #h2PoolsByKey = new Map<string, H2Pool>();
+  /** Those that have pools of their own, or had. */
+  readonly #circuits = new WeakSet<Circuit>();
   readonly #engine: Engine;
   /** Beyond this those that are kept for later take the files of clients, who would not be let in. */
   readonly #mostByFiles = connectionsByOpenFiles();
@@ -198,6 +200,7 @@ export class Pools {
   }
 
   #pool(key: string, endpoint: EndpointState, tls: TlsProfile | null, circuit: Circuit | null): Pool {
+    if (circuit !== null) this.#circuits.add(circuit);
     let pool = this.#poolsByKey.get(key);
     if (pool === undefined || (circuit !== null && this.#isLeftOver(pool, circuit))) {
       pool = new Pool(this, endpoint, tls, circuit);
@@ -208,6 +211,7 @@ export class Pools {
   }
 
   #h2Pool(key: string, endpoint: EndpointState, tls: TlsProfile | null, circuit: Circuit | null): H2Pool {
+    if (circuit !== null) this.#circuits.add(circuit);
     let pool = this.#h2PoolsByKey.get(key);
     if (pool === undefined || (circuit !== null && this.#isLeftOver(pool, circuit))) {
       pool = new H2Pool(this.#engine, endpoint, tls, circuit);
@@ -224,6 +228,11 @@ export class Pools {
   /** Key material or settings changed: as with an endpoint that is gone. */
   tlsGone(profile: TlsProfile): void {
     this.#retire((pool) => pool.tls === profile);
+  }
+
+  /** The backend is gone. Its endpoints may be those of others for long, and nobody would ask for these pools again. */
+  circuitGone(circuit: Circuit): void {
+    if (this.#circuits.has(circuit)) this.#retire((pool) => pool.circuit === circuit);
   }
 
   /** It was for those who began before its endpoint or profile left the tables, and none of them is left. */

@@ -11,6 +11,7 @@ import type { RequestFacts } from '../match/facts.ts';
 import { type CompiledL4Route, L4Matcher } from '../match/l4matcher.ts';
 import type { Match } from '../match/match.ts';
 import { Matcher } from '../match/matcher.ts';
+import type { Circuit } from '../select/circuit.ts';
 import type { Selector } from '../select/selector.ts';
 import { changesOf, type Delta } from './changes.ts';
 import { HostTerms } from './hostterms.ts';
@@ -45,6 +46,8 @@ export class Live implements LiveTables {
   #lastSerial = 0;
   readonly #endpointGone: ((key: string) => void)[] = [];
   readonly #tlsGone: ((profile: TlsProfile) => void)[] = [];
+  readonly #goneCircuits: Circuit[] = [];
+  readonly #circuitGone: ((circuit: Circuit) => void)[] = [];
   readonly #listenersChanged: (() => void)[] = [];
 
   /** @param onUnusable told of certificates that OpenSSL refuses */
@@ -89,6 +92,7 @@ export class Live implements LiveTables {
       for (const callback of this.#trustGone) callback();
     }
     for (const callback of this.#endpointGone) for (const key of goneKeys) callback(key);
+    for (const circuit of this.#goneCircuits.splice(0)) for (const callback of this.#circuitGone) callback(circuit);
     if (listeners.size > 0) for (const callback of this.#listenersChanged) callback();
   }
 
@@ -140,6 +144,10 @@ export class Live implements LiveTables {
 
   onTlsGone(callback: (profile: TlsProfile) => void): void {
     this.#tlsGone.push(callback);
+  }
+
+  onCircuitGone(callback: (circuit: Circuit) => void): void {
+    this.#circuitGone.push(callback);
   }
 
   onTrustGone(callback: () => void): void {
@@ -196,6 +204,8 @@ export class Live implements LiveTables {
       const row = this.#backendRows.get(id);
       const state = this.#selector.backend(id);
       if (row === undefined || state === undefined) {
+        const gone = this.#backends.get(id);
+        if (gone !== undefined) this.#goneCircuits.push(gone.state.circuit);
         this.#backends.delete(id);
         this.#tlsProfiles.use(id, null, null);
         continue;

@@ -7,6 +7,7 @@ import type { Terms } from '../listen/terms.ts';
 import type { RequestFacts } from '../match/facts.ts';
 import type { CompiledL4Route } from '../match/l4matcher.ts';
 import type { Match } from '../match/match.ts';
+import type { Circuit } from '../select/circuit.ts';
 import type { BackendState } from '../select/types.ts';
 
 /** A backend as a worker uses it. */
@@ -51,6 +52,8 @@ export interface LiveTables {
   onEndpointGone(callback: (key: string) => void): void;
   /** Calls back when no backend uses a profile any more: its idle connections are to be closed. */
   onTlsGone(callback: (profile: TlsProfile) => void): void;
+  /** Calls back when a backend is gone: connections that were counted for it alone are to be closed. */
+  onCircuitGone(callback: (circuit: Circuit) => void): void;
   /** Calls back after listener rows changed. */
   onListenersChanged(callback: () => void): void;
 }

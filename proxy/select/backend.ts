@@ -90,6 +90,7 @@ export class BackendPicker implements EndpointUser, Choices {
     for (const member of this.members) member.state.leftBy(this);
     this.members = this.#tier = [];
     this.#session = null;
+    this.circuit.isGone = true;
     this.invalidate();
   }
 

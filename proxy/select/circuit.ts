@@ -16,6 +16,8 @@ export interface Waiter {
  */
 export class Circuit {
   limits: CircuitLimits;
+  /** Its backend has left the tables: nobody new comes. */
+  isGone = false;
   /** Open, whether a request is on them or not. */
   connections = 0;
   /** Requests without a connection yet. */
