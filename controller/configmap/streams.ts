@@ -1,5 +1,5 @@
 import { parseTries, triesSyntax } from '../annotations/retry.ts';
-import { booleanSyntax, parseBoolean, parseInteger, parseNginxTimeMs } from '../annotations/values.ts';
+import { booleanSyntax, parseBoolean, parseInteger, parseNginxTimeMs, wholeNumber } from '../annotations/values.ts';
 import type { ConfigKey, KeyFamily } from './key.ts';
 
 const countSyntax = 'a whole number above 0';
@@ -67,18 +67,13 @@ export const streamKeys = {
     default: 'none',
     flag: null,
     help: 'UDP clients that a worker hears at a time on each port; datagrams of further ones are dropped. Beside `--limit-udp-flows`, which is for all ports together.',
-    parse: parseCount,
+    parse: wholeNumber(1, 1_000_000_000),
   } satisfies ConfigKey<number>,
   'max-udp-flows-per-source': {
     syntax: countSyntax,
     default: 'none',
     flag: null,
     help: 'Of these, those of one IPv4 address or IPv6 /64. Beside `--limit-udp-flows-per-source`.',
-    parse: parseCount,
+    parse: wholeNumber(1, 1_000_000_000),
   } satisfies ConfigKey<number>,
 } as const satisfies KeyFamily;
-
-function parseCount(value: string): number | undefined {
-  const count = parseInteger(value);
-  return count === undefined || count < 1 ? undefined : count;
-}
