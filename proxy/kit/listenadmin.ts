@@ -7,6 +7,9 @@ interface PageServer {
   closeAllConnections(): void;
 }
 
+/** How often the kernel is asked for another port where the one that it chose is free at one of the addresses only. */
+const mostChoices = 16;
+
 export interface AdminPort {
   readonly port: number;
   close(): Promise<void>;
@@ -17,29 +20,35 @@ export interface AdminPort {
  * is on the machine come from; so that a pod with the network of its node shows them on no other address of it.
  *
  * @param make a server of the pages, that does not listen yet
- * @param port 0: the kernel chooses
+ * @param port 0: the kernel chooses one that is free at both
  * @throws when it cannot be bound, with the reason
  */
 export async function listenAdmin(make: () => PageServer, address: string, port: number): Promise<AdminPort> {
-  const first = make();
-  await listening(first, address, port);
-  const bound = first.address();
-  const chosen = typeof bound === 'object' && bound !== null ? bound.port : port;
-  const servers = [first];
-  const loopback = loopbackBeside(address);
-  const close = async () => {
-    await Promise.all(servers.map(ended));
-  };
-  if (loopback !== null) {
+  for (let choices = 1; ; choices++) {
+    const first = make();
+    await listening(first, address, port);
+    const bound = first.address();
+    const chosen = typeof bound === 'object' && bound !== null ? bound.port : port;
+    const loopback = loopbackBeside(address);
+    if (loopback === null) return { port: chosen, close: () => ended(first) };
     const beside = make();
-    await listening(beside, loopback, chosen).catch(async (error: unknown) => {
-      await close();
+    try {
+      await listening(beside, loopback, chosen);
+    } catch (error) {
+      await ended(first);
+      if (port === 0 && choices < mostChoices && error instanceof PortTaken) continue;
       throw error;
-    });
-    servers.push(beside);
+    }
+    return {
+      port: chosen,
+      async close() {
+        await Promise.all([ended(first), ended(beside)]);
+      },
+    };
   }
-  return { port: chosen, close };
 }
+
+class PortTaken extends Error {}
 
 /** null: it is heard at that address already. */
 function loopbackBeside(address: string): string | null {
@@ -52,8 +61,9 @@ function listening(server: PageServer, address: string, port: number): Promise<v
   return new Promise((resolve, reject) => {
     // Stays: a failed accept (out of descriptors) is told here later, and is not the end of the pages.
     server.on('error', (error) => {
-      const reason = error.code === 'EADDRINUSE' ? 'the port is in use by another process' : error.message;
-      reject(new Error(`cannot open the admin pages on ${address} port ${port}: ${reason}`));
+      const what = `cannot open the admin pages on ${address} port ${port}`;
+      if (error.code === 'EADDRINUSE') reject(new PortTaken(`${what}: the port is in use by another process`));
+      else reject(new Error(`${what}: ${error.message}`));
     });
     server.listen(port, address, resolve);
   });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
+import { createServer as createTcpServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { describe, test } from 'node:test';
 import { request } from 'undici';
@@ -27,6 +28,42 @@ describe('where admin pages are', () => {
       await open.close();
     }
     assert.equal(await answersAt('127.0.0.1', open), false);
+  });
+
+  test('at another port than the one that the kernel chose, when somebody has that one on loopback', {
+    skip: outside === undefined && 'this machine has no address but those of loopback',
+  }, async () => {
+    const other = createTcpServer().unref();
+    let takenPort = 0;
+    let first: Server | undefined;
+    const makeTwo = () => {
+      const server = make();
+      if (first === undefined) {
+        first = server;
+        return server;
+      }
+      if (takenPort > 0) return server;
+      // The second of the first pair: somebody takes its port before it listens.
+      const { port } = first.address() as { port: number };
+      takenPort = port;
+      const listen = server.listen.bind(server);
+      return Object.assign(server, {
+        listen: (_port: number, address: string, done: () => void) =>
+          other.listen(port, '127.0.0.1', () => listen(port, address, done)),
+      });
+    };
+    const open = await listenAdmin(makeTwo, outside ?? '', 0);
+    try {
+      assert.notEqual(takenPort, 0);
+      assert.notEqual(open.port, takenPort);
+      assert.deepEqual(await Promise.all([outside ?? '', '127.0.0.1'].map((place) => answersAt(place, open))), [
+        true,
+        true,
+      ]);
+      assert.equal(first?.listening, false, 'the first choice is given back');
+    } finally {
+      await Promise.all([open.close(), new Promise((resolve) => other.close(resolve))]);
+    }
   });
 
   test('everywhere when no address is named', async () => {
