@@ -123,7 +123,9 @@ function authoritiesFault(key: ObjectKey, state: ReturnType<SecretStates['author
     case 'malformed':
       return `the Secret ${key} ${state.fault}`;
     case 'good':
-      return undefined;
+      if (state.canBeNamed) return undefined;
+      // Node names them all to clients, and OpenSSL then ends each handshake.
+      return `the Secret ${key} holds ${state.count} authorities in ca.crt, whose names are longer together than the 64 KB that TLS can tell clients of`;
   }
 }
 

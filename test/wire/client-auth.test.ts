@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -172,6 +173,45 @@ test('all authorities of a bundle count, though they stand on one line', async (
   assert.deepEqual((await ask('both', { client: clients.mallory }))[0], 200);
   assert.deepEqual(await ask('both', { client: clients.self }), [400]);
 });
+
+test('more authorities than a server can name are told of, and close their host; every handshake would fail', async () => {
+  const root = await Authority.root(`${'long '.repeat(20)}root`);
+  // A list within an extension (RFC 8446 §4.2.4) of names, each with its length; Node names one twice that stands there twice.
+  const room = Math.floor((65_535 - 2) / (2 + nameBytes(root.cert)));
+  const server = await root.issue({ names: ['fits.test', 'long.test'] });
+  const host = (name: string, count: number) => [
+    opaqueSecret(name, { 'ca.crt': root.cert.trim().concat('\n').repeat(count) }),
+    site(name, { 'auth-tls-secret': `default/${name}` }),
+  ];
+  const own = await Standalone.start({
+    manifests: [
+      ingressClass(),
+      ...service('recorder', [recorder.port]),
+      tlsSecret('server', server),
+      ...host('fits', room),
+      ...host('long', room + 1),
+    ],
+  });
+  try {
+    const client = await root.issue({ subject: 'CN=alice' });
+    const askFor = (name: string, maxVersion: 'TLSv1.2' | 'TLSv1.3') =>
+      exchange({ port: own.httpsPort, tls: { servername: name, maxVersion, ...client } }, get('/', name));
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+      assert.equal((await askFor('fits.test', version)).status, 200, version);
+      assert.equal((await askFor('long.test', version)).status, 503, version);
+    }
+    const told = new RegExp(`auth-tls-secret: the Secret default/long holds ${room + 1} authorities in ca\\.crt`);
+    assert.match(own.process.stderr, told);
+  } finally {
+    await own.stop();
+  }
+});
+
+/** As OpenSSL writes it: a SEQUENCE of a SET of a SEQUENCE of an OID of three bytes and the text, which is longer than 63 bytes. */
+function nameBytes(cert: string): number {
+  const text = new X509Certificate(cert).subject.length - 'CN='.length;
+  return text + 2 + (3 + 2) + 2 + 2 + 2;
+}
 
 test('other modes: optional, any certificate, a subject, a page for those who have none', async () => {
   assert.deepEqual(await ask('maybe'), [200, none]);
