@@ -53,7 +53,7 @@ export const affinityFamily = {
     badValue,
     syntax: secondsSyntax,
     default: 'none',
-    help: 'Expires of the affinity cookie: now and that many seconds.',
+    help: 'Expires of the affinity cookie: now and that many seconds. Max-Age goes before it.',
     parse: parseAge,
   } satisfies Annotation<number>,
   'session-cookie-max-age': {
@@ -61,7 +61,7 @@ export const affinityFamily = {
     badValue,
     syntax: secondsSyntax,
     default: 'none',
-    help: 'Max-Age of the affinity cookie.',
+    help: 'Max-Age of the affinity cookie. With 0 clients forget it at once, and nobody is kept anywhere.',
     parse: parseAge,
   } satisfies Annotation<number>,
   'session-cookie-samesite': {

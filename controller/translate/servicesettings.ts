@@ -1,5 +1,5 @@
 import type { Affinity, Backend, Balance } from '#table/backend.ts';
-import type { Problem } from '#table/problem.ts';
+import type { Problem, Source } from '#table/problem.ts';
 import type { Probe } from '#table/resilience.ts';
 import { cookieAttributes } from '../annotations/affinity.ts';
 import { circuitFamily } from '../annotations/circuit.ts';
@@ -57,6 +57,7 @@ export function settleService(drafts: readonly Draft[], portKey: string, options
     if (firstSticky !== undefined && draft !== firstSticky) overrule(draft, firstSticky, 'older', ['affinity-mode']);
     if (lastSticky !== undefined && draft !== lastSticky) overrule(draft, lastSticky, 'younger', cookieAttributes);
   }
+  if (lastSticky !== undefined) problems.push(...forgotten(lastSticky));
 
   return {
     balance: balanceOf(settings, options),
@@ -164,6 +165,19 @@ function outlierOf(settings: Draft['annotations']['settings'], options: Translat
     maxEjectionMs: settings['outlier-max-ejection-time'] ?? Math.max(baseEjectionMs, usual.maxEjectionMs),
     maxEjectedPercent: settings['outlier-max-ejection-percent'] ?? usual.maxEjectedPercent,
   };
+}
+
+/** Some write 0 for a cookie without an end. It is sent as it stands, as by ingress-nginx, and nobody would be kept anywhere in silence. */
+function forgotten({ annotations, source }: Draft): Problem[] {
+  const { settings, keys } = annotations;
+  // Max-Age goes before Expires (RFC 6265 §5.3).
+  const lifetime =
+    settings['session-cookie-max-age'] === undefined ? 'session-cookie-expires' : 'session-cookie-max-age';
+  const annotation = keys.affinity;
+  if (settings[lifetime] !== 0 || annotation === undefined) return [];
+  const reason = `${lifetime} is 0, at which clients forget the cookie at once (without it they keep it while they run)`;
+  const at: Source = { ...source, field: `metadata.annotations[${annotation}]` };
+  return [problem('AnnotationWithoutEffect', at, { annotation, reason })];
 }
 
 function cookieOf(first: Draft, last: Draft): Affinity {
