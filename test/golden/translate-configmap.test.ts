@@ -126,11 +126,17 @@ test('a media type with half a wildcard, which is nobody’s, is refused', () =>
   }
 });
 
-test('of a bad hsts key that is sent without it is not said that --hsts holds', () => {
-  for (const key of ['hsts-max-age', 'hsts-include-subdomains', 'hsts-preload']) {
-    const { settings, problems } = read({ hsts: 'true', [key]: '1 year' });
-    assert.equal(settings.hsts, true);
-    assert.match(problems[0]?.message ?? '', /; it is as if the key were not there\.$/);
+test('of a bad hsts key is said what holds in its place where another makes it be sent, and not that --hsts does', () => {
+  for (const [key, usual] of [
+    ['hsts', 'true'],
+    ['hsts-max-age', '31536000'],
+    ['hsts-include-subdomains', 'true'],
+    ['hsts-preload', 'false'],
+  ] as const) {
+    const { settings, problems } = read({ hsts: 'true', 'hsts-max-age': '60', [key]: 'no' });
+    assert.equal(settings[key], undefined);
+    const told = `; it is as if the key were not there (with another hsts key: ${usual}).`;
+    assert.ok(problems[0]?.message.endsWith(told), told);
   }
 });
 
