@@ -31,11 +31,13 @@ describe('admin pages of the fleet through a controller', { skip, timeout: 240_0
   const json = async (port: number, path: string) => JSON.parse(await page(port, path)) as Record<string, unknown>;
 
   test('every replica lists all proxies with what they have applied, and shows the pages of each', async () => {
+    const { hash } = await json(rig.proxies[0]?.admin ?? 0, '/tables');
     for (const { admin } of rig.controllers) {
       const readers = await eventually(async () => {
         const readers = z.array(Reader).safeParse(JSON.parse(await page(admin, '/proxies')));
-        return readers.success && readers.data.length === 2 ? readers.data : undefined;
-      }, 'both proxies to be known');
+        const isAll = readers.success && readers.data.length === 2;
+        return isAll && readers.data.every(({ appliedHash }) => appliedHash === hash) ? readers.data : undefined;
+      }, 'both proxies to be known with the table that they have');
       assert.deepEqual(readers.map(({ name }) => name).sort(), ['proxy-1', 'proxy-2']);
     }
     await each(async (admin, name) => {

@@ -40,6 +40,11 @@ export interface RunningProxy {
   admin: number;
 }
 
+const Tables = z.object({
+  endpoints: z.record(z.string(), z.object({ endpoints: z.array(z.object({ port: z.number() })) })),
+});
+const Readers = z.array(z.object({ appliedGeneration: z.number().nullable() }));
+
 /** A real API server, with real controllers, proxies and backends around it. */
 export class ClusterRig {
   readonly api: ApiServer;
@@ -174,6 +179,29 @@ export class ClusterRig {
       },
       `all proxies to answer ${status} ${text ?? ''} for ${host}`,
     );
+  }
+
+  /**
+   * Waits until every proxy has these endpoints of the first port of a Service, by their ports, in all its workers; where there is
+   * one controller. An answer is that of one worker, and of slices a controller hears by another watch than of Ingresses.
+   */
+  async allHave(service: string, ports: readonly number[]): Promise<void> {
+    const wanted = ports.toSorted().join();
+    for (const { admin } of this.proxies) {
+      await eventually(async () => {
+        const { endpoints } = Tables.parse(JSON.parse(await page(admin, '/tables')));
+        const found = endpoints[`default/${service}/80`]?.endpoints.map(({ port }) => port) ?? [];
+        return found.sort().join() === wanted || undefined;
+      }, `all proxies to have the endpoints ${wanted} of ${service}`);
+    }
+    // What a page shows may be about to come into force; what was acknowledged has.
+    const [controller] = this.controllers;
+    await eventually(async () => {
+      const figures = await page(controller?.admin ?? 0, '/metrics');
+      const last = /^sluice_controller_table_generation (\d+)$/m.exec(figures)?.[1];
+      const readers = Readers.parse(JSON.parse(await page(controller?.admin ?? 0, '/proxies')));
+      return readers.every(({ appliedGeneration }) => appliedGeneration === Number(last)) || undefined;
+    }, 'the tables to be in force');
   }
 
   async #keepToken(account: string): Promise<void> {

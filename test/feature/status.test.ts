@@ -80,6 +80,7 @@ test('statuses are written once, by the leader, after the table is applied', { s
   writer.applied({ view: await viewWith('three'), ingresses: [...ingresses, 'default/three'] });
   await statusIs('three', ['192.0.2.1']);
   assert.equal((await statusOf('one')).version, before.version);
+  await waitUntil(() => writer.state().writes >= 3, 'the last write to be counted');
   assert.deepEqual(writer.state(), { writes: 3, contested: 0 });
   assert.equal(follower.state().writes, 0);
   assert.deepEqual((await statusOf('foreign')).ips, []);

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheFolder } from './cache.ts';
 
@@ -24,15 +24,16 @@ export function findGoProgram(wanted: GoProgram): string {
     throw new Error(`${name} is neither on PATH nor can it be built: install ${name}, or Go 1.24 or newer to build it`);
   }
   console.error(`building ${name} ${version} from its Go module (once)`);
-  const work = join(folder, 'build');
-  mkdirSync(work, { recursive: true });
+  // Test files that run side by side may all be the first to want it.
+  mkdirSync(folder, { recursive: true });
+  const work = mkdtempSync(join(folder, 'build-'));
   writeFileSync(join(work, 'go.mod'), `module sluice.test/${name}\n\ngo 1.24\n`);
   const isOurs = path.endsWith('.go');
   if (isOurs) copyFileSync(path, join(work, 'main.go'));
   const what = isOurs ? '.' : path;
   for (const args of [
     ['get', `${module}@${version}`, ...(isOurs ? [] : [path]), ...(wanted.needs ?? [])],
-    ['build', '-trimpath', '-ldflags=-s -w', '-o', `${program}.new`, what],
+    ['build', '-trimpath', '-ldflags=-s -w', '-o', join(work, name), what],
   ]) {
     const { status } = spawnSync('go', args, {
       cwd: work,
@@ -41,7 +42,7 @@ export function findGoProgram(wanted: GoProgram): string {
     });
     if (status !== 0) throw new Error(`go ${args[0]} failed while building ${name}`);
   }
-  renameSync(`${program}.new`, program);
+  renameSync(join(work, name), program);
   rmSync(work, { recursive: true, force: true });
   return program;
 }
