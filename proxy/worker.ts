@@ -106,7 +106,7 @@ async function answer(question: Ask & { readonly sequence: number }, handle: unk
 
 function assemble({ limits, zone, node, accessLog: target, metricsCompat }: WorkerStart): Parts {
   checkHandles(createSecureContext());
-  const isLinear = regexEngineIsLinear(() => performance.now());
+  const isLinear = regexEngineIsLinear(() => process.threadCpuUsage());
   if (!isLinear) log('warn', {}, 'the regex engine is not linear: patterns are matched by re2js');
   const memory = new LocalAffinity({ clockOriginMs: uptimeMs() - performance.now() });
   memory.onRemember(tellSiblings);

@@ -54,16 +54,17 @@ let isV8Linear = false;
  * which a backtracking engine takes a tenth of a second and more. Called once at start-up, before the first table; until
  * it has held, patterns are matched by re2js: safe, at about ten times the cost.
  *
- * @param nowMs a monotonic clock with fractions of a millisecond
+ * @param used what this thread has had of a core, microseconds: on a busy machine most of the time that goes by is that of others
  */
-export function regexEngineIsLinear(nowMs: () => number): boolean {
+export function regexEngineIsLinear(used: () => { user: number; system: number }): boolean {
   const text = `${'a'.repeat(25)}!`;
-  // A busy machine may stop the process for a while in the middle of a try: the best of three counts.
+  // What others leave in caches costs time, too: the best of three counts.
   for (let tries = 0; tries < 3 && !isV8Linear; tries++) {
-    const startMs = nowMs();
+    const before = used();
     // A new source each time, because V8 keeps what it has compiled.
     new RegExp(`^(?:(a+)+)${'x?'.repeat(tries)}$`).test(text);
-    isV8Linear = nowMs() - startMs < 20;
+    const after = used();
+    isV8Linear = after.user + after.system - before.user - before.system < 20_000;
   }
   return isV8Linear;
 }
