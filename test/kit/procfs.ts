@@ -36,3 +36,11 @@ export function nextFile(pid: number): number {
   while (taken.has(next)) next++;
   return next;
 }
+
+/** How many wait to be accepted at a port, of those whom the kernel has connected. Linux only. */
+export function waitingAt(port: number): number {
+  const rows = ['tcp', 'tcp6'].flatMap((name) => readFileSync(`/proc/net/${name}`, 'latin1').split('\n'));
+  // Of a socket that listens (0A), the second of its queues is theirs.
+  const listening = new RegExp(`:${port.toString(16).toUpperCase().padStart(4, '0')} \\S+ 0A \\w+:(\\w+)`);
+  return rows.reduce((sum, row) => sum + Number.parseInt(listening.exec(row)?.[1] ?? '0', 16), 0);
+}

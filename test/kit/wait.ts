@@ -10,6 +10,14 @@ export async function waitUntil(isDone: () => boolean, what: string): Promise<vo
   }
 }
 
+/** Like waitUntil, without an end of the turn: for what the kernel is about to do, and is not told of to anybody before it is asked. */
+export function standUntil(isDone: () => boolean, what: string): void {
+  const deadlineMs = performance.now() + patienceMs;
+  while (!isDone()) {
+    if (performance.now() > deadlineMs) throw new Error(`stood ${patienceMs} ms in vain for ${what}`);
+  }
+}
+
 /** Like waitUntil, for conditions that need to ask. `boundMs`: more for what takes long by design, as a Lease that runs out. */
 export async function eventually<T>(
   ask: () => Promise<T | undefined>,

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { type SocketName, type TcpHandle, takeAccepted } from '../../proxy/carry/handle.ts';
-import { waitUntil } from '../kit/wait.ts';
+import { waitingAt } from '../kit/procfs.ts';
+import { standUntil, waitUntil } from '../kit/wait.ts';
 
 /** Turns of the loop in which each of eight connections was accepted that came at once, and whose it is. */
 async function accepted(perTurn: number): Promise<{ turns: number[]; ports: number[]; clients: number[] }> {
@@ -24,9 +25,11 @@ async function accepted(perTurn: number): Promise<{ turns: number[]; ports: numb
     () => perTurn,
   );
   const { port } = server.address() as AddressInfo;
-  // Connected by the kernel before this turn ends.
   const clients = Array.from({ length: 8 }, () => connect({ port, host: '127.0.0.1' }));
   try {
+    // All wait before this turn ends; the kernel of a busy machine may take a moment for the last packets of their handshakes.
+    await new Promise((resolve) => process.nextTick(resolve));
+    standUntil(() => waitingAt(port) === 8, 'the kernel to connect them');
     await waitUntil(() => handles.length === 8, 'all to be accepted');
     return { turns, ports: handles.map(portOf), clients: clients.map(({ localPort }) => localPort ?? 0) };
   } finally {

@@ -4,11 +4,11 @@ import { after, test } from 'node:test';
 import { errorCodes } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Client } from '../kit/h2client.ts';
-import { ask, openPeer } from '../kit/h2peer.ts';
+import { waitingAt } from '../kit/procfs.ts';
 import { get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { plainTable } from '../kit/rows.ts';
-import { waitUntil } from '../kit/wait.ts';
+import { standUntil, waitUntil } from '../kit/wait.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
 after(async () => {
@@ -66,15 +66,14 @@ test('nor is it over HTTP/2: its stream ends by a reset, and not by that of the 
       connection.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n'),
   });
   const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]));
-  const streams = await openPeer({ port: gateway.port });
+  const streams = await H2Client.open(gateway);
   opened.push(recorder, { stop: async () => streams.destroy() });
-  const answered = ask(streams, { ':path': '/' });
-  await waitUntil(
-    () => recorder.requests.length === 1 && gateway.gateway.counts().requests === 1,
-    'the answer to begin',
-  );
+  streams.greet();
+  streams.send(streams.headers(1, [':method: GET', ':scheme: http', ':path: /', ':authority: gw.test']));
+  await waitUntil(() => streams.answer(1).body.includes('begin'), 'the answer to begin');
   await gateway.stop();
-  assert.equal((await answered).code, errorCodes.internalError);
+  await waitUntil(() => streams.answer(1).reset !== null || streams.isOver, 'the end');
+  assert.equal(streams.answer(1).reset, errorCodes.internalError);
   assert.deepEqual(
     gateway.records.map(({ flag }) => flag),
     ['GE'],
@@ -112,8 +111,9 @@ test('so are those of clients who wait to be accepted', async () => {
   const gateway = await testGateway(plainTable([{ address: '127.0.0.1', port: recorder.port }]));
   opened.push(recorder);
   const opening = Array.from({ length: 8 }, () => RawClient.open(gateway));
-  // The kernel connects them in the tick that is next; the gateway, which lives on the same loop, sees none before a turn.
+  // They ask for it in the tick that is next; the gateway, which lives on the same loop, sees none before a turn.
   await new Promise((resolve) => process.nextTick(resolve));
+  standUntil(() => waitingAt(gateway.port) === opening.length, 'the kernel to connect them');
   assert.equal(gateway.gateway.counts().connections, 0);
   const drained = gateway.gateway.drain(5_000);
   for (const client of await Promise.all(opening)) {
