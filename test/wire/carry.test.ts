@@ -13,6 +13,7 @@ import { certificateFor } from '../kit/certificate.ts';
 import { EchoServer } from '../kit/echo.ts';
 import { collectGarbage } from '../kit/garbage.ts';
 import { gathered, kinds, manners, open } from '../kit/manners.ts';
+import { freePorts } from '../kit/ports.ts';
 import { endOf } from '../kit/tcpbackend.ts';
 import { waitUntil } from '../kit/wait.ts';
 
@@ -329,11 +330,7 @@ test('a connection that cannot be made says why, and later', async () => {
     emptied: () => {},
     closed: () => told.push(`${name} closed`),
   });
-  const free = createServer().listen(0, '127.0.0.1');
-  await once(free, 'listening');
-  const { port } = free.address() as { port: number };
-  free.close();
-  await once(free, 'close');
+  const [port = 0] = await freePorts(1);
   const shared = Buffer.alloc(1_024);
   const refused = connect(caller('refused'), '127.0.0.1', port, shared);
   const noAddress = connect(caller('no address'), 'not.an.address', port, shared);

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { certificateFor } from '../kit/certificate.ts';
 import { Load } from '../kit/load.ts';
 import { ingress, ingressClass, type Manifest, service } from '../kit/manifests.ts';
+import { freePorts } from '../kit/ports.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, Recorder } from '../kit/recorder.ts';
 import { Standalone } from '../kit/sluice.ts';
@@ -19,17 +18,6 @@ let mute: Recorder;
 let secure: Recorder;
 let sluice: Standalone;
 
-/** A port of this machine that nothing listens on. */
-async function deadPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  assert.ok(typeof address === 'object' && address !== null);
-  return address.port;
-}
-
 function site(name: string, ports: readonly number[], annotations: Record<string, string> = {}): Manifest[] {
   return [ingress({ name, host: `${name}.test`, paths: { '/': name }, annotations }), ...service(name, ports)];
 }
@@ -39,12 +27,14 @@ before(async () => {
   slammer = await Recorder.start({ onConnection: (connection) => connection.socket.destroy() });
   mute = await Recorder.start({ onRequest: (request) => request.connection.socket.end() });
   secure = await Recorder.start({ tls: await certificateFor(['backend.test']) });
+  // Nobody listens there.
+  const [halfDead = 0, dead = 0] = await freePorts(2);
   sluice = await Standalone.start({
     manifests: [
       ingressClass(),
       ...site('plain', [recorder.port]),
-      ...site('half-dead', [recorder.port, await deadPort()]),
-      ...site('dead', [await deadPort()]),
+      ...site('half-dead', [recorder.port, halfDead]),
+      ...site('dead', [dead]),
       ...site('slams', [recorder.port, slammer.port], { 'load-balance': 'round_robin' }),
       ...site('mute', [mute.port]),
       ...site('silent', [recorder.port], { 'proxy-read-timeout': '1' }),
