@@ -173,7 +173,8 @@ export class H2Connection implements SessionOwner<H2Stream>, Dialled, Expiring, 
     if (this.#isClosed || !this.isConnected || this.streamCount > 0) return;
     // The next request opens another where no stream is allowed: each of these would stay for as long as one is kept.
     const isUseless = this.session.peer.maxConcurrentStreams === 0 && this.pool.circuit === null;
-    if (this.isRetired || this.pool.isGone || isUseless) this.#close(failures.reset);
+    const isSpare = this.pool.hasMoreIdleThan(this.#keeping.connections);
+    if (this.isRetired || this.pool.isGone || isUseless || isSpare) this.#close(failures.reset);
     else this.expiresAtMs = Math.min(clock.nowMs + this.#keeping.idleMs, this.#keeping.retireAtMs);
   }
 

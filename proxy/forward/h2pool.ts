@@ -33,6 +33,11 @@ export class H2Pool implements Target {
     return this.#connections.reduce((count, { streamCount }) => count + (streamCount === 0 ? 1 : 0), 0);
   }
 
+  /** Counted only where there are as many connections at all: it is asked whenever one of them becomes idle. */
+  hasMoreIdleThan(most: number): boolean {
+    return this.#connections.length > most && this.idleCount > most;
+  }
+
   /** A stream of an open connection with room. */
   take(nowMs: number): H2Stream | null {
     return this.#withRoom(nowMs, 'open')?.take() ?? null;

@@ -5,7 +5,7 @@ import type { Listener } from '#table/listener.ts';
 import { errorCodes, frameTypes, settingIds } from '../../proxy/frame/codes.ts';
 import type { Limits } from '../../proxy/listen/limits.ts';
 import { type TestGateway, testGateway } from '../kit/gateway.ts';
-import { H2Backend } from '../kit/h2backend.ts';
+import { H2Backend, type H2Request, h2Answer } from '../kit/h2backend.ts';
 import { H2Client } from '../kit/h2client.ts';
 import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { answer, type RecordedRequest, Recorder } from '../kit/recorder.ts';
@@ -129,6 +129,21 @@ test('an HTTP/2 connection takes as many requests as one may, and another follow
   assert.equal(backend.sessions.length, 3);
   await waitUntil(() => backend.openSessions.length === 1, 'those that are used up to end');
 });
+
+for (const connections of [0, 2]) {
+  test(`of HTTP/2 connections, which a burst has opened, ${connections} stay where as many are kept`, async () => {
+    const held: H2Request[] = [];
+    const backend = await H2Backend.start({ maxConcurrentStreams: 1, onEnd: (request) => held.push(request) });
+    const gateway = await rig(backend, { protocol: 'h2c', keepAlive: { connections } });
+    const answers = Array.from({ length: 6 }, () => exchange({ port: gateway.port }, get('/', 'a')));
+    await waitUntil(() => held.length === 6, 'all six requests');
+    assert.equal(backend.openSessions.length, 6);
+    for (const { stream } of held) h2Answer(stream, 'ok');
+    for (const { status } of await Promise.all(answers)) assert.equal(status, 200);
+    await waitUntil(() => backend.openSessions.length === connections, 'the others to end');
+    assert.equal(gateway.gateway.pools.idleCount(), connections);
+  });
+}
 
 test('client connections: how many streams one of HTTP/2 may have is said by the listener, and holds', async () => {
   const backend = await Recorder.start({ onRequest: () => undefined });
