@@ -2,6 +2,7 @@ import { errorCodes } from '../frame/codes.ts';
 import type { FieldSection } from '../frame/section.ts';
 import type { Stream } from '../frame/stream.ts';
 import { clock } from '../listen/clock.ts';
+import { isGrpc } from '../listen/grpc.ts';
 import type { Expiring } from '../listen/sweep.ts';
 import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
 import { type Head, noTrailers } from '../parse/head.ts';
@@ -83,7 +84,12 @@ export class H2Stream implements UpstreamSide, Expiring {
 
   flush(): void {
     const exchange = this.exchange as Exchange;
-    this.#open(exchange, exchange.bodyKind === bodyNone);
+    const isEnd = exchange.bodyKind === bodyNone;
+    // A call without a message ends by a frame of DATA all the same (gRPC over HTTP2, "Requests"): where its head is the end, servers of
+    // gRPC's Go library never hear of it, and wait.
+    const endsByData = isEnd && isGrpc(exchange);
+    this.#open(exchange, isEnd && !endsByData);
+    if (endsByData) this.end();
     if (exchange.expectsContinue && !this.#isTooLarge) this.#askOn(exchange);
     this.#restartClock(clock.nowMs);
   }

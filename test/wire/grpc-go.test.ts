@@ -39,6 +39,7 @@ const calls: Record<string, Omit<GrpcGoCall, 'address'>> = {
   'large ones': { mode: 'talk', messages: 50, bytes: 1_000_000 },
   'small ones of the server': { mode: 'expand', messages: 1, bytes: 50_000 },
   'small ones of the client': { mode: 'collect', messages: 50_000, bytes: 10 },
+  'none of the client': { mode: 'collect', messages: 0, bytes: 0 },
 };
 for (const [name, call] of Object.entries(calls)) {
   test(`${name}, in the clear and over TLS`, { skip }, async () => {
