@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { freePorts } from './ports.ts';
 import { within } from './wait.ts';
 
 /** A backend process that answers with its name, and dies of any signal at once. */
@@ -16,11 +17,13 @@ export class Pod {
   }
 
   static async start(name: string): Promise<Pod> {
-    const child = spawn(process.execPath, [join(import.meta.dirname, 'podprocess.ts'), name], {
+    // While it is dead nobody else may come to listen there, nor may who tries to connect to it meet himself.
+    const [port = 0] = await freePorts(1);
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'podprocess.ts'), name, `${port}`], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    const [line] = await within(once(child.stdout, 'data') as Promise<[Buffer]>, `pod ${name} to listen`);
-    return new Pod(name, Number(line.toString()), child);
+    await within(once(child.stdout, 'data'), `pod ${name} to listen`);
+    return new Pod(name, port, child);
   }
 
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
