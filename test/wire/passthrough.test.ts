@@ -23,7 +23,7 @@ import { certificateRow, endpointsRow, plainServerTls, plainTable, row, snapshot
 import { Standalone } from '../kit/sluice.ts';
 import { fieldValue } from '../kit/splitter.ts';
 import { endOf, TcpBackend } from '../kit/tcpbackend.ts';
-import { waitUntil, within } from '../kit/wait.ts';
+import { eventually, waitUntil, within } from '../kit/wait.ts';
 
 const cleanups: (() => unknown)[] = [];
 let ours: CertificatePair;
@@ -289,7 +289,12 @@ test('what is no TLS gets the answer that TLS has for it, and a silent client is
   const pids = fleet.state().workerPids;
   for (const sent of silent) assert.match(await endOf(port, sent), /ECONNRESET|FIN/);
   assert.deepEqual(fleet.state().workerPids, pids);
-  assert.equal((await exchange({ port, tls: { servername: 'term.test' } }, get('/', 'term.test'))).status, 200);
+  // On a busy machine an honest handshake may take longer, too.
+  await eventually(async () => {
+    const tls = { servername: 'term.test' };
+    const answered = await exchange({ port, tls }, get('/', 'term.test')).catch(() => undefined);
+    return answered?.status === 200 || undefined;
+  }, 'who says something to be served');
   assert.equal(backend.connections.length, 0);
 });
 
