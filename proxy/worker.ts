@@ -116,9 +116,15 @@ function assemble({ limits, zone, node, accessLog: target, metricsCompat }: Work
     random: Math.random,
     memory,
     wallOriginMs: () => clock.wallOriginMs,
-    onEject({ key, backendId, reason, forMs }) {
-      metrics.ejected(reason);
-      log('warn', { row: backendId, endpoint: key, reason, forMs }, 'endpoint is left out');
+    onEject({ key, backendId, reason, forMs, isLeftOut }) {
+      const fields = { row: backendId, endpoint: key, reason, forMs };
+      if (isLeftOut) {
+        metrics.ejected(reason);
+        log('warn', fields, 'endpoint is left out');
+      } else {
+        metrics.ejectionWithheld(reason);
+        log('warn', fields, 'endpoint fails and stays in use: no more of its backend may be left out now');
+      }
     },
   });
   const live = new Live(selector, (row, reason) => log('error', { row, reason }, 'certificate cannot be used'));

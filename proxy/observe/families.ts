@@ -52,6 +52,11 @@ export const trafficFamilies = {
     help: 'Endpoints that workers left out for a while, by reason; each worker decides for itself.',
     labels: ['reason'],
   },
+  sluice_endpoint_ejections_withheld_total: {
+    type: 'counter',
+    help: 'Endpoints that failed as much and stayed in use, because no more of their backend might be left out, by reason.',
+    labels: ['reason'],
+  },
   sluice_connections: { type: 'gauge', help: 'Client connections that are open, by listener.', labels: ['listener'] },
   sluice_connections_total: {
     type: 'counter',

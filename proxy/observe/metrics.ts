@@ -46,7 +46,8 @@ const durationAt = flagsAt + responseFlags.length;
 const upstreamAt = durationAt + histogramSize;
 const bytesReceivedAt = upstreamAt + histogramSize;
 const ejectionsAt = bytesReceivedAt + 3;
-const retryRefusalsAt = ejectionsAt + ejectionReasons.length;
+const withheldAt = ejectionsAt + ejectionReasons.length;
+const retryRefusalsAt = withheldAt + ejectionReasons.length;
 const overflowsAt = retryRefusalsAt + retryRefusals.length;
 const handshakesAt = overflowsAt + circuitLimits.length;
 export const totalsLayout = {
@@ -58,6 +59,7 @@ export const totalsLayout = {
   bytesSent: bytesReceivedAt + 1,
   retries: bytesReceivedAt + 2,
   ejections: ejectionsAt,
+  withheld: withheldAt,
   retryRefusals: retryRefusalsAt,
   overflows: overflowsAt,
   handshakes: handshakesAt,

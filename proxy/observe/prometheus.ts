@@ -53,6 +53,10 @@ export function renderMetrics(snapshot: MetricsSnapshot): string {
       ejectionReasons.map((reason, i) => [{ reason }, at(totalsLayout.ejections + i)]),
     ),
     show.rows(
+      'sluice_endpoint_ejections_withheld_total',
+      ejectionReasons.map((reason, i) => [{ reason }, at(totalsLayout.withheld + i)]),
+    ),
+    show.rows(
       'sluice_connections',
       listeners.map(({ listenerId, open }) => [{ listener: listenerId }, open]),
     ),

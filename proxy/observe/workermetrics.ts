@@ -87,6 +87,10 @@ export class WorkerMetrics implements Observer {
     bump(this.#totals, totalsLayout.ejections + ejectionReasons.indexOf(reason), 1);
   }
 
+  ejectionWithheld(reason: EjectionReason): void {
+    bump(this.#totals, totalsLayout.withheld + ejectionReasons.indexOf(reason), 1);
+  }
+
   flowEnded(record: FlowRecord): void {
     this.#flows.ended(record);
   }

@@ -98,6 +98,11 @@ export class BackendPicker implements EndpointUser, Choices {
     this.#staleAtMs = Number.NEGATIVE_INFINITY;
   }
 
+  uses(endpoint: LiveEndpoint, nowMs: number): boolean {
+    if (nowMs >= this.#staleAtMs) this.#refresh(nowMs);
+    return this.members.some(({ state, isUsable }) => state === endpoint && isUsable);
+  }
+
   /**
    * Of those that are probed no more, as the same rows say to the prober. It tells nothing of them: its word would be here before
    * the rows are, and bring requests to who is known to be ill.
@@ -251,10 +256,11 @@ export class BackendPicker implements EndpointUser, Choices {
     if (hasBegun) this.#rates.endsAtMs = Math.min(this.#rates.endsAtMs, nowMs + settings.intervalMs);
     if (hasBegun && nowMs < this.#rates.endsAtMs) return;
     const endpoints = this.#tier.map(({ state }) => state);
-    if (hasBegun && this.row.outlier.maxEjectedPercent > 0) {
-      for (const each of this.#rates.outliers(endpoints, settings, nowMs)) each.eject(this, 'success-rate', nowMs);
-    }
+    const isJudged = hasBegun && this.row.outlier.maxEjectedPercent > 0;
+    const outliers = isJudged ? this.#rates.outliers(endpoints, settings, nowMs) : [];
     this.#rates.begin(endpoints, settings, nowMs);
+    for (const each of outliers) each.eject(this, 'success-rate', nowMs);
+    for (const each of outliers) each.tellOfEjection(this, 'success-rate', nowMs);
   }
 
   #openBalancer(members: readonly Member[]): Balancer {

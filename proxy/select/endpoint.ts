@@ -24,10 +24,14 @@ export interface EndpointUser extends BackendState {
   readonly outlier: Outlier;
   /** The endpoint was ejected: who can be chosen must be worked out again. */
   invalidate(): void;
+  /** Whether requests go to it now. */
+  uses(endpoint: LiveEndpoint, nowMs: number): boolean;
 }
 
-/** An endpoint was left out, by the limits of a backend, for so long. */
+/** An endpoint is to be left out, by the limits of a backend, for so long. */
 export interface EjectionWord {
+  /** Whether that backend goes without it; else it has too few others, or as many are out as may be. */
+  readonly isLeftOut: boolean;
   readonly key: string;
   readonly backendId: string;
   readonly reason: EjectionReason;
@@ -155,20 +159,26 @@ export class LiveEndpoint implements EndpointState {
       const reason = reasonToEject(this.ejection, user.outlier);
       if (reason === null) continue;
       this.eject(user, reason, nowMs);
+      this.tellOfEjection(user, reason, nowMs);
       return;
     }
   }
 
   /** Leaves it out for all backends that use it, by the limits of one. */
-  eject({ id, outlier }: EndpointUser, reason: EjectionReason, nowMs: number): void {
+  eject({ outlier }: EndpointUser, reason: EjectionReason, nowMs: number): void {
     const judgedMs = reason === 'success-rate' ? (outlier.successRate?.intervalMs ?? 0) : 0;
     eject(this.ejection, outlier, nowMs - judgedMs, nowMs);
     // One answer ends a row of failures, and says nothing of a rate.
     this.ejection.sinceMs = reason === 'success-rate' ? Number.POSITIVE_INFINITY : nowMs;
     for (const user of this.#users) user.invalidate();
+  }
+
+  /** When all are ejected that are so in the same moment: who of them is left out is decided among them. */
+  tellOfEjection(user: EndpointUser, reason: EjectionReason, nowMs: number): void {
+    const isLeftOut = !user.uses(this, nowMs);
     // The sum of a fraction and whole ms, less the fraction, may be a billionth less than these.
     const forMs = Math.round(this.ejection.untilMs - nowMs);
-    this.#onEject({ key: this.key, backendId: id, reason, forMs });
+    this.#onEject({ key: this.key, backendId: user.id, reason, forMs, isLeftOut });
   }
 
   /** A probe found it well again, or a request did that had no other to go to. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { LiveEndpoint } from '../../proxy/select/endpoint.ts';
+import type { EjectionWord, LiveEndpoint } from '../../proxy/select/endpoint.ts';
 import type { Backend } from '../../proxy/table/backend.ts';
 import { plainHealthCheck, plainOutlier } from '../kit/rows.ts';
 import { cookieAffinity, endpointRows, factsOf, type Opened, openBackend, picked, seeded, uidOf } from './selecting.ts';
@@ -100,6 +100,65 @@ test('where all fail half of the time, and so all are used, none goes out and in
     });
   }
   assert.ok(words.length < 30, `${words.length} ejections`);
+});
+
+describe('whether who is ejected is left out is said as it is', () => {
+  const words: EjectionWord[] = [];
+  const options = { onEject: (word: EjectionWord) => words.push(word) };
+  const told = () => words.splice(0).map(({ key, isLeftOut }) => [key, isLeftOut]);
+  /** Each of the first so many fails, one after the other. */
+  const failAll = (fields: Partial<Backend>, failing: number) => {
+    const opened = openBackend({ ...ways['round robin'], outlier, ...fields }, endpointRows(4), options);
+    const states = [0, 1, 2, 3].map(() => picked(opened.backend).endpoint as LiveEndpoint);
+    states.sort((a, b) => (a.key < b.key ? -1 : 1));
+    for (const state of states.slice(0, failing)) {
+      state.started();
+      state.finished({ startedMs: 0, result: 'gateway-error', latencyMs: 1, nowMs: 0 });
+    }
+    return opened;
+  };
+
+  test('where no more may be out', () => {
+    const opened = failAll({ outlier: { ...outlier, maxEjectedPercent: 25 } }, 2);
+    // The second one is out in the place of the first, whose time is over sooner.
+    assert.deepEqual(told(), [
+      ['10.0.0.0:80', true],
+      ['10.0.0.1:80', true],
+    ]);
+    assert.equal(leftOut(opened, 1), 1);
+  });
+
+  test('where too few would be left, and where nobody would', () => {
+    const opened = failAll({ panicPercent: 75, outlier: { ...outlier, maxEjectedPercent: 100 } }, 2);
+    assert.deepEqual(told(), [
+      ['10.0.0.0:80', true],
+      ['10.0.0.1:80', false],
+    ]);
+    assert.equal(leftOut(opened, 1), 0);
+    failAll({ outlier: { ...outlier, maxEjectedPercent: 100 } }, 4);
+    assert.deepEqual(
+      told().map(([, isLeftOut]) => isLeftOut),
+      [true, true, true, false],
+    );
+  });
+
+  test('where several stand out in one interval, more than may be out', () => {
+    const successRate = { intervalMs: 1000, minRequests: 5, minEndpoints: 3, deviations: 0 };
+    const limited = { ...plainOutlier, successRate, baseEjectionMs: 60_000, maxEjectedPercent: 25 };
+    const opened = openBackend({ ...ways['round robin'], outlier: limited }, endpointRows(4), options);
+    for (let nth = 0; nth < 40; nth++) {
+      const { endpoint } = picked(opened.backend);
+      const result = ['pod-0', 'pod-1'].includes(endpoint.endpoint.uid) ? 'server-error' : 'success';
+      endpoint.finished({ startedMs: 0, result, latencyMs: 1, nowMs: 0 });
+    }
+    opened.backend.pick(factsOf(), [], 1000);
+    const out = opened.selector.look('web', 1001).filter(({ leftOutMs }) => leftOutMs > 0);
+    assert.deepEqual(
+      told().filter(([, isLeftOut]) => isLeftOut),
+      out.map(({ key }) => [key, true]),
+    );
+    assert.equal(out.length, 1);
+  });
 });
 
 describe('of those who are left out', () => {

@@ -97,7 +97,7 @@ test('a TCP connection that an endpoint takes ends a row of failures, however lo
   };
   const ejections = async () => {
     const { text } = await adminPage(fleet, '/metrics');
-    return Number(/^sluice_endpoint_ejections_total\{reason="local-failures"\} (\d+)$/m.exec(text)?.[1] ?? 0);
+    return Number(/^sluice_endpoint_ejections_withheld_total\{reason="local-failures"\} (\d+)$/m.exec(text)?.[1] ?? 0);
   };
   for (let nth = 0; nth < 4; nth++) {
     await refused();
@@ -106,5 +106,8 @@ test('a TCP connection that an endpoint takes ends a row of failures, however lo
   assert.equal(await ejections(), 0);
   await refused();
   await refused();
-  await eventually(async () => (await ejections()) === 1 || undefined, 'the endpoint to be left out');
+  await eventually(
+    async () => (await ejections()) === 1 || undefined,
+    'the endpoint to be one that would be left out, were there another',
+  );
 });

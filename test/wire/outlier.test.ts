@@ -8,6 +8,7 @@ import { waitUntil } from '../kit/wait.ts';
 
 let good: Recorder;
 let bad: Recorder;
+let poor: Recorder;
 let pair: readonly [Recorder, Recorder];
 /** Of the pair: it closes the connection instead of an answer. */
 let sick: Recorder;
@@ -27,6 +28,7 @@ function site(name: string, annotations: Record<string, string>, backends = [goo
 before(async () => {
   good = await Recorder.start({ onRequest: (request) => answer(request, 'good') });
   bad = await Recorder.start({ onRequest: (request) => answer(request, 'bad', 500) });
+  poor = await Recorder.start({ onRequest: (request) => answer(request, 'poor', 500) });
   pair = [await Recorder.start(), await Recorder.start()];
   for (const [at, each] of pair.entries()) {
     each.onRequest = (request) =>
@@ -37,6 +39,7 @@ before(async () => {
       ingressClass(),
       ...site('first', { 'outlier-consecutive-5xx': '3', 'outlier-max-ejection-time': '600' }),
       ...site('second', {}),
+      ...site('alone', { 'outlier-consecutive-5xx': '3' }, [poor]),
       ...site('pair', { 'outlier-consecutive-gateway-errors': '5', 'outlier-max-ejection-time': '600' }, [...pair]),
     ],
   });
@@ -44,7 +47,7 @@ before(async () => {
 
 after(async () => {
   await sluice?.stop();
-  for (const backend of [good, bad, ...(pair ?? [])]) await backend?.stop();
+  for (const backend of [good, bad, poor, ...(pair ?? [])]) await backend?.stop();
 });
 
 test('an endpoint that keeps answering 500 is left out, on every route that uses it, and that is told', async () => {
@@ -65,6 +68,20 @@ test('an endpoint that keeps answering 500 is left out, on every route that uses
   const line = /"row":"default\/first\/80","endpoint":"127\.0\.0\.1:(\d+)","reason":"server-errors","forMs":600000/;
   await waitUntil(() => line.test(sluice.process.stderr), 'the log to name the endpoint and its row');
   assert.equal(line.exec(sluice.process.stderr)?.[1], String(bad.port));
+});
+
+test('who fails as much and has nobody to stand in is in use, which is what is told', async () => {
+  const client = await RawClient.open({ port: sluice.httpPort });
+  for (let i = 0; i < 5; i++) {
+    client.send(get('/', 'alone.test'));
+    assert.equal((await client.response(i)).body.toString(), 'poor');
+  }
+  client.destroy();
+  const metrics = await sluice.admin('/metrics');
+  assert.match(metrics, /^sluice_endpoint_ejections_total\{reason="server-errors"\} 1$/m);
+  assert.match(metrics, /^sluice_endpoint_ejections_withheld_total\{reason="server-errors"\} 1$/m);
+  const line = /"row":"default\/alone\/80"[^\n]*"msg":"endpoint fails and stays in use/;
+  await waitUntil(() => line.test(sluice.process.stderr), 'the log to say so');
 });
 
 test('whoever is left out is asked when everyone else has failed, and is back when it answers', async () => {
