@@ -72,9 +72,7 @@ export type Transport = 'tcp' | 'udp';
 const reusePort = { tcp: 2, udp: 64 } as const;
 
 function bindAddress(transport: Transport, address: string, port: number, count: number): BoundAddress {
-  // Without SO_REUSEPORT first: with it, a second Sluice of the same user would silently share the port.
-  if (port !== 0) create(transport, address, port, 0).handle.close();
-  const first = create(transport, address, port, reusePort[transport]);
+  const first = create(transport, address, ownPort(transport, address, port), reusePort[transport]);
   const handles = [first.handle];
   const chosen = first.port;
   try {
@@ -84,6 +82,19 @@ function bindAddress(transport: Transport, address: string, port: number, count:
     throw error;
   }
   return { address, port: chosen, handles };
+}
+
+/**
+ * Without SO_REUSEPORT first: with it, a second Sluice of the same user would silently share the port. Of UDP, it would also where the
+ * kernel chooses, which then takes ports of sockets that can share theirs for free (udp_lib_lport_inuse of Linux).
+ *
+ * @returns 0: the kernel chooses
+ */
+function ownPort(transport: Transport, address: string, port: number): number {
+  if (port === 0 && transport === 'tcp') return 0;
+  const alone = create(transport, address, port, 0);
+  alone.handle.close();
+  return alone.port;
 }
 
 /** `::` takes both families; hosts without IPv6 refuse it. */

@@ -67,6 +67,15 @@ test('without addresses both families are served, or IPv4 where there is no othe
   }
 });
 
+test('a port of UDP that the kernel chooses is nobody else’s', () => {
+  const bound = Array.from({ length: 800 }, () => bindAddresses('udp', ['127.0.0.1'], 0, 1)).flat();
+  try {
+    assert.equal(new Set(bound.map(({ port }) => port)).size, bound.length);
+  } finally {
+    for (const { handles } of bound) for (const handle of handles) handle.close();
+  }
+});
+
 test('an address that is not here is said', () => {
   assert.throws(() => bindAddresses('tcp', ['192.0.2.1'], 0, 1), /192\.0\.2\.1 port 0: no interface of this machine/);
 });
