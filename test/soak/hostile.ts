@@ -35,8 +35,8 @@ const kindWords = words.filter((word) => !(word in attackedPeers));
 const rounds = 3;
 /** Connections that the attackers open in a second: what one machine does that has better things to do. */
 const perSecond = 1_000;
-/** Until what runs is compiled, here and in the gateway. */
-const warmUpSeconds = 12;
+/** Until what runs is compiled, here and in the gateway: without the attack, then with it. */
+const warmUpSeconds = 8;
 
 interface Pair {
   readonly quiet: Seen;
@@ -90,17 +90,22 @@ async function measureAttack({ name, httpPort, httpsPort, pids }: Peer, what: st
   await honest.see(3_000, warmUpSeconds);
   const startBytes = bytesOf(pids);
   let mostBytes = startBytes;
-  const pairs: Pair[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const quiet = await honest.see(1_000, seconds);
+  const underAttack = async (time: number): Promise<Seen> => {
     tell(attackers, { what, port, connections, perSecond });
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
-    const attacked = await honest.see(1_000, seconds);
+    await passed(1_000);
+    const seen = await honest.see(1_000, time);
     mostBytes = Math.max(mostBytes, bytesOf(pids));
     tell(attackers, { what: null, port, connections, perSecond });
     await once(attackers, 'message');
+    await passed(1_000);
+    return seen;
+  };
+  await underAttack(warmUpSeconds);
+  const pairs: Pair[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const quiet = await honest.see(1_000, seconds);
+    const attacked = await underAttack(seconds);
     pairs.push({ quiet, attacked });
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
   }
   await honest.stop();
   const failed = pairs.reduce((sum, { attacked: { kept, fresh } }) => sum + kept.failed + fresh.failed, 0);
@@ -108,6 +113,10 @@ async function measureAttack({ name, httpPort, httpsPort, pids }: Peer, what: st
     `${what}, ${name}: p99 ${shown(pairs, 'kept')} on kept connections, ${shown(pairs, 'fresh')} on new ones;`,
     `${failed} failed, +${(mostBytes - startBytes) >> 20} MiB`,
   );
+}
+
+function passed(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function bytesOf(pids: readonly number[]): number {
