@@ -1,4 +1,5 @@
 import type { TLSSocket } from 'node:tls';
+import { endedByFin } from './handle.ts';
 import { SocketLink } from './socketlink.ts';
 import { talkers } from './talkers.ts';
 
@@ -35,6 +36,18 @@ export class DialledTls extends SocketLink {
       socket.on('keylog', this.#count);
       this.#keepPromise();
     });
+  }
+
+  /**
+   * The peer has to say that it ends: anybody on the way can send FIN, and cut off what has no other end (RFC 9112 §9.8).
+   */
+  expectGoodbye(): void {
+    const socket = this.#socket;
+    const push = socket.push.bind(socket);
+    socket.push = (bytes, encoding) => {
+      if (bytes === null) this.isCutOff = endedByFin(socket);
+      return push(bytes, encoding);
+    };
   }
 
   #keepPromise(): void {

@@ -182,6 +182,24 @@ export function tlsHandleOf(socket: TLSSocket): TlsHandle | null {
   return (socket as unknown as { readonly _handle: TlsHandle | null })._handle;
 }
 
+/**
+ * Asked where a connection of node:tls is at its end, within the call that says so: whether it was FIN that ended it, and no
+ * close_notify. Both are told alike, but behind FIN libuv has stopped reading what lies beneath, and a connection that it reads it does
+ * not begin to read. One that Node itself has stopped reading has not been asked for FIN.
+ */
+export function endedByFin(socket: TLSSocket): boolean {
+  const { reading, _parent: beneath } = (tlsHandleOf(socket) ?? {}) as Partial<SocketHandle>;
+  if (reading !== true || beneath?.readStart() !== 0) return false;
+  beneath.readStop();
+  return true;
+}
+
+/** As node:net and node:tls have it. */
+interface SocketHandle extends TlsHandle {
+  readonly reading: boolean;
+  readonly _parent: TcpHandle;
+}
+
 type OnConnection = (status: number, handle: TcpHandle | undefined) => void;
 
 /**

@@ -31,6 +31,7 @@ export class HandleLink implements Link {
   isEnding = false;
   isDestroyed = false;
   fault = '';
+  readonly isCutOff = false;
   readonly #handle: TcpHandle;
   /** What is read and written: the handle, or TLS upon it. This reference is what keeps TLS alive. */
   protected readonly stream: StreamHandle;

@@ -46,6 +46,8 @@ export interface Link {
   readonly isDestroyed: boolean;
   /** Why it closed: ECONNRESET, ERR_SSL_…; '' without an error. */
   readonly fault: string;
+  /** FIN came from a peer of which more was expected: what has no other end is perhaps not all there. */
+  readonly isCutOff: boolean;
 
   /** The bytes are not copied unless `copies`: they stay as they are while `unsentBytes` is not 0. */
   write(bytes: Buffer): void;

@@ -11,6 +11,7 @@ export class SocketLink implements Link {
   holdsLent = false;
   isEnding = false;
   fault = '';
+  isCutOff = false;
   readonly #socket: Socket;
   /** Writes since the last time that nothing waited. */
   #waiting = 0;

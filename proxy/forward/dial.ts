@@ -38,8 +38,18 @@ function dialSecure(connection: Dialled, endpoint: EndpointState, target: Target
   const link =
     options === null
       ? new SocketLink(dialNothing())
-      : new DialledTls(dialTls(connection, endpoint, target, alpn, options));
+      : linkOf(dialTls(connection, endpoint, target, alpn, options), options);
   link.receiver = connection;
+  return link;
+}
+
+/**
+ * Of a peer that proves who it is FIN alone is no end. In the place of one that proves nothing anybody on the way could answer, and many
+ * say no more (Python's http.server): nginx and HAProxy take what they send for whole, whoever it is.
+ */
+function linkOf(socket: TLSSocket, { rejectUnauthorized }: PeerOptions): DialledTls {
+  const link = new DialledTls(socket);
+  if (rejectUnauthorized) link.expectGoodbye();
   return link;
 }
 
@@ -90,6 +100,9 @@ const certificateAlert = /_ALERT_(?:BAD_|UNSUPPORTED_)?CERTIFICATE|_ALERT_UNKNOW
 
 /** It is us who have no descriptor, no port or no memory for the connection. */
 export const ownShortage: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
+
+/** As OpenSSL names it. */
+export const cutOff = 'ERR_SSL_UNEXPECTED_EOF_WHILE_READING';
 
 /** @param fault of tlsFaultOf */
 export function lossOf(link: Link, fault: string, isConnecting: boolean): Failure {

@@ -8,7 +8,7 @@ import { Head, needsMore } from '../parse/head.ts';
 import { interpretResponse, parseResponseHead, ResponseLine } from '../parse/responsehead.ts';
 import type { Circuit } from '../select/circuit.ts';
 import { attemptFailed, upstreamConnected } from './attempt.ts';
-import { type Dialled, lossOf, tlsFaultOf } from './dial.ts';
+import { cutOff, type Dialled, lossOf, tlsFaultOf } from './dial.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
@@ -326,8 +326,9 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
   #lost(): void {
     const phase = this.#phase;
     const exchange = this.exchange;
-    const isEnd = phase === phaseBody && this.line.bodyKind === bodyUntilClose && this.link.fault === '';
-    if (isEnd && exchange !== null) {
+    const { isCutOff } = this.link;
+    const isUntilClose = phase === phaseBody && this.line.bodyKind === bodyUntilClose;
+    if (isUntilClose && this.link.fault === '' && !isCutOff && exchange !== null) {
       replyLast(exchange);
       this.#dropChunk(exchange.client);
       this.destroy();
@@ -336,7 +337,7 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     }
     this.destroy();
     if (exchange === null) return;
-    const fault = tlsFaultOf(this.link);
+    const fault = isUntilClose && isCutOff ? cutOff : tlsFaultOf(this.link);
     if (fault !== '') exchange.upstreamFault = fault;
     attemptFailed(this.#engine, exchange, this, lossOf(this.link, fault, phase === phaseConnecting));
   }

@@ -29,6 +29,7 @@ class ToldLink implements Link {
   isEnding = false;
   isDestroyed = false;
   fault = '';
+  isCutOff = false;
   isRead = true;
 
   write(): void {}
