@@ -245,14 +245,14 @@ export class H2Stream implements UpstreamSide, Expiring {
   /**
    * Whether the client has all of the answer, though the backend has not ended its stream: a handler in Go that has written what its
    * Content-Length says may work on for long. Where the length is the end, the client goes on with its next request, which must
-   * neither wait for that stream nor end with it. To a client of HTTP/2 trailers may follow.
+   * neither wait for that stream nor end with it. To a client of HTTP/2 trailers may follow, unless a compressor has the body: that loses
+   * them anyway, and keeps most of what it has to itself until the end.
    */
   #isWhole(exchange: Exchange): boolean {
     if (!exchange.isRequestComplete) return false;
     const { bodyKind } = this.line;
-    return (
-      bodyKind === bodyNone || (bodyKind === bodyLength && exchange.line.version !== 20 && this.#stream?.expected === 0)
-    );
+    if (bodyKind !== bodyLength) return bodyKind === bodyNone;
+    return (exchange.line.version !== 20 || exchange.encoder !== null) && this.#stream?.expected === 0;
   }
 
   /** The window opens by what was passed on; while the client does not take it, it stays as it is and the backend stops. */

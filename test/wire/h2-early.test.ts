@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { errorCodes, frameTypes, settingIds } from '../../proxy/frame/codes.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Client } from '../kit/h2client.ts';
@@ -183,6 +184,26 @@ test('a client of HTTP/2 has the trailers that follow an answer which is whole b
   client.send(client.headers(1, [':method: GET', ':scheme: http', ':authority: gw.test', ':path: /']));
   const answer = await client.answered(1);
   assert.deepEqual([answer.body.toString(), answer.lines.at(-1)], ['ok', 'x-sum: 1']);
+});
+
+test('what a compressor has of an answer that is whole by its length goes to a client of HTTP/2, though no end follows', async () => {
+  const end = new SessionEnd('server');
+  end.onHeaders = (stream) => {
+    end.session.respond(stream, 200, 'Content-Type: text/plain\r\nContent-Length: 5\r\n', false);
+    end.session.data(stream, Buffer.from('whole'), 0, 5, false);
+  };
+  const backend = await SessionBackend.start(() => end);
+  const gateway = await testGateway([
+    ...plainTable([{ address: '127.0.0.1', port: backend.port }]),
+    row('listener', { id: 'http', compression: [{ name: 'gzip', level: 1, types: ['text/plain'], minBytes: 1 }] }),
+    row('backend', { id: 'b', protocol: 'h2c' }),
+  ]);
+  const client = await H2Client.open(gateway);
+  opened.push(backend, gateway, { stop: async () => client.destroy() });
+  client.greet();
+  const lines = [':method: GET', ':scheme: http', ':authority: gw.test', ':path: /', 'accept-encoding: gzip'];
+  client.send(client.headers(1, lines));
+  assert.equal(gunzipSync((await client.answered(1)).body).toString(), 'whole');
 });
 
 test('a client of HTTP/2 that half-closes is not waited for as long as its backend takes', async () => {
