@@ -10,7 +10,8 @@ const clients = 600;
 const field = `X-Field: ${'a'.repeat(2_989)}\r\n`;
 
 test('of long heads that come without end a turn of the loop reads some more, not of all clients who have sent it', async (t) => {
-  const gateway = await testGateway(plainTable([]), { headMs: 0 });
+  // Nobody is turned away because all of them come at once, which a slow machine may find too many.
+  const gateway = await testGateway(plainTable([]), { headMs: 0, overloadMs: 0 });
   const sockets = new Map<number | undefined, Socket>();
   t.after(async () => {
     clearImmediate(turn);
