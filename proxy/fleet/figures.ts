@@ -27,6 +27,8 @@ export class Figures {
   readonly #sources: (() => Promise<string>)[] = [];
   /** Counters of workers that ended: without them a restart would make sums go down. */
   #past: MetricsSnapshot = mergeSnapshots([]);
+  /** Listeners that are gone, and were shown once more when the last connection had ended: with all that they had counted. */
+  readonly #shownLast = new Set<string>();
 
   constructor(options: FiguresOptions) {
     this.#of = options;
@@ -43,7 +45,7 @@ export class Figures {
   async text(): Promise<string> {
     const living = await this.#of.crew().metrics(scrapeTimeoutMs);
     const { compatPod } = this.#of;
-    const sum = mergeSnapshots([this.#past, ...living]);
+    const sum = this.#withoutGoneListeners(mergeSnapshots([this.#past, ...living]));
     const workers = renderMetrics(sum) + (compatPod === null ? '' : compatFigures(sum.compat, compatPod));
     // Shown once more; the living workers let go of them likewise.
     this.#past = withoutGoneRoutes(this.#past, (id) => {
@@ -52,6 +54,24 @@ export class Figures {
     });
     const added = await Promise.all(this.#sources.map((source) => source().catch(() => '')));
     return [workers, this.#ownText(), ...added].join('');
+  }
+
+  /**
+   * Not shown any more; their counts are kept, here and in the workers, for there are no more of them than ports: one that comes
+   * back goes on, where a count that began anew in some of the workers would go down in the sum.
+   */
+  #withoutGoneListeners(sum: MetricsSnapshot): MetricsSnapshot {
+    const { listener } = this.#of.intake.table;
+    const listeners = sum.listeners.filter(({ listenerId, open }) => {
+      if (open > 0 || listener.has(listenerId)) {
+        this.#shownLast.delete(listenerId);
+        return true;
+      }
+      if (this.#shownLast.has(listenerId)) return false;
+      this.#shownLast.add(listenerId);
+      return true;
+    });
+    return { ...sum, listeners };
   }
 
   #ownText(): string {

@@ -16,7 +16,9 @@ export function fleetPages(of: { crew: Crew; intake: Intake; upkeep: Upkeep }): 
       generation: intake.commit?.generation ?? 0,
       ...dumpOf(tableContract, intake.table),
     }),
-    '/connections': async () => ({ workers: (await crew.look('', answerMs)).map(doingsOf) }),
+    '/connections': async () => ({
+      workers: (await crew.look('', answerMs)).map((look) => doingsOf(look, intake.table.listener)),
+    }),
     '/endpoints': (query) => {
       const backendId = query.get('backend');
       if (backendId === null) return { backends: backendsOf(of) };
@@ -32,9 +34,10 @@ const answerMs = 1_000;
 type Look = Awaited<ReturnType<Crew['look']>>[number];
 
 /** A worker that did not answer in time has only its pid. */
-function doingsOf({ pid, isReady, look }: Look): object {
+function doingsOf({ pid, isReady, look }: Look, rows: ReadonlyMap<string, unknown>): object {
   if (look === null) return { pid, isReady };
-  const { inFlight, listeners, turnedAway } = look;
+  const { inFlight, turnedAway } = look;
+  const listeners = look.listeners.filter(({ listenerId, open }) => open > 0 || rows.has(listenerId));
   return { pid, isReady, inFlight, listeners, turnedAway };
 }
 
