@@ -29,8 +29,8 @@ export async function askOnce(peer: Peer, probe: Probe, signal: AbortSignal): Pr
   }
 }
 
-/** The system's word for it (ECONNREFUSED), or what the library says. */
+/** The system's word for it (ECONNREFUSED), or what the library says; of Node's parser (HPE_…), whose words say more, the latter. */
 function faultOf(error: unknown): string {
   const { code } = error as { code?: unknown };
-  return typeof code === 'string' ? code : reasonOf(error);
+  return typeof code === 'string' && !code.startsWith('HPE_') ? code : reasonOf(error);
 }

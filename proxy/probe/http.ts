@@ -1,11 +1,11 @@
 import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { addAbortSignal } from 'node:stream';
-import { Client } from 'undici';
 import type { Probe } from '#table/resilience.ts';
 import { connectSecurely } from '../forward/securely.ts';
 import { askOverHttp2 } from './http2.ts';
-import { hostOf, originOf, type Peer, userAgent } from './peer.ts';
+import { hostOf, type Peer, userAgent } from './peer.ts';
 
 type HttpProbe = Extract<Probe, { type: 'http' }>;
 
@@ -21,31 +21,41 @@ async function statusOverHttp2(peer: Peer, { method, path, host }: HttpProbe, si
 }
 
 async function statusOverHttp1(peer: Peer, probe: HttpProbe, signal: AbortSignal): Promise<number> {
-  const client = new Client(originOf(peer), {
-    pipelining: 0,
-    connect(_options, done) {
-      opened(peer, signal).then(
-        (socket) => done(null, socket),
-        (error: Error) => done(error, null),
-      );
-    },
-  });
+  const socket = await opened(peer, signal);
   try {
-    const { statusCode, body } = await client.request({
-      path: probe.path,
+    // Not by undici, to which 100 that it has not asked for is no answer: a client has to expect any (RFC 9110 §15.2).
+    const asking = request({
+      createConnection: () => socket,
       method: probe.method,
-      headers: { host: probe.host ?? hostOf(peer), 'user-agent': userAgent },
-      reset: true,
-      signal,
+      path: probe.path,
+      headers: { host: probe.host ?? hostOf(peer), 'user-agent': userAgent, connection: 'close' },
     });
-    await body.dump({ limit: 64 * 1024, signal });
-    return statusCode;
+    // The wait hears of errors; one that comes later must not be the end of the process.
+    asking.on('error', () => {});
+    asking.end();
+    const [answer] = (await once(asking, 'response', { signal })) as [IncomingMessage];
+    await readOut(answer, signal);
+    return answer.statusCode ?? 0;
   } finally {
-    void client.destroy();
+    socket.destroy();
   }
 }
 
-/** By undici's own way the server would be named by the Host field, and the time for a connection would be undici's. */
+/** As far as it is of a length that is to be expected; that it is whole is not asked of it. */
+async function readOut(answer: IncomingMessage, signal: AbortSignal): Promise<void> {
+  let bytes = 0;
+  answer.on('error', () => {});
+  answer.on('data', (piece: Buffer) => {
+    bytes += piece.length;
+    if (bytes > mostBytes) answer.destroy();
+  });
+  await new Promise((resolve) => answer.once('close', resolve));
+  signal.throwIfAborted();
+}
+
+const mostBytes = 65_536;
+
+/** By the way of node:http the server would be named by the Host field. */
 async function opened({ endpoint, tls }: Peer, signal: AbortSignal): Promise<Socket> {
   const to = { host: endpoint.address, port: endpoint.port };
   const socket = tls === null ? connect(to) : connectSecurely(tls, { ...to, ALPNProtocols: ['http/1.1'] });
