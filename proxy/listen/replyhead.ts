@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import type { CompiledEdits } from '../filters/compiled.ts';
 import type { Exchange } from '../forward/exchange.ts';
 import { bodyChunked, bodyNone } from '../parse/framing.ts';
@@ -78,11 +79,12 @@ export function buildReplyHead(exchange: Exchange, line: ResponseLine, head: Hea
   fields.begin(exchange, line);
   // 204 has no length (RFC 9110 §8.6); one that goes out chunked has none either (there is none to drop otherwise).
   const dropsLength = line.status === 204 || exchange.replyKind === bodyChunked;
-  // Only a status line of HTTP/1 with a reason, or its space, can be taken over.
+  // Only a status line of HTTP/1 with a reason, or its space, can be taken over. HTTP/2 has no reasons, and some clients of HTTP/1.1
+  // make no status of a line without one (nghttp2's h2load).
   const hasLine = line.lineEnd >= 13;
   let text = hasLine
     ? passedLines(line, head, 'HTTP/1.1', 8, dropsLength)
-    : passedLines(line, head, `HTTP/1.1 ${line.status} \r\n`, -1, dropsLength);
+    : passedLines(line, head, `HTTP/1.1 ${line.status} ${STATUS_CODES[line.status] ?? ''}\r\n`, -1, dropsLength);
   if (exchange.replyKind === bodyChunked) text += 'Transfer-Encoding: chunked\r\n';
   else if (exchange.replyKind === bodyNone && needsLength(exchange, line)) text += 'Content-Length: 0\r\n';
   text += fields.added(exchange, nowMs);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { testGateway } from '../kit/gateway.ts';
 import { H2Backend } from '../kit/h2backend.ts';
-import { exchange, get } from '../kit/rawclient.ts';
+import { exchange, get, RawClient } from '../kit/rawclient.ts';
 import { plainTable, row } from '../kit/rows.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
@@ -38,4 +38,23 @@ test('the head for a backend of HTTP/2 says what one for HTTP/1.1 would', async 
   const body = 'Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n';
   const trailed = await heard(`POST / HTTP/1.1\r\nHost: gw.test\r\n${announced}\r\n${body}`, 'POST');
   assert.equal(trailed['trailer'], 'X-Sum, X-More');
+});
+
+test('an answer of HTTP/2 has a reason for a client of HTTP/1.1, for some see no status in a line without one', async () => {
+  let status = 200;
+  const backend = await H2Backend.start({
+    onEnd: ({ stream }) => stream.respond({ ':status': status }, { endStream: true }),
+  });
+  const rows = plainTable([{ address: '127.0.0.1', port: backend.port }]);
+  const gateway = await testGateway([...rows, row('backend', { id: 'b', protocol: 'h2c' })]);
+  opened.push(backend, gateway);
+  const lines: string[] = [];
+  for (status of [200, 404, 299]) {
+    const client = await RawClient.open({ port: gateway.port });
+    client.send(get('/', 'gw.test'));
+    await client.response();
+    lines.push(client.received.toString('latin1').split('\r\n', 1)[0] as string);
+    client.destroy();
+  }
+  assert.deepEqual(lines, ['HTTP/1.1 200 OK', 'HTTP/1.1 404 Not Found', 'HTTP/1.1 299 ']);
 });
