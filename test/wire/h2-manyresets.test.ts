@@ -39,9 +39,12 @@ test('a backend made of nghttp2, which ends a connection after a thousand resets
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
+  // Who waits may do so for as long as all of it takes.
+  const timeouts = { connectMs: 5_000, sendMs: 0, readMs: 0, tryMs: 0, requestMs: 0, tunnelMs: 0 };
   const gateway = await testGateway([
     ...plainTable([{ address: '127.0.0.1', port }]),
     row('backend', { id: 'b', protocol: 'h2c' }),
+    row('route', { id: 'r', timeouts }),
   ]);
   const other = await H2Client.open({ port: gateway.port });
   const client = await H2Client.open({ port: gateway.port });
