@@ -109,6 +109,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
   upstreamMs = -1;
   connectMs = -1;
   status = 0;
+  grpcErrorStatus = 0;
   flag: ResponseFlag = '-';
   bytesReceived = 0;
   bytesSent = 0;
@@ -158,7 +159,7 @@ export class Exchange implements ExchangeRecord, RequestFacts, PickFacts {
     this.startMs = clock.wallOriginMs + nowMs;
     this.durationMs = 0;
     this.upstreamMs = this.connectMs = -1;
-    this.status = 0;
+    this.status = this.grpcErrorStatus = 0;
     this.flag = '-';
     this.bytesReceived = this.bytesSent = 0;
     this.upstreamHost = this.upstreamFault = this.retryRefusal = this.overflow = '';

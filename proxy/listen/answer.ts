@@ -22,6 +22,7 @@ export function answer(engine: Engine, exchange: Exchange, status: number, flag:
   if (exchange.requestId === '') giveRequestId(exchange);
   exchange.flag = flag;
   if (isGrpc(exchange)) {
+    exchange.grpcErrorStatus = status;
     send(engine, exchange, 200, `Content-Type: application/grpc\r\n${grpcLines(status, flag, sentence)}`, '');
     return;
   }
@@ -65,7 +66,9 @@ function send(engine: Engine, exchange: Exchange, status: number, lines: string,
  */
 export function truncate(engine: Engine, exchange: Exchange, { status, sentence }: Shortfall): void {
   exchange.willClose = true;
-  exchange.client?.cutOff(isGrpc(exchange) ? grpcLines(status, exchange.flag, sentence) : '');
+  const isCall = isGrpc(exchange);
+  if (isCall) exchange.grpcErrorStatus = status;
+  exchange.client?.cutOff(isCall ? grpcLines(status, exchange.flag, sentence) : '');
   finish(engine, exchange);
 }
 

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import type { ExchangeRecord } from './record.ts';
+import { countedStatus, type ExchangeRecord } from './record.ts';
 import { addInto } from './series.ts';
 
 /** Upper bounds of ingress-nginx's buckets: of times in seconds, of sizes in bytes. */
@@ -56,7 +56,7 @@ export class CompatMetrics {
       ingress: routeSource.name,
       service: service?.name ?? '',
       method: methods.has(record.method) ? record.method : 'OTHER',
-      status: this.#statusOf(record.status),
+      status: this.#statusOf(countedStatus(record)),
     };
     const series = seriesIn(this.#book, name);
     series.routeIds.add(routeId);

@@ -7,7 +7,7 @@ const routeLabels = ['kind', 'namespace', 'name', 'route', 'backend', 'service',
 export const trafficFamilies = {
   sluice_http_requests_total: {
     type: 'counter',
-    help: 'Requests that ended, by class of the status sent; without one 4xx (499), and above 599 none.',
+    help: 'Requests that ended, by class of the status sent; without one 4xx (499), and above 599 none. A failure that the gateway tells a gRPC client counts as the status that others would get.',
     labels: ['code'],
   },
   sluice_http_responses_flagged_total: {
@@ -86,7 +86,7 @@ export const trafficFamilies = {
   },
   sluice_route_requests_total: {
     type: 'counter',
-    help: 'Requests of a route that ended, by class of the status sent; without one 4xx (499), and above 599 none.',
+    help: 'Requests of a route that ended, by class of the status sent; without one 4xx (499), and above 599 none. A failure that the gateway tells a gRPC client counts as the status that others would get.',
     labels: [...routeLabels, 'code'],
   },
   sluice_route_request_duration_seconds: {

@@ -39,6 +39,8 @@ export interface ExchangeRecord {
   readonly protocol: string;
   readonly authority: string;
   readonly status: number;
+  /** What another client would have been answered where a failure was told in gRPC's way, under a 200; 0: none was. */
+  readonly grpcErrorStatus: number;
   readonly flag: ResponseFlag;
   readonly bytesReceived: number;
   readonly bytesSent: number;
@@ -76,6 +78,14 @@ export interface ExchangeRecord {
   readonly trace: TraceContext | null;
   readonly backendId: string;
   readonly service: { readonly namespace: string; readonly name: string; readonly port: string } | null;
+}
+
+/**
+ * What a request counts as. Failures of gRPC calls all have a status of 200, and would be seen in no rate of errors: as with nginx and
+ * with Envoy's statistics of clusters, those of the gateway count as what they are. A backend's own are trailers, which we do not read.
+ */
+export function countedStatus({ status, grpcErrorStatus }: ExchangeRecord): number {
+  return grpcErrorStatus === 0 ? status : grpcErrorStatus;
 }
 
 /** A TCP connection or a UDP flow that was carried without being read, at its end; or one that was refused. */

@@ -14,6 +14,7 @@ import {
   type WorkerDoings,
 } from './metrics.ts';
 import {
+  countedStatus,
   type ExchangeRecord,
   type FlowRecord,
   type HandshakeFault,
@@ -57,7 +58,7 @@ export class WorkerMetrics implements Observer {
   finished(record: ExchangeRecord): void {
     this.#inFlight--;
     const totals = this.#totals;
-    const statusClass = classOf(record.status);
+    const statusClass = classOf(countedStatus(record));
     const seconds = Math.max(0, record.durationMs) / 1000;
     bump(totals, totalsLayout.classes + statusClass, 1);
     bump(totals, totalsLayout.flags + (flagPlaces.get(record.flag) ?? 0), 1);

@@ -26,10 +26,10 @@ async function countersOf(fleet: Fleet): Promise<Map<string, number>> {
 
 test('no counter goes down, or away, when a worker is killed: Prometheus would take it for a restart, and count all of it twice', async () => {
   const fleet = await testFleet({ metricsCompat: 'ingress-nginx' });
+  let isOver = false;
   try {
     await fleet.apply(snapshot(rows));
     const port = fleet.ports().get('http') ?? 0;
-    let isOver = false;
     let served = 0;
     const load = Array.from({ length: 4 }, async () => {
       while (!isOver) if ((await fetchOnce(port)) === 'one') served++;
@@ -51,6 +51,7 @@ test('no counter goes down, or away, when a worker is killed: Prometheus would t
     isOver = true;
     await Promise.all(load);
   } finally {
+    isOver = true;
     await fleet.stop();
   }
 });

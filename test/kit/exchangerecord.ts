@@ -13,6 +13,7 @@ export function exchangeRecord(fields: Partial<ExchangeRecord>): ExchangeRecord 
     protocol: 'HTTP/1.1',
     authority: 'shop.example',
     status: 200,
+    grpcErrorStatus: 0,
     flag: '-',
     bytesReceived: 0,
     bytesSent: 0,

@@ -12,6 +12,7 @@ export type KeptRecord = Pick<
   | 'method'
   | 'target'
   | 'status'
+  | 'grpcErrorStatus'
   | 'flag'
   | 'bytesSent'
   | 'bytesReceived'
@@ -48,9 +49,9 @@ export async function testGateway(rows: readonly Row[], limits: Partial<Limits> 
   const records: KeptRecord[] = [];
   const observer: Observer = {
     finished(record) {
-      const { method, target, status, flag, bytesSent, bytesReceived } = record;
+      const { method, target, status, grpcErrorStatus, flag, bytesSent, bytesReceived } = record;
       const { tries, retryRefusal, overflow, upstreamHost, requestId, protocol } = record;
-      const told = { method, target, status, flag, bytesSent, bytesReceived };
+      const told = { method, target, status, grpcErrorStatus, flag, bytesSent, bytesReceived };
       records.push({ ...told, tries, retryRefusal, overflow, upstreamHost, requestId, protocol });
     },
     flowEnded: () => undefined,

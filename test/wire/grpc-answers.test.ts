@@ -3,11 +3,13 @@ import { after, test } from 'node:test';
 import { errorCodes } from '../../proxy/frame/codes.ts';
 import { grpcLines, grpcTimeoutMs } from '../../proxy/listen/grpc.ts';
 import type { Row } from '../../proxy/table/rows.ts';
+import { adminPage, testFleet } from '../kit/fleet.ts';
 import { testGateway } from '../kit/gateway.ts';
 import { SessionEnd } from '../kit/h2pair.ts';
 import { RawClient } from '../kit/rawclient.ts';
 import { Recorder } from '../kit/recorder.ts';
-import { plainTable, row } from '../kit/rows.ts';
+import { plainTable, row, snapshot } from '../kit/rows.ts';
+import { readScrape } from '../kit/scrape.ts';
 import { SessionBackend } from '../kit/sessionbackend.ts';
 
 const opened: { stop(): Promise<void> }[] = [];
@@ -101,6 +103,26 @@ test('a backend that ends a call when its time is over makes it DEADLINE_EXCEEDE
   ];
   const { status, fields } = await callThrough(rows, ['Content-Type: application/grpc', 'grpc-timeout: 10m']);
   assert.deepEqual([status, fields.get('grpc-status')], [200, '4']);
+});
+
+test('a call that comes to nothing is counted as what it is, and the log has the status that was sent', async () => {
+  const source = { kind: 'Ingress', namespace: 'shop', name: 'cart' };
+  const rows = plainTable([]).map((each) => (each.kind === 'route' ? row('route', { id: 'r', source }) : each));
+  const fleet = await testFleet({ workers: 1, metricsCompat: 'ingress-nginx' });
+  opened.push(fleet);
+  await fleet.apply(snapshot(rows));
+  const client = await RawClient.open({ port: fleet.ports().get('http') ?? 0 });
+  for (const [nth, type] of ['application/grpc', 'text/plain', 'application/grpc'].entries()) {
+    client.send(`POST /a.B/C HTTP/1.1\r\nHost: gw.test\r\nContent-Type: ${type}\r\nContent-Length: 0\r\n\r\n`);
+    assert.equal((await client.response(nth)).status, type === 'text/plain' ? 503 : 200);
+  }
+  client.destroy();
+  const { samples } = readScrape((await adminPage(fleet, '/metrics')).text);
+  const counts = (metric: string, label: string) =>
+    samples.flatMap((each) => (each.metric === metric && each.value > 0 ? [[each.labels[label], each.value]] : []));
+  assert.deepEqual(counts('sluice_http_requests_total', 'code'), [['5xx', 3]]);
+  assert.deepEqual(counts('sluice_route_requests_total', 'code'), [['5xx', 3]]);
+  assert.deepEqual(counts('nginx_ingress_controller_requests', 'status'), [['503', 3]]);
 });
 
 test('gRPC-Web and others get an HTTP status', async () => {

@@ -168,6 +168,14 @@ test('what ends a call in its midst is told behind what has come', async () => {
   assert.deepEqual([tooLong.code, tooLong.details], [status.RESOURCE_EXHAUSTED, refusals.bodyTooLong.sentence]);
   const late = await endOf({ timeouts: { ...route.timeouts, requestMs: 300 } });
   assert.deepEqual([late.code, late.details], [status.DEADLINE_EXCEEDED, failures.requestTimeout.sentence]);
+  await waitUntil(() => gateway.records.length === 2, 'both to be counted');
+  assert.deepEqual(
+    gateway.records.map((record) => [record.status, record.grpcErrorStatus]),
+    [
+      [200, 413],
+      [200, 504],
+    ],
+  );
 });
 
 test('a client that cancels is heard by the server', async () => {
