@@ -15,7 +15,7 @@ after(() => {
 });
 
 test('a fleet that drains follows its tables, though some of its workers have gone', async () => {
-  const fleet = await testFleet();
+  const fleet = await testFleet({ drainGraceMs: 60_000 });
   const rows = plainTable([backend.endpoint]);
   await fleet.apply(snapshot(rows));
   const { workerPids } = fleet.state();

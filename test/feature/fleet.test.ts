@@ -286,7 +286,7 @@ test('without a controller the last good tables come back from disk', async () =
 });
 
 test('a drain takes readiness away and lets requests in flight finish', async () => {
-  const fleet = await testFleet();
+  const fleet = await testFleet({ drainGraceMs: 60_000 });
   await fleet.apply(snapshot(rows));
   const held = fetchOnce(fleet.ports().get('http') ?? 0, '/held');
   await waitUntil(() => backend.heldCount === 1, 'the request to arrive');

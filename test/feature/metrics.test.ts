@@ -7,6 +7,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { registers } from '../golden/observed.ts';
 import { certificateFor } from '../kit/certificate.ts';
+import { freePorts } from '../kit/ports.ts';
 import { readingsOf } from '../kit/promql.ts';
 import { readScrape, type Scraped } from '../kit/scrape.ts';
 import { eventually } from '../kit/wait.ts';
@@ -44,6 +45,8 @@ const neverSeen = new Set([
   ...['sluice_bird_up', 'sluice_bird_starts_total', 'sluice_bird_refusals_total', 'sluice_bird_configure_seconds'],
   ...['sluice_bgp_session_up', 'sluice_bgp_announced_prefixes', 'sluice_bfd_session_up'],
 ]);
+
+const [tcpPort = 0] = await freePorts(1);
 
 describe('metrics of real processes, and what asks for them', { skip, timeout: 300_000 }, () => {
   let rig: WholeRig;
@@ -159,7 +162,6 @@ const awaited = [
   /^sluice_controller_pool_addresses\{.*state="assigned".*\} 1$/m,
   /^sluice_plan_rows\{kind="service"\} [1-9]/m,
 ];
-const tcpPort = 20_000 + (process.pid % 10_000);
 
 function alertQueries(): string[] {
   const { groups } = Alerts.parse(parse(readFileSync(join(files, 'alerts.yaml'), 'utf8')));

@@ -7,7 +7,7 @@ import { Relay } from '../kit/relay.ts';
 import { eventually, waitUntil } from '../kit/wait.ts';
 import { ClusterRig, ingress, page, service, skip, slice } from './clusterrig.ts';
 
-describe('the API server goes away and comes back', { skip, timeout: 240_000 }, () => {
+describe('the API server goes away and comes back', { skip, timeout: 480_000 }, () => {
   let rig: ClusterRig;
   let relay: Relay;
   let loads: Load[] = [];

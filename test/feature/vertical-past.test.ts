@@ -28,7 +28,7 @@ const Table = z.object({ hash: z.string() });
  * Two controllers, of which `behind` can be cut off from the API server. Proxies know both, and each way from the
  * proxies to a controller can be cut, too.
  */
-describe('proxies never go back in time', { skip, timeout: 240_000 }, () => {
+describe('proxies never go back in time', { skip, timeout: 480_000 }, () => {
   let rig: ClusterRig;
   let apiOfBehind: Relay;
   let toAhead: Relay;
