@@ -1,7 +1,7 @@
 import type { Link } from '../carry/link.ts';
 import { bodyChunked } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
-import { lastChunk } from '../parse/trailers.ts';
+import { lastChunk, requestTrailerLines } from '../parse/trailers.ts';
 import type { Exchange } from './exchange.ts';
 import { relay } from './relay.ts';
 
@@ -52,7 +52,7 @@ export abstract class H1Request {
         prefix += `${(end - start).toString(16)}\r\n`;
         suffix = '\r\n';
       }
-      if (trailers !== null) suffix += lastChunk(trailers);
+      if (trailers !== null) suffix += lastChunk(requestTrailerLines(trailers));
     }
     if (prefix !== '' || suffix !== '' || end > start) relay(this.link, prefix, buffer, start, end, suffix, isLent);
     this.sent();

@@ -8,7 +8,7 @@ import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
 import { type Head, noTrailers } from '../parse/head.ts';
 import { nameIds } from '../parse/names.ts';
 import { ResponseLine } from '../parse/responsehead.ts';
-import { trailerLines } from '../parse/trailers.ts';
+import { requestTrailerLines } from '../parse/trailers.ts';
 import { attemptFailed } from './attempt.ts';
 import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
@@ -134,7 +134,7 @@ export class H2Stream implements UpstreamSide, Expiring {
     const stream = this.#stream;
     if (stream === null) return;
     const { session } = this.#connection;
-    const lines = trailers === null ? '' : trailerLines(trailers);
+    const lines = trailers === null ? '' : requestTrailerLines(trailers);
     if (lines !== '' && this.#isTooMuch([], lines)) return;
     const isEnd = trailers !== null && lines === '';
     if (end > start || isEnd) session.data(stream, buffer, start, end, isEnd);

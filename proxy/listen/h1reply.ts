@@ -6,7 +6,7 @@ import type { Peer } from '../forward/sides.ts';
 import { bodyChunked, bodyUntilClose } from '../parse/framing.ts';
 import type { Head } from '../parse/head.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
-import { lastChunk } from '../parse/trailers.ts';
+import { lastChunk, replyTrailerLines } from '../parse/trailers.ts';
 import type { ClientProof } from './clientproof.ts';
 import { clock } from './clock.ts';
 import type { Door } from './door.ts';
@@ -89,7 +89,7 @@ export abstract class H1Reply {
         prefix += `${(end - start).toString(16)}\r\n`;
         suffix = '\r\n';
       }
-      if (trailers !== null) suffix += lastChunk(trailers);
+      if (trailers !== null) suffix += lastChunk(replyTrailerLines(trailers));
     }
     if (prefix === '' && suffix === '' && start === end) return;
     exchange.bytesSent += prefix.length + end - start + suffix.length;

@@ -13,7 +13,7 @@ import type { Stream } from '../frame/stream.ts';
 import { bodyChunked, bodyLength, bodyNone } from '../parse/framing.ts';
 import { Head, noTrailers } from '../parse/head.ts';
 import type { ResponseLine } from '../parse/responsehead.ts';
-import { trailerLines } from '../parse/trailers.ts';
+import { replyTrailerLines } from '../parse/trailers.ts';
 import { clientGone, refuse } from './answer.ts';
 import { clock } from './clock.ts';
 import { bodyDueMs } from './drip.ts';
@@ -240,7 +240,7 @@ export class H2Stream implements ClientSide {
     const { stream } = this;
     if (stream === null) return;
     const { session } = this.#home;
-    const lines = trailers === null || trailers.count === 0 ? '' : trailerLines(trailers);
+    const lines = trailers === null || trailers.count === 0 ? '' : replyTrailerLines(trailers);
     exchange.bytesSent += end - start + lines.length;
     session.data(stream, buffer, start, end, trailers !== null && lines === '');
     if (lines !== '') session.trailers(stream, lines);

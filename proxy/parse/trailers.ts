@@ -26,19 +26,29 @@ const forbidden: ReadonlySet<string> = new Set([
   'www-authenticate',
 ]);
 
-/** @returns lines `name: value` CRLF of the fields that may pass */
-export function trailerLines(trailers: Head): string {
+/** @returns lines `name: value` CRLF of the fields that may pass to a backend: as in a head, none whose name could be read for another (names.ts) */
+export function requestTrailerLines(trailers: Head): string {
+  return linesOf(trailers, nameIds.other);
+}
+
+/** The same to a client: servers of gRPC have dots in names. */
+export function replyTrailerLines(trailers: Head): string {
+  return linesOf(trailers, nameIds.odd);
+}
+
+/** @param further an id that may pass, beside those of names that mean nothing here: whatever has a meaning in a head has none in a trailer */
+function linesOf(trailers: Head, further: number): string {
   let text = '';
   for (let field = 0; field < trailers.count; field++) {
+    const id = trailers.ids[field];
+    if (id !== nameIds.other && id !== further) continue;
     const name = trailers.name(field);
-    if (mayPass(trailers.ids[field] as number, name)) text += `${name}: ${trailers.value(field)}\r\n`;
+    if (mayPass(name)) text += `${name}: ${trailers.value(field)}\r\n`;
   }
   return text;
 }
 
-function mayPass(id: number, name: string): boolean {
-  // Whatever the gateway gives a meaning to in a head has none in a trailer.
-  if (id !== nameIds.other && id !== nameIds.odd) return false;
+function mayPass(name: string): boolean {
   const lower = name.toLowerCase();
   return !forbidden.has(lower) && !lower.startsWith('if-') && !lower.startsWith('x-forwarded-');
 }
@@ -52,20 +62,19 @@ export function announcedTrailers(head: Head): string {
   const names = head.joined(nameIds.trailer).split(',', mostAnnounced);
   return names
     .map((name) => name.trim())
-    .filter((name) => isToken.test(name) && mayPass(idOf(name), name))
+    .filter((name) => isPlain.test(name) && idOf(name) === nameIds.other && mayPass(name))
     .join(', ');
 }
 
 const mostAnnounced = 100;
 
-/** Those with `_` do not pass, either (names.ts). */
-const isToken = /^[!#$%&'*+\-.^`|~0-9A-Za-z]+$/;
+const isPlain = /^[-0-9A-Za-z]+$/;
 
 function idOf(name: string): number {
   return nameIdOf(Buffer.from(name, 'latin1'), 0, name.length);
 }
 
-/** The chunk that ends a body, with the trailers that may pass. */
-export function lastChunk(trailers: Head): string {
-  return trailers.count === 0 ? '0\r\n\r\n' : `0\r\n${trailerLines(trailers)}\r\n`;
+/** The chunk that ends a body. @param lines of its trailers */
+export function lastChunk(lines: string): string {
+  return `0\r\n${lines}\r\n`;
 }

@@ -85,20 +85,22 @@ test('chunked bodies pass both ways, with trailers that may pass and without tho
     const head = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n';
     answerBytes(
       request,
-      `${head}5\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 42\r\nContent-Length: 9\r\nConnection: x\r\n\r\n`,
+      `${head}5\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 42\r\nx.sum: 43\r\nContent-Length: 9\r\nConnection: x\r\n\r\n`,
     );
   });
   const trailer = 'Trailer: X-Up, Host';
   const head = `POST /t HTTP/1.1\r\nHost: gw.test\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n${trailer}\r\n\r\n`;
-  client.send(`${head}3\r\nabc\r\n0\r\nX-Up: 1\r\nHost: evil.test\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n`);
+  // Backends that take trailers for fields may take a dot for a dash, too.
+  const disguised = 'X.Forwarded.For: 6.6.6.6\r\nSsl.Client.Verify: SUCCESS\r\nX_Up: 1\r\n';
+  client.send(`${head}3\r\nabc\r\n0\r\nX-Up: 1\r\nHost: evil.test\r\nX-Forwarded-For: 6.6.6.6\r\n${disguised}\r\n`);
   const response = await client.response();
   assert.equal(response.body.toString(), 'hello world');
   assert.equal(response.isComplete, true);
   const trailers = response.trailers.map((line) => line.toLowerCase());
-  assert.ok(trailers.every((line) => line === 'x-sum: 42'));
+  assert.deepEqual(trailers, ['x-sum: 42', 'x.sum: 43']);
   const seen = await recorder.request();
   assert.equal(seen.body.toString(), 'abc');
-  assert.ok(seen.trailers.every((line) => line.toLowerCase() === 'x-up: 1'));
+  assert.deepEqual(seen.trailers, ['X-Up: 1']);
   assert.match(seen.head, /^Trailer: X-Up\r?$/m);
   client.destroy();
 });
