@@ -181,6 +181,8 @@ test('a proxy is replaced: no request fails, long ones finish, WebSockets are to
   // Calls that cross the word to go are sent again by the client itself, as by every gRPC client (gRFC A6).
   const client = echoClient(front.port, { 'grpc.enable_retries': 1 });
   const calls = new GrpcLoad(client, 4);
+  // Whatever comes of it: nobody goes on asking when it is over.
+  context.after(() => Promise.all([kept, fresh, h2, calls].map((load) => load.stop())));
   context.after(() => client.close());
   const bytes = 48 << 20;
   const paused = Promise.withResolvers<void>();
