@@ -21,6 +21,10 @@ export abstract class H1Request {
     return this.link.holdsLent;
   }
 
+  get roomBytes(): number {
+    return this.link.roomBytes;
+  }
+
   /** Request bytes were written. */
   protected abstract sent(): void;
 

@@ -14,11 +14,11 @@ import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
 import type { H2Connection } from './h2connection.ts';
+import { askOn, passInterim } from './interims.ts';
 import { isReplyFull, replyBody, replyEnd, replyHead, replyLast } from './reply.ts';
 import { buildRequestFields, requestPseudos } from './requesthead.ts';
 import type { UpstreamSide } from './sides.ts';
 import { TryClock } from './tryclock.ts';
-import { mostInterims } from './upstream.ts';
 
 /** One stream of an HTTP/2 connection to an endpoint, for one try. Used again for another. */
 export class H2Stream implements UpstreamSide, Expiring {
@@ -90,19 +90,10 @@ export class H2Stream implements UpstreamSide, Expiring {
     const endsByData = isEnd && isGrpc(exchange);
     this.#open(exchange, isEnd && !endsByData);
     if (endsByData) this.end();
-    if (exchange.expectsContinue && !this.#isTooLarge) this.#askOn(exchange);
+    // A stream has a window and can be reset, so most servers of HTTP/2 answer no expectation (nginx, hyper, Hypercorn, and any behind
+    // HAProxy): a client that waits for the word would wait for good, and the backend is not asked.
+    if (exchange.expectsContinue && !this.#isTooLarge) askOn(exchange, this.line);
     this.#restartClock(clock.nowMs);
-  }
-
-  /**
-   * The client holds its body back. A stream has a window and can be reset, so most servers of HTTP/2 answer no expectation (nginx,
-   * hyper, Hypercorn, and any behind HAProxy): a client that waits for the word would wait for good. Here it has it, and the backend
-   * is not asked (RFC 9110 §10.1.1).
-   */
-  #askOn(exchange: Exchange): void {
-    this.line.status = 100;
-    exchange.client?.writeInterim(exchange, this.line, noTrailers);
-    exchange.expectsContinue = false;
   }
 
   #open(exchange: Exchange, isEnd: boolean): void {
@@ -201,12 +192,8 @@ export class H2Stream implements UpstreamSide, Expiring {
     }
     this.#read(exchange, section, isEnd);
     if (line.status < 200) {
-      if (++exchange.interims > mostInterims) {
-        this.fail(failures.malformed);
-        return false;
-      }
-      this.#restartClock(clock.nowMs);
-      exchange.client?.writeInterim(exchange, line, head);
+      if (passInterim(exchange, line, head)) this.#restartClock(clock.nowMs);
+      else this.fail(failures.malformed);
       return false;
     }
     this.#hasHead = true;

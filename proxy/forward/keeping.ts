@@ -12,6 +12,13 @@ export interface Keeping {
   readonly retireAtMs: number;
 }
 
+/**
+ * Backends that do with HEAD what they do with GET send a body behind the head, in a write of its own: it comes a little later, up to
+ * 200 ms where Nagle waits for a delayed acknowledgement, and would be the answer to the next request, whose client may be another. With
+ * Python's http.server one answer in five was. So long nobody is sent behind HEAD, ms.
+ */
+export const headRestMs = 250;
+
 /** What the row says, and the worker's own limits where it says nothing. */
 export function keepingOf({ keepAlive }: Backend, limits: Limits, nowMs: number): Keeping {
   const { connections, requests, idleMs, lifetimeMs } = keepAlive;

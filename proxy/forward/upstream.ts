@@ -13,7 +13,18 @@ import type { Engine } from './engine.ts';
 import type { Exchange } from './exchange.ts';
 import { type Failure, failures } from './failures.ts';
 import { H1Request } from './h1request.ts';
-import type { Keeping } from './keeping.ts';
+import { askOn, mostSilenceMs, passInterim } from './interims.ts';
+import { headRestMs, type Keeping } from './keeping.ts';
+import {
+  phaseAbandoned,
+  phaseBody,
+  phaseClosed,
+  phaseConnecting,
+  phaseHead,
+  phaseIdle,
+  phaseResting,
+  phaseTunnel,
+} from './phase.ts';
 import type { Pool } from './pools.ts';
 import { chunkBytes, giveChunk, sharedUpstreamBuffer, takeChunk } from './relay.ts';
 import { isReplyFull, replyBody, replyEnd, replyHead, replyLast } from './reply.ts';
@@ -21,20 +32,6 @@ import { buildRequestHead } from './requesthead.ts';
 import type { ClientSide, UpstreamSide } from './sides.ts';
 import { TryClock } from './tryclock.ts';
 import { isAcceptOf, startTunnel, tunnelFromUpstream, tunnelIdle, tunnelUpstreamEnded } from './tunnel.ts';
-
-const phaseConnecting = 0;
-/** In the pool: whatever comes now was not asked for. */
-const phaseIdle = 1;
-/** A request is being sent or was; no final response head has come. */
-const phaseHead = 2;
-const phaseBody = 3;
-const phaseTunnel = 4;
-/** Nobody wants the answer any more, but the backend may still be at work on it. */
-const phaseAbandoned = 5;
-const phaseClosed = 6;
-
-/** Interim answers to one request; a backend that sends more is broken. */
-export const mostInterims = 32;
 
 /** Of the response that is being read: what follows from a head is done within the read that completes it. One serves the worker. */
 const head = new Head();
@@ -74,10 +71,6 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
 
   get isConnected(): boolean {
     return this.#phase !== phaseConnecting;
-  }
-
-  get roomBytes(): number {
-    return this.link.roomBytes;
   }
 
   get heldBytes(): number {
@@ -179,10 +172,9 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     if (after < 0 || !interpretResponse(line, head, exchange.method === 'HEAD')) return this.#malformed(exchange);
     if (line.status < 200) {
       if (line.status === 101) return this.#switch(exchange, after);
-      if (++exchange.interims > mostInterims) return this.#malformed(exchange);
+      if (!passInterim(exchange, line, head)) return this.#malformed(exchange);
       this.#restartClock(clock.nowMs);
       if (!line.isKeepAlive) this.#isLast = true;
-      exchange.client?.writeInterim(exchange, line, head);
       return after;
     }
     // To the client of an extended CONNECT each 2xx would be the agreement (RFC 8441 §4): it would speak frames to a page.
@@ -230,13 +222,22 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
     // A request that is still being sent would run into the next one.
     const mayStay = this.line.isKeepAlive && !hasMore && exchange.isRequestComplete && !this.#clock.isPaused;
     const isClean = mayStay && !this.#isLast && this.link.unsentBytes === 0 && this.line.bodyKind !== bodyUntilClose;
-    if (isClean) {
-      this.#phase = phaseIdle;
-      this.pool.release(this, this.line.keepAliveMs);
-    } else {
+    const rests = exchange.method === 'HEAD' && this.line.contentLength !== 0;
+    // Where connections are counted, one that rests would keep others waiting.
+    if (!isClean || (rests && (this.pool.circuit !== null || this.#engine.isDraining))) {
       this.destroy();
+    } else if (rests) {
+      this.#phase = phaseResting;
+      this.expiresAtMs = clock.nowMs + headRestMs;
+    } else {
+      this.#release();
     }
     replyEnd(this.#engine, exchange);
+  }
+
+  #release(): void {
+    this.#phase = phaseIdle;
+    this.pool.release(this, this.line.keepAliveMs);
   }
 
   #switch(exchange: Exchange, after: number): number {
@@ -295,8 +296,10 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
   }
 
   #restartClock(nowMs: number): void {
-    const isUploading = this.#phase === phaseHead && this.exchange?.isRequestComplete === false;
-    this.expiresAtMs = this.#clock.next(!isUploading, nowMs);
+    const { exchange } = this;
+    const isUploading = this.#phase === phaseHead && exchange?.isRequestComplete === false;
+    const dueMs = this.#clock.next(!isUploading, nowMs);
+    this.expiresAtMs = isUploading && exchange.expectsContinue ? Math.min(dueMs, nowMs + mostSilenceMs) : dueMs;
   }
 
   emptied(): void {
@@ -345,10 +348,14 @@ export class UpstreamConnection extends H1Request implements UpstreamSide, Diall
   expired(nowMs: number): void {
     const exchange = this.exchange;
     if (exchange === null) {
-      this.destroy();
+      if (this.#phase === phaseResting) this.#release();
+      else this.destroy();
       return;
     }
-    if (this.#phase === phaseTunnel) tunnelIdle(this.#engine, exchange);
+    if (this.#phase === phaseHead && exchange.expectsContinue && !exchange.isRequestComplete) {
+      askOn(exchange, this.line);
+      this.#restartClock(nowMs);
+    } else if (this.#phase === phaseTunnel) tunnelIdle(this.#engine, exchange);
     else this.#fail(exchange, this.#clock.failure(this.isConnected, nowMs));
   }
 

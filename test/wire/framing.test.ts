@@ -134,6 +134,20 @@ test('Expect: 100-continue gets one 100, then one final answer', async () => {
   client.destroy();
 });
 
+test('a client that waits for the word of a backend which says nothing has it from us, and no second one', async () => {
+  const client = await open((request) => {
+    answerBytes(request, 'HTTP/1.1 100 Continue\r\n\r\n');
+    answer(request, request.body.toString());
+  });
+  recorder.onHead = () => undefined;
+  client.send('POST /e HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n');
+  await waitUntil(() => client.receivedBytes > 0, 'the interim answer');
+  client.send('hello');
+  const response = await client.response();
+  assert.deepEqual([response.status, response.body.toString(), response.interims], [200, 'hello', [100]]);
+  client.destroy();
+});
+
 test('interim answers of the backend are passed on to 1.1 clients and kept from 1.0 clients', async () => {
   const interim = 'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n';
   const client = await open((request) => {
