@@ -265,7 +265,11 @@ export class Reflector {
     } while (next);
     if (this.#stop.signal.aborted) return;
     // History went back, as after a restore from backup: what is there now is true, however old its versions.
-    if (version < this.#newest) this.#known.clear();
+    if (version < this.#newest) {
+      const told = { kind: kind.kind, namespace, seen: this.#newest, now: version, objects: arrivals.size };
+      log.warn(told, 'the API server has gone back in time, as with data from a backup or with none; it is believed');
+      this.#known.clear();
+    }
     this.#newest = version;
     for (const key of knownBefore) if (!arrivals.has(key) && !passedOver.has(key)) this.#gone(key, version);
     for (const { tell, arrival, isNews } of arrivals.values()) {

@@ -134,7 +134,9 @@ test('an API server that dies and comes back is followed again', { skip, timeout
 test('data restored from an older backup are believed', { skip, timeout: 120_000 }, async () => {
   await rig.api.apply(service('a', 1));
   await rig.api.backup();
-  const watch = await rig.watchers.started({ url: relay.url });
+  const told = new Set<string>();
+  const warn = (_: object, message: string) => told.add(message);
+  const watch = await rig.watchers.started({ url: relay.url, log: { ...quiet, warn } });
   await rig.api.apply(service('a', 2), service('b', 1));
   await hasPort(watch, 'b', 1);
   await relay.cut();
@@ -142,6 +144,7 @@ test('data restored from an older backup are believed', { skip, timeout: 120_000
   await relay.mend();
   await hasPort(watch, 'b', undefined);
   assert.equal(portOf(watch, 'a'), 1);
+  assert.ok([...told].some((message) => message.startsWith('the API server has gone back in time')));
   await rig.api.apply(service('a', 3));
   await hasPort(watch, 'a', 3);
   await rig.api.delete(service('a'));

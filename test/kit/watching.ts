@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
+import type { Log } from '#kit/log.ts';
 import { type Cluster, openCluster } from '../../controller/watch/api.ts';
 import { type ClusterSource, watchCluster } from '../../controller/watch/cluster.ts';
 import type { WatchedKind } from '../../controller/watch/kinds.ts';
@@ -26,6 +27,7 @@ interface WatchingOptions {
   configMaps?: string[];
   kinds?: readonly WatchedKind[];
   doubtMs?: number;
+  log?: Log;
 }
 
 /** Sources that follow one API server, all ended by `stop`. */
@@ -52,6 +54,7 @@ export class Watchers {
     configMaps = [],
     kinds = [],
     doubtMs = 30_000,
+    log = quiet,
   }: WatchingOptions = {}): Promise<Watching> {
     const updates: ViewUpdate[] = [];
     const cluster = given ?? (await this.cluster(user, url));
@@ -63,7 +66,7 @@ export class Watchers {
       doubtMs,
       ownNamespace: 'own',
       configMaps,
-      log: quiet,
+      log,
       onUpdate,
     });
     this.#stops.push(() => source.stop());
