@@ -11,10 +11,11 @@ export interface Load {
 }
 
 /** The generator (generator.ts) in a process of its own on the given core; its connections stay open between runs. */
-export async function startGenerator(plan: LoadPlan, core: string): Promise<Load> {
+export async function startGenerator(plan: LoadPlan, core: string): Promise<Load & { readonly pid: number }> {
   const child = startScript('generator.ts', [JSON.stringify(plan)], core);
   await child.line();
   return {
+    pid: child.pid,
     async run(run) {
       child.write(`${JSON.stringify(run)}\n`);
       return JSON.parse(await child.line()) as LoadResult;
